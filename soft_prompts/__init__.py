@@ -1,0 +1,56 @@
+"""How many soft-prompt tokens does it take to bring a behaviour out of a frozen language model?
+
+The public names; each is loaded when it is first used, so that reading results never waits for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from soft_prompts.config import RunConfig
+    from soft_prompts.evaluation import evaluate
+    from soft_prompts.frozen_model import load_frozen_model
+    from soft_prompts.generation import generate
+    from soft_prompts.insertion import insert_prompt
+    from soft_prompts.one_run import run
+    from soft_prompts.prompts import build_prompt
+    from soft_prompts.results import read_result
+    from soft_prompts.snapshot import load_snapshot
+    from soft_prompts.tasks import TASKS
+    from soft_prompts.training import batch_loss, train
+
+_HOME = {
+    "RunConfig": "config",
+    "evaluate": "evaluation",
+    "load_frozen_model": "frozen_model",
+    "generate": "generation",
+    "insert_prompt": "insertion",
+    "build_prompt": "prompts",
+    "read_result": "results",
+    "run": "one_run",
+    "load_snapshot": "snapshot",
+    "TASKS": "tasks",
+    "batch_loss": "training",
+    "train": "training",
+}
+
+__all__ = [
+    "TASKS",
+    "RunConfig",
+    "batch_loss",
+    "build_prompt",
+    "evaluate",
+    "generate",
+    "insert_prompt",
+    "load_frozen_model",
+    "load_snapshot",
+    "read_result",
+    "run",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"soft_prompts has no {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"soft_prompts.{_HOME[name]}"), name)

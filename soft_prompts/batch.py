@@ -1,0 +1,79 @@
+"""What does a task hand to the engine, and how do samples become one batch?
+
+Labels follow the convention of Hugging Face: `labels[t]` is the token that the position before t has to predict.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+UNSCORED = -100  # the label that no loss counts, torch's own convention
+
+
+class Example(NamedTuple):
+    """One sample of a task."""
+
+    input_ids: Sequence[int]
+    labels: Sequence[int]
+    """As long as input_ids; UNSCORED where nothing is asked."""
+    conditions: tuple[float, ...] = ()
+    insert_at: int = 0
+    """The prompt stands before this text position."""
+    units: int = 0
+    """What the headline metric divides by: moves, bytes or tokens among the scored labels."""
+    cluster: int = 0
+    """Identity of the game, document or question: items of one cluster are not independent."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples padded on the right to a common length T."""
+
+    input_ids: Int[Tensor, "B T"]
+    labels: Int[Tensor, "B T"]
+    mask: Bool[Tensor, "B T"]
+    conditions: Float[Tensor, "B C"]
+    insert_at: Int[Tensor, " B"]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
+
+
+def collate(examples: Sequence[Example], pad_id: int, score_first: bool = False) -> Batch:
+    """Pad on the right; the label of text position 0 is dropped, so that every prompt size scores the same labels.
+
+    `score_first` keeps it, as the paper and PEFT do: it counts wherever a prompt token precedes it. Raises ValueError
+    for a sample whose labels or insert_at do not fit its text.
+    """
+    for example in examples:
+        _refuse_misfit(example)
+    length = max(len(example.input_ids) for example in examples)
+    input_ids = torch.full((len(examples), length), pad_id)
+    labels = torch.full((len(examples), length), UNSCORED)
+    lengths = torch.tensor([len(example.input_ids) for example in examples])
+    for row, example in enumerate(examples):
+        input_ids[row, : lengths[row]] = torch.as_tensor(example.input_ids)
+        labels[row, : lengths[row]] = torch.as_tensor(example.labels)
+    if not score_first:
+        labels[:, 0] = UNSCORED
+    return Batch(
+        input_ids=input_ids,
+        labels=labels,
+        mask=torch.arange(length) < lengths[:, None],
+        conditions=torch.tensor([example.conditions for example in examples], dtype=torch.float32),
+        insert_at=torch.tensor([example.insert_at for example in examples]),
+    )
+
+
+def _refuse_misfit(example: Example) -> None:
+    """A task's mistake would pass silently: a short label is spread over the row, a prompt stands in the padding."""
+    length = len(example.input_ids)
+    if len(example.labels) != length:
+        raise ValueError(f"a sample has {length} tokens and {len(example.labels)} labels; give one label a token")
+    if not 0 <= example.insert_at <= length:
+        raise ValueError(f"insert_at is {example.insert_at}; give 0 to {length}, the length of the text")

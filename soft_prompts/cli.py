@@ -1,0 +1,128 @@
+"""The soft-prompts command: what can be done with results and trained prompts?"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from soft_prompts.command_line import guarded, parse
+from soft_prompts.compare import CompareOptions, compare_command
+from soft_prompts.errors import UsageError
+
+PROGRAM = "soft-prompts"
+DESCRIPTION = "How many soft-prompt tokens does it take to bring a behaviour out of a frozen language model?"
+
+
+@dataclass(frozen=True)
+class GenerateOptions:
+    """Text from a frozen model with a trained prompt in front of it."""
+
+    snapshot: tyro.conf.Positional[Path]
+    """Folder of a trained prompt, below snapshots/."""
+    text: tuple[str, ...]
+    """Texts to go on from, as `e2e4 e7e5`."""
+    condition: tuple[str, ...] = ()
+    """NAME=VALUE for each condition that the prompt takes, as white_elo=1200 black_elo=1900."""
+    max_new_tokens: int = 32
+    """Tokens to write, at most."""
+    temperature: float = 0.0
+    """0 takes the likeliest token; 1 samples from the model's own distribution."""
+    top_p: float = 1.0
+    """Share of the probability that sampling draws from."""
+    seed: int = 0
+    """Seeds the sampling."""
+    model: str | None = None
+    """Model to use; default: the one that the prompt was trained on."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    allow_mismatch: bool = False
+    """Use the prompt on a model with another fingerprint."""
+    offline: bool = False
+    """Never ask a model hub."""
+    trust_remote_code: bool = False
+    """Let a model run its own code."""
+    debug: bool = False
+    """Show the traceback of an error too."""
+
+    def __post_init__(self) -> None:
+        if not self.text:
+            raise UsageError("--text has no value after it; give one text or more")
+        if self.max_new_tokens < 1:
+            raise UsageError(f"--max-new-tokens is {self.max_new_tokens}; give 1 or more")
+        if not 0 <= self.temperature < float("inf"):
+            raise UsageError(f"--temperature is {self.temperature}; give 0 or more")
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"--top-p is {self.top_p}; give a share above 0, 1 at most")
+        if wrong := [given for given in self.condition if "=" not in given]:
+            raise UsageError(f"--condition is {wrong[0]}; give NAME=VALUE")
+
+
+@dataclass(frozen=True)
+class ModelsOptions:
+    """The embedded models: what each can do and how it was made."""
+
+
+Command = (
+    Annotated[CompareOptions, tyro.conf.subcommand("compare")]
+    | Annotated[GenerateOptions, tyro.conf.subcommand("generate")]
+    | Annotated[ModelsOptions, tyro.conf.subcommand("models")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    sys.exit(guarded(lambda: _dispatch(arguments), debug="--debug" in arguments))
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    options = parse(Command, arguments, PROGRAM, DESCRIPTION)
+    if isinstance(options, CompareOptions):
+        return compare_command(options)
+    return generate_command(options) if isinstance(options, GenerateOptions) else models_command()
+
+
+def generate_command(options: GenerateOptions) -> int:
+    """Print each text with what the model makes of it."""
+    from soft_prompts.apparatus import find_device  # torch takes seconds to load, and compare does not need it
+    from soft_prompts.frozen_model import load_frozen_model
+    from soft_prompts.generation import generate
+    from soft_prompts.snapshot import load_snapshot, refuse_other_model
+    from soft_prompts.tasks.task import Query, text_start
+
+    snapshot = load_snapshot(options.snapshot)
+    conditions = snapshot.conditions.from_named(dict(given.split("=", 1) for given in options.condition))
+    frozen = load_frozen_model(
+        options.model or snapshot.model,
+        revision=None if options.model else snapshot.revision,
+        device=find_device(options.device),
+        offline=options.offline,
+        trust_remote_code=options.trust_remote_code,
+    )
+    refuse_other_model(snapshot, frozen, options.allow_mismatch)
+    prompt = snapshot.prompt.to(frozen.device)
+    queries = [Query(text, conditions, text_start(frozen.tokenizer, text)) for text in options.text]
+    texts = generate(
+        frozen,
+        prompt,
+        queries,
+        options.max_new_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        seed=options.seed,
+    )
+    for query, text in zip(queries, texts, strict=True):
+        print(f"{query.text}|{text}")
+    return 0
+
+
+def models_command() -> int:
+    """Print the card of each embedded model."""
+    from soft_prompts.zoo import EMBEDDED
+
+    for name, folder in EMBEDDED.items():
+        print(f"{name}: {folder}\n\n{(folder / 'README.md').read_text()}\n")
+    return 0

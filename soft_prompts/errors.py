@@ -1,0 +1,37 @@
+"""How can a run end badly, and which exit code says so?
+
+Every error that a user can cause is one of these; its message is one line: what was given, what is allowed, what to do.
+The command line prints that line and exits with `exit_code` (design: README, "Exit codes").
+"""
+
+from difflib import get_close_matches
+
+
+class UsageError(ValueError):
+    """A flag or setting is wrong."""
+
+    exit_code = 2
+
+
+class InputError(ValueError):
+    """Data or a model is missing or unusable."""
+
+    exit_code = 3
+
+
+class Interrupted(Exception):
+    """Stopped by a signal after the last whole step was published; the same command resumes."""
+
+    exit_code = 4
+
+
+class OutOfRoom(Exception):
+    """Disk or memory is full: nothing is lost, the same command resumes when there is room."""
+
+    exit_code = 75
+
+
+def near_match(name: str, known: list[str]) -> str:
+    """`(did you mean 'x'?) ` for the closest known name, or nothing."""
+    close = get_close_matches(name, known, n=1)
+    return f"(did you mean '{close[0]}'?) " if close else ""

@@ -1,0 +1,113 @@
+"""How well does a prompt do on held-out items, and how sure is that?
+
+Losses are kept item by item: every number here can be computed again from a result's items file.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
+from numpy.typing import NDArray
+from torch import nn
+
+from soft_prompts import paired
+from soft_prompts.batch import Example, collate
+from soft_prompts.forward import token_losses
+from soft_prompts.frozen_model import FrozenModel
+from soft_prompts.results import Items, Metric
+
+
+class LossNotFinite(RuntimeError):
+    """A model and prompt that give no number: the run has failed."""
+
+
+class ItemLosses(NamedTuple):
+    """Raw sums of each item; not yet known to be finite."""
+
+    nats: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+
+    @property
+    def per_token(self) -> float:
+        """Nats per scored token over all items."""
+        return float(self.nats.sum() / self.tokens.sum())
+
+
+def evaluate(
+    frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example], batch_size: int, score_first: bool = False
+) -> Items:
+    """What a result keeps of the examples, in their order; raises LossNotFinite."""
+    losses = item_losses(frozen, prompt, examples, batch_size, score_first)
+    if not np.isfinite(losses.nats).all():
+        raise LossNotFinite(f"the loss of {(~np.isfinite(losses.nats)).sum()} of {len(examples)} items is not finite")
+    return Items(
+        loss_nats=losses.nats,
+        scored_tokens=losses.tokens,
+        scored_units=np.array([example.units for example in examples], dtype=np.int64),
+        cluster=np.array([example.cluster for example in examples], dtype=np.int64),
+    )
+
+
+@torch.no_grad()
+def item_losses(
+    frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example], batch_size: int, score_first: bool = False
+) -> ItemLosses:
+    """Losses of the examples, in their order; processes share the work.
+
+    Samples of like length go through the model together; which ones changes no loss beyond rounding.
+    """
+    state = PartialState()
+    sums = torch.zeros(len(examples), 2, dtype=torch.float64, device=frozen.device)  # nats, scored tokens
+    by_length = sorted(range(len(examples)), key=lambda index: -len(examples[index].input_ids))
+    mine = by_length[state.process_index :: state.num_processes]  # whatever batch size each process can hold
+    for start in range(0, len(mine), batch_size):
+        places = mine[start : start + batch_size]
+        batch = collate([examples[place] for place in places], frozen.pad_id, score_first).to(frozen.device)
+        losses = token_losses(frozen, prompt, batch)
+        where = torch.tensor(places, device=frozen.device)[losses.row]
+        sums[:, 0].index_add_(0, where, losses.nats.double())
+        sums[:, 1].index_add_(0, where, torch.ones_like(losses.nats, dtype=torch.float64))
+    if state.num_processes > 1:
+        sums = torch.as_tensor(reduce(sums, "sum"))
+    nats, tokens = sums.cpu().numpy().T
+    return ItemLosses(np.ascontiguousarray(nats), tokens.astype(np.int64))
+
+
+def swap_conditions(examples: Sequence[Example], seed: int) -> list[Example]:
+    """The same examples, each with the conditions of another one (a seeded cyclic shift over a random order)."""
+    order = np.random.default_rng((seed, len(examples))).permutation(len(examples))
+    donors = dict(zip(order, np.roll(order, 1), strict=True))
+    return [example._replace(conditions=examples[donors[place]].conditions) for place, example in enumerate(examples)]
+
+
+def loss_per_token(items: Items) -> Metric:
+    """Nats per scored token: sum over sum, never a mean of means."""
+    return _per_unit(items.loss_nats, items.scored_tokens, items.cluster, "nats/token")
+
+
+def ratio(items: Items, inside: NDArray[np.bool_] | slice, unit: str) -> Metric:
+    """Nats per unit over the items `inside`, with a standard error over clusters."""
+    return _per_unit(items.loss_nats[inside], items.scored_units[inside], items.cluster[inside], unit)
+
+
+def paired_difference(one: Items, other: Items, unit: str) -> Metric:
+    """Loss per unit of `one` minus that of `other` on the same items; pairing removes what the items share."""
+    return _per_unit(one.loss_nats - other.loss_nats, one.scored_units, one.cluster, unit)
+
+
+def share(outcomes: Sequence[bool], unit: str) -> Metric:
+    """Share of true outcomes; the standard error after Agresti and Coull (1998) is not 0 where all are alike."""
+    if not outcomes:
+        return Metric(None, reason="no item to judge", unit=unit)
+    adjusted, size = (sum(outcomes) + 2) / (len(outcomes) + 4), len(outcomes) + 4
+    return Metric(sum(outcomes) / len(outcomes), (adjusted * (1 - adjusted) / size) ** 0.5, len(outcomes), unit)
+
+
+def _per_unit(sums: NDArray[np.float64], units: NDArray[np.int64], cluster: NDArray[np.int64], unit: str) -> Metric:
+    estimate = paired.ratio(sums, units, cluster)
+    if estimate is None:
+        return Metric(None, reason="no scored unit", unit=unit)
+    return Metric(estimate.value, estimate.stderr, estimate.clusters, unit)

@@ -1,0 +1,79 @@
+"""What is an experiment? A task, its presets, and a main that runs the grid, prints the table and draws the curve."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic
+
+from accelerate import PartialState
+
+from soft_prompts.apparatus import run_paths
+from soft_prompts.command_line import guarded, parse
+from soft_prompts.compare import CompareOptions, compare_command
+from soft_prompts.config import Grid, TaskT, as_json
+from soft_prompts.console import say
+from soft_prompts.errors import UsageError, near_match
+from soft_prompts.sweep import run_all
+
+
+@dataclass(frozen=True)
+class Experiment(Generic[TaskT]):
+    """A question, asked of models: `python -m tests.<name>_test`."""
+
+    name: str
+    question: str
+    presets: Mapping[str, Grid[TaskT]]
+
+    def main(self, arguments: Sequence[str] | None = None) -> int:
+        """Run what the command line asks for; returns the exit code."""
+        arguments = sys.argv[1:] if arguments is None else list(arguments)
+        return guarded(lambda: self._run(arguments), debug="--debug" in arguments)
+
+    def _run(self, arguments: Sequence[str]) -> int:
+        grid = self.parse(arguments)
+        configs = list(grid.runs())
+        if grid.print_config:
+            print(json.dumps([as_json(config) for config in configs], indent=2))
+            return 0
+        failures = run_all(configs, grid.jobs)
+        if not PartialState().is_main_process:
+            return 0
+        results = tuple(run_paths(config).result for config in configs)
+        plot = grid.settings.output_dir / "results" / f"{self.name}.png"
+        code = compare_command(CompareOptions(paths=results, plot=plot))
+        for failure in failures:
+            say(failure)
+        return 1 if failures else code
+
+    def parse(self, arguments: Sequence[str]) -> Grid[TaskT]:
+        """The grid that flags ask for, on top of the preset that they name; raises UsageError in one line."""
+        preset = self.presets[self._preset(arguments)]
+        if any(argument.split("=")[0] == "--data" for argument in arguments):
+            preset = variant(preset, test_data=None)  # the preset's test data belong to the preset's data
+        kind: Any = Grid[type(preset.task)]  # pyright: ignore[reportInvalidTypeArguments]
+        return parse(kind, arguments, f"python -m tests.{self.name}_test", self.question, default=preset)
+
+    def _preset(self, arguments: Sequence[str]) -> str:
+        name = "default"
+        for place, argument in enumerate(arguments):
+            if argument == "--preset":
+                name = arguments[place + 1] if place + 1 < len(arguments) else ""
+            elif argument.startswith("--preset="):
+                name = argument.removeprefix("--preset=")
+        if name not in self.presets:
+            known = list(self.presets)
+            raise UsageError(f"--preset is {name!r}; {near_match(name, known)}give {', '.join(known)}")
+        return name
+
+
+def variant(
+    grid: Grid[TaskT], *, models: tuple[str, ...] = (), tokens: tuple[int, ...] = (), **settings: Any
+) -> Grid[TaskT]:
+    """The grid with other models, token counts or settings: how a preset says what it changes."""
+    return replace(
+        grid,
+        models=models or grid.models,
+        tokens=tokens or grid.tokens,
+        settings=replace(grid.settings, **settings),
+    )

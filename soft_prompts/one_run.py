@@ -1,0 +1,109 @@
+"""One run, from settings to a result: one frozen model x one task x one prompt size x one seed.
+
+Read `run` from top to bottom: it is the whole experiment. Everything else repeats, records and compares runs.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import NamedTuple
+
+from accelerate import PartialState
+
+from soft_prompts.apparatus import (
+    Apparatus,
+    data_request,
+    find_device,
+    load_for,
+    prompt_for,
+    refuse_beyond_context,
+    run_paths,
+)
+from soft_prompts.batch import Example
+from soft_prompts.config import RunConfig
+from soft_prompts.console import StepProgress
+from soft_prompts.evaluation import LossNotFinite, evaluate, loss_per_token, paired_difference, ratio, swap_conditions
+from soft_prompts.events import EventLog
+from soft_prompts.frozen_model import FrozenModel
+from soft_prompts.generation import generate
+from soft_prompts.record import as_result, record
+from soft_prompts.results import Generation, Items, Metric, Result
+from soft_prompts.resume import finished_result, only_writer, publish_state, restore, stop_signals
+from soft_prompts.training import Hooks, Progress, TrainingFailed, out_of_memory_is_out_of_room, set_conditions, train
+
+EVALUATION_BATCH = 64  # samples at once for the bare model, which has no micro-batch
+SWAP_SEED = 0  # one dealing of conditions, the same for every prompt
+
+
+def run(config: RunConfig, frozen: FrozenModel | None = None) -> Result:
+    """Train and test one prompt; write its result, snapshot and tensorboard events; return the result.
+
+    A finished run is read and returned, an interrupted one goes on from its last state. `frozen` saves loading the
+    model again. Raises UsageError, InputError, Interrupted or OutOfRoom, each in one line.
+    """
+    find_device(config.device)
+    paths = run_paths(config)
+    with only_writer(paths), stop_signals() as stop, out_of_memory_is_out_of_room():
+        if (finished := finished_result(config, paths)) is not None:
+            return finished
+        started = datetime.now(UTC)
+        frozen = frozen or load_for(config)
+        refuse_beyond_context(config, frozen)
+        data = config.task.open(data_request(config), frozen.tokenizer)
+        validation, test = (set_conditions(data.held_out(split), config) for split in ("validation", "test"))
+        at = Apparatus(config, paths, frozen, data, prompt_for(config, frozen))
+        state = restore(at)
+        events = EventLog(paths.events if PartialState().is_main_process else None, state.step if state else 0)
+        progress, failure, measured = Progress(), None, Measured(None, {}, [])
+        if config.tokens > 0:
+            with StepProgress(at.title, config.steps, quiet=not PartialState().is_main_process) as show:
+                hooks = Hooks(
+                    publish=partial(publish_state, at),
+                    events=events,
+                    stop_asked=stop.asked,
+                    report=lambda now, loss: show(now.step, loss, now.seconds / now.step),
+                )
+                try:
+                    with stop.after_whole_steps():
+                        progress = train(frozen, at.prompt, data.training, validation, config, hooks, state)
+                except TrainingFailed as error:
+                    failure = str(error)
+        if failure is None:
+            try:
+                measured = measure(at, validation, test, progress.micro_batch_size or EVALUATION_BATCH)
+            except LossNotFinite as error:
+                failure = str(error)
+        result = as_result(at, progress, *measured, started, failure)
+        record(at, result, measured.items, events)
+        return result
+
+
+class Measured(NamedTuple):
+    """What the held-out items say of a prompt."""
+
+    items: Items | None
+    metrics: dict[str, Metric]
+    generations: list[Generation]
+
+
+def measure(
+    at: Apparatus, validation: Sequence[Example], test: Sequence[Example], batch_size: int = EVALUATION_BATCH
+) -> Measured:
+    """Every number of a result: losses, what the conditions are worth, and the task's own scores."""
+    task, score_first = at.config.task, at.config.score_first
+    losses = partial(evaluate, at.frozen, at.prompt, batch_size=batch_size, score_first=score_first)
+    unit = f"nats/{task.unit}"
+    items = losses(test)
+    metrics = {
+        "test_loss": loss_per_token(items),
+        "validation_loss": loss_per_token(losses(validation)),
+        task.headline: ratio(items, slice(None), unit),
+    }
+    if at.config.condition_names and len(test) > 1:
+        swapped = losses(swap_conditions(test, SWAP_SEED))
+        metrics["condition_sensitivity"] = paired_difference(swapped, items, unit)
+    elif task.condition_names:
+        metrics["condition_sensitivity"] = Metric(None, reason="this prompt sees no conditions", unit=unit)
+    complete = partial(generate, at.frozen, at.prompt, batch_size=batch_size, as_fits=True)
+    measures = at.data.measures(test, items, complete)
+    return Measured(items, metrics | measures.metrics, measures.generations)

@@ -1,0 +1,165 @@
+"""How does a comparison read in a terminal or a spreadsheet? Tables of losses and paired differences, and CSV."""
+
+import csv
+import io
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from soft_prompts.curves import Curve, Difference, Point
+
+NATS = "nats/"
+CSV_COLUMNS = (
+    *("experiment", "variant", "data", "model", "prompt", "condition_mode", "metric", "unit", "tokens", "seed"),
+    *("value", "stderr", "vs_zero", "vs_zero_stderr", "vs_previous", "vs_previous_stderr"),
+    *("condition_information", "condition_information_stderr"),
+)
+
+
+def print_tables(console: Console, curves: Sequence[Curve], in_bits: bool) -> None:
+    """One table an experiment, data set and metric; cut into several where the terminal is narrower."""
+    for members in grouped(curves).values():
+        counts = sorted({point.tokens for curve in members for point in curve.curve})
+        console.print(Text(_title(members[0], in_bits), style="bold"))
+        label = max(console.width // 3, 16) if console.is_terminal else None
+        while counts:
+            width = _columns_that_fit(console, members, counts, in_bits, label)
+            console.print(_table(members, counts[:width], in_bits, label))
+            counts = counts[width:]
+        console.print(_caption(members), style="dim", highlight=False)
+        for curve in members:
+            for warning in curve.warnings:
+                console.print(Text.assemble(("warning: ", "yellow"), f"{row_label(curve, members)}: {warning}"))
+        console.print()
+
+
+def grouped(curves: Iterable[Curve]) -> dict[tuple[Any, ...], list[Curve]]:
+    """Curves that share a table or a figure: the same experiment, data, metric and unit."""
+    groups: dict[tuple[Any, ...], list[Curve]] = defaultdict(list)
+    for curve in curves:
+        groups[curve.experiment, curve.variant, curve.data, curve.metric, curve.unit].append(curve)
+    return groups
+
+
+def row_label(curve: Curve, members: Sequence[Curve]) -> str:
+    """The model, and what else tells this curve from the others of its table."""
+    kind = kind_label(curve, members) if curve.prompt else ""
+    return f"{curve.model} · {kind}" if kind else curve.model
+
+
+def kind_label(curve: Curve, members: Sequence[Curve]) -> str:
+    """The prompt kind and condition mode, as far as they differ among the curves with a prompt."""
+    kinds, modes = zip(*((other.prompt, other.condition_mode) for other in members if other.prompt), strict=True)
+    conditions = f"{'no' if curve.condition_mode in (None, 'none') else curve.condition_mode} conditions"
+    parts = (curve.prompt if len(set(kinds)) > 1 else None, conditions if len(set(modes)) > 1 else None)
+    return ", ".join(part for part in parts if part)
+
+
+def unit_text(unit: str, in_bits: bool = False) -> str:
+    """`nats per move` of nats/move; in bits where asked for and where it is a loss."""
+    if in_bits and unit.startswith(NATS):
+        unit = f"bits/{unit.removeprefix(NATS)}"
+    return unit.replace("/", " per ")
+
+
+def estimate_text(value: float | None, stderr: float | None, signed: bool = False) -> str:
+    """`4.2134 ± .0031`: two digits of the error decide how many the value has."""
+    if value is None:
+        return "-"
+    if not stderr:
+        return f"{value:+.4g}" if signed else f"{value:.4f}"
+    decimals = min(max(1 - math.floor(math.log10(stderr)), 0), 8)
+    number = f"{value:+.{decimals}f}" if signed else f"{value:.{decimals}f}"
+    return f"{number} ± {stderr:.{decimals}f}".replace("± 0.", "± .")
+
+
+def csv_text(curves: Sequence[Curve]) -> str:
+    """A row a point (seed `all`) and a row for each of its seeds; losses in the metric's own unit."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for curve in curves:
+        head = [curve.experiment, curve.variant, curve.data, curve.model, curve.prompt, curve.condition_mode]
+        for previous, point in zip((None, *curve.curve), curve.curve, strict=False):
+            pairs = [_pair(curve, point, 0), _pair(curve, point, previous.tokens) if previous else None]
+            pairs.append(_information(curve, point))
+            numbers = [number for pair in pairs for number in ((pair.value, pair.stderr) if pair else (None, None))]
+            row = [*head, curve.metric, curve.unit, point.tokens]
+            writer.writerow([*row, "all", point.value, point.stderr, *numbers])
+            writer.writerows([*row, *seed, *[None] * len(numbers)] for seed in point.seeds)
+    return out.getvalue()
+
+
+def _columns_that_fit(
+    console: Console, members: list[Curve], counts: list[int], in_bits: bool, label: int | None
+) -> int:
+    """How many token counts one table can hold; all of them where the output is no terminal."""
+    if not console.is_terminal:
+        return len(counts)
+    unbounded = console.options.update(max_width=10_000)
+    for width in range(len(counts), 1, -1):
+        table = _table(members, counts[:width], in_bits, label)
+        if console.measure(table, options=unbounded).maximum <= console.width:
+            return width
+    return 1
+
+
+def _table(members: list[Curve], counts: list[int], in_bits: bool, label: int | None) -> Table:
+    """`label`: the width at which a row's name is folded."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("prompt tokens", max_width=label, overflow="fold")
+    for tokens in counts:
+        table.add_column(str(tokens), justify="right", no_wrap=True)
+    scale = 1 / math.log(2) if in_bits and members[0].unit.startswith(NATS) else 1.0
+    for curve in members:
+        points = {point.tokens: point for point in curve.curve}
+        previous = {point.tokens: before.tokens for before, point in zip(curve.curve, curve.curve[1:], strict=False)}
+        chosen = [points.get(tokens) for tokens in counts]
+        table.add_row(
+            Text(row_label(curve, members), style="bold cyan"), *(_cell(point, scale, False) for point in chosen)
+        )
+        lines = {
+            "vs 0": [point and _pair(curve, point, 0) for point in chosen],
+            "vs previous": [point and _pair(curve, point, previous.get(point.tokens, -1)) for point in chosen],
+            "gain from conditions": [point and _information(curve, point) for point in chosen],
+        }
+        if len(points) < 3:
+            del lines["vs previous"]
+        for name, cells in lines.items():
+            if any(cells):
+                table.add_row(f"  {name}", *(_cell(cell, scale, True) for cell in cells), style="dim")
+    return table
+
+
+def _cell(estimate: Point | Difference | None, scale: float, signed: bool) -> str:
+    if estimate is None or estimate.value is None:
+        return "" if signed else "-"
+    stderr = None if estimate.stderr is None else estimate.stderr * scale
+    return estimate_text(estimate.value * scale, stderr, signed)
+
+
+def _pair(curve: Curve, point: Point, against: int) -> Difference | None:
+    pairs = (pair for pair in curve.paired if (pair.tokens, pair.against) == (point.tokens, against))
+    return next(pairs, None)
+
+
+def _information(curve: Curve, point: Point) -> Difference | None:
+    return next((pair for pair in curve.condition_information if pair.tokens == point.tokens), None)
+
+
+def _title(curve: Curve, in_bits: bool) -> str:
+    what = curve.experiment if curve.variant is None else f"{curve.experiment} ({curve.variant})"
+    metric = curve.metric.replace("_", " ")
+    return f"{what} on {curve.data}: {metric}, {unit_text(curve.unit, in_bits)}"
+
+
+def _caption(members: Sequence[Curve]) -> str:
+    seeds = max((len(point.seeds) for curve in members for point in curve.curve), default=0)
+    errors = "items and seeds" if seeds > 1 else "items only: one seed"
+    differences = "; vs rows: differences paired on the same items" if any(curve.paired for curve in members) else ""
+    return f"± one standard error over {errors}{differences}"

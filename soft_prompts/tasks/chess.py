@@ -1,0 +1,317 @@
+"""Does the model play at the strength it is told? The next move, given both players' Elos.
+
+A sample is one game as UCI moves with single spaces between them, `e2e4 e7e5 g1f3 ...`, and its condition (1500,
+1620) the Elos of white and black. Source: arXiv 2505.14943, chess; departures: held-out games, one set of scored
+labels for every prompt size, and moves asked for in the middle of games.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import chess
+import numpy as np
+from accelerate import PartialState
+from transformers import PreTrainedTokenizerBase
+
+from soft_prompts.batch import UNSCORED, Example
+from soft_prompts.conditions import ELO_PAIR, ConditionEncoder
+from soft_prompts.console import say
+from soft_prompts.data.lichess import Game, GameSource, read_games
+from soft_prompts.data.split import Split, split_of
+from soft_prompts.errors import InputError, UsageError
+from soft_prompts.evaluation import ratio, share
+from soft_prompts.results import Generation, Items, Metric
+from soft_prompts.tasks.task import Complete, DataRequest, HeldOut, Measures, Position, Query, text_start
+from soft_prompts.zoo import GAMES
+
+BLOCK = 1024  # games shuffled among themselves; small enough to reach the first step soon, large enough to mix
+BUCKETS = ((0, 1200), (1200, 1600), (1600, 2000), (2000, 5000))  # mean Elo of the two players
+FIRST_ASKED_PLY = 4  # moves asked for come after the opening's first replies
+KEPT_ELSEWHERE = frozenset(("kept", "other split", "excluded"))
+SHOWN = 8  # continuations kept in the result
+SHOWN_MOVES = 4  # moves a continuation, about
+NOTHING_NEW = 1000  # held-out games in a row that were all met before: the source repeats itself
+
+
+@dataclass(frozen=True)
+class ChessTask:
+    """The chess experiment's own flags."""
+
+    event: str = "Rated Blitz game"
+    """Games whose Event header is exactly this."""
+    max_plies: int | None = 40
+    """Whole moves scored end at this half-move, for every model alike; None: as many as the sample holds."""
+
+    name: ClassVar[str] = "chess"
+    headline: ClassVar[str] = "loss_per_move"
+    unit: ClassVar[str] = "move"
+    conditions: ClassVar[ConditionEncoder] = ELO_PAIR
+
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        return self.conditions.names
+
+    @property
+    def variant(self) -> None:
+        return None
+
+    def __post_init__(self) -> None:
+        if self.max_plies is not None and self.max_plies < 2:
+            raise UsageError(f"max-plies is {self.max_plies}; give 2 or more, or None for whole games")
+
+    def fingerprint(self, request: DataRequest) -> str:
+        return "-".join(source.fingerprint() for source in filter(None, self._sources(request)))
+
+    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> "ChessData":
+        """Read the held-out games; training games are read as they are needed."""
+        if not tokenizer.is_fast:
+            raise InputError(
+                "the model's tokenizer cannot tell where its tokens lie in the text; give one with a fast tokenizer"
+            )
+        sources = self._sources(request)
+        for source in filter(None, sources):
+            source.verify()
+        games, tally = _held_out_games(sources, request)
+        return ChessData(self, request, tokenizer, sources, games, tally)
+
+    def _sources(self, request: DataRequest) -> "Sources":
+        embedded = request.data == "games"
+        train = GAMES["train"] if embedded else Path(request.data)
+        named = "games" if embedded and request.test_data is None else request.test_data
+        test = GAMES["test"] if named == "games" else named and Path(named)
+        bounds = {"event": self.event, "max_bad": request.max_bad, "allow_truncated": request.allow_truncated}
+        return Sources(GameSource(train, **bounds), GameSource(test, **bounds) if test else None)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Position of a training stream: games are read in blocks, and shuffled within a block."""
+
+    epoch: int = 0
+    block: int = 0
+    """Number of the game in the source at which the block begins."""
+    offset: int = 0
+    """Games of the block that are used up."""
+    rejected: dict[str, int] = field(default_factory=dict)
+    """Games left out before the block in the first epoch, by reason."""
+    rejected_with_block: dict[str, int] = field(default_factory=dict)
+
+
+class Sources(NamedTuple):
+    """Where games come from; without a test source the training source is split by hash."""
+
+    train: GameSource
+    test: GameSource | None
+
+
+@dataclass
+class ChessData:
+    """Games as examples for one tokenizer."""
+
+    task: ChessTask
+    request: DataRequest
+    tokenizer: PreTrainedTokenizerBase
+    sources: Sources
+    games: dict[HeldOut, list[Game]]
+    held_out_tally: Counter[str]
+
+    def __post_init__(self) -> None:
+        self.name = self.request.name
+        self.train, self.test = str(self.request.data), str(self.request.test_data or self.request.data)
+        self.fingerprint = self.task.fingerprint(self.request)
+
+    def held_out(self, split: HeldOut) -> list[Example]:
+        """Examples that score whole moves only, the second to the last that fits; raises UsageError if max-plies do
+        not fit."""
+        examples = [self._example(game, whole_moves=True) for game in self.games[split]]
+        if self.task.max_plies is not None:
+            self._refuse_short_samples(self.games[split], examples)
+        return examples
+
+    def training(self, position: Position | None) -> Iterator[tuple[Example, Position]]:
+        """File order in shuffled blocks, again and again; a game whose moves are held out is never among them."""
+        held_out = frozenset(game.game_hash for games in self.games.values() for game in games)
+        splits: frozenset[Split] | None = None if self.sources.test else frozenset({"train"})
+        at = Place(**(position or {}))
+        while True:
+            reader = {"start": at.block, "splits": splits, "exclude": held_out, "workers": self.request.workers}
+            with read_games(self.sources.train, **reader) as games:
+                passed = Counter(at.rejected)  # before the block; what the stream counts comes on top
+                while block := list(itertools.islice(games, BLOCK)):
+                    if at.epoch == 0:  # later epochs meet the same games again
+                        at = replace(at, rejected_with_block=dict(passed + _not_kept(games.tally)))
+                    order = np.random.default_rng((self.request.seed, at.epoch, at.block)).permutation(len(block))
+                    for offset in range(at.offset, len(block)):
+                        example = self._example(block[order[offset]], whole_moves=False)
+                        yield example, asdict(replace(at, offset=offset + 1))
+                    at = Place(at.epoch, block[-1].index + 1, 0, at.rejected_with_block, at.rejected_with_block)
+                if at.epoch == 0:  # what stands behind the last game
+                    at = replace(at, rejected_with_block=dict(passed + _not_kept(games.tally)))
+            if at.block == 0:
+                raise InputError(f"{self.train} holds no game to train on beside the held-out ones; give a larger file")
+            at = Place(at.epoch + 1, 0, 0, at.rejected_with_block, at.rejected_with_block)  # the file wraps round
+
+    def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
+        """Move accuracy and legality in the middle of games, everything again by Elo bucket, and some continuations."""
+        games = self.games["test"]
+        paired = list(zip(games, examples, strict=True))
+        asked = [_asked_ply(game, self.task.max_plies, example.units + 1) for game, example in paired]
+        queries = [self._query(*pair, ply) for pair, ply in zip(paired, asked, strict=True) if ply]
+        replies = iter(complete(queries, self._most_tokens_of_a_move(games)))
+        verdicts = [
+            judge_move(game.text, ply, next(replies)) if ply else None for game, ply in zip(games, asked, strict=True)
+        ]
+        metrics: dict[str, Metric] = {}
+        mean_elo = np.array([(game.white_elo + game.black_elo) / 2 for game in games])
+        for name, low, high in [("", 0, 10**6), *((f"/elo_{low}-{high}", low, high) for low, high in BUCKETS)]:
+            inside = (mean_elo >= low) & (mean_elo < high)
+            judged = [verdict for verdict, use in zip(verdicts, inside, strict=True) if use and verdict]
+            metrics["move_accuracy" + name] = share([verdict.correct for verdict in judged], "share of moves")
+            metrics["move_legality" + name] = share([verdict.legal for verdict in judged], "share of moves")
+            if name:
+                metrics["loss_per_move" + name] = ratio(items, inside, "nats/move")
+        shown = [(game, ply) for game, ply in zip(games, asked, strict=True) if ply][:SHOWN]
+        return Measures(metrics, self._continuations(shown, queries[:SHOWN], complete))
+
+    def rejected(self, position: Position | None) -> dict[str, int]:
+        in_training = Counter((position or {}).get("rejected_with_block", {}))
+        if in_training and not self.sources.test:
+            return dict(in_training)  # one file, read from its start both times
+        return dict(_not_kept(self.held_out_tally) + in_training)
+
+    def _example(self, game: Game, whole_moves: bool) -> Example:
+        """All tokens of the text are scored in training; in a held-out example those of whole moves alone."""
+        text = _first_plies(game, self.task.max_plies)
+        tokens = self.tokenizer(
+            text,
+            truncation=True,
+            max_length=self.request.sample_tokens,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+        )
+        ids, ends = list(tokens["input_ids"]), [end for _, end in tokens["offset_mapping"]]  # pyright: ignore
+        special = list(tokens["special_tokens_mask"])  # pyright: ignore[reportArgumentType]
+        first, last, units = 0, len(text), 0
+        if whole_moves:
+            first, last, units = whole_move_span(text, max(ends))
+        scored = [not skip and first < end <= last for skip, end in zip(special, ends, strict=True)]
+        return Example(
+            input_ids=ids,
+            labels=[token if keep else UNSCORED for token, keep in zip(ids, scored, strict=True)],
+            conditions=ELO_PAIR.encode((game.white_elo, game.black_elo)),
+            insert_at=special.index(0) if 0 in special else len(special),
+            units=units,
+            cluster=game.game_hash,
+        )
+
+    def _refuse_short_samples(self, games: Sequence[Game], examples: Sequence[Example]) -> None:
+        """A tokenizer that needs more tokens than a sample has would be scored on fewer moves than the others."""
+        texts = [_first_plies(game, self.task.max_plies) for game in games]
+        wanted = [text.count(" ") for text in texts]
+        short = [text for text, example, units in zip(texts, examples, wanted, strict=True) if example.units < units]
+        if short:
+            need = max(len(self.tokenizer(text)["input_ids"]) for text in short)  # pyright: ignore[reportArgumentType]
+            raise UsageError(
+                f"sample-tokens is {self.request.sample_tokens}, but {self.task.max_plies} plies need {need} "
+                f"tokens of this model; give --sample-tokens {need}, or fewer --max-plies"
+            )
+
+    def _query(self, game: Game, example: Example, plies: int) -> Query:
+        """The game up to a ply, under the conditions that the run gives to its example."""
+        text = _first_plies(game, plies)
+        return Query(text, example.conditions, text_start(self.tokenizer, text))
+
+    def _most_tokens_of_a_move(self, games: Sequence[Game]) -> int:
+        moves = {f" {move}" for game in games for move in game.text.split(" ")}
+        return max(len(self.tokenizer(move, add_special_tokens=False)["input_ids"]) for move in moves) + 1  # pyright: ignore
+
+    def _continuations(
+        self, shown: Sequence[tuple[Game, int]], queries: Sequence[Query], complete: Complete
+    ) -> list[Generation]:
+        texts = complete(queries, SHOWN_MOVES * self._most_tokens_of_a_move(self.games["test"]))
+        return [
+            Generation(
+                prompt=query.text,
+                condition=ELO_PAIR.describe(query.conditions),
+                text=text,
+                reference=" ".join(game.text.split(" ")[ply : ply + SHOWN_MOVES]),
+            )
+            for query, text, (game, ply) in zip(queries, texts, shown, strict=True)
+        ]
+
+
+class Verdict(NamedTuple):
+    """What a reply in the middle of a game is worth."""
+
+    legal: bool
+    correct: bool
+    """The move that was played."""
+
+
+def judge_move(game: str, plies: int, reply: str) -> Verdict:
+    """The first word of `reply`, as the answer to the first `plies` moves of a game in UCI."""
+    moves = game.split(" ")
+    board = chess.Board()
+    for move in moves[:plies]:
+        board.push_uci(move)
+    words = reply.split()
+    answer = words[0] if reply.startswith(" ") and words else ""
+    legal = answer in {move.uci() for move in board.legal_moves}  # python-chess itself takes e1h1 for castling too
+    return Verdict(legal, legal and answer == moves[plies])
+
+
+def whole_move_span(text: str, held: int) -> tuple[int, int, int]:
+    """(start, end, moves): the second to the last whole move within the first `held` characters; a token whose end
+    lies in (start, end] belongs to it, the space before a move included."""
+    ends = [index for index, character in enumerate(text) if character == " "] + [len(text)]
+    whole = [end for end in ends if end <= held]
+    return (ends[0], whole[-1], len(whole) - 1) if len(whole) > 1 else (0, 0, 0)
+
+
+def _held_out_games(sources: Sources, request: DataRequest) -> tuple[dict[HeldOut, list[Game]], Counter[str]]:
+    """The first games of each held-out set, in file order; of one source by split, of a test source one in five
+    validates."""
+    wanted: dict[HeldOut, int] = {"validation": request.validation_samples, "test": request.test_samples}
+    games: dict[HeldOut, list[Game]] = {"validation": [], "test": []}
+    seen: set[int] = set()
+    stale = 0
+    splits: frozenset[Split] | None = None if sources.test else frozenset({"validation", "test"})
+    with read_games(sources.test or sources.train, splits=splits, workers=request.workers) as stream:
+        for game in stream:
+            validates = game.game_hash % 5 == 0 if sources.test else split_of(game.game_hash) == "validation"
+            split: HeldOut = "validation" if validates else "test"
+            stale = stale + 1 if game.game_hash in seen else 0
+            if len(games[split]) < wanted[split] and not stale and " " in game.text:
+                games[split].append(game)
+            seen.add(game.game_hash)
+            if stale == NOTHING_NEW or all(len(games[name]) == count for name, count in wanted.items()):
+                break
+    for split, found in games.items():
+        where = request.test_data or request.data
+        if found and len(found) < wanted[split] and PartialState().is_main_process:
+            say(f"{where} has {len(found)} different {split} games; {wanted[split]} were asked for")
+        if not found:
+            raise InputError(
+                f"{where} holds no usable {split} game of two moves or more; give a larger file or --test-data"
+            )
+    return games, stream.tally
+
+
+def _not_kept(tally: Counter[str]) -> Counter[str]:
+    """Games left out for a reason of their own: those of another split, or held out, are not."""
+    return Counter({reason: count for reason, count in tally.items() if reason not in KEPT_ELSEWHERE})
+
+
+def _first_plies(game: Game, plies: int | None) -> str:
+    return " ".join(game.text.split(" ")[:plies])
+
+
+def _asked_ply(game: Game, max_plies: int | None, fits: int) -> int:
+    """A ply in the middle of the game, the same in every run, drawn from the game itself; 0 if it is too short."""
+    last = min(len(game.text.split(" ")), max_plies or 10**6, fits) - 1
+    drawn = game.game_hash // 10  # the last digit decides the split: with it every test game would ask the same player
+    return FIRST_ASKED_PLY + drawn % (last - FIRST_ASKED_PLY + 1) if last >= FIRST_ASKED_PLY else 0

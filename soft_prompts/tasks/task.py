@@ -1,0 +1,119 @@
+"""What is a task? It turns data into examples and scores what a model makes of them; it never sees the model."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import PurePath
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+
+from transformers import PreTrainedTokenizerBase
+
+from soft_prompts.batch import Example
+from soft_prompts.conditions import ConditionEncoder
+from soft_prompts.results import Generation, Items, Metric
+
+HeldOut = Literal["validation", "test"]
+Position = dict[str, Any]
+"""Where a training stream stands: small, JSON, enough to go on from there."""
+
+
+class DataRequest(NamedTuple):
+    """What a run wants of a task's data; the fields are RunConfig's, documented there."""
+
+    data: str
+    test_data: str | None
+    sample_tokens: int
+    validation_samples: int
+    test_samples: int
+    score_first: bool = False
+    seed: int = 0
+    max_bad: float = 0.01
+    allow_truncated: bool = False
+    workers: int = 0
+
+    @property
+    def name(self) -> str:
+        """Short name of the data, part of the run's path: last parts of the two sources without suffixes."""
+        sources = [self.data] + ([self.test_data] if self.test_data else [])
+        return "--".join(PurePath(source).name.split(".")[0] or source for source in sources)
+
+
+class Query(NamedTuple):
+    """Text that the model goes on from, and the conditions that its prompt gets."""
+
+    text: str
+    conditions: tuple[float, ...]
+    insert_at: int = 0
+
+
+def text_start(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
+    """Position of the first token of the text itself: a prompt in front goes there, behind a BOS and not before it."""
+    special = list(tokenizer(text, return_special_tokens_mask=True)["special_tokens_mask"])  # pyright: ignore
+    return special.index(0) if 0 in special else len(special)
+
+
+Complete = Callable[[Sequence[Query], int], list[str]]
+"""complete(queries, most new tokens) -> greedy continuations, in order: all that a task ever sees of a model."""
+
+
+class Measures(NamedTuple):
+    """A task's own scores on its test items, beside the loss."""
+
+    metrics: dict[str, Metric]
+    generations: list[Generation]
+
+
+@runtime_checkable
+class TaskData(Protocol):
+    """A task's data, opened for one tokenizer."""
+
+    name: str
+    """Short name of the data: `DataRequest.name`."""
+    train: str
+    test: str
+    fingerprint: str
+    """Content identity of both sources: a run does not resume on other data."""
+
+    def held_out(self, split: HeldOut) -> list[Example]:
+        """The fixed items of a held-out set, in an order that is the same for every prompt size and seed."""
+        ...
+
+    def training(self, position: Position | None) -> Iterator[tuple[Example, Position]]:
+        """Endless training examples, each with the position after it; from the start, or from such a position."""
+        ...
+
+    def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
+        """Scores of the test items: `examples` with the conditions that the run gives them, `items` their losses."""
+        ...
+
+    def rejected(self, position: Position | None) -> dict[str, int]:
+        """Records left out by reason: of the held-out data, and of training up to `position`."""
+        ...
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A frozen dataclass; its fields are the task's flags on the command line."""
+
+    name: ClassVar[str]
+    headline: ClassVar[str]
+    """Name of the metric that curves show: loss summed over a test item, divided by its units."""
+    unit: ClassVar[str]
+    """What `Example.units` counts."""
+    conditions: ClassVar[ConditionEncoder]
+
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        """Names of the task's conditions, none if it has none."""
+        ...
+
+    @property
+    def variant(self) -> str | None:
+        """Tells runs of one experiment apart in paths and tables (a skip, a string, a board)."""
+        ...
+
+    def fingerprint(self, request: DataRequest) -> str:
+        """Content identity of the data, the same as that of what `open` gives; found without a tokenizer."""
+        ...
+
+    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> TaskData:
+        """Find, check and split the data; raises InputError or UsageError in one line."""
+        ...
