@@ -1,0 +1,153 @@
+"""Do two processes give the numbers of one, write once, and end together?"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soft_prompts.apparatus import run_paths
+from soft_prompts.config import RunConfig
+from soft_prompts.frozen_model import FrozenModel
+from soft_prompts.one_run import run
+from soft_prompts.results import read_items, read_result
+
+ROOT = Path(__file__).parents[3]
+TIMEOUT = 240  # a machine that is busy with other work takes a minute to import torch twice
+COMMAND = """
+import sys, time
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from soft_prompts.config import RunConfig
+from soft_prompts.tasks.chess import ChessTask
+from soft_prompts.one_run import run
+from soft_prompts import training
+settings = {settings!r}
+task = ChessTask(max_plies=settings.pop("plies"))
+settings["output_dir"] = Path(settings["output_dir"])
+if (pause := settings.pop("pause", 0)):
+    real = training.batch_loss
+    training.batch_loss = lambda *arguments: (time.sleep(pause), real(*arguments))[1]
+run(RunConfig(task, **settings))
+from accelerate import PartialState
+Path(f"process-{{PartialState().process_index}}-of-{{PartialState().num_processes}}").touch()
+"""
+CHANGED = ("steps", "batch_size", "sample_tokens", "validation_samples", "test_samples", "max_bad", "data")
+CHANGED += ("warmup_steps", "learning_rate", "validate_every", "checkpoint_every", "data_workers", "hidden_width")
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Two processes that run these settings, over the machine's own loop.
+
+    With torch's launcher: `accelerate launch` hands several processes on a CPU to MPI.
+    """
+
+    def start(config: RunConfig, pause: float = 0) -> subprocess.Popen[str]:
+        settings = {name: getattr(config, name) for name in (*CHANGED, "model", "tokens", "condition")}
+        settings |= {"plies": config.task.max_plies, "output_dir": str(config.output_dir), "pause": pause}
+        script = tmp_path / "command.py"
+        script.write_text(COMMAND.format(settings=settings))
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
+        return subprocess.Popen(
+            [*launcher, str(script)],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    return start
+
+
+def test_two_processes_give_the_numbers_of_one(
+    launch: Callable[..., subprocess.Popen[str]],
+    settings: Callable[..., RunConfig],
+    one_frozen: FrozenModel,
+    tmp_path: Path,
+    scalars_of: Callable[[Path], dict[str, list[tuple[int, float]]]],
+) -> None:
+    """A batch of five splits unevenly over them; one process writes for both."""
+    one, two = (settings(tmp_path / name, steps=4, batch_size=5) for name in ("one", "two"))
+    launched = launch(two)
+    run(one, one_frozen)
+    text, _ = launched.communicate(timeout=TIMEOUT)
+    assert launched.returncode == 0, text
+    assert sorted(path.name for path in tmp_path.glob("process-*")) == ["process-0-of-2", "process-1-of-2"]
+    mine, theirs = (read_result(run_paths(config).result) for config in (one, two))
+    assert run_paths(one).result.relative_to(tmp_path / "one") == run_paths(two).result.relative_to(tmp_path / "two")
+    assert theirs.training.target_tokens == mine.training.target_tokens
+    assert mine.metrics.keys() == theirs.metrics.keys()
+    for name, metric in mine.metrics.items():
+        assert theirs.metrics[name].value == pytest.approx(metric.value, abs=1e-5), name
+    items = [read_items(run_paths(config).result) for config in (one, two)]
+    assert items[1].loss_nats == pytest.approx(items[0].loss_nats, abs=1e-4)  # sums over some twenty tokens
+    curves = [scalars_of(run_paths(config).events) for config in (one, two)]
+    assert curves[0].keys() == curves[1].keys()
+    for tag, points in curves[0].items():
+        assert [step for step, _ in curves[1][tag]] == [step for step, _ in points]
+        assert [value for _, value in curves[1][tag]] == pytest.approx([value for _, value in points], abs=1e-4), tag
+    losses = [[value for _, value in curve["train/loss"]] for curve in curves]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+    assert len(list(run_paths(two).events.iterdir())) == 1
+    assert text.count("step 4/4") == 1
+
+
+def children_of(process: int) -> list[int]:
+    """Of a launcher, and of what it launched."""
+    told = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=False)
+    found = [int(word) for word in told.stdout.split()]
+    return [*found, *(grandchild for child in found for grandchild in children_of(child))]
+
+
+def is_there(process: int) -> bool:
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("victim", [0, 1])
+def test_one_of_two_processes_dies(
+    launch: Callable[..., subprocess.Popen[str]],
+    settings: Callable[..., RunConfig],
+    one_frozen: FrozenModel,
+    tmp_path: Path,
+    record_property: Any,
+    victim: int,
+) -> None:
+    """The other ends too, within the timeout; a single process goes on from the last state, to stated tolerance."""
+    config = settings(tmp_path / "out", steps=40, checkpoint_every=1, validate_every=40)
+    states = run_paths(config).snapshot / "state"
+    launched = launch(config, pause=0.2)
+    until = time.monotonic() + TIMEOUT
+    while len(list(states.glob("step-*"))) < 2 and time.monotonic() < until and launched.poll() is None:
+        time.sleep(0.1)
+    workers = [process for process in children_of(launched.pid) if "command.py" in _words(process)]
+    assert len(workers) == 2, workers
+    os.kill(sorted(workers)[victim], signal.SIGKILL)
+    began = time.monotonic()
+    launched.communicate(timeout=TIMEOUT)
+    ended = time.monotonic() - began
+    assert launched.returncode != 0
+    assert not any(is_there(process) for process in workers)
+    assert ended < 120
+    result = run(config, one_frozen)
+    whole = run(settings(tmp_path / "whole", steps=40, checkpoint_every=40, validate_every=40), one_frozen)
+    assert result.metrics["test_loss"].value == pytest.approx(whole.metrics["test_loss"].value, abs=1e-3)
+    record_property("fault", {"fault": f"process {victim} of two dies", "trials": 1, "passed": 1})
+
+
+def _words(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text()
+    except OSError:
+        return ""

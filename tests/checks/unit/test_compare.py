@@ -1,0 +1,303 @@
+"""What does compare make of runs that fit into curves, and of those that do not?"""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tyro
+
+from soft_prompts.compare import CompareOptions, compare, compare_command
+from soft_prompts.errors import InputError, UsageError
+from soft_prompts.results import Metric, write_result
+from soft_prompts.tables import estimate_text
+
+UNITS, CLUSTER = [2, 1, 2, 1], [0, 0, 1, 1]
+BARE, FOUR, SIXTEEN = [8.0, 4, 6, 6], [6.0, 3, 6, 5], [5.0, 3, 5, 4]
+
+
+@pytest.fixture
+def curve_runs(tmp_path, make_items, save_run) -> Path:
+    """0, 4 and 16 tokens on the four items above, one seed."""
+    for tokens, losses in ((0, BARE), (4, FOUR), (16, SIXTEEN)):
+        save_run(make_items(losses, UNITS, CLUSTER), tokens=tokens)
+    return tmp_path / "results"
+
+
+def test_a_curve_with_its_paired_differences(curve_runs):
+    (curve,) = compare([curve_runs]).curves
+    assert (curve.experiment, curve.data, curve.model, curve.prompt) == ("chess", "games", "tiny-chess", "mlp")
+    assert [point.tokens for point in curve.curve] == [0, 4, 16]
+    assert [point.value for point in curve.curve] == pytest.approx([4, 20 / 6, 17 / 6])
+    paired = {(pair.tokens, pair.against): pair for pair in curve.paired}
+    assert set(paired) == {(4, 0), (16, 0), (16, 4)}
+    assert paired[4, 0].value == pytest.approx(-2 / 3)
+    assert paired[4, 0].stderr == pytest.approx(1 / 3)
+    assert paired[16, 4].value == pytest.approx(-0.5)
+    assert (paired[16, 4].items, paired[16, 4].clusters) == (4, 2)
+    assert curve.warnings == ()
+
+
+def test_the_bare_model_is_shared_by_all_prompts_and_seeds(tmp_path, make_items, save_run):
+    save_run(make_items(BARE), tokens=0)
+    for kind, seed in (("mlp", 0), ("mlp", 1), ("direct", 0)):
+        save_run(make_items(FOUR), tokens=4, kind=kind, seed=seed)
+    save_run(make_items(BARE), tokens=0, model="other")
+    curves = compare([tmp_path]).curves
+    assert [(curve.model, curve.prompt) for curve in curves] == [
+        ("other", None),
+        ("tiny-chess", "direct"),
+        ("tiny-chess", "mlp"),
+    ]
+    assert [[point.tokens for point in curve.curve] for curve in curves] == [[0], [0, 4], [0, 4]]
+    assert [seed.seed for seed in curves[2].curve[1].seeds] == [0, 1]
+    assert all(curve.paired for curve in curves[1:])
+
+
+def test_what_the_conditions_are_worth(tmp_path, make_items, save_run):
+    save_run(make_items(BARE, UNITS, CLUSTER), tokens=0)
+    save_run(make_items(FOUR, UNITS, CLUSTER), tokens=4)
+    save_run(make_items(BARE, UNITS, CLUSTER), tokens=4, kind="direct", mode="none")
+    none, true = compare([tmp_path]).curves
+    assert none.condition_information == ()
+    (worth,) = true.condition_information
+    assert (worth.tokens, worth.value, worth.stderr) == (4, pytest.approx(2 / 3), pytest.approx(1 / 3))
+
+
+def test_other_items_are_never_paired(tmp_path, make_items, save_run):
+    save_run(make_items(BARE), tokens=0, data__items_fingerprint="other items")
+    save_run(make_items(FOUR), tokens=4)
+    save_run(make_items(SIXTEEN, [2, 2, 2, 3]), tokens=16, data__items_fingerprint="other items")
+    (curve,) = compare([tmp_path]).curves
+    assert curve.paired == ()
+    assert any(line.startswith("test items differ") for line in curve.warnings)
+    assert any("claim to be the same and are not" in line for line in curve.warnings)
+
+
+def test_the_bare_run_on_the_same_items_is_preferred(tmp_path, make_items, save_run):
+    finished = "2027-01-01T00:00:00Z"
+    save_run(make_items([*BARE, 9.0]), tokens=0, environment__finished=finished)
+    save_run(make_items(BARE), tokens=0)
+    save_run(make_items(FOUR), tokens=4)
+    (curve,) = compare([tmp_path]).curves
+    assert curve.curve[0].value == pytest.approx(3)
+    assert len(curve.paired) == 1
+
+
+def test_items_of_another_run_are_not_used(tmp_path, make_items, save_run):
+    save_run(make_items(BARE), tokens=0)
+    save_run(make_items(FOUR), tokens=4, value=1.0)
+    path = save_run(make_items(SIXTEEN), tokens=16)
+    path.with_name(path.name.replace(".json", ".items.safetensors")).write_bytes(b"broken")
+    (curve,) = compare([tmp_path]).curves
+    assert curve.paired == ()
+    assert any("do not add up to loss_per_move at 4 tokens" in line for line in curve.warnings)
+    assert any("items.safetensors" in line for line in curve.warnings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "warning"),
+    [
+        ({"training__steps": 3}, "steps differ: 400 at 4 tokens; 3 at 16 tokens"),
+        ({"training__learning_rate": 0.1}, "learning rate differs: 0.001 at 4 tokens; 0.1 at 16 tokens"),
+        ({"data__fingerprint": "new"}, "data differs: data at 4 tokens; new at 16 tokens"),
+        ({"model__fingerprint": "new"}, "model weights differ"),
+        ({"environment__commit": "b" * 40}, "commit differs: aaaaaaaaaaaa at 0, 4 tokens; bbbbbbbbbbbb at 16 tokens"),
+        ({"environment__dirty": True}, "uncommitted changes to the code: 16 tokens"),
+        ({"status": "failed"}, "16 tokens, seed 0: failed: stopped by a check"),
+        ({"status": "interrupted"}, "16 tokens, seed 0: interrupted: stopped by a check"),
+        ({"metrics": {"loss_per_move": Metric(None, reason="no moves")}}, "no loss_per_move at 16 tokens: no moves"),
+        ({"headline": "accuracy", "metrics": {"accuracy": Metric(0.5, 0.1, 9, "share")}}, "headlines differ"),
+    ],
+)
+def test_runs_that_differ_are_warned_of(changes, warning, tmp_path, make_items, save_run):
+    save_run(make_items(BARE), tokens=0)
+    save_run(make_items(FOUR), tokens=4)
+    save_run(make_items(SIXTEEN), tokens=16, **changes)
+    (curve,) = compare([tmp_path]).curves
+    assert any(warning in line for line in curve.warnings), curve.warnings
+    assert [point.tokens for point in curve.curve if point.value is not None][:2] == [0, 4] or "headline" in changes
+
+
+def test_the_newest_of_two_runs_of_a_cell_is_used(tmp_path, save_run):
+    save_run(tokens=0, value=5.0)
+    save_run(tokens=4, value=3.0, training__steps=3, environment__finished="2025-01-01T00:00:00Z")
+    save_run(tokens=4, value=4.0)
+    (curve,) = compare([tmp_path]).curves
+    assert curve.curve[1].value == 4.0
+    assert any("2 runs: the newest" in line for line in curve.warnings)
+
+
+def test_models_scored_on_different_units_are_warned_of(tmp_path, make_items, save_run):
+    save_run(make_items(BARE), tokens=0)
+    save_run(make_items(BARE, [1, 1, 1, 1]), tokens=0, model="other")
+    (warning,) = compare([tmp_path]).warnings
+    assert "8 for tiny-chess" in warning
+    assert "4 for other" in warning
+
+
+def test_a_curve_without_its_bare_model_says_so(tmp_path, make_items, save_run):
+    save_run(make_items(FOUR), tokens=4)
+    (curve,) = compare([tmp_path]).curves
+    assert curve.paired == ()
+    assert curve.warnings == ("no run with 0 tokens: nothing to measure the gain from",)
+
+
+def test_anchors_and_controls_are_no_points(tmp_path, save_run):
+    save_run(tokens=4, value=3.0)
+    save_run(tokens=4, value=9.0, role="control:permuted", seed=1)
+    comparison = compare([tmp_path])
+    assert comparison.left_out == 1
+    assert [len(point.seeds) for point in comparison.curves[0].curve] == [1]
+
+
+def options(*flags: str) -> CompareOptions:
+    return tyro.cli(CompareOptions, args=[str(flag) for flag in flags])
+
+
+def test_the_table(curve_runs, capsys):
+    assert compare_command(options(curve_runs)) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0] == ["chess", "on", "games:", "loss", "per", "move,", "nats", "per", "move"]
+    assert lines[1] == ["prompt", "tokens", "0", "4", "16"]
+    assert lines[2] == ["tiny-chess", "4.000", "±", ".010", "3.333", "±", ".010", "2.833", "±", ".010"]
+    assert lines[3][:5] == ["vs", "0", "-0.67", "±", ".33"]
+    assert lines[4][:2] == ["vs", "previous"]
+    assert "one seed" in out
+    compare_command(options(curve_runs, "--bits"))
+    assert "5.771 ± .014" in capsys.readouterr().out
+
+
+def test_a_narrow_terminal_gets_several_tables(tmp_path, save_run, capsys, monkeypatch):
+    for tokens in (0, 1, 2, 4, 8, 16):
+        save_run(tokens=tokens, value=5.0, model="a-model-with-quite-a-long-name")
+    for name, value in {"FORCE_COLOR": "1", "COLUMNS": "60", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    compare_command(options(tmp_path))
+    out = capsys.readouterr().out
+    assert out.count("prompt tokens") == 3
+    assert out.count("5.000 ± .010") == 6
+    assert "…" not in out
+
+
+def test_a_terminal_that_speaks_ascii_alone_gets_ascii(curve_runs):
+    code = "from soft_prompts.compare import *; compare_command(CompareOptions((Path('results'),)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parents[3])},
+        cwd=curve_runs.parent,
+        capture_output=True,
+        check=True,
+    )
+    assert b"4.000 +- .010" in done.stdout
+
+
+def test_json_is_all_of_stdout(curve_runs, capsys):
+    compare_command(options(curve_runs, "--json"))
+    (entry,) = json.loads(capsys.readouterr().out)
+    wanted = {"experiment", "variant", "data", "model", "prompt", "condition_mode", "headline", "curve", "warnings"}
+    assert wanted | {"paired", "condition_information", "metric", "unit"} <= set(entry)
+    assert entry["curve"][0] == {
+        "tokens": 0,
+        "value": 4.0,
+        "stderr": 0.01,
+        "seeds": [{"seed": 0, "value": 4.0, "stderr": 0.01}],
+    }
+    assert entry["paired"][0]["against"] == 0
+
+
+def test_csv_has_a_row_a_point_and_a_row_a_seed(curve_runs, capsys):
+    compare_command(options(curve_runs, "--csv"))
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["tokens"], row["seed"]) for row in rows] == [(t, s) for t in ("0", "4", "16") for s in ("all", "0")]
+    assert float(rows[2]["vs_zero"]) == pytest.approx(-2 / 3)
+    assert rows[2]["vs_zero"] == rows[2]["vs_previous"]
+    assert float(rows[4]["vs_previous"]) == pytest.approx(-0.5)
+
+
+def test_broken_files_are_named_and_skipped_and_the_exit_code_says_so(curve_runs, capsys):
+    (curve_runs / "broken.json").write_text('{"schema_version": 1, ')
+    (curve_runs / "later.json").write_text('{"schema_version": 7}')
+    assert compare_command(options(curve_runs, "--json")) == 1
+    out, err = capsys.readouterr()
+    assert len(json.loads(out)[0]["curve"]) == 3
+    assert "broken.json" in err
+    assert "schema_version is 7" in err
+    assert len(err.splitlines()) == 2
+
+
+def test_no_results_at_all(tmp_path, capsys):
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(InputError, match="no results in"):
+        compare_command(options(tmp_path))
+    assert "broken.json" in capsys.readouterr().err
+
+
+def test_metrics_are_chosen_by_name(tmp_path, save_run, capsys):
+    metrics = {"loss_per_move": Metric(4.0, 0.1, 9, "nats/move"), "legality": Metric(0.5, 0.02, 9, "share")}
+    save_run(tokens=4, metrics=metrics)
+    (curve,) = compare([tmp_path], "legality").curves
+    assert (curve.headline, curve.metric, curve.unit, curve.curve[0].value) == (
+        "loss_per_move",
+        "legality",
+        "share",
+        0.5,
+    )
+    with pytest.raises(UsageError, match=r"did you mean legality\?.*give one of legality, loss_per_move"):
+        compare_command(options(tmp_path, "--metric", "legalty"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [({"json": True, "csv": True}, "--json and --csv"), ({"plot": Path("x.jpg")}, r"ends in \.png, \.svg, \.pdf")],
+)
+def test_wrong_flags(flags, message):
+    with pytest.raises(UsageError, match=message):
+        CompareOptions(**flags)
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "signed", "text"),
+    [
+        (4.21341, 0.00313, False, "4.2134 ± .0031"),
+        (-0.0124, 0.0007, True, "-0.01240 ± .00070"),
+        (14.2, 1.26, False, "14.2 ± 1.3"),
+        (3.0, None, False, "3.0000"),
+        (None, None, False, "-"),
+        (1234.5, 99.6, False, "1234 ± 100"),
+    ],
+)
+def test_two_digits_of_the_error_decide(value, stderr, signed, text):
+    assert estimate_text(value, stderr, signed) == text
+
+
+def test_comparing_needs_no_torch():
+    code = "import sys, soft_prompts.compare, soft_prompts.plots; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
+
+
+@pytest.mark.slow
+def test_a_thousand_results_are_compared_within_ten_seconds(tmp_path, make_result, make_items):
+    items = make_items(list(np.linspace(50.0, 90.0, 500)), [20] * 500)
+    template = tmp_path / "t.json"
+    write_result(template, make_result(items=items), items)
+    text, payload = template.read_text(), (tmp_path / "t.items.safetensors").read_bytes()
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for index in range(1000):
+        changed = text.replace('"name": "tiny-chess"', f'"name": "model-{index % 20}"')
+        changed = changed.replace('"tokens": 4', f'"tokens": {2 ** (index // 20 % 10)}')
+        changed = changed.replace('"seed": 0', f'"seed": {index // 200}').replace("t.items", f"{index}.items")
+        (folder / f"{index}.json").write_text(changed)
+        (folder / f"{index}.items.safetensors").write_bytes(payload)
+    comparison = compare([folder])
+    assert comparison.problems == ()
+    assert len(comparison.curves) == 20
+    assert all(len(curve.curve) == 10 and len(curve.paired) == 9 for curve in comparison.curves)
+    assert all(len(point.seeds) == 5 for curve in comparison.curves for point in curve.curve)
