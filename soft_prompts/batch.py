@@ -4,7 +4,7 @@ Labels follow the convention of Hugging Face: `labels[t]` is the token that the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -27,6 +27,8 @@ class Example(NamedTuple):
     """What the headline metric divides by: moves, bytes or tokens among the scored labels."""
     cluster: int = 0
     """Identity of the game, document or question: items of one cluster are not independent."""
+    weights: Sequence[float] | None = None
+    """As long as labels: what the loss of each counts for in training. Held-out losses count every label alike."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,14 @@ class Batch:
     mask: Bool[Tensor, "B T"]
     conditions: Float[Tensor, "B C"]
     insert_at: Int[Tensor, " B"]
+    weights: Float[Tensor, "B T"] | None = None
+    """None: every label counts alike."""
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
-        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
+        tensors = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        there = {name: t.to(device, non_blocking=True) for name, t in tensors.items() if t is not None}
+        return replace(self, **there)
 
 
 def collate(examples: Sequence[Example], pad_id: int, score_first: bool = False) -> Batch:
@@ -67,7 +73,18 @@ def collate(examples: Sequence[Example], pad_id: int, score_first: bool = False)
         mask=torch.arange(length) < lengths[:, None],
         conditions=torch.tensor([example.conditions for example in examples], dtype=torch.float32),
         insert_at=torch.tensor([example.insert_at for example in examples]),
+        weights=_weights(examples, length),
     )
+
+
+def _weights(examples: Sequence[Example], length: int) -> Float[Tensor, "B T"] | None:
+    if all(example.weights is None for example in examples):
+        return None
+    weights = torch.ones(len(examples), length)
+    for row, example in enumerate(examples):
+        if example.weights is not None:
+            weights[row, : len(example.weights)] = torch.as_tensor(example.weights)
+    return weights
 
 
 def _refuse_misfit(example: Example) -> None:
@@ -75,5 +92,7 @@ def _refuse_misfit(example: Example) -> None:
     length = len(example.input_ids)
     if len(example.labels) != length:
         raise ValueError(f"a sample has {length} tokens and {len(example.labels)} labels; give one label a token")
+    if example.weights is not None and len(example.weights) != length:
+        raise ValueError(f"a sample has {length} tokens and {len(example.weights)} weights; give one weight a token")
     if not 0 <= example.insert_at <= length:
         raise ValueError(f"insert_at is {example.insert_at}; give 0 to {length}, the length of the text")

@@ -14,9 +14,22 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from soft_prompts.curves import Curve, Difference, Draft, Run, Subject, difference, draft_curve, finished_curve
+from soft_prompts.curves import (
+    Curve,
+    Difference,
+    Draft,
+    Gap,
+    Kind,
+    Run,
+    Subject,
+    difference,
+    draft_curve,
+    finished_curve,
+    gap,
+)
 from soft_prompts.errors import InputError, UsageError
-from soft_prompts.paired import SeedValue
+from soft_prompts.paired import SeedValue, Share
+from soft_prompts.paths import PROMPT_ONLY
 from soft_prompts.results import find_results
 from soft_prompts.tables import csv_text, print_tables
 
@@ -37,21 +50,47 @@ class Comparison:
         return [_plain(dataclasses.asdict(curve)) for curve in self.curves]
 
 
-def compare(paths: Iterable[Path], metric: str | None = None) -> Comparison:
+def compare(paths: Iterable[Path], metric: str | None = None, reference: str | None = None) -> Comparison:
     """Curves of every run among `paths`, by `metric` (default: each result's own headline).
 
-    Raises UsageError where no result has the metric.
+    `reference` names a model: every other curve then says how far it is from that model's. Raises UsageError where no
+    result has the metric or the reference.
     """
     found = find_results(paths)
     runs = [Run(*pair) for pair in found.results if pair[1].role == "run"]
     _check_metric(metric, runs)
+    _check_reference(reference, runs)
     drafts = [draft_curve(*group, metric) for group in _groups(runs)]
     curves = [finished_curve(draft) for draft in drafts]
     curves = [
-        dataclasses.replace(curve, condition_information=_information(draft, drafts))
+        dataclasses.replace(
+            curve,
+            condition_information=_information(draft, drafts),
+            gaps=_gaps(draft, _reference_draft(draft, drafts, reference)),
+        )
         for curve, draft in zip(curves, drafts, strict=True)
     ]
     return Comparison(tuple(curves), tuple(found.problems), _between(curves), len(found.results) - len(runs))
+
+
+def _reference_draft(draft: Draft, drafts: list[Draft], reference: str | None) -> Draft | None:
+    """The curve of the reference model that is like this one; of its kind if there is one."""
+    like = [other for other in drafts if other.subject == draft.subject._replace(model=reference or "")]
+    same = [other for other in like if other.kind == draft.kind]
+    return next(iter([*same, *like]), None) if reference != draft.subject.model else None
+
+
+def _gaps(draft: Draft, reference: Draft | None) -> tuple[Gap, ...]:
+    if reference is None:
+        return ()
+    found = (gap(draft, tokens, reference) for tokens in sorted({run.tokens for run in draft.runs}))
+    return tuple(gap for gap in found if gap is not None)
+
+
+def _check_reference(reference: str | None, runs: list[Run]) -> None:
+    known = sorted({run.result.model.name for run in runs})
+    if reference is not None and reference not in known and runs:
+        raise UsageError(f"--reference is {reference}, of which there is no result; give one of {', '.join(known)}")
 
 
 def _check_metric(metric: str | None, runs: list[Run]) -> None:
@@ -63,29 +102,53 @@ def _check_metric(metric: str | None, runs: list[Run]) -> None:
     raise UsageError(f"--metric is {metric}, which no result has{hint}; give one of {', '.join(known)}")
 
 
-def _groups(runs: list[Run]) -> list[tuple[Subject, str | None, str | None, list[Run]]]:
+def _groups(runs: list[Run]) -> list[tuple[Subject, Kind, list[Run]]]:
     """Runs by curve; those of the bare model belong to every curve of their subject."""
     bare: dict[Subject, list[Run]] = defaultdict(list)
-    prompted: dict[tuple[Subject, str | None, str | None], list[Run]] = defaultdict(list)
+    prompted: dict[tuple[Subject, Kind], list[Run]] = defaultdict(list)
     for run in runs:
         result = run.result
         subject = Subject(result.experiment, result.variant, result.data.name, result.model.name)
         if run.tokens == 0:
             bare[subject].append(run)
         else:
-            prompted[subject, result.prompt.kind, result.prompt.condition_mode].append(run)
-    groups = [(*key, bare[key[0]] + members) for key, members in prompted.items()]
-    with_prompt = {subject for subject, _, _ in prompted}
-    groups += [(subject, None, None, members) for subject, members in bare.items() if subject not in with_prompt]
-    return sorted(groups, key=lambda group: [str(part or "") for part in (*group[0], *group[1:3])])
+            prompted[subject, Kind(result.prompt.kind, result.prompt.condition_mode)].append(run)
+    groups = [
+        (subject, kind._replace(settings=settings), bare[subject] + members)
+        for (subject, kind), every in prompted.items()
+        for settings, members in _by_settings(every).items()
+    ]
+    with_prompt = {subject for subject, _ in prompted}
+    groups += [(subject, Kind(None, None), members) for subject, members in bare.items() if subject not in with_prompt]
+    return sorted(groups, key=lambda group: [str(part or "") for part in (*group[0], *group[1])])
+
+
+def _by_settings(runs: list[Run]) -> dict[tuple[tuple[str, Any], ...], list[Run]]:
+    """One curve, unless runs of the same token count and seed were trained with different settings: then one for each.
+
+    Settings that differ between token counts alone stay one curve, with a warning: somebody may choose them by count.
+    """
+    cells: dict[tuple[int, int], list[Run]] = defaultdict(list)
+    for run in runs:
+        cells[run.tokens, run.seed].append(run)
+    names = sorted(PROMPT_ONLY - {"seed", "prompt", "condition"})
+    differ = [
+        name
+        for name in names
+        if any(len({str(run.result.config.get(name)) for run in cell}) > 1 for cell in cells.values())
+    ]
+    parts: dict[tuple[tuple[str, Any], ...], list[Run]] = defaultdict(list)
+    for run in runs:
+        parts[tuple((name, run.result.config.get(name)) for name in differ)].append(run)
+    return parts
 
 
 def _information(draft: Draft, drafts: list[Draft]) -> tuple[Difference, ...]:
     """What the conditions are worth: loss of a prompt trained without them minus loss of this one (measurement)."""
-    rivals = [other for other in drafts if other.subject == draft.subject and other.mode == "none"]
-    if draft.mode != "true" or not rivals:
+    rivals = [other for other in drafts if other.subject == draft.subject and other.kind.condition_mode == "none"]
+    if draft.kind.condition_mode != "true" or not rivals:
         return ()
-    without = next((rival for rival in rivals if rival.prompt == "direct"), rivals[0])
+    without = next((rival for rival in rivals if rival.kind.prompt == "direct"), rivals[0])
     counts = sorted({run.tokens for run in draft.runs if run.tokens} & {run.tokens for run in without.runs})
     found = (difference(without, tokens, draft, tokens) for tokens in counts)
     return tuple(difference for difference in found if difference is not None)
@@ -108,7 +171,7 @@ def _between(curves: list[Curve]) -> tuple[str, ...]:
 
 def _plain(value: Any) -> Any:
     """Dataclass values as JSON: named tuples with their names."""
-    if isinstance(value, SeedValue):
+    if isinstance(value, SeedValue | Share):
         return value._asdict()
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
@@ -123,6 +186,8 @@ class CompareOptions:
     """Result files or folders of them; a folder's reference/ counts only when named itself."""
     metric: str | None = None
     """Metric to compare; default: each result's own headline."""
+    reference: str | None = None
+    """Model that the others are compared with, item by item: the gap to it, and the share of it that tokens close."""
     bits: tyro.conf.FlagCreatePairsOff[bool] = False
     """Losses of the table in bits instead of nats."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -144,7 +209,7 @@ def compare_command(options: CompareOptions) -> int:
 
     Raises InputError where there is no result at all, UsageError for an unknown metric.
     """
-    comparison = compare(options.paths, options.metric)
+    comparison = compare(options.paths, options.metric, options.reference)
     for problem in comparison.problems:
         print(f"skipped: {problem}", file=sys.stderr)
     if not comparison.curves:

@@ -4,6 +4,7 @@
 for: several runs. The text under each field is its help string on the command line.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from soft_prompts.errors import UsageError
+from soft_prompts.paths import PROMPT_ONLY
 from soft_prompts.tasks.task import Task
 
 PromptKind = Literal["direct", "linear", "mlp", "resnet", "shared_resnet"]
 Initialisation = Literal["vocabulary", "zeros", "normal", "paper"]
-ConditionMode = Literal["true", "none", "shuffled"]
+ConditionMode = Literal["true", "none", "shuffled", "constant"]
 Schedule = Literal["constant", "cosine"]
 TaskT = TypeVar("TaskT", bound=Task)
 
@@ -48,7 +50,8 @@ class RunConfig:
     """Start of the prompt. vocabulary: rows of sampled token embeddings, to which conditions add
     a shorter part; zeros; normal: N(0, 0.1); paper: the original code's."""
     condition: ConditionMode = "true"
-    """Conditions as they are, none (a direct prompt), or dealt to the wrong samples in training and test."""
+    """Conditions as they are, none (a direct prompt), dealt to the wrong samples in training and test, or ones for
+    every sample."""
 
     steps: int = 1000
     """Optimiser steps."""
@@ -70,8 +73,8 @@ class RunConfig:
     sample_tokens: int = 256
     """Text tokens L a sample, at most; the prompt's tokens come on top."""
 
-    data: str = "games"
-    """Training data: games (embedded), a file or a folder of files."""
+    data: tyro.conf.Suppress[str] = "games"
+    """Training data: an embedded name, a file, a folder of files, or what else the task reads."""
     test_data: str | None = None
     """Held-out data; without it a tenth of the data each is held out for validation and test, by hash of the item."""
     validation_samples: int = 256
@@ -138,16 +141,11 @@ _NOT_NUMBERS = {
     ),
     *("trust_remote_code", "deterministic", "offline"),
 }
-# What the bare model does not depend on: it has no prompt and takes no step.
-_PROMPT_ONLY = {
-    *("seed", "prompt", "hidden_layers", "hidden_width", "residual_width", "init", "condition", "steps", "batch_size"),
-    *("learning_rate", "weight_decay", "schedule", "warmup_steps", "clip", "validate_every"),
-}
 
 
 def settings_that_count(config: RunConfig) -> dict[str, Any]:
     """Every setting that changes the run's numbers, as plain JSON: two runs with equal settings are the same run."""
-    left_out = _NOT_NUMBERS | (_PROMPT_ONLY if config.tokens == 0 else set())
+    left_out = _NOT_NUMBERS | (PROMPT_ONLY if config.tokens == 0 else set())
     return {name: value for name, value in as_json(config).items() if name not in left_out}
 
 
@@ -176,12 +174,16 @@ class Grid(Generic[TaskT]):
     """Embedded name (tiny-chess), local folder, or hub id (EleutherAI/pythia-160m-deduped)."""
     tokens: tuple[int, ...]
     """Prompt token counts; 0 is the bare model, one run a model, shared by all prompt kinds and seeds."""
+    data: tuple[str, ...]
+    """Training data, one run each: an embedded name, a file, a folder of files, or a hub data set."""
     settings: tyro.conf.OmitArgPrefixes[RunConfig]
     """Settings that all runs share."""
     task: tyro.conf.OmitArgPrefixes[TaskT]
     """The task's own settings."""
     seeds: tuple[int, ...] = (0,)
     """One run each. With one seed an interval covers items only."""
+    reference: str | None = None
+    """Model of the grid that the others are compared with, on the same items."""
     preset: Annotated[str, tyro.conf.arg(metavar="default|quick|paper")] = "default"
     """Settings to start from; flags beside it win. paper: the paper's models, data and settings."""
     jobs: int = 1
@@ -193,15 +195,22 @@ class Grid(Generic[TaskT]):
 
     def runs(self) -> Iterator[RunConfig]:
         """Every run of the grid, model by model; the bare model once."""
-        for what, values in (("models", self.models), ("tokens", self.tokens), ("seeds", self.seeds)):
+        several = {"models": self.models, "tokens": self.tokens, "data": self.data, "seeds": self.seeds}
+        for what, values in several.items():
             if not values:
                 raise UsageError(f"{what} is empty; give at least one value after --{what}")
         if self.jobs < 1:
             raise UsageError(f"jobs is {self.jobs}; give 1 or more")
-        for model in dict.fromkeys(self.models):
-            for tokens in dict.fromkeys(self.tokens):
-                for seed in (self.seeds[0],) if tokens == 0 else dict.fromkeys(self.seeds):
-                    yield replace(self.settings, task=self.task, model=model, tokens=tokens, seed=seed if tokens else 0)
+        if len(self.data) > 1 and self.settings.test_data is not None:
+            raise UsageError("test-data belongs to one data set, and --data names several; give one, or no test-data")
+        if self.reference is not None and self.reference not in self.models:
+            raise UsageError(f"reference is {self.reference}; give one of the models, {', '.join(self.models)}")
+        tasks = [one for one in self.task.each() if isinstance(one, type(self.task))]
+        axes = (dict.fromkeys(axis) for axis in (self.models, tasks, self.data, self.tokens, self.seeds))
+        for model, task, data, tokens, seed in itertools.product(*axes):
+            if tokens or seed == self.seeds[0]:
+                seed = seed if tokens else 0
+                yield replace(self.settings, task=task, model=model, data=data, tokens=tokens, seed=seed)
 
 
 def _check_run(config: RunConfig) -> None:
@@ -234,8 +243,10 @@ def _check_run(config: RunConfig) -> None:
         raise UsageError(
             "condition is shuffled and batch-size 1; give a batch-size of 2 or more to deal conditions within"
         )
-    if config.condition == "shuffled" and not config.task.condition_names:
-        raise UsageError(f"condition is shuffled; the task {config.task.name} has no conditions; leave the flag out")
+    if config.condition in ("shuffled", "constant") and not config.task.condition_names:
+        raise UsageError(
+            f"condition is {config.condition}; the task {config.task.name} has no conditions; leave the flag out"
+        )
     if config.prompt != "direct" and config.condition == "true" and not config.task.condition_names:
         raise UsageError(f"prompt is {config.prompt}; the task {config.task.name} has no conditions; give direct")
     if config.model == "":

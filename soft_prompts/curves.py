@@ -7,15 +7,15 @@ paired on the same test items, which takes most of the noise out of them.
 import dataclasses
 import itertools
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from soft_prompts.errors import InputError
-from soft_prompts.paired import SeedValue, mean_over_seeds, paired_difference
+from soft_prompts.paired import SeedValue, Share, mean_over_seeds, paired_difference, share_closed
 from soft_prompts.results import Items, Metric, Result, read_items
 
 REPRODUCES = 1e-4  # relative: items that miss their run's own metric by more are another run's, or another metric's
@@ -43,6 +43,15 @@ class Subject(NamedTuple):
     model: str
 
 
+class Kind(NamedTuple):
+    """What tells two curves of one subject apart."""
+
+    prompt: str | None
+    condition_mode: str | None
+    settings: tuple[tuple[str, Any], ...] = ()
+    """Settings of training that differ between runs of one token count and seed, by name."""
+
+
 @dataclass(frozen=True)
 class Point:
     tokens: int
@@ -65,6 +74,20 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """Loss per unit at `tokens` minus that of a reference model on the same items."""
+
+    tokens: int
+    reference: str
+    to_bare: Difference
+    """To the reference model without a prompt."""
+    to_prompted: Difference | None
+    """To the reference model with as many tokens."""
+    closed: Share | None
+    """Share of the gap between the two bare models that these tokens close."""
+
+
+@dataclass(frozen=True)
 class Curve:
     """One model, prompt kind and condition mode: losses over token counts, lowest first."""
 
@@ -74,6 +97,8 @@ class Curve:
     model: str
     prompt: str | None
     condition_mode: str | None
+    settings: Mapping[str, Any]
+    """What else differs from the other curves of the same prompt kind and condition mode."""
     headline: str
     metric: str
     unit: str
@@ -81,6 +106,8 @@ class Curve:
     paired: tuple[Difference, ...] = ()
     condition_information: tuple[Difference, ...] = ()
     """Loss of the prompts trained without conditions minus loss of these, at equal token counts (`against`)."""
+    gaps: "tuple[Gap, ...]" = ()
+    """How far this model is from the reference model that was asked for."""
     scored_units: int | None = None
     warnings: tuple[str, ...] = ()
 
@@ -90,8 +117,7 @@ class Draft:
     """A curve in the making: its runs by token count, and what is found wrong with them."""
 
     subject: Subject
-    prompt: str | None
-    mode: str | None
+    kind: Kind
     runs: list[Run]
     metric: str
     unit: str = ""
@@ -99,9 +125,9 @@ class Draft:
     items: dict[int, dict[int, Items]] = field(default_factory=lambda: defaultdict(dict))
 
 
-def draft_curve(subject: Subject, prompt: str | None, mode: str | None, runs: list[Run], metric: str | None) -> Draft:
+def draft_curve(subject: Subject, kind: Kind, runs: list[Run], metric: str | None) -> Draft:
     headlines = list(dict.fromkeys(run.result.headline for run in reversed(runs)))
-    draft = Draft(subject, prompt, mode, [], metric or headlines[0])
+    draft = Draft(subject, kind, [], metric or headlines[0])
     if metric is None and len(headlines) > 1:
         draft.warnings.append(f"headlines differ: {', '.join(headlines)}; {headlines[0]} is shown")
     whole = []
@@ -215,8 +241,9 @@ def finished_curve(draft: Draft) -> Curve:
     totals = [int(items.scored_units.sum()) for seeds in draft.items.values() for items in seeds.values()]
     return Curve(
         *draft.subject,
-        prompt=draft.prompt,
-        condition_mode=draft.mode,
+        prompt=draft.kind.prompt,
+        condition_mode=draft.kind.condition_mode,
+        settings=dict(draft.kind.settings),
         headline=draft.runs[-1].result.headline if draft.runs else draft.metric,
         metric=draft.metric,
         unit=draft.unit,
@@ -225,6 +252,20 @@ def finished_curve(draft: Draft) -> Curve:
         scored_units=totals[0] if totals else None,
         warnings=tuple(draft.warnings),
     )
+
+
+def gap(draft: Draft, tokens: int, reference: Draft) -> Gap | None:
+    """Paired over the items, or None where the reference model was not tested on the same ones."""
+    to_bare = difference(draft, tokens, reference, 0)
+    if to_bare is None:
+        return None
+    like = next(iter(draft.items[tokens].values()))
+    prompted, bare, goal = (
+        [items.loss_nats for items in side.items.get(count, {}).values()]
+        for side, count in ((draft, tokens), (draft, 0), (reference, 0))
+    )
+    closed = share_closed(prompted, bare, goal, like.cluster) if bare else None
+    return Gap(tokens, reference.subject.model, to_bare, difference(draft, tokens, reference, tokens), closed)
 
 
 def difference(draft: Draft, tokens: int, other: Draft, against: int) -> Difference | None:

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
 from accelerate import PartialState
@@ -11,7 +11,7 @@ from accelerate import PartialState
 from soft_prompts.apparatus import run_paths
 from soft_prompts.command_line import guarded, parse
 from soft_prompts.compare import CompareOptions, compare_command
-from soft_prompts.config import Grid, TaskT, as_json
+from soft_prompts.config import Grid, RunConfig, TaskT, as_json
 from soft_prompts.console import say
 from soft_prompts.errors import UsageError, near_match
 from soft_prompts.sweep import run_all
@@ -24,6 +24,10 @@ class Experiment(Generic[TaskT]):
     name: str
     question: str
     presets: Mapping[str, Grid[TaskT]]
+    cases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Settings of RunConfig under a name each: every case is run for the whole grid. They win over flags."""
+    folder: str = "tests"
+    """Where its file lies: `exploratory_tests` for a question that is not settled."""
 
     def main(self, arguments: Sequence[str] | None = None) -> int:
         """Run what the command line asks for; returns the exit code."""
@@ -32,7 +36,7 @@ class Experiment(Generic[TaskT]):
 
     def _run(self, arguments: Sequence[str]) -> int:
         grid = self.parse(arguments)
-        configs = list(grid.runs())
+        configs = self.runs(grid)
         if grid.print_config:
             print(json.dumps([as_json(config) for config in configs], indent=2))
             return 0
@@ -41,18 +45,27 @@ class Experiment(Generic[TaskT]):
             return 0
         results = tuple(run_paths(config).result for config in configs)
         plot = grid.settings.output_dir / "results" / f"{self.name}.png"
-        code = compare_command(CompareOptions(paths=results, plot=plot))
+        code = compare_command(CompareOptions(paths=results, plot=plot, reference=grid.reference))
         for failure in failures:
             say(failure)
         return 1 if failures else code
 
+    def runs(self, grid: Grid[TaskT]) -> list[RunConfig]:
+        """Every run of the grid, in every case; the bare model, which no case changes, once."""
+        cases = self.cases.values() or [{}]
+        every = (replace(config, **case) for case in cases for config in grid.runs())
+        return list({run_paths(config): config for config in every}.values())
+
     def parse(self, arguments: Sequence[str]) -> Grid[TaskT]:
         """The grid that flags ask for, on top of the preset that they name; raises UsageError in one line."""
         preset = self.presets[self._preset(arguments)]
-        if any(argument.split("=")[0] == "--data" for argument in arguments):
+        given = {argument.split("=")[0] for argument in arguments}
+        if "--data" in given:
             preset = variant(preset, test_data=None)  # the preset's test data belong to the preset's data
+        if "--models" in given:
+            preset = replace(preset, reference=None)  # and its reference to its models
         kind: Any = Grid[type(preset.task)]  # pyright: ignore[reportInvalidTypeArguments]
-        return parse(kind, arguments, f"python -m tests.{self.name}_test", self.question, default=preset)
+        return parse(kind, arguments, f"python -m {self.folder}.{self.name}_test", self.question, default=preset)
 
     def _preset(self, arguments: Sequence[str]) -> str:
         name = "default"
@@ -68,12 +81,20 @@ class Experiment(Generic[TaskT]):
 
 
 def variant(
-    grid: Grid[TaskT], *, models: tuple[str, ...] = (), tokens: tuple[int, ...] = (), **settings: Any
+    grid: Grid[TaskT],
+    *,
+    models: tuple[str, ...] = (),
+    tokens: tuple[int, ...] = (),
+    data: tuple[str, ...] = (),
+    task: TaskT | None = None,
+    **settings: Any,
 ) -> Grid[TaskT]:
-    """The grid with other models, token counts or settings: how a preset says what it changes."""
+    """The grid with other models, token counts, data, task or settings: how a preset says what it changes."""
     return replace(
         grid,
         models=models or grid.models,
         tokens=tokens or grid.tokens,
+        data=data or grid.data,
+        task=task or grid.task,
         settings=replace(grid.settings, **settings),
     )

@@ -99,11 +99,11 @@ def measure(
         "validation_loss": loss_per_token(losses(validation)),
         task.headline: ratio(items, slice(None), unit),
     }
-    if at.config.condition_names and len(test) > 1:
+    if len({example.conditions for example in test}) > 1:
         swapped = losses(swap_conditions(test, SWAP_SEED))
         metrics["condition_sensitivity"] = paired_difference(swapped, items, unit)
     elif task.condition_names:
-        metrics["condition_sensitivity"] = Metric(None, reason="this prompt sees no conditions", unit=unit)
+        metrics["condition_sensitivity"] = Metric(None, reason="this prompt sees no conditions that differ", unit=unit)
     complete = partial(generate, at.frozen, at.prompt, batch_size=batch_size, as_fits=True)
     measures = at.data.measures(test, items, complete)
     return Measured(items, metrics | measures.metrics, measures.generations)

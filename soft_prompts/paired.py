@@ -30,9 +30,14 @@ class SeedValue(NamedTuple):
     stderr: float | None
 
 
-def ratio(sums: Floats, units: Counts, cluster: Counts) -> Estimate | None:
+class Share(NamedTuple):
+    value: float
+    stderr: float
+
+
+def ratio(sums: Floats, units: Counts | Floats, cluster: Counts) -> Estimate | None:
     """Sum of `sums` over sum of `units`, all [N]; None where no unit was scored."""
-    total = int(units.sum())
+    total = float(units.sum())
     if total == 0:
         return None
     value = float(sums.sum() / total)
@@ -82,6 +87,24 @@ def paired_difference(
         spread = sum(_variance_of_mean(values) for values in sides)
     stderr = None if whole.stderr is None else float(np.sqrt(whole.stderr**2 + spread))
     return whole._replace(stderr=stderr), seeds
+
+
+def share_closed(
+    prompted: Sequence[Floats], bare: Sequence[Floats], reference: Sequence[Floats], cluster: Counts
+) -> Share | None:
+    """(bare - prompted) / (bare - reference): the share of a gap that a prompt closes; each is a list of seeds' sums
+    per item [N], all on the same items.
+
+    A ratio of two sums over the same items, so its items' error is that of `ratio`; the spread over the prompts' seeds
+    comes on top. None where there is no gap, or fewer than two clusters.
+    """
+    whole = np.mean(bare, axis=0) - np.mean(reference, axis=0)
+    shares = [ratio(np.mean(bare, axis=0) - one, whole, cluster) for one in prompted]
+    if whole.sum() == 0 or None in shares or any(share.stderr is None for share in shares if share):
+        return None
+    values = [share.value for share in shares if share]
+    errors = [share.stderr or 0.0 for share in shares if share]
+    return Share(float(np.mean(values)), float(np.sqrt(np.mean(np.square(errors)) + _variance_of_mean(values))))
 
 
 def _variance_of_mean(values: Sequence[float]) -> float:

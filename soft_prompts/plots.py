@@ -24,7 +24,7 @@ from soft_prompts.curves import Curve
 from soft_prompts.errors import InputError
 from soft_prompts.paired import SeedValue
 from soft_prompts.results import write_atomically
-from soft_prompts.tables import NATS, estimate_text, grouped, kind_label, unit_text
+from soft_prompts.tables import NATS, estimate_text, group_name, grouped, kind_label, subject_label, unit_text
 
 INTERVAL = 1.96  # standard errors either side: 95 % of a normal distribution
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, 2008
@@ -32,6 +32,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1, 2)))
 INK, GREY, RULE = "#222222", "#666666", "#E4E4E4"
 PANELS_A_COLUMN = 3
+MOST_LETTERS = 32  # of a name beside a line
 LABELLED_DIRECTLY = 6  # more curves than this are named in a legend
 
 
@@ -42,12 +43,12 @@ class Style(NamedTuple):
 
 
 def curve_figure(comparison: Comparison) -> Figure:
-    """A row of panels for every experiment, data set and metric; raises InputError where no curve has a value."""
+    """A row of panels for every experiment and metric; raises InputError where no curve has a value."""
     groups = [members for members in map(_with_values, grouped(comparison.curves).values()) if members]
     if not groups:
         raise InputError("no result has a value to draw; the warnings of `compare` without --plot say why")
-    columns = max(math.ceil(len(_panel_models(members)) / PANELS_A_COLUMN) for members in groups)
-    heights = [5.6 if len(_panel_models(members)) < PANELS_A_COLUMN else 6.6 for members in groups]
+    columns = max(math.ceil(len(_panels(members)) / PANELS_A_COLUMN) for members in groups)
+    heights = [5.6 if len(_panels(members)) < PANELS_A_COLUMN else 6.6 for members in groups]
     figure = Figure(figsize=(7.2 + 3.9 * columns, sum(heights)), facecolor="white")
     FigureCanvasAgg(figure)
     figure.set_layout_engine("constrained", w_pad=0.14, h_pad=0.12)
@@ -70,42 +71,52 @@ def _with_values(members: list[Curve]) -> list[Curve]:
     return [curve for curve in members if any(point.value is not None for point in curve.curve)]
 
 
-def _panel_models(members: Sequence[Curve]) -> list[str]:
-    """Models with paired differences to 0 tokens, each worth a panel of its own."""
-    return list(dict.fromkeys(curve.model for curve in members if any(pair.against == 0 for pair in curve.paired)))
+def _panels(members: Sequence[Curve]) -> list[str]:
+    """Subjects with paired differences to 0 tokens, each worth a panel of its own."""
+    paired = (curve for curve in members if any(pair.against == 0 for pair in curve.paired))
+    return list(dict.fromkeys(subject_label(curve, members) for curve in paired))
+
+
+def _name(curve: Curve, members: Sequence[Curve]) -> str:
+    """What a curve's colour stands for: its subject, or its prompt kind where all the curves share one subject."""
+    alone = len({subject_label(other, members) for other in members}) == 1
+    return (kind_label(curve, members) if alone and curve.prompt else "") or subject_label(curve, members)
 
 
 def _kinds(members: Sequence[Curve]) -> list[str]:
-    """Prompt kinds and condition modes, true conditions first; one where the curves differ in their model alone."""
+    """Prompt kinds and condition modes that a line style stands for, true ones first; none where a colour does."""
+    if len({subject_label(curve, members) for curve in members}) == 1:
+        return []
     prompted = sorted((curve for curve in members if curve.prompt), key=lambda curve: curve.condition_mode != "true")
     return list(dict.fromkeys(kind_label(curve, members) for curve in prompted))
 
 
 def _styles(members: Sequence[Curve]) -> list[Style]:
-    """A colour and marker a model, a line style a prompt kind and condition mode."""
-    models, kinds = list(dict.fromkeys(curve.model for curve in members)), _kinds(members)
+    """A colour and marker a subject, a line style a prompt kind and condition mode."""
+    names, kinds = list(dict.fromkeys(_name(curve, members) for curve in members)), _kinds(members)
     styles = []
     for curve in members:
-        model = models.index(curve.model)
-        kind = kinds.index(kind_label(curve, members)) if curve.prompt else 0
-        styles.append(Style(COLOURS[model % len(COLOURS)], MARKERS[model % len(MARKERS)], LINES[kind % len(LINES)]))
+        name = names.index(_name(curve, members))
+        kind = kinds.index(kind_label(curve, members)) if curve.prompt and kinds else 0
+        styles.append(Style(COLOURS[name % len(COLOURS)], MARKERS[name % len(MARKERS)], LINES[kind % len(LINES)]))
     return styles
 
 
 def _draw_group(row: SubFigure, members: list[Curve]) -> None:
-    styles, models = _styles(members), _panel_models(members)
-    columns = math.ceil(len(models) / PANELS_A_COLUMN)
-    rows = math.ceil(len(models) / columns) if columns else 1
-    row.suptitle(_title(members[0]), x=0.014, ha="left", fontsize=16, fontweight="bold", color=INK)
+    styles, panels = _styles(members), _panels(members)
+    columns = math.ceil(len(panels) / PANELS_A_COLUMN)
+    rows = math.ceil(len(panels) / columns) if columns else 1
+    row.suptitle(_title(members), x=0.014, ha="left", fontsize=16, fontweight="bold", color=INK)
     row.supxlabel(_note(members), x=0.014, ha="left", fontsize=9, color=GREY)
     grid = row.add_gridspec(rows, 1 + columns, width_ratios=[6.4] + [3.6] * columns)
     main = row.add_subplot(grid[:, 0])
     _draw_losses(main, members, styles)
-    for number, model in enumerate(models):
+    for number, panel in enumerate(panels):
         axes = row.add_subplot(grid[number % rows, 1 + number // rows])
-        chosen = [(curve, style) for curve, style in zip(members, styles, strict=True) if curve.model == model]
-        _draw_differences(axes, chosen)
-        if number % rows == rows - 1 or number == len(models) - 1:
+        pairs = zip(members, styles, strict=True)
+        chosen = [(curve, style) for curve, style in pairs if subject_label(curve, members) == panel]
+        _draw_differences(axes, chosen, panel)
+        if number % rows == rows - 1 or number == len(panels) - 1:
             axes.set_xlabel("prompt tokens", color=GREY, fontsize=10)
 
 
@@ -120,7 +131,13 @@ def _draw_losses(axes: Axes, members: list[Curve], styles: list[Style]) -> None:
     unit = members[0].unit
     name = members[0].metric.replace("_", " ").capitalize()
     several = len({curve.model for curve in members}) > 1
-    axes.set_title(f"{name}, all models" if several else name, loc="left", fontsize=11, fontweight="bold", color=INK)
+    axes.set_title(
+        f"{name}, all models" if several else f"{name} of {_short(members[0].model)}",
+        loc="left",
+        fontsize=11,
+        fontweight="bold",
+        color=INK,
+    )
     axes.set_ylabel(unit_text(unit), color=INK, fontsize=10.5)
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
@@ -132,8 +149,8 @@ def _draw_losses(axes: Axes, members: list[Curve], styles: list[Style]) -> None:
     _name_curves(axes, members, styles)
 
 
-def _draw_differences(axes: Axes, curves: list[tuple[Curve, Style]]) -> None:
-    """One model's paired differences to 0 tokens, on an axis of its own."""
+def _draw_differences(axes: Axes, curves: list[tuple[Curve, Style]], panel: str) -> None:
+    """One subject's paired differences to 0 tokens, on an axis of its own."""
     axes.axhline(0, color=GREY, linewidth=0.9, zorder=1)
     counts = {0}
     for curve, style in curves:
@@ -144,8 +161,9 @@ def _draw_differences(axes: Axes, curves: list[tuple[Curve, Style]]) -> None:
     first, style = curves[0]
     axes.margins(y=0.18)
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-    name = _short(first.model)
-    axes.set_title(name, loc="left", fontsize=11, fontweight="bold", color=style.colour, pad=6)
+    name = _short(panel)
+    colour = style.colour if len(curves) == 1 else INK
+    axes.set_title(name, loc="left", fontsize=11, fontweight="bold", color=colour, pad=6)
     axes.set_ylabel(f"change from 0 tokens\n({unit_text(first.unit)})", color=GREY, fontsize=9.5)
     last = [pair for pair in first.paired if pair.against == 0][-1:]
     for pair in last if len(curves) == 1 and len(name) <= 14 else ():
@@ -214,8 +232,8 @@ def _tick_names(ticks: list[int], letter: float) -> list[str]:
 
 
 def _name_curves(axes: Axes, members: list[Curve], styles: list[Style]) -> None:
-    """Each model's name beside the end of its line; a legend for the kinds of prompt, and for models where many."""
-    models = dict(zip((curve.model for curve in members), styles, strict=True))
+    """Each colour's name beside the end of its line; a legend for the line styles, and for the colours where many."""
+    models = dict(zip((_name(curve, members) for curve in members), styles, strict=True))
     lines = [(name, {"color": GREY, "linestyle": line}) for name, line in zip(_kinds(members), LINES, strict=False)]
     lines = lines if len(lines) > 1 else []
     if len(models) > LABELLED_DIRECTLY:
@@ -230,11 +248,12 @@ def _name_curves(axes: Axes, members: list[Curve], styles: list[Style]) -> None:
 
 
 def _label_models(axes: Axes, members: list[Curve], models: Mapping[str, Style]) -> None:
-    """Names right of each model's lowest end, moved apart where two would touch."""
+    """Names right of the lowest end of each colour, moved apart where two would touch."""
     ends: dict[str, tuple[float, int]] = {}
     for curve in members:
         last = next(point for point in reversed(curve.curve) if point.value is not None)
-        ends[curve.model] = min(ends.get(curve.model, (math.inf, 0)), (last.value or 0.0, last.tokens))
+        name = _name(curve, members)
+        ends[name] = min(ends.get(name, (math.inf, 0)), (last.value or 0.0, last.tokens))
     low, high = axes.get_ylim()
     heights = _apart([value for value, _ in ends.values()], 0.055 * (high - low))
     left, right = axes.get_xlim()
@@ -248,7 +267,7 @@ def _label_models(axes: Axes, members: list[Curve], models: Mapping[str, Style])
 def _short(model: str) -> str:
     """The model's own name, without owner or folders."""
     name = model.rstrip("/").split("/")[-1]
-    return name if len(name) <= 28 else f"{name[:27]}…"
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"
 
 
 def _apart(heights: list[float], gap: float) -> list[float]:
@@ -260,16 +279,17 @@ def _apart(heights: list[float], gap: float) -> list[float]:
     return moved
 
 
-def _title(curve: Curve) -> str:
-    what = curve.experiment.replace("_", " ") + (f" ({curve.variant})" if curve.variant else "")
+def _title(members: Sequence[Curve]) -> str:
+    what = group_name(members).split(" on ")[0].replace("_", " ")
     return f"How many soft-prompt tokens does {what} take?"
 
 
 def _note(members: Sequence[Curve]) -> str:
     seeds = max(len(point.seeds) for curve in members for point in curve.curve)
     errors = f"items and {seeds} seeds" if seeds > 1 else "items (one seed)"
-    note = f"Held-out {members[0].data}. Bars: 95 % intervals over {errors}."
-    return f"{note} Small panels: differences paired on the same items." if _panel_models(members) else note
+    data = ", ".join(dict.fromkeys(curve.data for curve in members))
+    note = f"Held-out {data}. Bars: 95 % intervals over {errors}."
+    return f"{note} Small panels: differences paired on the same items." if _panels(members) else note
 
 
 def _to_bits(nats: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -99,7 +99,7 @@ def as_result(
             kind=config.prompt_kind,
             tokens=config.tokens,
             parameters=sum(parameter.numel() for parameter in at.prompt.parameters()),
-            position="front" if trained else None,
+            position=config.task.position if trained else None,
             conditions=config.condition_names,
             condition_mode=(config.condition if config.task.condition_names else None) if trained else None,
         ),

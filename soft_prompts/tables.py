@@ -11,21 +11,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from soft_prompts.curves import Curve, Difference, Point
+from soft_prompts.curves import Curve, Difference, Gap, Point
+from soft_prompts.paired import Share
 
 NATS = "nats/"
 CSV_COLUMNS = (
-    *("experiment", "variant", "data", "model", "prompt", "condition_mode", "metric", "unit", "tokens", "seed"),
+    *("experiment", "variant", "data", "model", "prompt", "condition_mode", "settings"),
+    *("metric", "unit", "tokens", "seed"),
     *("value", "stderr", "vs_zero", "vs_zero_stderr", "vs_previous", "vs_previous_stderr"),
-    *("condition_information", "condition_information_stderr"),
+    *("condition_information", "condition_information_stderr", "gap", "gap_stderr", "closed", "closed_stderr"),
 )
 
 
 def print_tables(console: Console, curves: Sequence[Curve], in_bits: bool) -> None:
-    """One table an experiment, data set and metric; cut into several where the terminal is narrower."""
+    """One table an experiment and metric; cut into several where the terminal is narrower."""
     for members in grouped(curves).values():
         counts = sorted({point.tokens for curve in members for point in curve.curve})
-        console.print(Text(_title(members[0], in_bits), style="bold"))
+        console.print(Text(_title(members, in_bits), style="bold"))
         label = max(console.width // 3, 16) if console.is_terminal else None
         while counts:
             width = _columns_that_fit(console, members, counts, in_bits, label)
@@ -39,24 +41,49 @@ def print_tables(console: Console, curves: Sequence[Curve], in_bits: bool) -> No
 
 
 def grouped(curves: Iterable[Curve]) -> dict[tuple[Any, ...], list[Curve]]:
-    """Curves that share a table or a figure: the same experiment, data, metric and unit."""
+    """Curves that share a table or a figure: the same experiment, metric and unit."""
     groups: dict[tuple[Any, ...], list[Curve]] = defaultdict(list)
     for curve in curves:
-        groups[curve.experiment, curve.variant, curve.data, curve.metric, curve.unit].append(curve)
+        groups[curve.experiment, curve.metric, curve.unit].append(curve)
     return groups
 
 
 def row_label(curve: Curve, members: Sequence[Curve]) -> str:
     """The model, and what else tells this curve from the others of its table."""
-    kind = kind_label(curve, members) if curve.prompt else ""
-    return f"{curve.model} · {kind}" if kind else curve.model
+    subject = subject_label(curve, members)
+    named = subject if len({other.model for other in members}) > 1 else curve.model
+    parts = (named, subject, kind_label(curve, members) if curve.prompt else "")
+    return " · ".join(part for part in dict.fromkeys(parts) if part)
+
+
+def subject_label(curve: Curve, members: Sequence[Curve]) -> str:
+    """Model, variant and data, as far as they differ; the model where nothing does."""
+    parts = [
+        own
+        for own, others in (
+            (curve.model, {other.model for other in members}),
+            (curve.variant, {other.variant for other in members}),
+            (curve.data, {other.data for other in members}),
+        )
+        if own and len(others) > 1
+    ]
+    return " · ".join(parts) or curve.model
 
 
 def kind_label(curve: Curve, members: Sequence[Curve]) -> str:
-    """The prompt kind and condition mode, as far as they differ among the curves with a prompt."""
-    kinds, modes = zip(*((other.prompt, other.condition_mode) for other in members if other.prompt), strict=True)
+    """Prompt kind, condition mode and settings, as far as they differ among the curves with a prompt."""
+    prompted = [other for other in members if other.prompt]
     conditions = f"{'no' if curve.condition_mode in (None, 'none') else curve.condition_mode} conditions"
-    parts = (curve.prompt if len(set(kinds)) > 1 else None, conditions if len(set(modes)) > 1 else None)
+    settings = [
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in curve.settings.items()
+        if len({str(other.settings.get(name, value)) for other in prompted}) > 1
+    ]
+    parts = (
+        curve.prompt if len({other.prompt for other in prompted}) > 1 else None,
+        conditions if len({other.condition_mode for other in prompted}) > 1 else None,
+        *settings,
+    )
     return ", ".join(part for part in parts if part)
 
 
@@ -84,10 +111,12 @@ def csv_text(curves: Sequence[Curve]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for curve in curves:
-        head = [curve.experiment, curve.variant, curve.data, curve.model, curve.prompt, curve.condition_mode]
+        settings = " ".join(f"{name}={value}" for name, value in curve.settings.items()) or None
+        head = [curve.experiment, curve.variant, curve.data, curve.model, curve.prompt, curve.condition_mode, settings]
         for previous, point in zip((None, *curve.curve), curve.curve, strict=False):
             pairs = [_pair(curve, point, 0), _pair(curve, point, previous.tokens) if previous else None]
-            pairs.append(_information(curve, point))
+            gap = _gap(curve, point)
+            pairs += [_information(curve, point), gap and gap.to_bare, gap and gap.closed]
             numbers = [number for pair in pairs for number in ((pair.value, pair.stderr) if pair else (None, None))]
             row = [*head, curve.metric, curve.unit, point.tokens]
             writer.writerow([*row, "all", point.value, point.stderr, *numbers])
@@ -128,15 +157,22 @@ def _table(members: list[Curve], counts: list[int], in_bits: bool, label: int | 
             "vs previous": [point and _pair(curve, point, previous.get(point.tokens, -1)) for point in chosen],
             "gain from conditions": [point and _information(curve, point) for point in chosen],
         }
+        gaps = [point and _gap(curve, point) for point in chosen]
+        reference = next((gap.reference for gap in curve.gaps), "")
+        lines[f"minus {reference} at 0"] = [gap and gap.to_bare for gap in gaps]
+        lines[f"minus {reference} at the same"] = [gap and gap.to_prompted for gap in gaps]
         if len(points) < 3:
             del lines["vs previous"]
         for name, cells in lines.items():
             if any(cells):
                 table.add_row(f"  {name}", *(_cell(cell, scale, True) for cell in cells), style="dim")
+        if any(gap and gap.closed for gap in gaps):
+            shares = (_cell(gap and gap.closed, 1.0, False) for gap in gaps)
+            table.add_row("  share of the gap closed", *shares, style="dim")
     return table
 
 
-def _cell(estimate: Point | Difference | None, scale: float, signed: bool) -> str:
+def _cell(estimate: Point | Difference | Share | None, scale: float, signed: bool) -> str:
     if estimate is None or estimate.value is None:
         return "" if signed else "-"
     stderr = None if estimate.stderr is None else estimate.stderr * scale
@@ -152,10 +188,21 @@ def _information(curve: Curve, point: Point) -> Difference | None:
     return next((pair for pair in curve.condition_information if pair.tokens == point.tokens), None)
 
 
-def _title(curve: Curve, in_bits: bool) -> str:
-    what = curve.experiment if curve.variant is None else f"{curve.experiment} ({curve.variant})"
-    metric = curve.metric.replace("_", " ")
-    return f"{what} on {curve.data}: {metric}, {unit_text(curve.unit, in_bits)}"
+def _gap(curve: Curve, point: Point) -> Gap | None:
+    return next((gap for gap in curve.gaps if gap.tokens == point.tokens), None)
+
+
+def group_name(members: Sequence[Curve]) -> str:
+    """Experiment, variant and data, as far as all the curves share them: the others name theirs in their rows."""
+    first = members[0]
+    one_variant = first.variant and len({curve.variant for curve in members}) == 1
+    data = f" on {first.data}" if len({curve.data for curve in members}) == 1 else ""
+    return first.experiment + (f" ({first.variant})" if one_variant else "") + data
+
+
+def _title(members: Sequence[Curve], in_bits: bool) -> str:
+    metric = members[0].metric.replace("_", " ")
+    return f"{group_name(members)}: {metric}, {unit_text(members[0].unit, in_bits)}"
 
 
 def _caption(members: Sequence[Curve]) -> str:

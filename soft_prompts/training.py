@@ -1,7 +1,7 @@
 """How is a prompt fitted to a frozen model? One loop: nats per scored token, AdamW on the prompt alone.
 
 A step is `batch_size` samples, however many processes and micro-batches they are split over: losses are summed, and
-divided once by the number of scored tokens of the whole step.
+divided once by the number of scored tokens of the whole step (or the sum of their weights, where a task weighs them).
 """
 
 import math
@@ -17,7 +17,7 @@ from accelerate import PartialState
 from accelerate.utils import reduce
 from torch import Tensor, nn
 
-from soft_prompts.batch import Batch, Example, collate
+from soft_prompts.batch import UNSCORED, Batch, Example, collate
 from soft_prompts.checkpoint import State, restore_training, training_tensors
 from soft_prompts.config import RunConfig
 from soft_prompts.errors import Interrupted, OutOfRoom
@@ -36,13 +36,15 @@ class BatchLoss(NamedTuple):
     """Loss of one batch, with its gradient to the prompt's parameters."""
 
     nats: Tensor
-    """Sum over scored tokens."""
+    """Sum over scored tokens, each times its weight."""
     tokens: int
+    weight: float
+    """Sum of the weights; without any, the number of tokens."""
 
     @property
     def per_token(self) -> Tensor:
-        """Nats per scored token."""
-        return self.nats / self.tokens
+        """Nats per scored token, a weighted mean where there are weights."""
+        return self.nats / self.weight
 
 
 class TrainingFailed(RuntimeError):
@@ -78,7 +80,10 @@ class Hooks(NamedTuple):
 def batch_loss(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> BatchLoss:
     """Loss of a batch that lies on the model's device."""
     nats = token_losses(frozen, prompt, batch).nats
-    return BatchLoss(nats.sum(), len(nats))
+    if batch.weights is None:
+        return BatchLoss(nats.sum(), len(nats), len(nats))
+    weights = batch.weights[batch.labels != UNSCORED]  # row by row, as the losses come
+    return BatchLoss((nats * weights).sum(), len(nats), float(weights.double().sum()))
 
 
 def train(
@@ -174,7 +179,7 @@ def _accumulate(
     mine = examples[state.process_index :: state.num_processes]
     while True:
         try:
-            nats, tokens = _backward(frozen, prompt, mine, config, progress.micro_batch_size, stop_asked)
+            nats, tokens, weight = _backward(frozen, prompt, mine, config, progress.micro_batch_size, stop_asked)
             break
         except RuntimeError as error:
             if not _is_out_of_memory(error) or progress.micro_batch_size == 1:
@@ -183,8 +188,8 @@ def _accumulate(
             prompt.zero_grad(set_to_none=True)
     stopped = stop_asked()
     if state.num_processes > 1:
-        totals = torch.tensor([nats, tokens, stopped], dtype=torch.float64, device=frozen.device)
-        nats, tokens, stopped = torch.as_tensor(reduce(totals, "sum")).tolist()
+        totals = torch.tensor([nats, tokens, weight, stopped], dtype=torch.float64, device=frozen.device)
+        nats, tokens, weight, stopped = torch.as_tensor(reduce(totals, "sum")).tolist()
     if stopped:
         return None
     for parameter in prompt.parameters():
@@ -192,8 +197,8 @@ def _accumulate(
             parameter.grad = torch.zeros_like(parameter)
         if state.num_processes > 1:
             parameter.grad = torch.as_tensor(reduce(parameter.grad, "sum"))
-        parameter.grad.div_(tokens)
-    return BatchLoss(torch.tensor(nats), int(tokens))
+        parameter.grad.div_(weight)
+    return BatchLoss(torch.tensor(nats), int(tokens), weight)
 
 
 def _backward(
@@ -203,23 +208,27 @@ def _backward(
     config: RunConfig,
     micro_batch_size: int,
     stop_asked: Callable[[], bool],
-) -> tuple[float, int]:
-    """Add the gradient of the summed nats to the prompt's parameters, micro-batch by micro-batch."""
-    nats, tokens = 0.0, 0
+) -> tuple[float, int, float]:
+    """Add the gradient of the summed nats to the prompt's parameters, micro-batch by micro-batch; returns the sums of
+    nats, tokens and weights."""
+    nats, tokens, weight = 0.0, 0, 0.0
     for start in range(0, len(examples), micro_batch_size):
         batch = collate(examples[start : start + micro_batch_size], frozen.pad_id, config.score_first).to(frozen.device)
         loss = batch_loss(frozen, prompt, batch)
         loss.nats.backward()
         nats, tokens = nats + float(loss.nats.detach().double()), tokens + loss.tokens
+        weight += loss.weight
         if stop_asked():
             break
-    return nats, tokens
+    return nats, tokens, weight
 
 
 def set_conditions(examples: Sequence[Example], config: RunConfig) -> list[Example]:
-    """True conditions, none, or dealt to the wrong samples (each gets those of the one before it)."""
+    """True conditions, none, ones, or dealt to the wrong samples (each gets those of the one before it)."""
     if not config.condition_names:
         return [example._replace(conditions=()) for example in examples]
+    if config.condition == "constant":
+        return [example._replace(conditions=(1.0,) * len(config.condition_names)) for example in examples]
     if config.condition == "shuffled":
         donors = [examples[-1], *examples[:-1]] if examples else []
         return [one._replace(conditions=other.conditions) for one, other in zip(examples, donors, strict=True)]

@@ -17,14 +17,16 @@ from soft_prompts.tasks.chess import ChessTask
 DEFAULT = Grid(
     models=("tiny-chess", "tiny-text"),
     tokens=(0, 1, 4, 16),
+    data=("games",),
     task=ChessTask(max_plies=40),
-    settings=RunConfig(ChessTask(), "tiny-chess", 0, steps=200, learning_rate=1e-2, weight_decay=0.0, data="games"),
+    settings=RunConfig(ChessTask(), "tiny-chess", 0, steps=200, learning_rate=1e-2, weight_decay=0.0),
     jobs=2,
 )
 QUICK = variant(DEFAULT, tokens=(0, 4), steps=20, test_samples=100, validation_samples=32)
 PAPER = Grid(
     models=("EleutherAI/pythia-70m-deduped", "EleutherAI/pythia-160m-deduped"),
     tokens=(0, 1, 4, 16, 64, 256, 512, 1024),
+    data=("lichess_db_standard_rated_2023-11.pgn.zst",),
     task=ChessTask(max_plies=None),
     settings=RunConfig(
         ChessTask(),
@@ -34,7 +36,6 @@ PAPER = Grid(
         schedule="constant",
         warmup_steps=0,
         init="paper",
-        data="lichess_db_standard_rated_2023-11.pgn.zst",
         test_data="lichess_db_standard_rated_2023-12.pgn.zst",
     ),
     preset="paper",

@@ -25,7 +25,16 @@ from soft_prompts.data.split import Split, split_of
 from soft_prompts.errors import InputError, UsageError
 from soft_prompts.evaluation import ratio, share
 from soft_prompts.results import Generation, Items, Metric
-from soft_prompts.tasks.task import Complete, DataRequest, HeldOut, Measures, Position, Query, text_start
+from soft_prompts.tasks.task import (
+    Complete,
+    DataRequest,
+    HeldOut,
+    Measures,
+    Position,
+    PromptPosition,
+    Query,
+    text_start,
+)
 from soft_prompts.zoo import GAMES
 
 BLOCK = 1024  # games shuffled among themselves; small enough to reach the first step soon, large enough to mix
@@ -56,8 +65,15 @@ class ChessTask:
         return self.conditions.names
 
     @property
+    def position(self) -> PromptPosition:
+        return "front"
+
+    @property
     def variant(self) -> None:
         return None
+
+    def each(self) -> "tuple[ChessTask]":
+        return (self,)
 
     def __post_init__(self) -> None:
         if self.max_plies is not None and self.max_plies < 2:

@@ -1,6 +1,6 @@
 """What is a task? It turns data into examples and scores what a model makes of them; it never sees the model."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -11,6 +11,7 @@ from soft_prompts.conditions import ConditionEncoder
 from soft_prompts.results import Generation, Items, Metric
 
 HeldOut = Literal["validation", "test"]
+PromptPosition = Literal["front", "random"]
 Position = dict[str, Any]
 """Where a training stream stands: small, JSON, enough to go on from there."""
 
@@ -50,8 +51,13 @@ def text_start(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
     return special.index(0) if 0 in special else len(special)
 
 
-Complete = Callable[[Sequence[Query], int], list[str]]
-"""complete(queries, most new tokens) -> greedy continuations, in order: all that a task ever sees of a model."""
+@runtime_checkable
+class Complete(Protocol):
+    """Continuations: all that a task ever sees of a model."""
+
+    def __call__(self, queries: Sequence[Query], most_new_tokens: int, /, *, temperature: float = 0.0) -> list[str]:
+        """What the model adds to each query, in order: greedy at temperature 0, else sampled from a fixed seed."""
+        ...
 
 
 class Measures(NamedTuple):
@@ -103,6 +109,15 @@ class Task(Protocol):
     @property
     def condition_names(self) -> tuple[str, ...]:
         """Names of the task's conditions, none if it has none."""
+        ...
+
+    @property
+    def position(self) -> PromptPosition:
+        """Where the prompt stands: in front of every text, or at a place drawn for each sample."""
+        ...
+
+    def each(self) -> "Sequence[Task]":
+        """The tasks of single runs that flags with several values ask for; without such a flag itself alone."""
         ...
 
     @property

@@ -37,7 +37,7 @@ class Said(NamedTuple):
 def experiment(settings: Settings, tmp_path: Path) -> Experiment[ChessTask]:
     """The chess experiment on a tiny random model."""
     config = settings(tmp_path / "out", steps=3)
-    grid = Grid(models=(config.model,), tokens=(0, 2), settings=config, task=config.task)
+    grid = Grid(models=(config.model,), tokens=(0, 2), data=(config.data,), settings=config, task=config.task)
     return Experiment("chess", "What does a check ask?", {"default": grid, "quick": replace(grid, tokens=(0,))})
 
 
@@ -102,7 +102,7 @@ WRONG_FLAGS = {
     "--batch_size x": "--batch-size is x; give a whole number",
     "--condition shuffled --batch-size 1": "--condition is shuffled and batch-size 1",
     "--prompt mlpp": "--prompt is mlpp (did you mean mlp?); give one of direct, linear, mlp, resnet, shared_resnet",
-    "--condition fales": "--condition is fales; give one of true, none, shuffled",
+    "--condition fales": "--condition is fales; give one of true, none, shuffled, constant",
     "--device gpu": "--device is gpu (did you mean cpu?); give one of auto, cpu, cuda",
     "--max-plies x": "--max-plies is x; give a whole number or None",
     "--max-plies 1": "--max-plies is 1; give 2 or more",

@@ -66,8 +66,8 @@ def test_an_experiment_takes_three_steps(
 
 
 def _small(name: str, grid: Grid, games: Path, output: Path) -> Grid:
-    settings = replace(grid.settings, **TINY, data=str(games), max_bad=0.5, output_dir=output)
-    return replace(grid, settings=settings, task=replace(grid.task, **TINY_TASKS.get(name, {})))
+    settings = replace(grid.settings, **TINY, max_bad=0.5, output_dir=output)
+    return replace(grid, data=(str(games),), settings=settings, task=replace(grid.task, **TINY_TASKS.get(name, {})))
 
 
 def test_pytest_collects_no_experiment(pytestconfig: pytest.Config) -> None:

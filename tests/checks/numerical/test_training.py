@@ -109,6 +109,32 @@ def test_the_gradient_is_that_of_the_mean_over_all_scored_tokens_of_the_step(
         assert distance(first_gradient(one_frozen, examples, micro_batch_size=size), expected) < 1e-5
 
 
+def test_weights_decide_what_each_token_counts_for(one_frozen: FrozenModel, make_examples: MakeExamples) -> None:
+    """Against one token at a time; a weight of the dropped first label changes nothing."""
+    examples = make_examples(6, longest=12)
+    rng = np.random.default_rng(0)
+    examples = [
+        e._replace(weights=list(rng.uniform(0, 3, len(e.labels)))) if place % 3 else e
+        for place, e in enumerate(examples)
+    ]
+    prompt = prompt_of(one_frozen)
+    nats, divisor = torch.zeros(()), 0.0
+    for example in examples:
+        for place, label in enumerate(example.labels):
+            if place and label != UNSCORED:
+                alone = [label if place == here else UNSCORED for here in range(len(example.labels))]
+                batch = collate([example._replace(labels=alone, weights=None)], one_frozen.pad_id)
+                weight = 1.0 if example.weights is None else example.weights[place]
+                nats, divisor = nats + weight * token_losses(one_frozen, prompt, batch).nats.sum(), divisor + weight
+    (nats / divisor).backward()
+    expected = {name: parameter.grad.clone() for name, parameter in prompt.named_parameters()}
+    for size in (None, 4):
+        assert distance(first_gradient(one_frozen, examples, micro_batch_size=size), expected) < 1e-5
+    loss = batch_loss(one_frozen, prompt, collate(examples, one_frozen.pad_id))
+    assert float(loss.per_token) == pytest.approx(float(nats) / divisor, rel=1e-5)
+    assert loss.tokens == sum(label != UNSCORED for e in examples for label in e.labels[1:])
+
+
 def test_a_step_reports_nats_per_scored_token(one_frozen: FrozenModel, make_examples: MakeExamples) -> None:
     examples = make_examples(6)
     with torch.no_grad():
@@ -281,6 +307,8 @@ def test_conditions_are_dealt_as_asked() -> None:
     for config in (replace(SETTINGS, condition="none"), replace(SETTINGS, tokens=0)):
         assert {example.conditions for example in set_conditions(examples, config)} == {()}
     assert set_conditions([], replace(SETTINGS, condition="shuffled")) == []
+    constant = set_conditions(examples, replace(SETTINGS, condition="constant"))
+    assert {example.conditions for example in constant} == {(1.0, 1.0)}
 
 
 def test_a_prompt_without_conditions_is_trained_as_a_matrix(

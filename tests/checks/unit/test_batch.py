@@ -48,7 +48,17 @@ def test_labels_are_as_many_as_tokens() -> None:
 
 
 def test_moving_keeps_every_field() -> None:
-    batch = collate([SHORT, LONG], 9, score_first=True)
+    weighted = LONG._replace(weights=[0.5] * len(LONG.input_ids))
+    batch = collate([SHORT, weighted], 9, score_first=True)
     moved = batch.to(torch.device("cpu"))
     for field in dataclasses.fields(batch):
         assert torch.equal(getattr(moved, field.name), getattr(batch, field.name))
+
+
+def test_weights_are_one_where_none_are_given_and_fit_their_labels() -> None:
+    assert collate([SHORT, LONG], 9).weights is None
+    weights = collate([SHORT, LONG._replace(weights=range(len(LONG.input_ids)))], 9).weights
+    assert weights is not None
+    assert weights.tolist() == [[1.0] * len(LONG.input_ids), [float(place) for place in range(len(LONG.input_ids))]]
+    with pytest.raises(ValueError, match="give one weight a token"):
+        collate([SHORT._replace(weights=[1.0])], 9)

@@ -301,3 +301,63 @@ def test_a_thousand_results_are_compared_within_ten_seconds(tmp_path, make_resul
     assert len(comparison.curves) == 20
     assert all(len(curve.curve) == 10 and len(curve.paired) == 9 for curve in comparison.curves)
     assert all(len(point.seeds) == 5 for curve in comparison.curves for point in curve.curve)
+
+
+def test_how_far_a_model_is_from_a_reference_model(tmp_path, make_items, save_run):
+    """By hand: bare 24, with 4 tokens 20, reference 13 nats over 6 units; by cluster 3 of 6 and 1 of 5 are closed."""
+    goal, better = [4.0, 2, 4, 3], [3.0, 2, 4, 3]
+    for tokens, losses in ((0, BARE), (4, FOUR)):
+        save_run(make_items(losses, UNITS, CLUSTER), tokens=tokens)
+    for tokens, losses in ((0, goal), (4, better)):
+        save_run(make_items(losses, UNITS, CLUSTER), tokens=tokens, model="base")
+    base, chat = compare([tmp_path], reference="base").curves
+    assert base.gaps == ()
+    bare, four = chat.gaps
+    assert (bare.tokens, four.tokens, four.reference) == (0, 4, "base")
+    assert (bare.to_bare.value, four.to_bare.value) == (pytest.approx(11 / 6), pytest.approx(7 / 6))
+    assert four.to_prompted is not None
+    assert four.to_prompted.value == pytest.approx(8 / 6)
+    assert bare.closed == (pytest.approx(0), pytest.approx(0))
+    assert four.closed == (pytest.approx(4 / 11), pytest.approx(18 / 121))
+    assert all(curve.gaps == () for curve in compare([tmp_path]).curves)
+    with pytest.raises(UsageError, match="--reference is nobody.*give one of base, tiny-chess"):
+        compare([tmp_path], reference="nobody")
+
+
+def test_a_reference_on_other_items_says_nothing(tmp_path, make_items, save_run):
+    save_run(make_items(BARE), tokens=0)
+    save_run(make_items(FOUR), tokens=0, model="base", data__items_fingerprint="other items")
+    assert all(curve.gaps == () for curve in compare([tmp_path], reference="base").curves)
+
+
+def test_a_gap_is_a_row_of_the_table(tmp_path, make_items, save_run, capsys):
+    for model, losses in (("tiny-chess", BARE), ("base", FOUR)):
+        save_run(make_items(losses, UNITS, CLUSTER), tokens=0, model=model)
+        save_run(make_items(FOUR, UNITS, CLUSTER), tokens=4, model=model)
+    assert compare_command(CompareOptions((tmp_path,), reference="base")) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "minus base at 0 +0.67 ± .33 +0" in lines
+    assert "share of the gap closed 0.0000 1.0000" in lines
+
+
+def test_runs_that_differ_in_their_settings_are_curves_of_their_own(tmp_path, make_items, save_run, capsys):
+    save_run(make_items(BARE), tokens=0)
+    for rate, losses in ((0.01, FOUR), (0.1, SIXTEEN)):
+        save_run(make_items(losses), tokens=4, config={"learning_rate": rate, "steps": 10, "output_dir": str(rate)})
+    curves = compare([tmp_path]).curves
+    assert [curve.settings for curve in curves] == [{"learning_rate": 0.01}, {"learning_rate": 0.1}]
+    assert [len(curve.paired) for curve in curves] == [1, 1]
+    compare_command(CompareOptions((tmp_path,)))
+    out = capsys.readouterr().out
+    assert "tiny-chess · learning rate 0.01" in out
+    assert "tiny-chess · learning rate 0.1" in out
+
+
+def test_variants_and_data_of_one_experiment_share_a_table(tmp_path, make_items, save_run, capsys):
+    save_run(make_items(BARE), tokens=0, variant="1")
+    save_run(make_items(FOUR), tokens=0, variant="2")
+    save_run(make_items(FOUR), tokens=0, variant="2", data__name="other")
+    compare_command(CompareOptions((tmp_path,)))
+    out = capsys.readouterr().out
+    assert out.startswith("chess: loss per move, nats per move\n")
+    assert all(f"tiny-chess · {row}" in out for row in ("1 · games", "2 · games", "2 · other"))

@@ -89,13 +89,24 @@ def test_crowded_ticks_lose_their_names_not_their_marks(comparison):
 def test_several_prompt_kinds_share_a_colour_and_differ_in_line(comparison):
     curve = comparison.curves[0]
     none = dataclasses.replace(curve, prompt="direct", condition_mode="none")
-    main = panels(curve_figure(Comparison((none, curve))))[0]
-    first, second = (container[0] for container in main.containers)
-    assert first.get_color() == second.get_color()
+    other = dataclasses.replace(curve, model="tiny-text")
+    main = panels(curve_figure(Comparison((none, curve, other))))[0]
+    first, second, third = (container[0] for container in main.containers)
+    assert first.get_color() == second.get_color() != third.get_color()
     assert first.get_linestyle() != second.get_linestyle() == "-"
     legend = main.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["mlp, true conditions", "direct, no conditions"]
+
+
+def test_prompt_kinds_of_one_model_have_a_colour_each(comparison):
+    curve = comparison.curves[0]
+    none = dataclasses.replace(curve, prompt="direct", condition_mode="none")
+    main = panels(curve_figure(Comparison((none, curve))))[0]
+    first, second = (container[0] for container in main.containers)
+    assert first.get_color() != second.get_color()
+    assert first.get_linestyle() == second.get_linestyle() == "-"
+    assert {"mlp, true conditions", "direct, no conditions"} <= {text.get_text() for text in main.texts}
 
 
 @pytest.mark.parametrize("models", [1, 8])
@@ -115,7 +126,7 @@ def test_a_metric_that_is_no_loss_has_neither_bits_nor_differences(comparison):
     curve = dataclasses.replace(comparison.curves[0], unit="share", metric="legality", paired=())
     (main,) = panels(curve_figure(Comparison((curve,))))
     assert main.child_axes == []
-    assert main.get_title(loc="left") == "Legality"
+    assert main.get_title(loc="left") == "Legality of tiny-chess"
 
 
 def test_points_without_a_value_or_an_error_are_borne(comparison):
