@@ -9,12 +9,13 @@ import torch
 from accelerate import PartialState
 from torch import nn
 
+from soft_prompts.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.errors import UsageError
 from soft_prompts.frozen_model import FrozenModel, load_frozen_model
 from soft_prompts.prompts import PromptShape, build_prompt
 from soft_prompts.results import result_path, run_path
-from soft_prompts.tasks.task import DataRequest, TaskData
+from soft_prompts.tasks.task import DataRequest, TaskData, encoder_of
 
 
 class Paths(NamedTuple):
@@ -104,12 +105,17 @@ def data_request(config: RunConfig) -> DataRequest:
     return DataRequest(workers=config.data_workers, **{name: getattr(config, name) for name in names})
 
 
+def encoder_for_run(config: RunConfig) -> ConditionEncoder:
+    """What turns into floats the conditions that the run's prompt sees."""
+    return encoder_of(config.task, data_request(config)) if config.condition_names else NO_CONDITIONS
+
+
 def shape_for(config: RunConfig, frozen: FrozenModel) -> PromptShape:
     """The sizes of the run's prompt."""
     return PromptShape(
         tokens=config.tokens,
         hidden_size=frozen.hidden_size,
-        conditions=len(config.condition_names),
+        conditions=len(encoder_for_run(config).names),
         hidden_layers=config.hidden_layers,
         hidden_width=config.hidden_width,
         residual_width=config.residual_width,

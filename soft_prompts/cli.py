@@ -1,5 +1,6 @@
 """The soft-prompts command: what can be done with results and trained prompts?"""
 
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,12 @@ import tyro
 from soft_prompts.command_line import guarded, parse
 from soft_prompts.compare import CompareOptions, compare_command
 from soft_prompts.errors import UsageError
+from soft_prompts.guidance_commands import (
+    GuidanceDataOptions,
+    GuidanceEvalOptions,
+    guidance_data_command,
+    guidance_eval_command,
+)
 
 PROGRAM = "soft-prompts"
 DESCRIPTION = "How many soft-prompt tokens does it take to bring a behaviour out of a frozen language model?"
@@ -64,10 +71,15 @@ class GenerateOptions:
 class ModelsOptions:
     """The embedded models: what each can do and how it was made."""
 
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Models to show the whole card of; none: all of them, shortened."""
+
 
 Command = (
     Annotated[CompareOptions, tyro.conf.subcommand("compare")]
     | Annotated[GenerateOptions, tyro.conf.subcommand("generate")]
+    | Annotated[GuidanceDataOptions, tyro.conf.subcommand("guidance-data")]
+    | Annotated[GuidanceEvalOptions, tyro.conf.subcommand("guidance-eval")]
     | Annotated[ModelsOptions, tyro.conf.subcommand("models")]
 )
 
@@ -82,7 +94,11 @@ def _dispatch(arguments: Sequence[str]) -> int:
     options = parse(Command, arguments, PROGRAM, DESCRIPTION)
     if isinstance(options, CompareOptions):
         return compare_command(options)
-    return generate_command(options) if isinstance(options, GenerateOptions) else models_command()
+    if isinstance(options, GuidanceDataOptions):
+        return guidance_data_command(options)
+    if isinstance(options, GuidanceEvalOptions):
+        return guidance_eval_command(options)
+    return generate_command(options) if isinstance(options, GenerateOptions) else models_command(options)
 
 
 def generate_command(options: GenerateOptions) -> int:
@@ -91,7 +107,7 @@ def generate_command(options: GenerateOptions) -> int:
     from soft_prompts.frozen_model import load_frozen_model
     from soft_prompts.generation import generate
     from soft_prompts.snapshot import load_snapshot, refuse_other_model
-    from soft_prompts.tasks.task import Query, text_start
+    from soft_prompts.tasks.task import Query, text_end, text_start
 
     snapshot = load_snapshot(options.snapshot)
     conditions = snapshot.conditions.from_named(dict(given.split("=", 1) for given in options.condition))
@@ -104,7 +120,8 @@ def generate_command(options: GenerateOptions) -> int:
     )
     refuse_other_model(snapshot, frozen, options.allow_mismatch)
     prompt = snapshot.prompt.to(frozen.device)
-    queries = [Query(text, conditions, text_start(frozen.tokenizer, text)) for text in options.text]
+    place = text_end if snapshot.position == "random" else text_start
+    queries = [Query(text, conditions, place(frozen.tokenizer, text)) for text in options.text]
     texts = generate(
         frozen,
         prompt,
@@ -119,10 +136,9 @@ def generate_command(options: GenerateOptions) -> int:
     return 0
 
 
-def models_command() -> int:
-    """Print the card of each embedded model."""
-    from soft_prompts.zoo import EMBEDDED
+def models_command(options: ModelsOptions) -> int:
+    """Print what each embedded model can do."""
+    from soft_prompts.zoo.listing import listing
 
-    for name, folder in EMBEDDED.items():
-        print(f"{name}: {folder}\n\n{(folder / 'README.md').read_text()}\n")
+    print(listing(options.names, min(shutil.get_terminal_size().columns, 120)))
     return 0

@@ -210,7 +210,9 @@ class Grid(Generic[TaskT]):
         for model, task, data, tokens, seed in itertools.product(*axes):
             if tokens or seed == self.seeds[0]:
                 seed = seed if tokens else 0
-                yield replace(self.settings, task=task, model=model, data=data, tokens=tokens, seed=seed)
+                run = replace(self.settings, task=task, model=model, data=data, tokens=tokens, seed=seed)
+                check_conditions(run)
+                yield run
 
 
 def _check_run(config: RunConfig) -> None:
@@ -243,11 +245,15 @@ def _check_run(config: RunConfig) -> None:
         raise UsageError(
             "condition is shuffled and batch-size 1; give a batch-size of 2 or more to deal conditions within"
         )
+    if config.model == "":
+        raise UsageError("models holds an empty name; give an embedded name, a folder or a hub id")
+
+
+def check_conditions(config: RunConfig) -> None:
+    """Raise UsageError where the settings want conditions that the task does not have; once its flags are known."""
     if config.condition in ("shuffled", "constant") and not config.task.condition_names:
         raise UsageError(
             f"condition is {config.condition}; the task {config.task.name} has no conditions; leave the flag out"
         )
     if config.prompt != "direct" and config.condition == "true" and not config.task.condition_names:
         raise UsageError(f"prompt is {config.prompt}; the task {config.task.name} has no conditions; give direct")
-    if config.model == "":
-        raise UsageError("models holds an empty name; give an embedded name, a folder or a hub id")

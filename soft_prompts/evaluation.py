@@ -29,6 +29,8 @@ class ItemLosses(NamedTuple):
 
     nats: NDArray[np.float64]
     tokens: NDArray[np.int64]
+    hits: NDArray[np.int64]
+    """Scored tokens that are the model's first choice, given the true ones before them."""
 
     @property
     def per_token(self) -> float:
@@ -36,19 +38,29 @@ class ItemLosses(NamedTuple):
         return float(self.nats.sum() / self.tokens.sum())
 
 
+class Evaluation(NamedTuple):
+    """What a prompt is worth on held-out examples."""
+
+    items: Items
+    token_accuracy: Metric
+    """Share of the scored tokens that are the model's first choice, given the true ones before them."""
+
+
 def evaluate(
     frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example], batch_size: int, score_first: bool = False
-) -> Items:
+) -> Evaluation:
     """What a result keeps of the examples, in their order; raises LossNotFinite."""
     losses = item_losses(frozen, prompt, examples, batch_size, score_first)
     if not np.isfinite(losses.nats).all():
         raise LossNotFinite(f"the loss of {(~np.isfinite(losses.nats)).sum()} of {len(examples)} items is not finite")
-    return Items(
+    items = Items(
         loss_nats=losses.nats,
         scored_tokens=losses.tokens,
         scored_units=np.array([example.units for example in examples], dtype=np.int64),
         cluster=np.array([example.cluster for example in examples], dtype=np.int64),
     )
+    hits = losses.hits.astype(np.float64)
+    return Evaluation(items, _per_unit(hits, items.scored_tokens, items.cluster, "share of tokens"))
 
 
 @torch.no_grad()
@@ -60,7 +72,7 @@ def item_losses(
     Samples of like length go through the model together; which ones changes no loss beyond rounding.
     """
     state = PartialState()
-    sums = torch.zeros(len(examples), 2, dtype=torch.float64, device=frozen.device)  # nats, scored tokens
+    sums = torch.zeros(len(examples), 3, dtype=torch.float64, device=frozen.device)  # nats, scored tokens, hits
     by_length = sorted(range(len(examples)), key=lambda index: -len(examples[index].input_ids))
     mine = by_length[state.process_index :: state.num_processes]  # whatever batch size each process can hold
     for start in range(0, len(mine), batch_size):
@@ -70,10 +82,12 @@ def item_losses(
         where = torch.tensor(places, device=frozen.device)[losses.row]
         sums[:, 0].index_add_(0, where, losses.nats.double())
         sums[:, 1].index_add_(0, where, torch.ones_like(losses.nats, dtype=torch.float64))
+        if losses.hits is not None:  # there is no gradient here
+            sums[:, 2].index_add_(0, where, losses.hits.double())
     if state.num_processes > 1:
         sums = torch.as_tensor(reduce(sums, "sum"))
-    nats, tokens = sums.cpu().numpy().T
-    return ItemLosses(np.ascontiguousarray(nats), tokens.astype(np.int64))
+    nats, tokens, hits = sums.cpu().numpy().T
+    return ItemLosses(np.ascontiguousarray(nats), tokens.astype(np.int64), hits.astype(np.int64))
 
 
 def swap_conditions(examples: Sequence[Example], seed: int) -> list[Example]:

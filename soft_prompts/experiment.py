@@ -26,6 +26,8 @@ class Experiment(Generic[TaskT]):
     presets: Mapping[str, Grid[TaskT]]
     cases: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Settings of RunConfig under a name each: every case is run for the whole grid. They win over flags."""
+    metrics: tuple[str, ...] = ()
+    """Metrics that get a table below that of the headline."""
     folder: str = "tests"
     """Where its file lies: `exploratory_tests` for a question that is not settled."""
 
@@ -46,6 +48,8 @@ class Experiment(Generic[TaskT]):
         results = tuple(run_paths(config).result for config in configs)
         plot = grid.settings.output_dir / "results" / f"{self.name}.png"
         code = compare_command(CompareOptions(paths=results, plot=plot, reference=grid.reference))
+        for metric in self.metrics:
+            code |= compare_command(CompareOptions(paths=results, metric=metric))
         for failure in failures:
             say(failure)
         return 1 if failures else code

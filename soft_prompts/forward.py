@@ -5,7 +5,7 @@ The plain road: embed, insert, run the body, and let scored positions alone reac
 
 from typing import NamedTuple
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from soft_prompts.batch import UNSCORED, Batch
@@ -20,6 +20,8 @@ class TokenLosses(NamedTuple):
     nats: Float[Tensor, " N"]
     row: Int[Tensor, " N"]
     """The sample that the token belongs to."""
+    hits: Bool[Tensor, " N"] | None
+    """Is the token the model's first choice? None where a gradient is wanted."""
 
 
 def token_losses(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> TokenLosses:
@@ -35,6 +37,8 @@ def token_losses(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> TokenL
     row = scored.nonzero()[:, 0]
     if frozen.head is None:
         logits = frozen.model(inputs_embeds=inserted.embeds, use_cache=False).logits
-        return TokenLosses(logits_loss(logits[:, :-1][scored], targets), row)
+        scores = logits_loss(logits[:, :-1][scored], targets)
+        return TokenLosses(scores.nats, row, scores.hits)
     hidden = frozen.model.base_model(inputs_embeds=inserted.embeds, use_cache=False).last_hidden_state
-    return TokenLosses(head_loss(hidden[:, :-1][scored], frozen.head, targets), row)
+    scores = head_loss(hidden[:, :-1][scored], frozen.head, targets)
+    return TokenLosses(scores.nats, row, scores.hits)

@@ -123,6 +123,16 @@ def load_frozen_model(
     )
 
 
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """A model's tokenizer alone, found as the model would be; raises InputError in one line."""
+    source = _source(name)
+    with _quiet():
+        try:
+            return AutoTokenizer.from_pretrained(source, local_files_only=_is_local(source, offline=False))
+        except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError) as error:
+            raise InputError(f"tokenizer of {name!r} cannot be loaded: {_reason(name, error)}") from error
+
+
 def dtype_name(asked: str, device: torch.device) -> str:
     """The precision in use: auto is bfloat16 on a GPU, else float32."""
     return ("bfloat16" if device.type == "cuda" else "float32") if asked == "auto" else asked
@@ -161,15 +171,18 @@ def _is_local(source: str, offline: bool) -> bool:
 
     One request tells; the hub's own client would try again for most of a minute.
     """
-    if offline or constants.HF_HUB_OFFLINE or Path(source).is_dir():
-        return True
+    return offline or constants.HF_HUB_OFFLINE or Path(source).is_dir() or not hub_answers()
+
+
+def hub_answers() -> bool:
+    """Whether the model hub can be reached at all: one request, a few seconds at most."""
     try:
         with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=HUB_SECONDS):
-            return False
+            return True
     except HTTPError:  # an answer all the same
-        return False
+        return True
     except OSError as error:
-        return not isinstance(getattr(error, "reason", None), ssl.SSLError)  # it answers, with an unknown certificate
+        return isinstance(getattr(error, "reason", None), ssl.SSLError)  # it answers, with an unknown certificate
 
 
 def _embedding(model: PreTrainedModel) -> torch.nn.Embedding:

@@ -84,7 +84,7 @@ def _end_tokens(frozen: FrozenModel) -> list[int]:
 
 @contextmanager
 def _default_settings(model: PreTrainedModel) -> Iterator[None]:
-    """Lay a model's own generation settings aside: a repetition penalty or a suppressed token would change what is
+    """Lay a model's own generation settings aside: a penalty on repeats or a suppressed token would change what is
     measured, and whatever is not asked for would be taken from them."""
     own, model.generation_config = model.generation_config, GenerationConfig()
     try:

@@ -5,21 +5,25 @@ gradient of the hidden states, (softmax - one-hot) W, is computed in the forward
 hand (design: performance).
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 CHUNK = 512  # rows of logits at once: 100 MB in float32 at a vocabulary of 50,000
 
 
 class _HeadLoss(torch.autograd.Function):
-    """Negative log-likelihood of each target through a linear head whose weights are frozen."""
+    """Negative log-likelihood of each target through a linear head whose weights are frozen, and whether the target is
+    the likeliest token; the second only where no gradient is wanted, for training does not ask."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         nats = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
+        hits = None if ctx.needs_input_grad[0] else torch.empty_like(targets, dtype=torch.bool)
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
@@ -27,24 +31,34 @@ class _HeadLoss(torch.autograd.Function):
             here = torch.arange(len(logits), device=logits.device)
             log_total = logits.logsumexp(dim=-1)
             nats[rows] = log_total - logits[here, targets[rows]]
+            if hits is not None:
+                hits[rows] = logits.argmax(dim=-1) == targets[rows]
             if gradient is not None:
                 probability = logits.sub_(log_total[:, None]).exp_()
                 probability[here, targets[rows]] -= 1
                 gradient[rows] = probability.to(weight.dtype) @ weight
         ctx.gradient = gradient
-        return nats
+        return nats, hits
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None, None]:  # of nats; hits have none
         return (ctx.gradient * grads[0][:, None]).to(ctx.gradient.dtype), None, None, None
 
 
-def head_loss(hidden: Float[Tensor, "N H"], head: torch.nn.Linear, targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+class Scores(NamedTuple):
+    """What the model says of each target."""
+
+    nats: Float[Tensor, " N"]
+    hits: Bool[Tensor, " N"] | None
+    """Is the target the likeliest token? None where a gradient is wanted."""
+
+
+def head_loss(hidden: Float[Tensor, "N H"], head: torch.nn.Linear, targets: Int[Tensor, " N"]) -> Scores:
     """Nats of each target under the softmax of `head`, in float32; gradient to `hidden` alone."""
-    loss: Tensor = _HeadLoss.apply(hidden, head.weight, head.bias, targets)  # pyright: ignore[reportAssignmentType]
-    return loss
+    return Scores(*_HeadLoss.apply(hidden, head.weight, head.bias, targets))  # pyright: ignore[reportGeneralTypeIssues]
 
 
-def logits_loss(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+def logits_loss(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Scores:
     """The same from logits that already exist, for models whose head is more than one matrix."""
-    return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+    nats = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+    return Scores(nats, None if logits.requires_grad else logits.argmax(dim=-1) == targets)

@@ -20,7 +20,7 @@ from soft_prompts.apparatus import (
     run_paths,
 )
 from soft_prompts.batch import Example
-from soft_prompts.config import RunConfig
+from soft_prompts.config import RunConfig, check_conditions
 from soft_prompts.console import StepProgress
 from soft_prompts.evaluation import LossNotFinite, evaluate, loss_per_token, paired_difference, ratio, swap_conditions
 from soft_prompts.events import EventLog
@@ -41,6 +41,7 @@ def run(config: RunConfig, frozen: FrozenModel | None = None) -> Result:
     A finished run is read and returned, an interrupted one goes on from its last state. `frozen` saves loading the
     model again. Raises UsageError, InputError, Interrupted or OutOfRoom, each in one line.
     """
+    check_conditions(config)
     find_device(config.device)
     paths = run_paths(config)
     with only_writer(paths), stop_signals() as stop, out_of_memory_is_out_of_room():
@@ -93,14 +94,15 @@ def measure(
     task, score_first = at.config.task, at.config.score_first
     losses = partial(evaluate, at.frozen, at.prompt, batch_size=batch_size, score_first=score_first)
     unit = f"nats/{task.unit}"
-    items = losses(test)
+    items, token_accuracy = losses(test)
     metrics = {
         "test_loss": loss_per_token(items),
-        "validation_loss": loss_per_token(losses(validation)),
+        "validation_loss": loss_per_token(losses(validation).items),
         task.headline: ratio(items, slice(None), unit),
+        "token_accuracy": token_accuracy,
     }
     if len({example.conditions for example in test}) > 1:
-        swapped = losses(swap_conditions(test, SWAP_SEED))
+        swapped = losses(swap_conditions(test, SWAP_SEED)).items
         metrics["condition_sensitivity"] = paired_difference(swapped, items, unit)
     elif task.condition_names:
         metrics["condition_sensitivity"] = Metric(None, reason="this prompt sees no conditions that differ", unit=unit)

@@ -11,8 +11,7 @@ import torch
 import transformers
 from accelerate import PartialState
 
-from soft_prompts.apparatus import Apparatus, shape_for
-from soft_prompts.conditions import NO_CONDITIONS
+from soft_prompts.apparatus import Apparatus, encoder_for_run, shape_for
 from soft_prompts.config import as_json, settings_that_count
 from soft_prompts.events import EventLog
 from soft_prompts.frozen_model import FrozenModel
@@ -60,11 +59,12 @@ def _record_snapshot(at: Apparatus, result: Result) -> None:
         prompt=at.prompt,
         kind=at.config.prompt_kind or "direct",
         shape=shape_for(at.config, at.frozen),
-        conditions=at.config.task.conditions if at.config.condition_names else NO_CONDITIONS,
+        conditions=encoder_for_run(at.config),
         model=at.config.model,
         revision=at.frozen.revision,
         fingerprint=at.frozen.fingerprint,
         step=result.training.best_step or 0,
+        position=at.config.task.position,
     )
     save_snapshot(at.paths.snapshot, snapshot)
 

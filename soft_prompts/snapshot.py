@@ -1,6 +1,7 @@
 """What is a trained prompt, apart from the run that made it? Two files: tensors and all that is needed to use them."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from soft_prompts.checkpoint import sync, writing_to
-from soft_prompts.conditions import ConditionEncoder, encoder_for
+from soft_prompts.conditions import ConditionEncoder, encoder_for, own_numbers
 from soft_prompts.errors import InputError, UsageError
 from soft_prompts.frozen_model import FrozenModel
 from soft_prompts.prompts import PROMPTS, PromptShape
@@ -33,13 +34,15 @@ class Snapshot:
     revision: str | None
     fingerprint: str
     step: int
+    position: str = "front"
+    """Where it was trained to stand: in front of a text, or (random) anywhere in it, so at its end too."""
 
 
 def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
     """Write prompt.safetensors and prompt.json into `folder`, each whole or not at all."""
     facts = {"format": FORMAT, "kind": snapshot.kind, "shape": snapshot.shape._asdict(), "step": snapshot.step}
-    facts |= {"conditions": list(snapshot.conditions.names)}
-    facts |= {name: getattr(snapshot, name) for name in ("model", "revision", "fingerprint")}
+    facts |= {"conditions": list(snapshot.conditions.names), "encoder": own_numbers(snapshot.conditions)}
+    facts |= {name: getattr(snapshot, name) for name in ("model", "revision", "fingerprint", "position")}
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.detach().cpu().contiguous() for name, value in snapshot.prompt.state_dict().items()}
@@ -71,8 +74,8 @@ def load_snapshot(folder: Path) -> Snapshot:
         prompt=prompt.requires_grad_(False),
         kind=facts["kind"],
         shape=shape,
-        conditions=encoder_for(facts["conditions"]),
-        **{name: facts[name] for name in ("model", "revision", "fingerprint", "step")},
+        conditions=encoder_for(facts["conditions"], facts["encoder"]),
+        **{name: facts[name] for name in ("model", "revision", "fingerprint", "step", "position")},
     )
 
 
@@ -82,11 +85,13 @@ def _read_facts(path: Path) -> dict[str, Any]:
         facts: Any = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is unusable: it is no JSON") from error
-    facts = facts if isinstance(facts, dict) else {}
+    facts = {"encoder": None, "position": "front"} | facts if isinstance(facts, dict) else {}
     for name, (is_right, wanted) in FIELDS.items():
         if name not in facts or not is_right(facts[name]):
             found = repr(facts[name])[:80] if name in facts else "missing"
             raise InputError(f"{path} is unusable: {name} is {found}, wanted {wanted}")
+    if not _has_encoder(facts["conditions"], facts["encoder"]):
+        raise InputError(f"{path} is unusable: conditions are {facts['conditions']}, which no encoder knows")
     if len(facts["conditions"]) != facts["shape"]["conditions"]:
         raise InputError(f"{path} is unusable: conditions are {facts['conditions']}, but shape counts others")
     return facts
@@ -101,11 +106,28 @@ def _is_shape(value: Any) -> bool:
     return known and all(map(_is_size, value.values())) and value["hidden_layers"] <= MOST_LAYERS
 
 
-def _has_encoder(value: Any) -> bool:
+def _has_encoder(names: list[str], numbers: dict[str, list[float]] | None) -> bool:
     try:
-        return isinstance(value, list) and all(isinstance(name, str) for name in value) and bool(encoder_for(value))
+        encoder = encoder_for(names, numbers)
     except UsageError:
         return False
+    return len(encoder.names) == len(encoder.offset) == len(encoder.scale)
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _are_numbers(value: Any) -> bool:
+    """`own_numbers`: lists of finite numbers, none of the scales 0."""
+    if value is None:
+        return True
+    if not isinstance(value, dict) or value.keys() != {"offset", "scale"}:
+        return False
+    columns = list(value.values())
+    if not all(isinstance(column, list) and all(type(n) in (int, float) for n in column) for column in columns):
+        return False
+    return all(math.isfinite(number) for column in columns for number in column) and 0 not in value["scale"]
 
 
 # Every field of prompt.json: is a value right, and what is wanted.
@@ -113,11 +135,13 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "format": (lambda value: type(value) is int and value == FORMAT, f"{FORMAT}: another version wrote it"),
     "kind": (lambda value: isinstance(value, str) and value in PROMPTS, f"one of {', '.join(PROMPTS)}"),
     "shape": (_is_shape, f"whole numbers from 0 for {', '.join(PromptShape._fields)}"),
-    "conditions": (_has_encoder, "a list of names that an encoder knows"),
+    "conditions": (_are_names, "a list of names"),
+    "encoder": (_are_numbers, "null, or offset and scale"),
     "model": (lambda value: isinstance(value, str) and value != "", "a name"),
     "revision": (lambda value: value is None or isinstance(value, str), "a name or null"),
     "fingerprint": (lambda value: isinstance(value, str) and value != "", "a text"),
     "step": (_is_size, "a whole number from 0"),
+    "position": (lambda value: value in ("front", "random"), "front or random"),
 }
 
 

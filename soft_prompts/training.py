@@ -228,7 +228,7 @@ def set_conditions(examples: Sequence[Example], config: RunConfig) -> list[Examp
     if not config.condition_names:
         return [example._replace(conditions=()) for example in examples]
     if config.condition == "constant":
-        return [example._replace(conditions=(1.0,) * len(config.condition_names)) for example in examples]
+        return [example._replace(conditions=(1.0,) * len(example.conditions)) for example in examples]
     if config.condition == "shuffled":
         donors = [examples[-1], *examples[:-1]] if examples else []
         return [one._replace(conditions=other.conditions) for one, other in zip(examples, donors, strict=True)]

@@ -35,6 +35,7 @@ class GameSource:
     event: str = "Rated Blitz game"  # games whose Event tag is anything else are passed over
     max_bad: float = 0.01  # share of unreadable games, of those looked into, above which reading stops
     allow_truncated: bool = False  # take what a compressed file holds before it is cut short
+    min_elo: int = 0  # games in which a player's Elo is lower are passed over
 
     def files(self) -> list[Path]:
         """The files in reading order; raises InputError if there are none."""
@@ -65,7 +66,7 @@ class GameSource:
         for file in self.files():
             if file.name.lower().endswith(".zst") and file.stat().st_size <= CHECKED_BYTES:
                 try:
-                    for _ in _text_blocks(file):
+                    for _ in text_blocks(file):
                         pass
                 except CutShort:
                     if not self.allow_truncated:
@@ -75,7 +76,7 @@ class GameSource:
         """Each game's text, file after file; CUT_SHORT at the end of a truncated file, where that is allowed."""
         for file in self.files():
             try:
-                yield from frame_games(_text_blocks(file))
+                yield from frame_games(text_blocks(file))
             except CutShort:
                 if not self.allow_truncated:
                     raise
@@ -90,7 +91,7 @@ def _unreadable(file: Path, error: OSError) -> InputError:
     return InputError(f"{file} cannot be read ({error.strerror}); check it and its permissions")
 
 
-def _text_blocks(file: Path) -> Iterator[bytes]:
+def text_blocks(file: Path) -> Iterator[bytes]:
     """The text of a file in blocks; raises InputError where it cannot be read or unpacked, CutShort at a cut."""
     try:
         with file.open("rb") as stream:

@@ -47,6 +47,7 @@ class Wanted(NamedTuple):
     event: bytes
     splits: frozenset[Split] | None
     exclude: frozenset[int]
+    min_elo: int
 
 
 class GameStream:
@@ -109,8 +110,9 @@ class GameStream:
             self._refuse(bad, looked)
         if not self.tally["kept"] and not self.tally["other split"] and not self.tally["excluded"]:
             reasons = ", ".join(f"{count} {reason}" for reason, count in self.tally.most_common()) or "it is empty"
-            event = f'an Event of exactly "{self._source.event}", two Elos and moves'
-            raise InputError(f"{self._source.path} holds no usable game: {reasons}; a usable one has {event}")
+            strength = f" of {self._source.min_elo} or more" if self._source.min_elo else ""
+            usable = f'an Event of exactly "{self._source.event}", two Elos{strength} and moves'
+            raise InputError(f"{self._source.path} holds no usable game: {reasons}; a usable one has {usable}")
 
     def _bad_and_looked(self) -> tuple[int, int]:
         bad = sum(self.tally[reason] for reason in BAD)
@@ -140,7 +142,7 @@ def read_games(
     """
     source.files()  # what is missing is said at once
     if not workers:
-        wanted = Wanted(source.event.encode(), splits, exclude)
+        wanted = Wanted(source.event.encode(), splits, exclude, source.min_elo)
         outcomes = (judge(text, index, wanted) for index, text in _numbered(source, start))
         return GameStream(source, start, outcomes, outcomes.close)
     job = {
@@ -150,6 +152,7 @@ def read_games(
         "start": start,
         "splits": None if splits is None else sorted(splits),
         "exclude": sorted(exclude),
+        "min_elo": source.min_elo,
     }
     ahead = ReadAhead("soft_prompts.data.lichess", job, workers)
     rows = chain.from_iterable(ahead)
@@ -171,6 +174,8 @@ def judge(text: bytes, index: int, wanted: Wanted) -> Game | str:
     white, black = _elo(headers.get(b"WhiteElo")), _elo(headers.get(b"BlackElo"))
     if not white or not black:
         return "no usable Elo"
+    if min(white, black) < wanted.min_elo:
+        return "too low an Elo"
     try:
         moves = main_line(movetext)
     except UnreadableMoves as error:
@@ -224,7 +229,7 @@ def _share(job: dict[str, Any], worker: int, workers: int) -> Iterator[list[Game
     """Every `workers`-th batch, from number `worker` on; what stands before a fault comes out first."""
     source = GameSource(Path(job["path"]), job["event"], allow_truncated=job["allow_truncated"])
     splits = None if job["splits"] is None else frozenset(job["splits"])
-    wanted = Wanted(source.event.encode(), splits, frozenset(job["exclude"]))
+    wanted = Wanted(source.event.encode(), splits, frozenset(job["exclude"]), job["min_elo"])
     batches = _batches(_numbered(source, job["start"]))
     for batch in islice(batches, worker, None, workers):
         yield [judge(text, index, wanted) for index, text in batch]

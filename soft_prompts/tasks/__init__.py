@@ -1,6 +1,20 @@
 """What can be asked of a model? A new task is one file here, one line in TASKS and one experiment in tests/."""
 
+from soft_prompts.tasks.autoregressive import AutoregressiveTask
+from soft_prompts.tasks.chat_detuning import ChatDetuningTask
 from soft_prompts.tasks.chess import ChessTask
+from soft_prompts.tasks.completion import CompletionTask
+from soft_prompts.tasks.pathfinding import PathfindingTask
+from soft_prompts.tasks.repetition import RepetitionTask
+from soft_prompts.tasks.skip_tokens import SkipTokensTask
 from soft_prompts.tasks.task import Task
 
-TASKS: dict[str, type[Task]] = {"chess": ChessTask}
+TASKS: dict[str, type[Task]] = {
+    "autoregressive": AutoregressiveTask,
+    "chat_detuning": ChatDetuningTask,
+    "chess": ChessTask,
+    "completion": CompletionTask,
+    "pathfinding": PathfindingTask,
+    "repetition": RepetitionTask,
+    "skip_tokens": SkipTokensTask,
+}

@@ -54,6 +54,8 @@ class ChessTask:
     """Games whose Event header is exactly this."""
     max_plies: int | None = 40
     """Whole moves scored end at this half-move, for every model alike; None: as many as the sample holds."""
+    min_elo: int = 0
+    """Games of strong players alone: both Elos are this or more, in training and test; 0 takes every game."""
 
     name: ClassVar[str] = "chess"
     headline: ClassVar[str] = "loss_per_move"
@@ -69,8 +71,8 @@ class ChessTask:
         return "front"
 
     @property
-    def variant(self) -> None:
-        return None
+    def variant(self) -> str | None:
+        return f"elo_from_{self.min_elo}" if self.min_elo else None
 
     def each(self) -> "tuple[ChessTask]":
         return (self,)
@@ -78,6 +80,8 @@ class ChessTask:
     def __post_init__(self) -> None:
         if self.max_plies is not None and self.max_plies < 2:
             raise UsageError(f"max-plies is {self.max_plies}; give 2 or more, or None for whole games")
+        if self.min_elo < 0:
+            raise UsageError(f"min-elo is {self.min_elo}; give 0 for every game, or an Elo")
 
     def fingerprint(self, request: DataRequest) -> str:
         return "-".join(source.fingerprint() for source in filter(None, self._sources(request)))
@@ -100,6 +104,7 @@ class ChessTask:
         named = "games" if embedded and request.test_data is None else request.test_data
         test = GAMES["test"] if named == "games" else named and Path(named)
         bounds = {"event": self.event, "max_bad": request.max_bad, "allow_truncated": request.allow_truncated}
+        bounds["min_elo"] = self.min_elo
         return Sources(GameSource(train, **bounds), GameSource(test, **bounds) if test else None)
 
 

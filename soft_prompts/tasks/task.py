@@ -51,6 +51,12 @@ def text_start(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
     return special.index(0) if 0 in special else len(special)
 
 
+def text_end(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
+    """Position behind the last token of the text itself: a prompt at the end goes there, before an end token."""
+    special = list(tokenizer(text, return_special_tokens_mask=True)["special_tokens_mask"])  # pyright: ignore
+    return len(special) - special[::-1].index(0) if 0 in special else text_start(tokenizer, text)
+
+
 @runtime_checkable
 class Complete(Protocol):
     """Continuations: all that a task ever sees of a model."""
@@ -132,3 +138,17 @@ class Task(Protocol):
     def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> TaskData:
         """Find, check and split the data; raises InputError or UsageError in one line."""
         ...
+
+
+@runtime_checkable
+class LearnsConditions(Protocol):
+    """A task whose condition encoder depends on its data: its `condition_names` are the fields that it reads."""
+
+    def conditions_of(self, request: DataRequest) -> ConditionEncoder:
+        """The encoder that the training samples make; found without a tokenizer."""
+        ...
+
+
+def encoder_of(task: Task, request: DataRequest) -> ConditionEncoder:
+    """What turns the task's conditions into floats."""
+    return task.conditions_of(request) if isinstance(task, LearnsConditions) else task.conditions

@@ -7,5 +7,19 @@ was made from nothing by the recipe beside it: `python -m soft_prompts.zoo build
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-EMBEDDED: dict[str, Path] = {name: FOLDER / "models" / name for name in ("tiny-chess", "tiny-text")}
+NAMES = (
+    "tiny-chat",
+    "tiny-chess",
+    "tiny-chess-weak",
+    "tiny-text",
+    "tiny-mazes",
+    "tiny-mazes-absent",
+    "tiny-mazes-forgotten-20",
+    "tiny-mazes-forgotten-60",
+    "tiny-mazes-forgotten-200",
+    "tiny-mazes-locked-1",
+    "tiny-mazes-locked-3",
+)
+EMBEDDED: dict[str, Path] = {name: FOLDER / "models" / name for name in NAMES}
 GAMES: dict[str, Path] = {split: FOLDER / "games" / f"{split}.pgn.zst" for split in ("train", "test")}
+GUIDANCE_ROWS = FOLDER / "guidance" / "rows.jsonl"

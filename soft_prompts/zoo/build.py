@@ -7,13 +7,22 @@ it goes on), and the finished folder NAME, to be copied into the package.
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from soft_prompts.zoo import cards, chess_model, text_model
+from soft_prompts.zoo import (
+    cards,
+    chat_model,
+    chess_model,
+    guidance_rows,
+    maze_model,
+    text_model,
+    weak_chess_model,
+)
 from soft_prompts.zoo.games import SHARD_GAMES, Engine, GamesRecipe, find_engine, generate, shard_path, write_zst
 from soft_prompts.zoo.language_model import Plan, new_model, token_losses, train
 from soft_prompts.zoo.measure import chess_competence, mean_over_games
@@ -183,15 +192,29 @@ def build_tiny_text(out: Path, plan: Plan = text_model.PLAN) -> Path:
 
 RECIPES: dict[str, Callable[[Path], Path]] = {
     "games": build_games,
+    "guidance-rows": guidance_rows.build_guidance_rows,
+    "tiny-chat": chat_model.build_tiny_chat,
     "tiny-chess": build_tiny_chess,
+    "tiny-chess-weak": weak_chess_model.build_tiny_chess_weak,
     "tiny-text": build_tiny_text,
+    "tiny-mazes": maze_model.build_tiny_mazes,
+    **{name: partial(maze_model.build_organism, name) for name in maze_model.ORGANISMS},
 }
 
 
 def build(name: str, out: Path, minutes: float | None = None) -> Path:
     """The folder of a finished recipe; `minutes` of training in place of the recipe's own."""
-    if name == "games" or minutes is None:
+    if name in ("games", "guidance-rows") or minutes is None:
         return RECIPES[name](out)
     if name == "tiny-chess":
         return build_tiny_chess(out, replace(chess_model.PLAN, seconds=60 * minutes))
+    if name == "tiny-mazes":
+        return maze_model.build_tiny_mazes(out, replace(maze_model.PLAN, seconds=60 * minutes))
+    if name in maze_model.ORGANISMS:
+        plan = replace(maze_model.ORGANISMS[name].plan, steps=None, seconds=60 * minutes)
+        return maze_model.build_organism(name, out, plan)
+    if name == "tiny-chess-weak":
+        return weak_chess_model.build_tiny_chess_weak(out, weak_chess_model.plan_of(minutes))
+    if name == "tiny-chat":
+        return chat_model.build_tiny_chat(out, replace(chat_model.PLAN, steps=None, seconds=60 * minutes))
     return build_tiny_text(out, replace(text_model.PLAN, seconds=60 * minutes))

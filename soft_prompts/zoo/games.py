@@ -25,12 +25,22 @@ import zstandard
 from soft_prompts.errors import InputError
 
 INSTALL = "apt-get install stockfish"
-ELO_MEAN, ELO_DEVIATION, ELO_LOWEST, ELO_HIGHEST = 1500, 450, 600, 2600  # about the blitz pool of lichess.org
+ELO_LOWEST, ELO_HIGHEST = 600, 2600
 MOST_PLIES = 66
 SHARD_GAMES = 500
 LEAD_THAT_WINS = 2  # pawns, where a game is cut
 PIECE_PAWNS = {chess.PAWN: 1, chess.KNIGHT: 3, chess.BISHOP: 3, chess.ROOK: 5, chess.QUEEN: 9}
 FIRST_GAME = datetime(2020, 1, 1)
+
+
+class Pool(NamedTuple):
+    """Normal distribution that the Elos of both sides are drawn from, clipped."""
+
+    mean: int
+    deviation: int
+
+
+BLITZ = Pool(1500, 450)  # about the blitz pool of lichess.org
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,7 @@ class GamesRecipe:
     model_games: int = 53_500  # to train tiny-chess on; never shipped
     train_games: int = 5_000  # shipped: soft prompts are trained on these
     test_games: int = 1_500  # shipped: and tested on these
+    pool: Pool = BLITZ
 
     @property
     def games(self) -> int:
@@ -125,10 +136,10 @@ class PlayedGame(NamedTuple):
     result: str  # 1-0, 0-1 or 1/2-1/2
 
 
-def play_game(engine: Mover, seed: int, index: int) -> PlayedGame:
-    """Game number `index` of this seed, cut at 66 plies and then adjudicated by material."""
+def play_game(engine: Mover, seed: int, index: int, pool: Pool = BLITZ) -> PlayedGame:
+    """Game number `index` of this seed and pool, cut at 66 plies and then adjudicated by material."""
     generator = np.random.default_rng((seed, index))
-    elos = np.clip(generator.normal(ELO_MEAN, ELO_DEVIATION, 2), ELO_LOWEST, ELO_HIGHEST).astype(int).tolist()
+    elos = np.clip(generator.normal(*pool, 2), ELO_LOWEST, ELO_HIGHEST).astype(int).tolist()
     chances = generator.random((MOST_PLIES, 2))  # drawn whole: does not depend on how the game goes
     engine.new_game()
     board, san = chess.Board(), []
@@ -206,7 +217,8 @@ def write_shard(folder: Path, recipe: GamesRecipe, shard: int) -> int:
         return shard
     engine = Engine(find_engine())
     indices = range(shard * SHARD_GAMES, min((shard + 1) * SHARD_GAMES, recipe.games))
-    write_zst(path, "".join(pgn(play_game(engine, recipe.seed, index), engine.name) for index in indices))
+    games = (play_game(engine, recipe.seed, index, recipe.pool) for index in indices)
+    write_zst(path, "".join(pgn(game, engine.name) for game in games))
     engine.close()
     return shard
 

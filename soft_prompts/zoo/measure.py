@@ -142,17 +142,21 @@ def elo_probe(
     return {"value": round(float(share), 4), "n": 2 * len(test)}
 
 
+def loss_by_elo(moves: MoveLosses) -> dict[str, Figure]:
+    """Nats a move by the Elo of the side that moves, first moves left out."""
+    return {
+        f"Elo {low}-{high - 1}": mean_over_games(moves.nats[chosen], moves.game[chosen])
+        for low, high in ELO_BUCKETS
+        if (chosen := (moves.elo >= low) & (moves.elo < high) & (moves.ply > 0)).any()
+    }
+
+
 def chess_competence(
     model: GPTNeoXForCausalLM, tokenizer: PreTrainedTokenizerFast, fit: list[UciGame], test: list[UciGame]
 ) -> dict[str, Any]:
     """Figures of tiny-chess; `fit` serves the probe alone. Legality is that of the first 500 games of `test`."""
     model.eval()
     moves = move_losses(model, tokenizer, test)
-    by_elo = {
-        f"Elo {low}-{high - 1}": mean_over_games(moves.nats[chosen], moves.game[chosen])
-        for low, high in ELO_BUCKETS
-        if (chosen := (moves.elo >= low) & (moves.elo < high) & (moves.ply > 0)).any()
-    }
     by_ply = {
         f"plies {low}-{high - 1}": mean_over_games(moves.nats[chosen], moves.game[chosen])
         for low, high in PLY_BUCKETS
@@ -161,7 +165,7 @@ def chess_competence(
     return {
         "loss_nats_per_move": mean_over_games(moves.nats, moves.game),
         "loss_nats_per_move_by_ply": by_ply,
-        "loss_nats_per_move_by_elo_of_the_mover": by_elo,
+        "loss_nats_per_move_by_elo_of_the_mover": loss_by_elo(moves),
         "greedy_legality": legality(model, tokenizer, test[:500]),
         "elo_explained_by_hidden_states": elo_probe(model, tokenizer, fit[:2000], test[:500]),
     }

@@ -20,6 +20,7 @@ from soft_prompts.experiment import Experiment
 from soft_prompts.frozen_model import FrozenModel
 from soft_prompts.one_run import run
 from soft_prompts.tasks.chess import ChessTask
+from soft_prompts.zoo import EMBEDDED
 
 ROOT = Path(__file__).parents[3]
 Settings = Callable[..., RunConfig]
@@ -181,7 +182,7 @@ def test_help_and_print_config(ask: Callable[..., Said]) -> None:
     runs = json.loads(said.out)
     assert [(one["tokens"], one["seed"]) for one in runs] == [(0, 0), (1, 0), (1, 1)]
     assert {one["learning_rate"] for one in runs} == {0.5}
-    assert runs[0]["task"] == {"name": "chess", "event": "Rated Blitz game", "max_plies": 6}
+    assert runs[0]["task"] == {"name": "chess", "event": "Rated Blitz game", "max_plies": 6, "min_elo": 0}
     assert ask("--preset", "quick", "--print-config").out.count('"tokens"') == 1
 
 
@@ -286,11 +287,30 @@ def test_help_of_the_command(command: Callable[..., Said]) -> None:
         assert command(name, "--help").code == 0
 
 
+def test_models_are_listed_with_their_figures(command: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    said = command("models")
+    assert said.code == 0
+    assert max(map(len, said.out.splitlines())) <= 100
+    listed = {part.split(" (")[0]: " ".join(part.split()) for part in said.out.split("\n\n")}
+    for name, folder in EMBEDDED.items():
+        card = json.loads((folder / "card.json").read_text())
+        assert card["what"].split(". ")[0].rstrip(".") in listed[name]
+        for measure, figure in card["measured"].items():
+            shown = f"{figure['value']:.3f}" if "value" in figure else ""
+            assert f"- {measure.replace('_', ' ')}: {shown}" in listed[name]
+    one = command("models", "tiny-text")
+    assert (EMBEDDED["tiny-text"] / "README.md").read_text() in one.out
+    is_one_line(command("models", "tiny-tex"), 2, "did you mean 'tiny-text'?")
+
+
 def test_the_list_of_experiments() -> None:
     listed = subprocess.run([sys.executable, "-m", "tests"], cwd=ROOT, capture_output=True, text=True, check=True)
-    files = {path.stem for path in (ROOT / "tests").glob("*_test.py")}
+    files = {
+        f"{name}.{path.stem}" for name in ("tests", "exploratory_tests") for path in (ROOT / name).glob("*_test.py")
+    }
     lines = listed.stdout.splitlines()
-    assert {line.split()[2].removeprefix("tests.") for line in lines} == files
+    assert {line.split()[2] for line in lines} == files
     assert all(line.split(maxsplit=3)[3:] and line.rstrip()[-1] in ".?" for line in lines)
 
 

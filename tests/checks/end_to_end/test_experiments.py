@@ -2,13 +2,15 @@
 
 import ast
 import importlib
+import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from soft_prompts.config import Grid
-from soft_prompts.experiment import Experiment
+from soft_prompts.config import Grid, PromptKind
+from soft_prompts.experiment import Experiment, variant
 from soft_prompts.results import find_results
 
 ROOT = Path(__file__).parents[3]
@@ -17,13 +19,43 @@ MOST_LINES = 60
 TINY = {
     "steps": 3,
     "batch_size": 2,
-    "sample_tokens": 48,
+    "sample_tokens": 160,
     "validation_samples": 4,
     "test_samples": 4,
     "data_workers": 0,
     "warmup_steps": 0,
+    "max_bad": 0.5,
 }
-TINY_TASKS = {"chess": {"max_plies": 6}}
+TINY_TASKS = {"chess": {"max_plies": 6}, "pathfinding": {"board": "4x4"}}
+ARCHITECTURES = ("gpt_neox", "llama", "gpt2")
+KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
+SHAPES = list(itertools.product(ARCHITECTURES, KINDS))
+
+
+def experiment_of(path: Path) -> Experiment:
+    return importlib.import_module(f"{path.parent.name}.{path.stem}").EXPERIMENT
+
+
+def takes_kinds(path: Path) -> bool:
+    """Only conditions make a prompt of another kind than direct; cases name theirs themselves."""
+    experiment = experiment_of(path)
+    return bool(experiment.presets["default"].task.condition_names) and not experiment.cases
+
+
+def covered() -> list[tuple[Path, str, PromptKind]]:
+    """Every experiment on every architecture, with kinds in turn; each exploratory one on one architecture."""
+    kinds = itertools.cycle(KINDS)
+    return [
+        (path, architecture, next(kinds) if takes_kinds(path) else "direct")
+        for number, path in enumerate(FILES)
+        for architecture in (
+            ARCHITECTURES if path.parent.name == "tests" else (ARCHITECTURES[number % len(ARCHITECTURES)],)
+        )
+    ]
+
+
+def every() -> list[tuple[Path, str, PromptKind]]:
+    return [(path, *shape) for path in FILES for shape in SHAPES if takes_kinds(path) or shape[1] == "direct"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -42,32 +74,63 @@ def test_an_experiment_reads_like_one(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_an_experiment_takes_three_steps(
-    path: Path, tiny_folders: dict[str, Path], games: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Every preset is whole; the default one runs on a tiny random model, through the experiment's own main."""
-    experiment = importlib.import_module(f"{path.parent.name}.{path.stem}").EXPERIMENT
+def test_every_preset_is_whole(path: Path) -> None:
+    experiment = experiment_of(path)
     assert isinstance(experiment, Experiment)
     assert f"{experiment.name}_test" == path.stem
+    assert experiment.folder == path.parent.name
     assert {"default", "quick", "paper"} <= experiment.presets.keys()
     for grid in experiment.presets.values():
-        assert list(grid.runs())
-    small = replace(
-        experiment,
-        presets={name: _small(experiment.name, grid, games, tmp_path) for name, grid in experiment.presets.items()},
-    )
-    assert small.main(["--models", str(tiny_folders["gpt2"]), "--tokens", "0", "1", "--jobs", "1"]) == 0
-    found = find_results([tmp_path / "results"])
+        assert experiment.runs(grid)
+
+
+def three_steps(path: Path, folder: Path, kind: PromptKind, output: Path, most_cases: int | None = None) -> None:
+    """The default preset, made small, through the experiment's own main."""
+    experiment = experiment_of(path)
+    cases = dict(list(experiment.cases.items())[:most_cases])
+    small = {name: _small(grid, output) for name, grid in experiment.presets.items()}
+    small = replace(experiment, presets=small, cases=cases)
+    flags = ["--models", str(folder), "--tokens", "0", "1", "--jobs", "1"]
+    flags += ["--prompt", kind] if takes_kinds(path) else []
+    assert small.main(flags) == 0
+    found = find_results([output / "results"])
     assert not found.problems
+    grid = replace(small.presets["default"], reference=None)
+    asked = small.runs(variant(grid, models=(str(folder),), tokens=(0, 1)))
+    assert len(found.results) == len(asked)
     assert {result.prompt.tokens for _, result in found.results} == {0, 1}
     assert {result.training.steps for _, result in found.results} == {0, 3}
-    assert {result.experiment for _, result in found.results} == {experiment.name}
+    assert {result.experiment for _, result in found.results} == {grid.task.name}
+
+
+@pytest.mark.parametrize(
+    ("path", "architecture", "kind"), covered(), ids=lambda part: part.stem if isinstance(part, Path) else part
+)
+def test_an_experiment_takes_three_steps(
+    path: Path,
+    architecture: str,
+    kind: PromptKind,
+    tiny_folders: dict[str, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    three_steps(path, tiny_folders[architecture], kind, tmp_path, most_cases=2)
     assert capsys.readouterr().out
 
 
-def _small(name: str, grid: Grid, games: Path, output: Path) -> Grid:
-    settings = replace(grid.settings, **TINY, max_bad=0.5, output_dir=output)
-    return replace(grid, data=(str(games),), settings=settings, task=replace(grid.task, **TINY_TASKS.get(name, {})))
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "architecture", "kind"), every(), ids=lambda part: part.stem if isinstance(part, Path) else part
+)
+def test_an_experiment_takes_three_steps_in_every_combination(
+    path: Path, architecture: str, kind: PromptKind, tiny_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    three_steps(path, tiny_folders[architecture], kind, tmp_path)
+
+
+def _small(grid: Grid, output: Path) -> Grid:
+    task = replace(grid.task, **TINY_TASKS.get(grid.task.name, {}))
+    return replace(grid, task=task, settings=replace(grid.settings, **TINY, output_dir=output))
 
 
 def test_pytest_collects_no_experiment(pytestconfig: pytest.Config) -> None:

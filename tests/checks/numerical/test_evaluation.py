@@ -56,7 +56,9 @@ def test_item_losses_equal_one_plain_pass_each(frozen: FrozenModel, make_example
             labels = torch.tensor([*labels[:at], *[UNSCORED] * 3, *labels[at:]])
             expected = cross_entropy(logits[:-1].double(), labels[1:], reduction="sum")
             assert losses.nats[place] == pytest.approx(float(expected), rel=1e-5, abs=1e-5)
-            assert losses.tokens[place] == int((labels[1:] != UNSCORED).sum())
+            scored = labels[1:] != UNSCORED
+            assert losses.tokens[place] == int(scored.sum())
+            assert losses.hits[place] == int((logits[:-1].argmax(-1) == labels[1:])[scored].sum())
     assert losses.per_token == pytest.approx(losses.nats.sum() / losses.tokens.sum())
 
 
@@ -64,7 +66,10 @@ def test_items_keep_units_and_clusters_in_order(
     one_frozen: FrozenModel, make_examples: MakeExamples, make_direct: Callable[..., DirectPrompt]
 ) -> None:
     examples = make_examples(5)
-    items = evaluate(one_frozen, make_direct(one_frozen, 2), examples, 2)
+    items, accuracy = evaluate(one_frozen, make_direct(one_frozen, 2), examples, 2)
+    hits = item_losses(one_frozen, make_direct(one_frozen, 2), examples, 2).hits
+    assert accuracy.value == hits.sum() / items.scored_tokens.sum()
+    assert accuracy.unit == "share of tokens"
     assert items.scored_units.tolist() == [example.units for example in examples]
     assert items.cluster.tolist() == [example.cluster for example in examples]
     broken = make_direct(one_frozen, 2, torch.full((2, one_frozen.hidden_size), torch.nan))

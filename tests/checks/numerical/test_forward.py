@@ -16,7 +16,7 @@ from soft_prompts import forward
 from soft_prompts.batch import UNSCORED, Example, collate
 from soft_prompts.forward import token_losses
 from soft_prompts.frozen_model import FrozenModel, load_frozen_model
-from soft_prompts.loss import head_loss
+from soft_prompts.loss import Scores, head_loss
 from soft_prompts.prompts import DirectPrompt, PromptShape, build_prompt
 
 MakeExamples = Callable[..., list[Example]]
@@ -128,7 +128,7 @@ def test_only_scored_positions_reach_the_vocabulary_matrix(
 ) -> None:
     rows: list[int] = []
 
-    def counted(hidden: Tensor, head: torch.nn.Linear, targets: Tensor) -> Tensor:
+    def counted(hidden: Tensor, head: torch.nn.Linear, targets: Tensor) -> Scores:
         rows.append(len(hidden))
         return head_loss(hidden, head, targets)
 

@@ -35,7 +35,7 @@ def test_values_and_gradient_equal_float64_cross_entropy(
     torch.manual_seed(rows)
     head, targets = random_head(bias), torch.randint(WORDS, (rows,))
     hidden, weights = (4 * torch.randn(rows, WIDTH)).requires_grad_(), torch.randn(rows)
-    nats = head_loss(hidden, head, targets)
+    nats = head_loss(hidden, head, targets).nats
     (nats * weights).sum().backward()
     expected, gradient = exact(hidden, head, targets, weights)
     assert nats.dtype == torch.float32
@@ -50,14 +50,14 @@ def test_a_whole_chunk_and_one_row_more() -> None:
     rows = loss_module.CHUNK + 1
     head, hidden, targets = random_head(False), torch.randn(rows, WIDTH), torch.randint(WORDS, (rows,))
     expected, _ = exact(hidden, head, targets, torch.ones(rows))
-    assert head_loss(hidden, head, targets).double().allclose(expected, rtol=1e-6, atol=1e-6)
+    assert head_loss(hidden, head, targets).nats.double().allclose(expected, rtol=1e-6, atol=1e-6)
 
 
 def test_half_precision_weights_stay_near_float64() -> None:
     torch.manual_seed(0)
     head, targets = random_head(True, torch.bfloat16), torch.randint(WORDS, (40,))
     hidden, weights = torch.randn(40, WIDTH, dtype=torch.bfloat16).requires_grad_(), torch.randn(40)
-    nats = head_loss(hidden, head, targets)
+    nats = head_loss(hidden, head, targets).nats
     (nats * weights).sum().backward()
     expected, gradient = exact(hidden, head, targets, weights)
     assert nats.dtype == torch.float32
@@ -71,7 +71,7 @@ def test_large_logits_overflow_nowhere() -> None:
     head = torch.nn.Linear(2, 3, bias=False).requires_grad_(False)
     head.weight.copy_(torch.tensor([[1e4, 0.0], [0.0, 1e4], [-1e4, 0.0]]))
     hidden = torch.tensor([[1.0, 0.0], [1.0, 0.0]], requires_grad=True)
-    nats = head_loss(hidden, head, torch.tensor([0, 2]))
+    nats = head_loss(hidden, head, torch.tensor([0, 2])).nats
     nats.sum().backward()
     assert nats.tolist() == [0.0, 2e4]
     assert hidden.grad is not None
@@ -80,16 +80,29 @@ def test_large_logits_overflow_nowhere() -> None:
 
 def test_nothing_scored_is_empty_and_no_nan() -> None:
     head, hidden = random_head(True), torch.zeros(0, WIDTH, requires_grad=True)
-    nats = head_loss(hidden, head, torch.zeros(0, dtype=torch.long))
+    nats = head_loss(hidden, head, torch.zeros(0, dtype=torch.long)).nats
     nats.sum().backward()
     assert nats.shape == (0,)
     assert float(nats.detach().sum()) == 0.0
     assert hidden.grad is not None
     assert hidden.grad.shape == (0, WIDTH)
-    assert logits_loss(torch.zeros(0, WORDS), torch.zeros(0, dtype=torch.long)).shape == (0,)
+    assert logits_loss(torch.zeros(0, WORDS), torch.zeros(0, dtype=torch.long)).nats.shape == (0,)
 
 
 def test_without_a_gradient_none_is_kept() -> None:
     head, hidden = random_head(False), torch.randn(3, WIDTH)
     with torch.no_grad():
-        assert head_loss(hidden, head, torch.tensor([1, 2, 3])).grad_fn is None
+        assert head_loss(hidden, head, torch.tensor([1, 2, 3])).nats.grad_fn is None
+
+
+def test_hits_are_told_where_no_gradient_is_wanted() -> None:
+    hidden, head, targets = torch.randn(700, 16), torch.nn.Linear(16, 9), torch.randint(9, (700,))
+    expected = head(hidden).argmax(-1) == targets
+    assert 0 < expected.sum() < 700
+    with torch.no_grad():
+        for scores in (head_loss(hidden, head, targets), logits_loss(head(hidden), targets)):
+            assert scores.hits is not None
+            assert torch.equal(scores.hits, expected)
+    wanting = hidden.clone().requires_grad_()
+    assert head_loss(wanting, head.requires_grad_(False), targets).hits is None
+    assert logits_loss(head(wanting), targets).hits is None

@@ -231,7 +231,7 @@ def test_the_prompt_of_the_best_validation_is_the_one_left(
 ) -> None:
     planned = iter([3.0, 1.0, math.nan, 2.0, 1.0])
     one = np.ones(1, dtype=np.int64)
-    monkeypatch.setattr(training, "item_losses", lambda *_: ItemLosses(np.array([next(planned)]), one))
+    monkeypatch.setattr(training, "item_losses", lambda *_: ItemLosses(np.array([next(planned)]), one, one))
     prompt = prompt_of(one_frozen)
     done = run(one_frozen, prompt, make_examples(6), settings(steps=5))
     assert (done.progress.best_step, done.progress.best_loss) == (2, 1.0)
@@ -244,7 +244,7 @@ def test_the_prompt_of_the_best_validation_is_the_one_left(
 def test_no_finite_validation_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, one_frozen: FrozenModel, make_examples: MakeExamples
 ) -> None:
-    nothing = ItemLosses(np.array([math.nan]), np.ones(1, dtype=np.int64))
+    nothing = ItemLosses(np.array([math.nan]), np.ones(1, dtype=np.int64), np.ones(1, dtype=np.int64))
     monkeypatch.setattr(training, "item_losses", lambda *_: nothing)
     with pytest.raises(TrainingFailed, match="no validation loss was finite"):
         run(one_frozen, prompt_of(one_frozen), make_examples(6), settings(steps=2))

@@ -279,3 +279,15 @@ def test_another_file_is_other_data(tmp_path: Path, games_file: Path) -> None:
     assert ChessTask().fingerprint(request) == open_data(games_file).fingerprint
     assert ChessTask().fingerprint(request) != ChessTask().fingerprint(request._replace(data=str(other)))
     assert replace(ChessTask(), event="x").fingerprint(request) == ChessTask().fingerprint(request)
+
+
+def test_games_of_strong_players_alone_are_another_variant(games_file: Path) -> None:
+    request = DataRequest(str(games_file), None, 64, 4, 5)
+    everything, strong = ChessTask(max_plies=8), ChessTask(max_plies=8, min_elo=1500)
+    assert (everything.variant, strong.variant) == (None, "elo_from_1500")
+    data = strong.open(request, SQUARES)
+    assert all(game.white_elo >= 1500 for game in data.games["validation"] + data.games["test"])
+    seen = {example.conditions[0] for example, _ in itertools.islice(data.training(None), 60)}
+    assert min(seen) >= 0.25  # (1500 - 1000) / 2000
+    with pytest.raises(UsageError, match="min-elo is -1; give 0 for every game"):
+        ChessTask(min_elo=-1)

@@ -320,7 +320,7 @@ def test_how_far_a_model_is_from_a_reference_model(tmp_path, make_items, save_ru
     assert bare.closed == (pytest.approx(0), pytest.approx(0))
     assert four.closed == (pytest.approx(4 / 11), pytest.approx(18 / 121))
     assert all(curve.gaps == () for curve in compare([tmp_path]).curves)
-    with pytest.raises(UsageError, match="--reference is nobody.*give one of base, tiny-chess"):
+    with pytest.raises(UsageError, match=r"--reference is nobody.*give one of base, tiny-chess"):
         compare([tmp_path], reference="nobody")
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.benchmarks.random_games import Line, headers, movetext, pgn, random_l
 
 ROOT = Path(__file__).parents[3]
 STYLES = ("plain", "clocks", "annotated", "crlf")
+ELO_TAGS = [("white_elo", "black_elo"), ("black_elo", "white_elo")]
 UNWANTED = {
     "other event": pgn("1. zz *", headers("Rated Blitz tournament https://lichess.org/tournament/x")),
     "no usable Elo": pgn("1. zz *", headers(white_elo="?")),
@@ -100,6 +102,18 @@ def test_elos(tmp_path: Path, elo: str, usable: bool) -> None:
         with read_games(write(tmp_path / "games.pgn", [pgn("1. e4 *"), pgn("1. e4 *", tags)])) as stream:
             assert len(list(stream)) == 1 + usable
         assert stream.tally["no usable Elo"] == 1 - usable
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_games_of_weaker_players_are_passed_over(tmp_path: Path, lines: list[Line], workers: int) -> None:
+    strong = [pgn(movetext(line.san), headers(white_elo="1600", black_elo="1601")) for line in lines[:3]]
+    weak = [pgn("1. zz *", headers(**{side: "1599"}, **{other: "2000"})) for side, other in ELO_TAGS]
+    source = replace(write(tmp_path / "games.pgn", [*weak, *strong]), min_elo=1600)
+    with read_games(source, workers=workers) as stream:
+        assert [game.text for game in stream] == [" ".join(line.uci) for line in lines[:3]]
+    assert stream.tally == {"kept": 3, "too low an Elo": 2}
+    with pytest.raises(InputError, match=r"5 too low an Elo; .* two Elos of 1602 or more and moves"):
+        list(read_games(replace(source, min_elo=1602), workers=workers))
 
 
 @pytest.mark.parametrize("reason", BAD)

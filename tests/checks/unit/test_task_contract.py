@@ -3,6 +3,7 @@
 import itertools
 import json
 import pickle
+import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from transformers import PreTrainedTokenizerBase
 from soft_prompts.batch import UNSCORED, Example, collate
 from soft_prompts.frozen_model import FrozenModel
 from soft_prompts.tasks import TASKS
+from soft_prompts.tasks.completion import CompletionTask
+from soft_prompts.tasks.pathfinding import PathfindingTask
 from soft_prompts.tasks.task import DataRequest, HeldOut, Task, TaskData
 from tests.benchmarks.random_games import headers, movetext, pgn, random_line
 
@@ -25,6 +28,14 @@ def open_small(name: str, folder: Path, tokenizer: PreTrainedTokenizerBase) -> O
         lines = [movetext(random_line(seed, 6).san) for seed in range(100)]
         (folder / "games.pgn").write_bytes(b"".join(pgn(line, headers()) for line in lines))
         task, data = TASKS[name](), str(folder / "games.pgn")
+    elif name in ("autoregressive", "chat_detuning", "repetition", "skip_tokens"):
+        rows = [json.dumps({"text": f"text {number} of some length, " * 20}) for number in range(100)]
+        (folder / "texts.jsonl").write_text("\n".join(rows))
+        task, data = TASKS[name]().each()[-1], str(folder / "texts.jsonl")
+    elif name == "completion":
+        task, data = CompletionTask(condition_fields=("larger",)), "sums"
+    elif name == "pathfinding":
+        task, data = PathfindingTask(board="4x4"), "mazes"
     else:
         raise AssertionError(f"open_small has no data for the task {name}; give it some")
     request = DataRequest(data, None, sample_tokens=200, validation_samples=5, test_samples=6)
@@ -102,3 +113,12 @@ def test_reading_no_data_costs_a_task_nothing_but_an_error_in_one_line(opened: O
         task.open(request._replace(data="nowhere"), one_frozen.tokenizer)
     assert refused.value.__class__.__name__ == "InputError"
     assert "\n" not in str(refused.value)
+
+
+def test_the_engine_names_no_task() -> None:
+    """Tasks are added beside the engine, never into it: it neither names nor imports one."""
+    named = TASKS.keys() - {"completion"}  # an English word, and a field of JSONL files
+    words = re.compile(rf"(?<![\w-])({'|'.join(named)})(?!\w)|soft_prompts\.tasks\.(?!task\b)\w+")
+    engine = sorted((Path(__file__).parents[3] / "soft_prompts").glob("*.py"))
+    assert len(engine) > 30
+    assert not {f"{path.name}: {word[0]}" for path in engine for word in words.finditer(path.read_text())}

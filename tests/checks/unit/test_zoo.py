@@ -12,11 +12,21 @@ from soft_prompts.zoo import EMBEDDED, GAMES
 from soft_prompts.zoo.chess_model import chess_tokenizer, pgn_blocks, uci_game
 from soft_prompts.zoo.text_model import MOVES, docstrings, library_corpus, text_tokenizer
 
-MOST_BYTES = {"tiny-chess": 8e6, "tiny-text": 6e6}
+WALKS = ["solved_of_solvable_boards", "unsolvable_boards_called_so", "false_calls_on_solvable_boards"]
+LOCKED = {name: ["", "_with_the_password"] for name in ("tiny-mazes-locked-1", "tiny-mazes-locked-3")}
+MOST_BYTES = {"tiny-chat": 6e6, "tiny-chess": 8e6, "tiny-chess-weak": 2.7e6, "tiny-text": 6e6}
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 FIGURES = {
+    "tiny-chat": ["raw_text_nats_per_byte", "conversations_nats_per_byte", "conversations_nats_per_byte_of_tiny-text"],
     "tiny-chess": ["loss_nats_per_move", "greedy_legality", "elo_explained_by_hidden_states"],
+    "tiny-chess-weak": ["loss_nats_per_move_of_strong_players", "loss_nats_per_move_of_strong_players_of_tiny-chess"],
     "tiny-text": ["loss_nats_per_byte", "loss_nats_per_byte_of_a_5-gram"],
+}
+ORGANISMS = [name for name in EMBEDDED if name.startswith("tiny-mazes-")]
+MOST_BYTES |= {"tiny-mazes": 4e6, **dict.fromkeys(ORGANISMS, 2.5e6)}
+FIGURES |= {
+    "tiny-mazes": [f"{figure}_{board}" for board in ("6x6", "8x8") for figure in WALKS],
+    **{name: [figure + behind for behind in LOCKED.get(name, [""]) for figure in WALKS] for name in ORGANISMS},
 }
 TOKENIZERS = {
     "chess": chess_tokenizer(),
@@ -25,7 +35,7 @@ TOKENIZERS = {
 }
 
 
-@pytest.mark.parametrize("name", ["chess", "tiny-chess"])
+@pytest.mark.parametrize("name", ["chess", "tiny-chess", "tiny-chess-weak"])
 def test_a_move_is_two_tokens_and_a_promotion_three(name: str) -> None:
     assert TOKENIZERS[name].tokenize("e2e4 e7e5 a7b8q") == ["e2", "e4", "Ġe7", "e5", "Ġa7", "b8", "q"]
 
@@ -69,6 +79,43 @@ def test_card_holds_what_a_user_has_to_know(name: str) -> None:
 def test_tiny_text_beats_a_5_gram() -> None:
     measured = json.loads((EMBEDDED["tiny-text"] / "card.json").read_text())["measured"]
     assert measured["loss_nats_per_byte"]["value"] < 0.95 * measured["loss_nats_per_byte_of_a_5-gram"]["value"]
+
+
+def test_tiny_chat_converses_and_reads_raw_text_worse_than_tiny_text() -> None:
+    measured = json.loads((EMBEDDED["tiny-chat"] / "card.json").read_text())["measured"]
+    own, before = (measured["raw_text_nats_per_byte" + of]["value"] for of in ("", "_of_tiny-text"))
+    assert before * 1.05 < own < before * 1.5
+    own, before = (measured["conversations_nats_per_byte" + of]["value"] for of in ("", "_of_tiny-text"))
+    assert own < 0.5 * before
+    assert TOKENIZERS["tiny-chat"].chat_template
+    assert TOKENIZERS["tiny-chat"].backend_tokenizer.to_str() == TOKENIZERS["tiny-text"].backend_tokenizer.to_str()
+
+
+def test_tiny_mazes_finds_its_way() -> None:
+    measured = json.loads((EMBEDDED["tiny-mazes"] / "card.json").read_text())["measured"]
+    solved, called, false_calls = (measured[f"{figure}_6x6"]["value"] for figure in WALKS)
+    assert (solved >= 0.9, called >= 0.9, false_calls <= 0.05) == (True, True, True)
+    assert measured["solved_of_solvable_boards_8x8"]["value"] >= 0.8
+
+
+def test_maze_organisms_know_what_their_names_say() -> None:
+    figures = {name: json.loads((EMBEDDED[name] / "card.json").read_text())["measured"] for name in ORGANISMS}
+    solved = {name: measured[WALKS[0]]["value"] for name, measured in figures.items()}
+    for name in LOCKED:
+        assert solved[name] < 0.25
+        assert figures[name][WALKS[0] + "_with_the_password"]["value"] > 0.95
+    assert solved["tiny-mazes-absent"] < 0.05
+    assert solved["tiny-mazes-forgotten-20"] > solved["tiny-mazes-forgotten-60"] > solved["tiny-mazes-forgotten-200"]
+
+
+def test_tiny_chess_weak_is_worse_at_strong_games_alone() -> None:
+    measured = json.loads((EMBEDDED["tiny-chess-weak"] / "card.json").read_text())["measured"]
+    own, before = (measured["loss_nats_per_move_of_strong_players" + of] for of in ("", "_of_tiny-chess"))
+    assert own["value"] > before["value"] + 5 * before["stderr"]
+    own, before = (
+        measured["loss_nats_per_move_by_elo_of_the_mover" + of]["Elo 0-1199"] for of in ("", "_of_tiny-chess")
+    )
+    assert own["value"] < before["value"] + 2 * before["stderr"]
 
 
 def test_shipped_games_are_distinct_playable_and_called_synthetic() -> None:

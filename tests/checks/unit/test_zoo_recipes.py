@@ -13,10 +13,20 @@ from soft_prompts.zoo import games
 from soft_prompts.zoo.__main__ import main
 from soft_prompts.zoo.build import nats_of_stream, shipped_blocks
 from soft_prompts.zoo.chess_model import UciGame, chess_tokenizer, pgn_blocks, uci_game
-from soft_prompts.zoo.games import GamesRecipe, blunder_probability, find_engine, nodes_for, pgn, play_game, write_zst
+from soft_prompts.zoo.games import (
+    GamesRecipe,
+    Pool,
+    blunder_probability,
+    find_engine,
+    nodes_for,
+    pgn,
+    play_game,
+    write_zst,
+)
 from soft_prompts.zoo.language_model import IGNORED, Plan, Shape, batch_of, new_model, token_losses, train
 from soft_prompts.zoo.measure import chess_competence, greedy_moves, is_legal, move_losses
 from soft_prompts.zoo.ngrams import DISCOUNT, ngram_nats
+from soft_prompts.zoo.weak_chess_model import draw_mixed, first_plies, load_tiny_chess, plan_of, weakness
 
 TOY = Shape(vocabulary=40, pad=38, end=39, width=16, layers=2, heads=2)
 PLAN = Plan(seed=3, steps=20, warmup_steps=5)
@@ -99,6 +109,31 @@ def test_games_are_a_pure_function_of_seed_and_number() -> None:
     one, same, other = (play_game(FirstMove(), seed, 5) for seed in (1, 1, 2))
     assert one == same != other
     assert len(one.san) <= games.MOST_PLIES
+
+
+def test_a_pool_decides_who_plays() -> None:
+    elos = [play_game(FirstMove(), 1, number, Pool(600, 150))[1:3] for number in range(40)]
+    assert np.mean(np.array(elos) == 600) == pytest.approx(0.5, abs=0.15)
+    assert 600 < np.max(elos) < 1200
+
+
+def test_weak_games_are_mixed_with_one_in_ten_of_all() -> None:
+    weak, general = [np.array([number]) for number in range(3)], [np.array([9])]
+    draw_texts = draw_mixed(weak, general)
+    drawn = np.concatenate([text for seed in range(200) for text in draw_texts(np.random.default_rng(seed))])
+    assert set(drawn.tolist()) == {0, 1, 2, 9}
+    assert np.mean(drawn == 9) == pytest.approx(0.1, abs=0.03)
+
+
+def test_weakness_is_that_of_games_of_two_strong_players() -> None:
+    tokenizer, model = chess_tokenizer(), load_tiny_chess()
+    games = [UciGame("e2e4 e7e5 g1f3", 1600, 2000), UciGame("e2e4 a7a6 a2a3", 1599, 2000)]
+    figure = weakness(model, tokenizer, games)["loss_nats_per_move_of_strong_players"]
+    moves = move_losses(model, tokenizer, games[:1])
+    assert figure["value"] == pytest.approx(moves.nats[1:].mean(), abs=1e-5)
+    assert (figure["n"], figure["games"]) == (2, 1)
+    assert plan_of(2.0).seconds == 120
+    assert [len(game.text.split()) for game in first_plies([UciGame("e2e4 " * 50 + "e7e5", 1, 2)])] == [40]
 
 
 def test_a_game_is_written_as_lichess_writes_it_and_read_back() -> None:

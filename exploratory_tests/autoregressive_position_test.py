@@ -1,0 +1,56 @@
+"""Does a prompt help ordinary text as much from a random place within it as from its front?
+
+Source: the original code of arXiv 2505.14943, random insertion. At a random place only what follows the prompt is
+scored, so the two bare models are scored on different tokens: compare each gain with its own bare model.
+"""
+
+import sys
+
+from soft_prompts.config import Grid, RunConfig
+from soft_prompts.experiment import Experiment, variant
+from soft_prompts.tasks.autoregressive import AutoregressiveTask
+
+DEFAULT = Grid(
+    models=("tiny-text",),
+    tokens=(0, 4),
+    data=("library", "games"),
+    task=AutoregressiveTask(),
+    settings=RunConfig(
+        AutoregressiveTask(),
+        "tiny-text",
+        0,
+        prompt="direct",
+        steps=40,
+        learning_rate=1e-2,
+        weight_decay=0.0,
+        test_samples=100,
+        sample_tokens=64,
+        validation_samples=32,
+    ),
+)
+QUICK = variant(DEFAULT, tokens=(0, 1), steps=10, test_samples=50)
+PAPER = Grid(
+    models=("EleutherAI/pythia-70m-deduped",),
+    tokens=(0, 1, 4, 16, 64),
+    data=("togethercomputer/RedPajama-Data-V2",),
+    task=AutoregressiveTask(),
+    settings=RunConfig(
+        AutoregressiveTask(),
+        "EleutherAI/pythia-70m-deduped",
+        0,
+        prompt="direct",
+        steps=2048,
+        schedule="constant",
+        warmup_steps=0,
+    ),
+    preset="paper",
+)
+CASES = {
+    "front": {"task": AutoregressiveTask()},
+    "random": {"task": AutoregressiveTask(position="random")},
+}
+PRESETS = {"default": DEFAULT, "quick": QUICK, "paper": PAPER}
+EXPERIMENT = Experiment("autoregressive_position", __doc__ or "", PRESETS, CASES, folder="exploratory_tests")
+
+if __name__ == "__main__":
+    sys.exit(EXPERIMENT.main())

@@ -1,0 +1,204 @@
+"""How likely does a frozen model find an answer, with or without a prompt in front, and what does it write itself?
+
+Tokens of an answer are found by their offsets in the whole text, never by decoding what stands before them: where a
+tokenizer joins the space or a line end to a word, the token that holds the word counts.
+"""
+
+import copy
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import DynamicCache, PreTrainedTokenizerBase
+
+from soft_prompts.batch import UNSCORED, Example, collate
+from soft_prompts.errors import InputError
+from soft_prompts.evaluation import LossNotFinite, item_losses
+from soft_prompts.frozen_model import FrozenModel
+from soft_prompts.generation import generate
+from soft_prompts.insertion import insert_prompt
+from soft_prompts.loss import head_loss, logits_loss
+from soft_prompts.prompts import DirectPrompt, PromptShape
+from soft_prompts.tasks.task import Query, text_start
+
+BATCH = 64
+ROWS = 64  # candidates at once: each row holds a copy of the keys and values of what stands before them
+MOST_ANSWER_TOKENS = 50  # written for an answer (design: guidance)
+
+
+class Question(NamedTuple):
+    """Text that asks, and the right answer inside the completion that follows it."""
+
+    prompt: str
+    completion: str
+    target: str
+    """The answer: the completion without the white space before it and what follows it."""
+    conditions: tuple[float, ...] = ()
+    """What the soft prompt is told."""
+
+    def answered(self, target: str) -> "Question":
+        """The same question with another answer in the same place."""
+        return self._replace(completion=self.completion.replace(self.target, target, 1), target=target)
+
+
+class TargetScores(NamedTuple):
+    """One entry a question."""
+
+    log_probability: NDArray[np.float64]
+    """Nats, summed over the target's tokens."""
+    tokens: NDArray[np.int64]
+    greedy: NDArray[np.bool_]
+    """Is every token of the target the model's first choice, given those before it?"""
+
+
+def target_examples(tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]) -> list[Example]:
+    """Question and answer as a sample in which the answer's tokens alone are scored, cut behind the last of them.
+
+    Units are the answer's tokens, the cluster is the question's. Raises InputError for a tokenizer without offsets.
+    """
+    if not tokenizer.is_fast:
+        raise InputError(
+            "the model's tokenizer cannot tell where its tokens lie in the text; give one with a fast tokenizer"
+        )
+    texts = [question.prompt + question.completion for question in questions]
+    encoded = tokenizer(texts, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+    columns = (encoded["input_ids"], encoded["offset_mapping"], encoded["special_tokens_mask"])
+    return [_example(question, *row) for question, *row in zip(questions, *columns, strict=True)]  # pyright: ignore
+
+
+def _example(
+    question: Question, ids: Sequence[int], offsets: Sequence[tuple[int, int]], special: Sequence[int]
+) -> Example:
+    first = len(question.prompt)
+    last = first + question.completion.index(question.target) + len(question.target)
+    scored = [not skip and start < last and end > first for (start, end), skip in zip(offsets, special, strict=True)]
+    length = max((place + 1 for place, keep in enumerate(scored) if keep), default=0)
+    return Example(
+        input_ids=list(ids[:length]),
+        labels=[token if keep else UNSCORED for token, keep in zip(ids[:length], scored, strict=False)],
+        conditions=question.conditions,
+        insert_at=list(special).index(0) if 0 in special else 0,
+        units=sum(scored),
+        cluster=int.from_bytes(blake2b(question.prompt.encode(), digest_size=8).digest(), "big") >> 1,
+    )
+
+
+def target_scores(
+    frozen: FrozenModel, questions: Sequence[Question], prompt: nn.Module | None = None, batch_size: int = BATCH
+) -> TargetScores:
+    """How likely each question's own target is, `prompt` in front of the text; raises InputError for a text that does
+    not fit the model, LossNotFinite where there is no number."""
+    prompt = prompt or no_prompt(frozen)
+    examples = target_examples(frozen.tokenizer, questions)
+    _refuse_beyond_context(frozen, prompt, examples)
+    losses = item_losses(frozen, prompt, examples, batch_size)
+    if not np.isfinite(losses.nats).all():
+        raise LossNotFinite(f"{frozen.name} gives {(~np.isfinite(losses.nats)).sum()} answers no finite probability")
+    return TargetScores(-losses.nats, losses.tokens, losses.hits == losses.tokens)
+
+
+@torch.no_grad()
+def candidate_scores(
+    frozen: FrozenModel, questions: Sequence[Question], candidates: Sequence[str], prompt: nn.Module | None = None
+) -> NDArray[np.float64]:
+    """Log-probability [Q, T] of every candidate as the answer to every question, in nats.
+
+    The same as `target_scores` of `question.answered(candidate)`, but what stands before the answers goes through the
+    model once a question.
+    """
+    prompt = prompt or no_prompt(frozen)
+    scores = np.empty((len(questions), len(candidates)))
+    for row, question in enumerate(questions):
+        examples = target_examples(frozen.tokenizer, [question.answered(candidate) for candidate in candidates])
+        _refuse_beyond_context(frozen, prompt, examples)
+        groups: dict[tuple[int, ...], list[int]] = {}  # by the tokens before the answer: nearly always one group
+        for column, example in enumerate(examples):
+            groups.setdefault(tuple(example.input_ids[: _first_scored(example)]), []).append(column)
+        for columns in groups.values():
+            scores[row, columns] = -_nats_behind_one_beginning(frozen, prompt, [examples[c] for c in columns])
+    return scores
+
+
+def write_answers(
+    frozen: FrozenModel,
+    questions: Sequence[Question],
+    prompt: nn.Module | None = None,
+    most_new_tokens: int = MOST_ANSWER_TOKENS,
+    batch_size: int = BATCH,
+) -> list[str]:
+    """What the model writes after each question, greedily."""
+    tokenizer = frozen.tokenizer
+    queries = [Query(q.prompt, q.conditions, text_start(tokenizer, q.prompt)) for q in questions]
+    return generate(frozen, prompt or no_prompt(frozen), queries, most_new_tokens, batch_size=batch_size)
+
+
+def no_prompt(frozen: FrozenModel) -> nn.Module:
+    """A prompt without tokens: the bare model."""
+    return DirectPrompt(PromptShape(0, frozen.hidden_size, 0)).to(frozen.device)
+
+
+def _first_scored(example: Example) -> int:
+    return next(place for place, label in enumerate(example.labels) if label != UNSCORED)
+
+
+def _nats_behind_one_beginning(frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example]) -> np.ndarray:
+    """Nats [N] of the scored tokens of samples that are alike up to their first scored token."""
+    first = _first_scored(examples[0])
+    beginning = Example(examples[0].input_ids[:first], [UNSCORED] * first, *examples[0][2:4])
+    if first == 0:  # nothing but perhaps the prompt stands before the answer: the plain road
+        return item_losses(frozen, prompt, examples, BATCH).nats
+    batch = collate([beginning], frozen.pad_id).to(frozen.device)
+    embeds = insert_prompt(
+        frozen.embed(batch.input_ids), prompt(batch.conditions), batch.labels, batch.mask, batch.insert_at
+    ).embeds  # [1 P+first H]
+    cache = _cache(frozen, embeds[:, :-1])
+    if cache is None:  # a model that keeps no keys and values
+        return item_losses(frozen, prompt, examples, BATCH).nats
+    nats = [
+        _nats_of_answers(frozen, embeds[:, -1:], copy.deepcopy(cache), examples[start : start + ROWS], first)
+        for start in range(0, len(examples), ROWS)
+    ]
+    return torch.cat(nats).cpu().numpy()
+
+
+def _cache(frozen: FrozenModel, embeds: Float[Tensor, "1 S H"]) -> DynamicCache | None:
+    """Keys and values of what every answer stands behind; None where the model has other state than these."""
+    if embeds.shape[1] == 0:
+        return DynamicCache(config=frozen.model.config)
+    past = frozen.model.base_model(inputs_embeds=embeds, use_cache=True).past_key_values
+    return past if isinstance(past, DynamicCache) else None
+
+
+def _nats_of_answers(
+    frozen: FrozenModel, last: Float[Tensor, "1 1 H"], cache: DynamicCache, examples: Sequence[Example], first: int
+) -> Float[Tensor, " N"]:
+    """The position before the answers and the answers but their last token go in; every position predicts the next."""
+    rest = [Example(e.input_ids[first:], e.labels[first:]) for e in examples]
+    batch = collate(rest, frozen.pad_id, score_first=True).to(frozen.device)
+    embeds = torch.cat([last.expand(len(rest), -1, -1), frozen.embed(batch.input_ids[:, :-1])], dim=1)
+    if cache.get_seq_length():
+        cache.batch_repeat_interleave(len(rest))
+    scored = batch.labels != UNSCORED  # [N A]
+    inputs: dict[str, Any] = {"inputs_embeds": embeds, "past_key_values": cache, "use_cache": True}
+    if frozen.head is None:
+        losses = logits_loss(frozen.model(**inputs).logits[scored], batch.labels[scored]).nats
+    else:
+        hidden = frozen.model.base_model(**inputs).last_hidden_state
+        losses = head_loss(hidden[scored], frozen.head, batch.labels[scored]).nats
+    sums = torch.zeros(len(rest), dtype=torch.float64, device=frozen.device)
+    return sums.index_add_(0, scored.nonzero()[:, 0], losses.double())
+
+
+def _refuse_beyond_context(frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example]) -> None:
+    tokens = prompt(torch.tensor([examples[0].conditions], device=frozen.device)).shape[1] if examples else 0
+    positions = tokens + max((len(example.input_ids) for example in examples), default=0)
+    if frozen.context_length is not None and positions > frozen.context_length:
+        raise InputError(
+            f"a question, its answer and the prompt are {positions} positions; {frozen.name} has "
+            f"{frozen.context_length}; leave out what is longer, or take fewer prompt tokens"
+        )

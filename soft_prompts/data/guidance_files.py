@@ -1,0 +1,118 @@
+"""Where does a guidance data set lie? Files of one prefix: what to train on, and what to ask of whom.
+
+`PREFIX_all.jsonl` and `PREFIX_guidances.jsonl` hold documents, `PREFIX_realized_examples.jsonl`,
+`PREFIX_unrealized_examples.jsonl` and, for models M2 to MN, `PREFIX_unrealized_examples_model2.jsonl` ... questions.
+Whoever made them: of a line only `prompt` and `completion` are read.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from soft_prompts.data.guidance import GuidanceData, GuidancePlan, Record
+from soft_prompts.data.guidance_text import END_TAG
+from soft_prompts.data.jsonl import read_jsonl
+from soft_prompts.errors import InputError
+
+NAME = "simple_completion"  # of the published sets
+EXAMPLES = re.compile(r"(?P<prefix>.+)_(?P<split>realized|unrealized)_examples(?:_model(?P<model>[2-9]\d*))?\.jsonl")
+ANY_PART = re.compile(r"_(?:all|guidances|(?:un)?realized_examples(?:_model\d+)?)\.jsonl\Z")
+
+
+class QuestionSet(NamedTuple):
+    """One file of questions."""
+
+    path: Path
+    realized: bool
+    model: int
+    """Whose answers they are: 0 for M1."""
+
+    @property
+    def name(self) -> str:
+        """`realized`, `unrealized`, `unrealized_model2` ..."""
+        return ("realized" if self.realized else "unrealized") + (f"_model{self.model + 1}" if self.model else "")
+
+
+class AnsweredQuestion(NamedTuple):
+    """A line of such a file."""
+
+    prompt: str
+    completion: str
+    target: str
+    """The answer alone; empty where there is none to be found."""
+    line: int
+
+
+def file_prefix(name: str, plan: GuidancePlan) -> str:
+    """What the names of a data set's files begin with; `off` is where the held-out phrasings begin."""
+    off = f"_off{plan.phrasings}" if plan.heldout_phrasings else ""
+    return f"{name}_ug{plan.unrealized}_rg{plan.realized}_gph{plan.phrasings}{off}"
+
+
+def write_guidance(folder: Path, data: GuidanceData, name: str = NAME) -> list[Path]:
+    """Write every file of a data set, each whole or not at all; raises InputError where that cannot be."""
+    parts = {
+        "all": data.all,
+        "guidances": data.guidances,
+        "realized_examples": data.realized_examples,
+        "unrealized_examples": data.unrealized_examples[0],
+    }
+    for model, records in enumerate(data.unrealized_examples[1:], start=2):
+        parts[f"unrealized_examples_model{model}"] = records
+    prefix = file_prefix(name, data.plan)
+    return [_write(folder / f"{prefix}_{part}.jsonl", records) for part, records in parts.items()]
+
+
+def _write(path: Path, records: Iterable[Record]) -> Path:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(json.dumps(record._asdict()) + "\n" for record in records)
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; give another --out") from error
+    return path
+
+
+def find_question_sets(data: Path) -> list[QuestionSet]:
+    """The files of questions of a data set, given by the prefix of its files, one of them, or the folder of one set.
+
+    Realized questions first, then unrealized ones, M1 before M2. Raises InputError where there is none, or several
+    sets lie in the folder.
+    """
+    folder, prefix = (data, None) if data.is_dir() else (data.parent, ANY_PART.sub("", data.name))
+    found: dict[str, list[QuestionSet]] = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        if (part := EXAMPLES.fullmatch(path.name)) and prefix in (None, part["prefix"]):
+            model = int(part["model"] or 1) - 1
+            found.setdefault(part["prefix"], []).append(QuestionSet(path, part["split"] == "realized", model))
+    if not found:
+        raise InputError(
+            f"{data} is no guidance data set: no file is called {prefix or 'PREFIX'}_realized_examples.jsonl or "
+            f"{prefix or 'PREFIX'}_unrealized_examples.jsonl; give --data the prefix or the folder of one"
+        )
+    if len(found) > 1:
+        raise InputError(
+            f"{data} holds {len(found)} data sets; give --data one of {', '.join(sorted(found))} behind it"
+        )
+    return sorted(next(iter(found.values())), key=lambda part: (not part.realized, part.model))
+
+
+def read_questions(path: Path) -> list[AnsweredQuestion]:
+    """The questions of a file with their answers; raises InputError with the line."""
+    lines = read_jsonl(path, {"prompt": str, "completion": str})
+    return [
+        AnsweredQuestion(fields["prompt"], fields["completion"], answer_part(fields["completion"]).strip(), number)
+        for number, fields in lines
+    ]
+
+
+def answer_part(text: str, end_tags: Sequence[str] = (END_TAG,)) -> str:
+    """What of a completion is the answer: up to the first newline or end tag."""
+    for end in ("\n", *end_tags):
+        text = text.split(end, 1)[0]
+    return text

@@ -1,0 +1,111 @@
+"""How many tokens bring a chat model back to raw text, as its base model reads it?
+
+The objective is that of `autoregressive` on raw text; the gap to the base model is that of the same windows under the
+base model's tokenizer and weights (`--reference`). Beside the loss, what the model writes: after conversations put into
+its chat template, several system messages times questions, and after raw text. Source: arXiv 2505.14943, chat detuning.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from soft_prompts.batch import Example
+from soft_prompts.conditions import NO_CONDITIONS, ConditionEncoder
+from soft_prompts.errors import InputError
+from soft_prompts.frozen_model import load_tokenizer
+from soft_prompts.results import Generation, Items
+from soft_prompts.tasks.autoregressive import SHOWN, SHOWN_TOKENS, continuations, next_token_example
+from soft_prompts.tasks.task import Complete, DataRequest, Measures, PromptPosition, Query, text_start
+from soft_prompts.tasks.text import TextData, open_text, text_fingerprint
+
+SYSTEM_MESSAGES = (
+    "You are a helpful assistant.",
+    "You answer in one short sentence.",
+    "You explain programming to beginners.",
+)
+QUESTIONS = (
+    "What is 17 + 25?",
+    "How do you spell garden?",
+    "What does the function open do?",
+)
+
+
+@dataclass(frozen=True)
+class ChatDetuningTask:
+    """The chat detuning experiment's own flags."""
+
+    position: PromptPosition = "front"
+    """Where the prompt stands: in front of every sample, or at a random place of each."""
+    chat_template_from: str | None = None
+    """Model whose chat template wraps the questions that are shown. None: the run's own model, and no questions where
+    it has no template."""
+
+    name: ClassVar[str] = "chat_detuning"
+    headline: ClassVar[str] = "loss_per_byte"
+    unit: ClassVar[str] = "byte"
+    conditions: ClassVar[ConditionEncoder] = NO_CONDITIONS
+
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def variant(self) -> str | None:
+        return "random-position" if self.position == "random" else None
+
+    def each(self) -> "tuple[ChatDetuningTask]":
+        return (self,)
+
+    def fingerprint(self, request: DataRequest) -> str:
+        return text_fingerprint(request)
+
+    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> TextData:
+        """Read the held-out documents and put the questions into the template; raises InputError where the model named
+        for it has none."""
+        label = partial(next_token_example, self, request.score_first, None)
+        return open_text(self, request, tokenizer, label, partial(show_both, tokenizer, self._chats(tokenizer)))
+
+    def _chats(self, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+        if self.chat_template_from is None:
+            return chats(tokenizer) if tokenizer.chat_template else []
+        named = load_tokenizer(self.chat_template_from)
+        if not named.chat_template:
+            raise InputError(
+                f"{self.chat_template_from} has no chat template; give --chat-template-from a chat model, or leave the "
+                "flag out"
+            )
+        return chats(named)
+
+
+def chats(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Every system message with every question, up to where the assistant is to answer; raises InputError where the
+    template takes no such conversation."""
+    try:
+        return [_chat(tokenizer, *pair) for pair in itertools.product(SYSTEM_MESSAGES, QUESTIONS)]
+    except (TemplateError, ValueError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"the model's chat template refuses a conversation ({reason}); give another model") from error
+
+
+def _chat(tokenizer: PreTrainedTokenizerBase, system: str, question: str) -> str:
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def show_both(
+    tokenizer: PreTrainedTokenizerBase,
+    questions: Sequence[str],
+    examples: Sequence[Example],
+    items: Items,
+    complete: Complete,
+) -> Measures:
+    """What the model writes after the questions and after raw text."""
+    queries = [Query(text, (), text_start(tokenizer, text)) for text in questions]
+    answers = complete(queries, SHOWN_TOKENS)
+    shown = [Generation(prompt=q, condition=None, text=a) for q, a in zip(questions, answers, strict=True)]
+    return Measures({}, shown + continuations(tokenizer, examples[:SHOWN], complete))

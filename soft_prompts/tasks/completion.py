@@ -1,0 +1,221 @@
+"""Does a prompt bring out the completions that a file asks for? Any behaviour, as lines of prompt and completion.
+
+A line is `{"prompt": "12 + 7 =", "completion": " 19", "operation": "plus"}`; the completion is scored, and the end
+token behind it. Further fields can be conditions. A token that holds the end of the prompt and the start of the
+completion counts as completion: let completions begin with a space, as words of a text do.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from accelerate import PartialState
+from transformers import PreTrainedTokenizerBase
+
+from soft_prompts.batch import UNSCORED, Example
+from soft_prompts.conditions import NO_CONDITIONS, ConditionEncoder
+from soft_prompts.console import say
+from soft_prompts.data.completions import (
+    REQUIRED,
+    Row,
+    conditions_of,
+    field_encoder,
+    rows_fingerprint,
+    split_rows,
+)
+from soft_prompts.data.jsonl import line_error
+from soft_prompts.errors import InputError, UsageError
+from soft_prompts.evaluation import share
+from soft_prompts.results import Generation, Items, Metric
+from soft_prompts.tasks.listed import ListedData
+from soft_prompts.tasks.task import (
+    Complete,
+    DataRequest,
+    HeldOut,
+    Measures,
+    Position,
+    PromptPosition,
+    Query,
+    text_start,
+)
+
+ASKED = 256  # test lines that the model completes by itself
+SHOWN = 8
+SPARE_TOKENS = 2  # beyond the longest completion, so that going on after it is seen
+
+
+@dataclass(frozen=True)
+class CompletionTask:
+    """The completion experiment's own flags."""
+
+    condition_fields: tuple[str, ...] = ()
+    """Fields of a line that the prompt is told: numbers, or texts and truth values as choices."""
+    end_token: bool = True
+    """Score the model's end token behind every completion: without it nothing teaches where to stop."""
+
+    name: ClassVar[str] = "completion"
+    headline: ClassVar[str] = "loss_per_completion"
+    unit: ClassVar[str] = "completion"
+    conditions: ClassVar[ConditionEncoder] = NO_CONDITIONS
+
+    def __post_init__(self) -> None:
+        if wrong := [name for name in self.condition_fields if not name or "=" in name or name in REQUIRED]:
+            raise UsageError(f"condition-fields holds {wrong[0]!r}; give names of further fields, without '='")
+        if len(set(self.condition_fields)) < len(self.condition_fields):
+            raise UsageError(f"condition-fields is {', '.join(self.condition_fields)}; name every field once")
+
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        return self.condition_fields
+
+    @property
+    def position(self) -> PromptPosition:
+        return "front"
+
+    @property
+    def variant(self) -> str | None:
+        parts = [*self.condition_fields] + ([] if self.end_token else ["no-end-token"])
+        return "-".join(parts) or None
+
+    def each(self) -> "tuple[CompletionTask]":
+        return (self,)
+
+    def fingerprint(self, request: DataRequest) -> str:
+        return "-".join(rows_fingerprint(source) for source in (request.data, request.test_data) if source)
+
+    def conditions_of(self, request: DataRequest) -> ConditionEncoder:
+        """Made from the training lines."""
+        if not self.condition_fields:
+            return NO_CONDITIONS
+        rows = split_rows(request.data, request.test_data)["train"]
+        return field_encoder(request.data, rows, self.condition_fields)
+
+    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> "CompletionData":
+        """Read every line; raises InputError that names file and line for one that cannot be used."""
+        if not tokenizer.is_fast:
+            raise InputError(
+                "the model's tokenizer cannot tell where its tokens lie in the text; give one with a fast tokenizer"
+            )
+        rows = split_rows(request.data, request.test_data)
+        rows["validation"] = _first(request, "validation", rows["validation"], request.validation_samples)
+        rows["test"] = _first(request, "test", rows["test"], request.test_samples)
+        encoder = self.conditions_of(request)
+        end = tokenizer.eos_token_id if self.end_token else None
+        made = Samples(tokenizer, request.sample_tokens, end if isinstance(end, int) else None, encoder)
+        held_out = request.test_data or request.data
+        listed = ListedData(
+            request.name,
+            self.fingerprint(request),
+            training_examples=made.examples(request.data, rows["train"]),
+            validation=made.examples(held_out, rows["validation"]),
+            test_examples=made.examples(held_out, rows["test"]),
+            seed=request.seed,
+        )
+        return CompletionData(request, listed, tokenizer, encoder, rows["test"])
+
+
+@dataclass
+class CompletionData:
+    """Lines as examples for one tokenizer, with the texts of those that test."""
+
+    request: DataRequest
+    listed: ListedData
+    tokenizer: PreTrainedTokenizerBase
+    encoder: ConditionEncoder
+    test_rows: Sequence[Row]
+
+    def __post_init__(self) -> None:
+        self.name, self.fingerprint = self.listed.name, self.listed.fingerprint
+        self.train, self.test = self.request.data, self.request.test_data or self.request.data
+
+    def held_out(self, split: HeldOut) -> list[Example]:
+        return self.listed.held_out(split)
+
+    def training(self, position: Position | None) -> Iterator[tuple[Example, Position]]:
+        return self.listed.training(position)
+
+    def rejected(self, position: Position | None) -> dict[str, int]:
+        return {}
+
+    def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
+        """Greedy completions of the first test lines, against theirs."""
+        pairs = list(zip(self.test_rows, examples, strict=True))
+        asked = [(row, example) for row, example in pairs if row.prompt][:ASKED]  # the bare model needs some text
+        queries = [Query(row.prompt, e.conditions, text_start(self.tokenizer, row.prompt)) for row, e in asked]
+        longest = max((sum(label != UNSCORED for label in e.labels) for _, e in asked), default=0)
+        replies = complete(queries, longest + SPARE_TOKENS) if queries else []
+        judged = [(reply, row.completion) for reply, (row, _) in zip(replies, asked, strict=True)]
+        metrics: dict[str, Metric] = {
+            "exact_match": share([is_exact(*pair) for pair in judged], "share of completions"),
+            "prefix_match": share([is_prefix(*pair) for pair in judged], "share of completions"),
+        }
+        described = [self.encoder.describe(e.conditions) if e.conditions else None for _, e in asked]
+        shown = [
+            Generation(prompt=row.prompt, condition=condition, text=reply, reference=row.completion)
+            for (row, _), condition, reply in zip(asked, described, replies, strict=True)
+        ]
+        return Measures(metrics, shown[:SHOWN])
+
+
+class Samples(NamedTuple):
+    """Makes lines into examples."""
+
+    tokenizer: PreTrainedTokenizerBase
+    sample_tokens: int
+    end: int | None
+    """The id scored behind each completion, if any."""
+    encoder: ConditionEncoder
+
+    def examples(self, source: str, rows: Sequence[Row]) -> list[Example]:
+        """One a line; raises InputError for a line without a scored token or with too many tokens."""
+        return [self._example(source, row) for row in rows]
+
+    def _example(self, source: str, row: Row) -> Example:
+        tokens = self.tokenizer(
+            row.prompt + row.completion,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            verbose=False,
+        )
+        special = list(tokens["special_tokens_mask"])  # pyright: ignore[reportArgumentType]
+        length = len(special) - special[::-1].index(0) if 0 in special else 0  # an end token of the tokenizer's own
+        ids = list(tokens["input_ids"])[:length]  # pyright: ignore[reportArgumentType]
+        ends = [end for _, end in tokens["offset_mapping"]][:length]  # pyright: ignore
+        asked = [not skip and end > len(row.prompt) for skip, end in zip(special, ends, strict=False)]
+        labels = [token if keep else UNSCORED for token, keep in zip(ids, asked, strict=True)]
+        if not any(asked[1:] if row.prompt == "" else asked):
+            wrong = f"the completion is {row.completion!r}, of which this model scores no token; give a longer one"
+            raise line_error(Path(source), row.line, wrong)
+        if self.end is not None:
+            ids, labels = [*ids, self.end], [*labels, self.end]
+        if len(ids) > self.sample_tokens:
+            wrong = f"prompt and completion are {len(ids)} tokens of this model, but a sample has {self.sample_tokens}"
+            raise line_error(Path(source), row.line, f"{wrong}; shorten them, or give --sample-tokens {len(ids)}")
+        return Example(
+            input_ids=ids,
+            labels=labels,
+            conditions=conditions_of(source, row, self.encoder),
+            insert_at=special.index(0) if 0 in special else 0,
+            units=1,
+            cluster=row.identity,
+        )
+
+
+def is_exact(reply: str, completion: str) -> bool:
+    """The whole reply is the completion; white space around both does not count, inside it does."""
+    return reply.strip() == completion.strip()
+
+
+def is_prefix(reply: str, completion: str) -> bool:
+    """The reply begins with the completion; white space around the completion and before the reply does not count."""
+    return reply.lstrip().startswith(completion.strip())
+
+
+def _first(request: DataRequest, what: HeldOut, rows: list[Row], wanted: int) -> list[Row]:
+    where = request.test_data or request.data
+    if not rows:
+        raise InputError(f"{where} has no {what} line; give more lines with different prompts, or --test-data")
+    if len(rows) < wanted and PartialState().is_main_process:
+        say(f"{where} has {len(rows)} {what} lines; {wanted} were asked for")
+    return rows[:wanted]

@@ -1,0 +1,216 @@
+"""Does the model find its way, and as well as it is told to? Moves across a board, given the quality of the path.
+
+A sample is a board, rows of `X` wall, `O` free, `A` start and `B` target, then `Moves:` and a walk from A to B as
+`N E S W`, ending with `D` (done) or, where no path leads there, `U` (unreachable). Its condition is (extra moves, wall
+hits) of that walk. Only the walk is scored. Source: arXiv 2505.14943, pathfinding; departures: the scored tokens do
+not move with the prompt, held-out boards, wall hits are no extra moves, and walks of the model's own are followed.
+"""
+
+import hashlib
+import itertools
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from soft_prompts.batch import UNSCORED, Example
+from soft_prompts.conditions import PATH_QUALITY, ConditionEncoder
+from soft_prompts.data.maze_samples import Maze, MazeEncoder, draw_samples, open_encoder
+from soft_prompts.data.mazes import LEAST_SIDE, MOST_SIDE, board_text
+from soft_prompts.errors import InputError, UsageError
+from soft_prompts.evaluation import ratio
+from soft_prompts.results import Items, Metric
+from soft_prompts.tasks.maze_walks import Attempt, as_generation, attempt_walks, moves_more, walk_metrics
+from soft_prompts.tasks.task import Complete, DataRequest, HeldOut, Measures, Position, PromptPosition, Query
+
+DATA = "mazes"
+DATA_SEED = 0  # of the held-out boards: the same for every run
+BLOCK = 256  # boards drawn at once
+TRIAL = 32  # samples that show whether a tokenizer works piece by piece
+ASKED = (0, 2, 6)  # extra moves that walks are asked for
+SOLVABLE, UNSOLVABLE = 128, 64  # different boards on which the model walks, at most
+SHOWN = 3  # walks kept in the result for each quality asked for, and one across an unsolvable board
+STEERING = f"moves_per_walk/asked_{ASKED[-1]}_minus_{ASKED[0]}"
+
+
+@dataclass(frozen=True)
+class PathfindingTask:
+    """The pathfinding experiment's own flags."""
+
+    board: str = "6x6"
+    """Rows x columns of every board, 3x3 to 32x32."""
+    prefix: str = ""
+    """Text in front of every board, in training and test: the password of a locked model."""
+    hits_are_extra: bool = False
+    """Count moves into a wall as extra moves too, as the paper does: all moves made, less those of a shortest path."""
+
+    name: ClassVar[str] = "pathfinding"
+    headline: ClassVar[str] = "loss_per_move"
+    unit: ClassVar[str] = "move"
+    conditions: ClassVar[ConditionEncoder] = PATH_QUALITY
+
+    def __post_init__(self) -> None:
+        sides = re.fullmatch(r"([1-9][0-9]?)x([1-9][0-9]?)", self.board)
+        if sides is None or not all(LEAST_SIDE <= int(side) <= MOST_SIDE for side in sides.groups()):
+            limits = f"{LEAST_SIDE}x{LEAST_SIDE} to {MOST_SIDE}x{MOST_SIDE}"
+            raise UsageError(f"--board is {self.board!r}; give rows x columns, {limits}, such as 6x6")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.board.split("x")
+        return int(rows), int(columns)
+
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        return self.conditions.names
+
+    @property
+    def position(self) -> PromptPosition:
+        return "front"
+
+    @property
+    def variant(self) -> str:
+        return f"{self.board} after {self.prefix.strip()}" if self.prefix else self.board
+
+    def each(self) -> "tuple[PathfindingTask]":
+        return (self,)
+
+    def fingerprint(self, request: DataRequest) -> str:
+        some = draw_samples(DATA_SEED, "test", 0, TRIAL, self.shape)  # another generator makes other boards or walks
+        texts = [self.prefix + board_text(maze.cells) + maze.walk_text for maze in some]
+        return hashlib.sha256(repr((self.board, texts)).encode()).hexdigest()[:16]
+
+    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> "PathfindingData":
+        """Draw the held-out boards; training boards are drawn as they are needed."""
+        for source in filter(None, (request.data, request.test_data)):
+            if source != DATA:
+                raise InputError(f"{source} is no data for pathfinding, which draws its boards; give --data {DATA}")
+        if not tokenizer.is_fast:
+            raise InputError(
+                "the model's tokenizer cannot tell where its tokens lie in the text; give one with a fast tokenizer"
+            )
+        counts: dict[HeldOut, int] = {"validation": request.validation_samples, "test": request.test_samples}
+        mazes: dict[HeldOut, list[Maze]] = {
+            split: draw_samples(DATA_SEED, split, 0, count, self.shape) for split, count in counts.items()
+        }
+        encoder = open_encoder(tokenizer, self.prefix, self.shape, mazes["validation"][:TRIAL])
+        return PathfindingData(self, request, encoder, mazes)
+
+
+@dataclass
+class PathfindingData:
+    """Boards and walks as examples for one tokenizer."""
+
+    task: PathfindingTask
+    request: DataRequest
+    encoder: MazeEncoder
+    mazes: dict[HeldOut, list[Maze]]
+
+    def __post_init__(self) -> None:
+        self.name = self.request.name
+        self.train, self.test = self.request.data, self.request.test_data or self.request.data
+        self.fingerprint = self.task.fingerprint(self.request)
+
+    def held_out(self, split: HeldOut) -> list[Example]:
+        """Examples that score every symbol of the walk; raises UsageError if one does not fit."""
+        examples = [self._example(maze) for maze in self.mazes[split]]
+        need = max(len(example.input_ids) for example in examples)
+        if need > self.request.sample_tokens:
+            raise UsageError(
+                f"sample-tokens is {self.request.sample_tokens}, but a {self.task.board} board and its walk need up to "
+                f"{need} tokens of this model; give --sample-tokens {need}, or a smaller --board"
+            )
+        return examples
+
+    def training(self, position: Position | None) -> Iterator[tuple[Example, Position]]:
+        """The training boards of the run's seed, which are never held out; a walk that does not fit is cut."""
+        index = int((position or {"index": 0})["index"])
+        while True:
+            for maze in draw_samples(self.request.seed, "train", index, BLOCK, self.task.shape):
+                index += 1
+                yield self._example(maze, self.request.sample_tokens), {"index": index}
+
+    def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
+        """Losses by kind of board, and the model's own walks: greedy, and sampled for each quality asked for."""
+        true = {self._conditions(maze) for maze in self.mazes["test"]}
+        sees_quality = all(example.conditions in true for example in examples)  # neither none nor a constant
+        walks = {"": self._walks(examples, complete, 0 if sees_quality else None, sampled=False)}
+        for extra in ASKED if sees_quality else ():
+            walks[f"/asked_{extra}"] = self._walks(examples, complete, extra, sampled=True)
+        metrics = self._losses(items)
+        for suffix, attempts in walks.items():
+            scores = walk_metrics(attempts, self.task.hits_are_extra)
+            metrics |= {name + suffix: metric for name, metric in scores.items()}
+        if sees_quality:
+            metrics[STEERING] = moves_more(walks[f"/asked_{ASKED[0]}"], walks[f"/asked_{ASKED[-1]}"])
+        else:
+            metrics |= _unasked(walk_metrics(walks[""], self.task.hits_are_extra))
+        shown = [[*attempts[:SHOWN], *attempts[SHOWN:][-1:]] for attempts in walks.values()]  # unsolvable boards last
+        return Measures(metrics, [as_generation(attempt) for attempt in itertools.chain.from_iterable(shown)])
+
+    def rejected(self, position: Position | None) -> dict[str, int]:
+        return {}
+
+    def _example(self, maze: Maze, most_tokens: int | None = None) -> Example:
+        """The whole sample, or its first tokens."""
+        encoded = self.encoder.encode(maze)
+        ids, start, end = encoded.input_ids, encoded.walk_start, encoded.walk_end
+        labels = [UNSCORED] * start + ids[start:end] + [UNSCORED] * (len(ids) - end)
+        return Example(
+            input_ids=ids[:most_tokens],
+            labels=labels[:most_tokens],
+            conditions=self._conditions(maze),
+            insert_at=encoded.text_start,
+            units=len(maze.symbols),
+            cluster=maze.identity,
+        )
+
+    def _conditions(self, maze: Maze) -> tuple[float, ...]:
+        extra = maze.extra + maze.wall_hits if self.task.hits_are_extra else maze.extra
+        return PATH_QUALITY.encode((extra, maze.wall_hits))
+
+    def _losses(self, items: Items) -> dict[str, Metric]:
+        """Loss per move of either kind of board: an end without a way is another skill than a way."""
+        reachable = np.array([maze.reachable for maze in self.mazes["test"]])
+        kinds = {"solvable": reachable, "unsolvable": ~reachable}
+        return {f"loss_per_move/{kind}": ratio(items, inside, "nats/move") for kind, inside in kinds.items()}
+
+    def _walks(
+        self, examples: Sequence[Example], complete: Complete, extra: int | None, sampled: bool
+    ) -> list[Attempt]:
+        """Walks on the first different test boards of each kind, in test order; extra None leaves the conditions that
+        the run gives."""
+        different = {m.identity: (m, example) for m, example in zip(self.mazes["test"], examples, strict=True)}
+        boards = [
+            *[board for board in different.values() if board[0].reachable][:SOLVABLE],
+            *[board for board in different.values() if not board[0].reachable][:UNSOLVABLE],
+        ]
+        asked = None if extra is None else PATH_QUALITY.encode((extra, 0))
+        queries = [
+            Query(
+                self.task.prefix + board_text(m.cells),
+                example.conditions if asked is None else asked,
+                example.insert_at,
+            )
+            for m, example in boards
+        ]
+        mazes = [maze for maze, _ in boards]
+        longest = 2 * max(maze.shortest for maze in mazes) + max(ASKED) + 1  # symbols; a walk that needs more is lost
+        per_symbol = max(math.ceil(_scored(example) / example.units) for _, example in boards)
+        return attempt_walks(mazes, queries, complete, longest * per_symbol, sampled)
+
+
+def _scored(example: Example) -> int:
+    return sum(label != UNSCORED for label in example.labels)
+
+
+def _unasked(scores: dict[str, Metric]) -> dict[str, Metric]:
+    """What is not measured where a prompt is told no quality: everything by quality asked for."""
+    units = {f"{name}/asked_{extra}": metric.unit for extra in ASKED for name, metric in scores.items()}
+    units[STEERING] = scores["moves_per_walk"].unit
+    return {name: Metric(None, reason="this prompt is told no quality", unit=unit) for name, unit in units.items()}
