@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from soft_prompts.config import RunConfig
+    from soft_prompts.distance import capability_distance
     from soft_prompts.evaluation import evaluate
     from soft_prompts.frozen_model import load_frozen_model
     from soft_prompts.generation import generate
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from soft_prompts.training import batch_loss, train
 
 _HOME = {
+    "capability_distance": "distance",
     "RunConfig": "config",
     "evaluate": "evaluation",
     "load_frozen_model": "frozen_model",
@@ -39,6 +41,7 @@ __all__ = [
     "RunConfig",
     "batch_loss",
     "build_prompt",
+    "capability_distance",
     "evaluate",
     "generate",
     "insert_prompt",
