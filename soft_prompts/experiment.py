@@ -14,7 +14,9 @@ from soft_prompts.compare import CompareOptions, compare_command
 from soft_prompts.config import Grid, RunConfig, TaskT, as_json
 from soft_prompts.console import say
 from soft_prompts.errors import UsageError, near_match
+from soft_prompts.results import find_results
 from soft_prompts.sweep import run_all
+from soft_prompts.two_stages import after_lessons, wanted
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,15 @@ class Experiment(Generic[TaskT]):
         if grid.print_config:
             print(json.dumps([as_json(config) for config in configs], indent=2))
             return 0
+        configs = after_lessons(configs, grid.jobs)
         failures = run_all(configs, grid.jobs)
         if not PartialState().is_main_process:
             return 0
         results = tuple(run_paths(config).result for config in configs)
         plot = grid.settings.output_dir / "results" / f"{self.name}.png"
         code = compare_command(CompareOptions(paths=results, plot=plot, reference=grid.reference))
-        for metric in self.metrics:
+        measured = {name for _, result in find_results(results).results for name in result.metrics}
+        for metric in [name for name in self.metrics if name in measured]:
             code |= compare_command(CompareOptions(paths=results, metric=metric))
         for failure in failures:
             say(failure)
@@ -57,7 +61,7 @@ class Experiment(Generic[TaskT]):
     def runs(self, grid: Grid[TaskT]) -> list[RunConfig]:
         """Every run of the grid, in every case; the bare model, which no case changes, once."""
         cases = self.cases.values() or [{}]
-        every = (replace(config, **case) for case in cases for config in grid.runs())
+        every = (replace(config, **case) for case in cases for config in wanted(grid.runs()))
         return list({run_paths(config): config for config in every}.values())
 
     def parse(self, arguments: Sequence[str]) -> Grid[TaskT]:

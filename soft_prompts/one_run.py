@@ -25,6 +25,7 @@ from soft_prompts.console import StepProgress
 from soft_prompts.evaluation import LossNotFinite, evaluate, loss_per_token, paired_difference, ratio, swap_conditions
 from soft_prompts.events import EventLog
 from soft_prompts.frozen_model import FrozenModel
+from soft_prompts.further import AsksFurther
 from soft_prompts.generation import generate
 from soft_prompts.record import as_result, record
 from soft_prompts.results import Generation, Items, Metric, Result
@@ -108,4 +109,7 @@ def measure(
         metrics["condition_sensitivity"] = Metric(None, reason="this prompt sees no conditions that differ", unit=unit)
     complete = partial(generate, at.frozen, at.prompt, batch_size=batch_size, as_fits=True)
     measures = at.data.measures(test, items, complete)
-    return Measured(items, metrics | measures.metrics, measures.generations)
+    metrics |= measures.metrics
+    if isinstance(at.data, AsksFurther):
+        metrics |= at.data.further_metrics(losses(set_conditions(at.data.further(), at.config)).items)
+    return Measured(items, metrics, measures.generations)

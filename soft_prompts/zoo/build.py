@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from soft_prompts.zoo import (
     cards,
     chat_model,
     chess_model,
+    guidance_base_model,
     guidance_rows,
     maze_model,
     text_model,
@@ -190,31 +191,33 @@ def build_tiny_text(out: Path, plan: Plan = text_model.PLAN) -> Path:
     return out / "tiny-text"
 
 
-RECIPES: dict[str, Callable[[Path], Path]] = {
-    "games": build_games,
-    "guidance-rows": guidance_rows.build_guidance_rows,
-    "tiny-chat": chat_model.build_tiny_chat,
-    "tiny-chess": build_tiny_chess,
-    "tiny-chess-weak": weak_chess_model.build_tiny_chess_weak,
-    "tiny-text": build_tiny_text,
-    "tiny-mazes": maze_model.build_tiny_mazes,
-    **{name: partial(maze_model.build_organism, name) for name in maze_model.ORGANISMS},
+class Recipe(NamedTuple):
+    """How something that travels in the package is made."""
+
+    make: Callable[..., Path]
+    """make(out), or make(out, plan) where something is trained: the finished folder."""
+    plan: Plan | None = None
+
+
+RECIPES: dict[str, Recipe] = {
+    "games": Recipe(build_games),
+    "guidance-rows": Recipe(guidance_rows.build_guidance_rows),
+    "tiny-chat": Recipe(chat_model.build_tiny_chat, chat_model.PLAN),
+    "tiny-chess": Recipe(build_tiny_chess, chess_model.PLAN),
+    "tiny-chess-weak": Recipe(weak_chess_model.build_tiny_chess_weak, weak_chess_model.PLAN),
+    "tiny-guidance-base": Recipe(guidance_base_model.build_tiny_guidance_base, guidance_base_model.PLAN),
+    "tiny-text": Recipe(build_tiny_text, text_model.PLAN),
+    "tiny-mazes": Recipe(maze_model.build_tiny_mazes, maze_model.PLAN),
+    **{
+        name: Recipe(partial(maze_model.build_organism, name), organism.plan)
+        for name, organism in maze_model.ORGANISMS.items()
+    },
 }
 
 
 def build(name: str, out: Path, minutes: float | None = None) -> Path:
     """The folder of a finished recipe; `minutes` of training in place of the recipe's own."""
-    if name in ("games", "guidance-rows") or minutes is None:
-        return RECIPES[name](out)
-    if name == "tiny-chess":
-        return build_tiny_chess(out, replace(chess_model.PLAN, seconds=60 * minutes))
-    if name == "tiny-mazes":
-        return maze_model.build_tiny_mazes(out, replace(maze_model.PLAN, seconds=60 * minutes))
-    if name in maze_model.ORGANISMS:
-        plan = replace(maze_model.ORGANISMS[name].plan, steps=None, seconds=60 * minutes)
-        return maze_model.build_organism(name, out, plan)
-    if name == "tiny-chess-weak":
-        return weak_chess_model.build_tiny_chess_weak(out, weak_chess_model.plan_of(minutes))
-    if name == "tiny-chat":
-        return chat_model.build_tiny_chat(out, replace(chat_model.PLAN, steps=None, seconds=60 * minutes))
-    return build_tiny_text(out, replace(text_model.PLAN, seconds=60 * minutes))
+    make, plan = RECIPES[name]
+    if plan is None:
+        return make(out)
+    return make(out, plan if minutes is None else replace(plan, steps=None, seconds=60 * minutes))

@@ -6,7 +6,6 @@ soft-prompt tokens bring it back is the question that it was made for.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +105,3 @@ def build_tiny_chess_weak(
     card["measured"] |= {f"{name}_of_tiny-chess": figure for name, figure in beside.items()}
     cards.export(model, tokenizer, card, out / "tiny-chess-weak")
     return out / "tiny-chess-weak"
-
-
-def plan_of(minutes: float) -> Plan:
-    """The plan with a budget of minutes in place of its steps."""
-    return replace(PLAN, steps=None, seconds=60 * minutes)

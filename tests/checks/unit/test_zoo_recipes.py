@@ -11,7 +11,7 @@ import torch
 from soft_prompts.errors import InputError
 from soft_prompts.zoo import games
 from soft_prompts.zoo.__main__ import main
-from soft_prompts.zoo.build import nats_of_stream, shipped_blocks
+from soft_prompts.zoo.build import RECIPES, build, nats_of_stream, shipped_blocks
 from soft_prompts.zoo.chess_model import UciGame, chess_tokenizer, pgn_blocks, uci_game
 from soft_prompts.zoo.games import (
     GamesRecipe,
@@ -26,7 +26,7 @@ from soft_prompts.zoo.games import (
 from soft_prompts.zoo.language_model import IGNORED, Plan, Shape, batch_of, new_model, token_losses, train
 from soft_prompts.zoo.measure import chess_competence, greedy_moves, is_legal, move_losses
 from soft_prompts.zoo.ngrams import DISCOUNT, ngram_nats
-from soft_prompts.zoo.weak_chess_model import draw_mixed, first_plies, load_tiny_chess, plan_of, weakness
+from soft_prompts.zoo.weak_chess_model import draw_mixed, first_plies, load_tiny_chess, weakness
 
 TOY = Shape(vocabulary=40, pad=38, end=39, width=16, layers=2, heads=2)
 PLAN = Plan(seed=3, steps=20, warmup_steps=5)
@@ -132,7 +132,6 @@ def test_weakness_is_that_of_games_of_two_strong_players() -> None:
     moves = move_losses(model, tokenizer, games[:1])
     assert figure["value"] == pytest.approx(moves.nats[1:].mean(), abs=1e-5)
     assert (figure["n"], figure["games"]) == (2, 1)
-    assert plan_of(2.0).seconds == 120
     assert [len(game.text.split()) for game in first_plies([UciGame("e2e4 " * 50 + "e7e5", 1, 2)])] == [40]
 
 
@@ -231,3 +230,17 @@ def test_bigram_baseline_equals_a_count_by_hand() -> None:
     shorter = (2 - DISCOUNT) / 3 + 2 * DISCOUNT / 3 * 0.25
     expected = (2 - DISCOUNT) / 2 + DISCOUNT * 1 / 2 * shorter
     assert ngram_nats(train_tokens, test_tokens, vocabulary=4, length=2) == pytest.approx(-np.log(expected))
+
+
+def test_minutes_take_the_place_of_a_recipes_own_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[tuple[object, ...]] = []
+    for name, recipe in RECIPES.items():
+        monkeypatch.setitem(RECIPES, name, recipe._replace(make=lambda *given: (seen.append(given), given[0])[1]))
+        build(name, tmp_path)
+        build(name, tmp_path, 2.0)
+        own, short = seen[-2:]
+        if recipe.plan is None:
+            assert own == short == (tmp_path,)
+        else:
+            assert own == (tmp_path, recipe.plan)
+            assert short == (tmp_path, replace(recipe.plan, steps=None, seconds=120.0))
