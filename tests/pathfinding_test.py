@@ -41,7 +41,9 @@ PAPER = Grid(
     preset="paper",
 )
 
-EXPERIMENT = Experiment("pathfinding", __doc__ or "", {"default": DEFAULT, "quick": QUICK, "paper": PAPER})
+PRESETS = {"default": DEFAULT, "quick": QUICK, "paper": PAPER}
+METRICS = ("solved_share", *(f"moves_per_walk/asked_{extra}" for extra in ("0", "2", "6", "6_minus_0")))
+EXPERIMENT = Experiment("pathfinding", __doc__ or "", PRESETS, metrics=METRICS)
 
 if __name__ == "__main__":
     sys.exit(EXPERIMENT.main())

@@ -1,0 +1,81 @@
+"""Do the committed results of the default experiments say what README says of them?"""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from soft_prompts.apparatus import run_paths
+from soft_prompts.compare import Comparison, compare
+from soft_prompts.curves import Curve
+from soft_prompts.experiment import Experiment
+from soft_prompts.results import find_results
+
+ROOT = Path(__file__).parents[3]
+REFERENCE = ROOT / "results" / "reference"
+SURE = 3.0  # standard errors
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "tests").glob("*_test.py"))
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    found = compare([REFERENCE])
+    assert not found.problems
+    return found
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_run_of_a_default_experiment_is_there_and_made_by_committed_code(name: str) -> None:
+    """Found by its settings, which are those of the preset; a later change of a default shows here."""
+    experiment = importlib.import_module(f"tests.{name}").EXPERIMENT
+    assert isinstance(experiment, Experiment)
+    runs = experiment.runs(experiment.presets["default"])
+    results = dict(find_results([REFERENCE]).results)
+    for run in runs:
+        path = REFERENCE / run_paths(run).result.relative_to(run.output_dir / "results")
+        assert path in results, f"{path} is missing: run the experiment again"
+        assert results[path].status == "success"
+        assert results[path].environment.dirty is False
+    assert (REFERENCE / f"{experiment.name}.png").stat().st_size > 10_000
+
+
+def test_one_token_is_never_worse_than_none_beyond_error(comparison: Comparison) -> None:
+    seen = 0
+    for curve in comparison.curves:
+        for pair in curve.paired:
+            if (pair.tokens, pair.against) == (1, 0):
+                seen += 1
+                assert pair.value <= SURE * (pair.stderr or 0.0), f"{curve.experiment} {curve.variant} {curve.model}"
+    assert seen == sum(1 in {point.tokens for point in curve.curve} for curve in comparison.curves)
+
+
+def curve_of(comparison: Comparison, experiment: str, **wanted: str) -> Curve:
+    (curve,) = (
+        curve
+        for curve in comparison.curves
+        if curve.experiment == experiment and all(getattr(curve, name) == value for name, value in wanted.items())
+    )
+    return curve
+
+
+def test_a_one_token_string_is_said_after_four_tokens_and_a_long_one_is_not(comparison: Comparison) -> None:
+    losses = {
+        variant: {p.tokens: p.value for p in curve_of(comparison, "repetition", variant=variant).curve}
+        for variant in ("1-token", "9-token")
+    }
+    assert min(value for tokens, value in losses["1-token"].items() if 0 < tokens <= 4 and value) < 0.05
+    assert losses["9-token"][4] > 1
+
+
+def test_the_loss_rises_with_the_distance_that_is_skipped(comparison: Comparison) -> None:
+    last = [curve_of(comparison, "skip_tokens", variant=f"skip-{skip}").curve[-1].value for skip in (1, 2, 4, 8)]
+    assert last == sorted(last)
+
+
+def test_every_reference_json_names_its_items_and_holds_no_path_of_a_machine() -> None:
+    for path in REFERENCE.rglob("*.json"):
+        text = path.read_text()
+        assert json.loads(text)["items"]
+        assert "/tmp" not in text
+        assert "/home" not in text
