@@ -112,12 +112,16 @@ def paired_difference(one: Items, other: Items, unit: str) -> Metric:
     return _per_unit(one.loss_nats - other.loss_nats, one.scored_units, one.cluster, unit)
 
 
-def share(outcomes: Sequence[bool], unit: str) -> Metric:
-    """Share of true outcomes; the standard error after Agresti and Coull (1998) is not 0 where all are alike."""
+def share(outcomes: Sequence[bool], unit: str, clusters: Sequence[int] | None = None) -> Metric:
+    """Share of true outcomes; the standard error after Agresti and Coull (1998) is not 0 where all are alike.
+
+    Outcomes of one cluster count as one outcome for the error: as if they were always alike, which may be too careful.
+    """
     if not outcomes:
         return Metric(None, reason="no item to judge", unit=unit)
-    adjusted, size = (sum(outcomes) + 2) / (len(outcomes) + 4), len(outcomes) + 4
-    return Metric(sum(outcomes) / len(outcomes), (adjusted * (1 - adjusted) / size) ** 0.5, len(outcomes), unit)
+    value, count = sum(outcomes) / len(outcomes), len(set(clusters or range(len(outcomes))))
+    adjusted = (value * count + 2) / (count + 4)
+    return Metric(value, (adjusted * (1 - adjusted) / (count + 4)) ** 0.5, count, unit)
 
 
 def _per_unit(sums: NDArray[np.float64], units: NDArray[np.int64], cluster: NDArray[np.int64], unit: str) -> Metric:

@@ -146,9 +146,10 @@ class CompletionData:
         longest = max((sum(label != UNSCORED for label in e.labels) for _, e in asked), default=0)
         replies = complete(queries, longest + SPARE_TOKENS) if queries else []
         judged = [(reply, row.completion) for reply, (row, _) in zip(replies, asked, strict=True)]
+        clusters = [example.cluster for _, example in asked]  # one prompt may have several completions
         metrics: dict[str, Metric] = {
-            "exact_match": share([is_exact(*pair) for pair in judged], "share of completions"),
-            "prefix_match": share([is_prefix(*pair) for pair in judged], "share of completions"),
+            "exact_match": share([is_exact(*pair) for pair in judged], "share of completions", clusters),
+            "prefix_match": share([is_prefix(*pair) for pair in judged], "share of completions", clusters),
         }
         described = [self.encoder.describe(e.conditions) if e.conditions else None for _, e in asked]
         shown = [
@@ -218,4 +219,4 @@ def _first(request: DataRequest, what: HeldOut, rows: list[Row], wanted: int) ->
         raise InputError(f"{where} has no {what} line; give more lines with different prompts, or --test-data")
     if len(rows) < wanted and PartialState().is_main_process:
         say(f"{where} has {len(rows)} {what} lines; {wanted} were asked for")
-    return rows[:wanted]
+    return sorted(rows, key=lambda row: row.identity)[:wanted]  # a file may be sorted by what its lines are about

@@ -25,6 +25,8 @@ from soft_prompts.evaluation import share
 from soft_prompts.results import Generation, Metric
 from soft_prompts.tasks.task import Complete, Query
 
+SOLVED_BOTH = "moves/board solved both times"
+
 
 class Attempt(NamedTuple):
     """A walk of the model's own."""
@@ -70,6 +72,12 @@ def moves_more(fewer: Sequence[Attempt], more: Sequence[Attempt]) -> Metric:
     """Moves of `more` minus those of `fewer` on the same solvable boards, solved or not."""
     pairs = [(one, other) for one, other in zip(fewer, more, strict=True) if one.maze.reachable]
     return _mean([other.walk.moves - one.walk.moves for one, other in pairs], "moves/solvable board")
+
+
+def moves_more_where_solved(fewer: Sequence[Attempt], more: Sequence[Attempt]) -> Metric:
+    """The same on the boards that both walks solved: a difference in failures is none of it."""
+    pairs = [(one, other) for one, other in zip(fewer, more, strict=True) if one.walk.solved and other.walk.solved]
+    return _mean([other.walk.moves - one.walk.moves for one, other in pairs], SOLVED_BOTH)
 
 
 def as_generation(attempt: Attempt) -> Generation:

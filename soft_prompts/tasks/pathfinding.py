@@ -24,7 +24,15 @@ from soft_prompts.data.mazes import LEAST_SIDE, MOST_SIDE, board_text
 from soft_prompts.errors import InputError, UsageError
 from soft_prompts.evaluation import ratio
 from soft_prompts.results import Items, Metric
-from soft_prompts.tasks.maze_walks import Attempt, as_generation, attempt_walks, moves_more, walk_metrics
+from soft_prompts.tasks.maze_walks import (
+    SOLVED_BOTH,
+    Attempt,
+    as_generation,
+    attempt_walks,
+    moves_more,
+    moves_more_where_solved,
+    walk_metrics,
+)
 from soft_prompts.tasks.task import Complete, DataRequest, HeldOut, Measures, Position, PromptPosition, Query
 
 DATA = "mazes"
@@ -35,6 +43,7 @@ ASKED = (0, 2, 6)  # extra moves that walks are asked for
 SOLVABLE, UNSOLVABLE = 128, 64  # different boards on which the model walks, at most
 SHOWN = 3  # walks kept in the result for each quality asked for, and one across an unsolvable board
 STEERING = f"moves_per_walk/asked_{ASKED[-1]}_minus_{ASKED[0]}"
+STEERING_SOLVED = f"{STEERING}/solved"
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,8 @@ class PathfindingTask:
 
     @property
     def variant(self) -> str:
-        return f"{self.board} after {self.prefix.strip()}" if self.prefix else self.board
+        parts = (self.board, "hits are extra" if self.hits_are_extra else "", self.prefix and f"after {self.prefix}")
+        return " ".join(part.strip() for part in parts if part)
 
     def each(self) -> "tuple[PathfindingTask]":
         return (self,)
@@ -147,7 +157,8 @@ class PathfindingData:
             scores = walk_metrics(attempts, self.task.hits_are_extra)
             metrics |= {name + suffix: metric for name, metric in scores.items()}
         if sees_quality:
-            metrics[STEERING] = moves_more(walks[f"/asked_{ASKED[0]}"], walks[f"/asked_{ASKED[-1]}"])
+            least, most = walks[f"/asked_{ASKED[0]}"], walks[f"/asked_{ASKED[-1]}"]
+            metrics |= {STEERING: moves_more(least, most), STEERING_SOLVED: moves_more_where_solved(least, most)}
         else:
             metrics |= _unasked(walk_metrics(walks[""], self.task.hits_are_extra))
         shown = [[*attempts[:SHOWN], *attempts[SHOWN:][-1:]] for attempts in walks.values()]  # unsolvable boards last
@@ -212,5 +223,5 @@ def _scored(example: Example) -> int:
 def _unasked(scores: dict[str, Metric]) -> dict[str, Metric]:
     """What is not measured where a prompt is told no quality: everything by quality asked for."""
     units = {f"{name}/asked_{extra}": metric.unit for extra in ASKED for name, metric in scores.items()}
-    units[STEERING] = scores["moves_per_walk"].unit
+    units |= {STEERING: scores["moves_per_walk"].unit, STEERING_SOLVED: SOLVED_BOTH}
     return {name: Metric(None, reason="this prompt is told no quality", unit=unit) for name, unit in units.items()}

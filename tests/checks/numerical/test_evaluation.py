@@ -132,6 +132,8 @@ def test_a_share_has_an_error_even_where_all_outcomes_are_alike() -> None:
     assert metric.stderr == pytest.approx((5 / 8 * 3 / 8 / 8) ** 0.5)
     assert share([False] * 96, "share of moves").stderr == pytest.approx((0.02 * 0.98 / 100) ** 0.5)
     assert share([], "share of moves").value is None
+    twice = share([True, True, True, False] * 2, "share of moves", clusters=[1, 2, 3, 4] * 2)
+    assert twice == metric  # saying everything twice makes nothing surer
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 7, 50])

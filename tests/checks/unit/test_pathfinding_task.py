@@ -17,7 +17,7 @@ from soft_prompts.errors import InputError, UsageError
 from soft_prompts.evaluation import Items
 from soft_prompts.frozen_model import FrozenModel
 from soft_prompts.insertion import insert_prompt
-from soft_prompts.tasks.maze_walks import Attempt, moves_more, shortest_walk, walk_metrics
+from soft_prompts.tasks.maze_walks import Attempt, moves_more, moves_more_where_solved, shortest_walk, walk_metrics
 from soft_prompts.tasks.pathfinding import PathfindingData, PathfindingTask
 from soft_prompts.tasks.task import DataRequest, HeldOut, Query
 
@@ -283,12 +283,28 @@ def test_walks_are_followed_for_each_quality_and_compared_board_by_board() -> No
     assert steering.value == pytest.approx(six)
     assert steering.n == metrics["solved_share"].n == sum(maze.reachable for maze in distinct(data))
     assert steering.stderr == pytest.approx(6 * (two / 2 * (1 - two / 2) / (steering.n - 1)) ** 0.5)
+    assert metrics["moves_per_walk/asked_6_minus_0/solved"][:3] == steering[:3]  # every board was solved
     assert (metrics["loss_per_move/solvable"].value, metrics["loss_per_move/unsolvable"].value) == (1, 2)
     assert [shown.condition for shown in generations[::4]] == [
         f"extra_moves={extra} wall_hits=0 {way}" for extra, way in ((0, "greedy"), *((e, "sampled") for e in (0, 2, 6)))
     ]
     assert generations[0].reference == generations[0].text
     assert generations[3].reference == "U"
+
+
+def test_a_failure_is_no_longer_walk_where_only_solved_boards_count() -> None:
+    data = open_data(test_samples=60)
+    mazes = [maze for maze in distinct(data) if maze.reachable]
+    solved, failed = (
+        [Attempt(maze, Query("", ()), reply, judge_walk(maze.cells, reply), True) for maze, reply in pairs]
+        for pairs in (
+            [(maze, shortest_walk(maze.cells)) for maze in mazes],
+            [(maze, "junk" if place % 2 else shortest_walk(maze.cells)) for place, maze in enumerate(mazes)],
+        )
+    )
+    assert (moves_more(failed, solved).value or 0) > 0
+    metric = moves_more_where_solved(failed, solved)
+    assert (metric.value, metric.n) == (0.0, (len(mazes) + 1) // 2)
 
 
 def distinct(data: PathfindingData) -> list[Maze]:
