@@ -1,12 +1,7 @@
-"""How likely does a frozen model find an answer, with or without a prompt in front, and what does it write itself?
-
-Tokens of an answer are found by their offsets in the whole text, never by decoding what stands before them: where a
-tokenizer joins the space or a line end to a word, the token that holds the word counts.
-"""
+"""How likely does a frozen model find an answer, with or without a prompt in front, and what does it write itself?"""
 
 import copy
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +9,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedTokenizerBase
+from transformers import DynamicCache
 
 from soft_prompts.batch import UNSCORED, Example, collate
 from soft_prompts.errors import InputError
@@ -24,26 +19,11 @@ from soft_prompts.generation import generate
 from soft_prompts.insertion import insert_prompt
 from soft_prompts.loss import head_loss, logits_loss
 from soft_prompts.prompts import DirectPrompt, PromptShape
+from soft_prompts.questions import MOST_ANSWER_TOKENS, Question, target_examples
 from soft_prompts.tasks.task import Query, text_start
 
 BATCH = 64
 ROWS = 64  # candidates at once: each row holds a copy of the keys and values of what stands before them
-MOST_ANSWER_TOKENS = 50  # written for an answer (design: guidance)
-
-
-class Question(NamedTuple):
-    """Text that asks, and the right answer inside the completion that follows it."""
-
-    prompt: str
-    completion: str
-    target: str
-    """The answer: the completion without the white space before it and what follows it."""
-    conditions: tuple[float, ...] = ()
-    """What the soft prompt is told."""
-
-    def answered(self, target: str) -> "Question":
-        """The same question with another answer in the same place."""
-        return self._replace(completion=self.completion.replace(self.target, target, 1), target=target)
 
 
 class TargetScores(NamedTuple):
@@ -54,38 +34,6 @@ class TargetScores(NamedTuple):
     tokens: NDArray[np.int64]
     greedy: NDArray[np.bool_]
     """Is every token of the target the model's first choice, given those before it?"""
-
-
-def target_examples(tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]) -> list[Example]:
-    """Question and answer as a sample in which the answer's tokens alone are scored, cut behind the last of them.
-
-    Units are the answer's tokens, the cluster is the question's. Raises InputError for a tokenizer without offsets.
-    """
-    if not tokenizer.is_fast:
-        raise InputError(
-            "the model's tokenizer cannot tell where its tokens lie in the text; give one with a fast tokenizer"
-        )
-    texts = [question.prompt + question.completion for question in questions]
-    encoded = tokenizer(texts, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
-    columns = (encoded["input_ids"], encoded["offset_mapping"], encoded["special_tokens_mask"])
-    return [_example(question, *row) for question, *row in zip(questions, *columns, strict=True)]  # pyright: ignore
-
-
-def _example(
-    question: Question, ids: Sequence[int], offsets: Sequence[tuple[int, int]], special: Sequence[int]
-) -> Example:
-    first = len(question.prompt)
-    last = first + question.completion.index(question.target) + len(question.target)
-    scored = [not skip and start < last and end > first for (start, end), skip in zip(offsets, special, strict=True)]
-    length = max((place + 1 for place, keep in enumerate(scored) if keep), default=0)
-    return Example(
-        input_ids=list(ids[:length]),
-        labels=[token if keep else UNSCORED for token, keep in zip(ids[:length], scored, strict=False)],
-        conditions=question.conditions,
-        insert_at=list(special).index(0) if 0 in special else 0,
-        units=sum(scored),
-        cluster=int.from_bytes(blake2b(question.prompt.encode(), digest_size=8).digest(), "big") >> 1,
-    )
 
 
 def target_scores(

@@ -6,14 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import nn
 
-from soft_prompts.answer_likelihood import (
-    MOST_ANSWER_TOKENS,
-    Question,
-    candidate_scores,
-    target_examples,
-    target_scores,
-    write_answers,
-)
+from soft_prompts.answer_likelihood import candidate_scores, target_scores, write_answers
 from soft_prompts.answers import (
     Floats,
     Floor,
@@ -33,6 +26,7 @@ from soft_prompts.data.jsonl import line_error
 from soft_prompts.errors import InputError
 from soft_prompts.frozen_model import FrozenModel
 from soft_prompts.paired import Estimate
+from soft_prompts.questions import MOST_ANSWER_TOKENS, Question, target_examples
 
 MOST_BOUND = 100  # questions whose binding is asked for, the first of a file: every one against all their answers
 SHOWN = 5  # answers kept in a report

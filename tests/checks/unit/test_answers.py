@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from soft_prompts import cli
-from soft_prompts.answer_likelihood import Question, candidate_scores, target_examples, target_scores, write_answers
+from soft_prompts.answer_likelihood import candidate_scores, target_scores, write_answers
 from soft_prompts.answers import (
     binding,
     constant_floor,
@@ -30,6 +30,7 @@ from soft_prompts.data.guidance_text import answer_completion, question_prompt
 from soft_prompts.errors import InputError, UsageError
 from soft_prompts.frozen_model import FrozenModel, load_frozen_model
 from soft_prompts.prompts import DirectPrompt, LinearPrompt, PromptShape
+from soft_prompts.questions import Question, target_examples
 from tests.checks.conftest import ARCHITECTURES
 
 VOCABULARY = 320
