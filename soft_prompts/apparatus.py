@@ -15,6 +15,7 @@ from soft_prompts.errors import UsageError
 from soft_prompts.frozen_model import FrozenModel, load_frozen_model
 from soft_prompts.prompts import PromptShape, build_prompt
 from soft_prompts.results import result_path, run_path
+from soft_prompts.roles import RUN
 from soft_prompts.tasks.task import DataRequest, TaskData, encoder_of
 
 
@@ -50,16 +51,18 @@ def run_paths(config: RunConfig) -> Paths:
         config.model,
         config.prompt_kind,
         config.tokens,
-        config.seed if config.tokens else 0,  # the bare model is one run for all seeds
+        config.seed if config.tokens or config.trains else 0,  # the bare model is one run for all seeds
         settings_that_count(config),
     )
+    where = where.with_name(config.role.prefix + where.name)
     folders = ("runs", "results", "snapshots")
     return Paths(*(result_path(config.output_dir, folder, where) for folder in folders))
 
 
 def title(config: RunConfig) -> str:
     """A run's short name for people."""
-    return f"{config.task.name} {config.model} {config.tokens} tokens seed {config.seed}"
+    role = "" if config.role == RUN else f"{config.role.name} of "
+    return f"{role}{config.task.name} {config.model} {config.tokens} tokens seed {config.seed}"
 
 
 def load_for(config: RunConfig) -> FrozenModel:

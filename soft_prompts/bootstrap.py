@@ -13,6 +13,7 @@ those tried, so may those tried of the best there is. Measured so, they held it 
 Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 6 and 8.
 """
 
+import functools
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -193,9 +194,26 @@ def _halves(count: int) -> tuple[Counts, Counts]:
 
 def _weights(count: int, draws: int, half: int) -> Iterator[Floats]:
     """How often each of `count` clusters is in each draw, [<= BLOCK / count, count] at a time."""
-    generator = np.random.default_rng([SEED, 2, half, count])
     block = max(BLOCK // count, 1)
+    if draws <= block:
+        yield _kept_weights(count, draws, half)
+        return
+    generator = _generator(count, half)
     for start in range(0, draws, block):
-        rows = min(block, draws - start)
-        picks = generator.integers(0, count, (rows, count)) + count * np.arange(rows)[:, None]
-        yield np.bincount(picks.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
+        yield _drawn_weights(generator, count, min(block, draws - start))
+
+
+@functools.lru_cache(maxsize=4)  # curves and anchors on the same items take the same: 32 MB each at most
+def _kept_weights(count: int, draws: int, half: int) -> Floats:
+    weights = _drawn_weights(_generator(count, half), count, draws)
+    weights.flags.writeable = False
+    return weights
+
+
+def _generator(count: int, half: int) -> np.random.Generator:
+    return np.random.default_rng([SEED, 2, half, count])
+
+
+def _drawn_weights(generator: np.random.Generator, count: int, rows: int) -> Floats:
+    picks = generator.integers(0, count, (rows, count)) + count * np.arange(rows)[:, None]
+    return np.bincount(picks.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)

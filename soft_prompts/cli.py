@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from soft_prompts.calibration.options import CalibrateOptions
 from soft_prompts.command_line import guarded, parse
 from soft_prompts.compare import CompareOptions, compare_command
 from soft_prompts.errors import UsageError
@@ -18,6 +19,7 @@ from soft_prompts.guidance_commands import (
     guidance_data_command,
     guidance_eval_command,
 )
+from soft_prompts.report.command import ReportOptions, report_command
 
 PROGRAM = "soft-prompts"
 DESCRIPTION = "How many soft-prompt tokens does it take to bring a behaviour out of a frozen language model?"
@@ -76,11 +78,13 @@ class ModelsOptions:
 
 
 Command = (
-    Annotated[CompareOptions, tyro.conf.subcommand("compare")]
+    Annotated[CalibrateOptions, tyro.conf.subcommand("calibrate")]
+    | Annotated[CompareOptions, tyro.conf.subcommand("compare")]
     | Annotated[GenerateOptions, tyro.conf.subcommand("generate")]
     | Annotated[GuidanceDataOptions, tyro.conf.subcommand("guidance-data")]
     | Annotated[GuidanceEvalOptions, tyro.conf.subcommand("guidance-eval")]
     | Annotated[ModelsOptions, tyro.conf.subcommand("models")]
+    | Annotated[ReportOptions, tyro.conf.subcommand("report")]
 )
 
 
@@ -92,8 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _dispatch(arguments: Sequence[str]) -> int:
     options = parse(Command, arguments, PROGRAM, DESCRIPTION)
+    if isinstance(options, CalibrateOptions):
+        from soft_prompts.calibration.certificate import calibrate_command  # torch takes seconds to load
+
+        return calibrate_command(options)
     if isinstance(options, CompareOptions):
         return compare_command(options)
+    if isinstance(options, ReportOptions):
+        return report_command(options)
     if isinstance(options, GuidanceDataOptions):
         return guidance_data_command(options)
     if isinstance(options, GuidanceEvalOptions):

@@ -14,10 +14,11 @@ import tyro
 
 from soft_prompts.errors import UsageError
 from soft_prompts.paths import PROMPT_ONLY
+from soft_prompts.roles import RUN, Role
 from soft_prompts.tasks.task import Task
 
 PromptKind = Literal["direct", "linear", "mlp", "resnet", "shared_resnet"]
-Initialisation = Literal["vocabulary", "zeros", "normal", "paper"]
+Initialisation = Literal["vocabulary", "zeros", "normal", "paper", "mean_noise", "search", "grown"]
 ConditionMode = Literal["true", "none", "shuffled", "constant"]
 Schedule = Literal["constant", "cosine"]
 TaskT = TypeVar("TaskT", bound=Task)
@@ -35,6 +36,8 @@ class RunConfig:
     """Prompt tokens P; 0 is the bare model."""
     seed: tyro.conf.Suppress[int] = 0
     """Seeds the prompt's initialisation and the order of the training samples."""
+    role: tyro.conf.Suppress[Role] = RUN
+    """What the result is for: a run of the grid, or one beside it."""
 
     revision: str | None = None
     """Branch, tag or commit of a hub model; pins what a moving branch would change."""
@@ -48,7 +51,9 @@ class RunConfig:
     """Width r of the residual stream of resnet and shared_resnet."""
     init: Initialisation = "vocabulary"
     """Start of the prompt. vocabulary: rows of sampled token embeddings, to which conditions add
-    a shorter part; zeros; normal: N(0, 0.1); paper: the original code's."""
+    a shorter part; zeros; normal: N(0, 0.1); paper: the original code's; mean_noise: rows with the mean and the spread
+    of the token embeddings; search: rows of token embeddings found one by one, for what plain training does not find;
+    grown: the trained prompt of half the tokens, which has to be there, and rows of sampled token embeddings."""
     condition: ConditionMode = "true"
     """Conditions as they are, none (a direct prompt), dealt to the wrong samples in training and test, or ones for
     every sample."""
@@ -126,6 +131,11 @@ class RunConfig:
             return None
         return self.prompt if self.condition_names else "direct"
 
+    @property
+    def trains(self) -> bool:
+        """Is anything trained? Not for the bare model, nor for what is made of something else."""
+        return self.role.learns == "weights" or (self.role.learns == "prompt" and self.tokens > 0)
+
 
 # Where a run happens and what it leaves behind; none of it may change a number.
 _NOT_NUMBERS = {
@@ -145,12 +155,13 @@ _NOT_NUMBERS = {
 
 def settings_that_count(config: RunConfig) -> dict[str, Any]:
     """Every setting that changes the run's numbers, as plain JSON: two runs with equal settings are the same run."""
-    left_out = _NOT_NUMBERS | (PROMPT_ONLY if config.tokens == 0 else set())
+    left_out = _NOT_NUMBERS | (set() if config.trains else PROMPT_ONLY)
     return {name: value for name, value in as_json(config).items() if name not in left_out}
 
 
 def as_json(settings: Any) -> dict[str, Any]:
-    """A settings dataclass as JSON values; paths become text, the task becomes its name and fields."""
+    """A settings dataclass as JSON values; paths become text, the task becomes its name and fields, and the role, where
+    it is not that of a run, its name and facts."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Path):
@@ -160,10 +171,12 @@ def as_json(settings: Any) -> dict[str, Any]:
         return [plain(item) for item in value] if isinstance(value, tuple | list) else value
 
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    return {
+    role = values.pop("role", RUN)
+    plain_values = {
         name: {"name": settings.task.name, **plain(asdict(value))} if name == "task" else plain(value)
         for name, value in values.items()
     }
+    return plain_values | ({} if role == RUN else {"role": role.name, **dict(role.facts)})
 
 
 @dataclass(frozen=True)
@@ -188,6 +201,15 @@ class Grid(Generic[TaskT]):
     """Settings to start from; flags beside it win. paper: the paper's models, data and settings."""
     jobs: int = 1
     """Runs side by side, each in a process of its own with its share of the CPU's cores."""
+    anchors: bool = False
+    """When the runs are finished, measure what their losses are held against: frequencies without the skill, random and
+    hard prompts, trained weights, and the trained prompts rounded to few bits."""
+    controls: bool = False
+    """Train the same prompts on permuted targets, on random strings and on a model of random weights too: about three
+    times the grid's own time."""
+    battery: bool = False
+    """At the largest token count, try other learning rates and starts, five fresh seeds of the best of them, and twice
+    the steps: 22 more runs."""
     print_config: bool = False
     """Print the settings of every run as JSON and stop."""
     debug: bool = False
@@ -244,6 +266,10 @@ def _check_run(config: RunConfig) -> None:
     if config.condition == "shuffled" and config.batch_size < 2:
         raise UsageError(
             "condition is shuffled and batch-size 1; give a batch-size of 2 or more to deal conditions within"
+        )
+    if config.init in ("search", "grown") and config.prompt_kind == "shared_resnet":
+        raise UsageError(
+            f"init is {config.init}; a shared_resnet has no row for each token: give another init or prompt"
         )
     if config.model == "":
         raise UsageError("models holds an empty name; give an embedded name, a folder or a hub id")

@@ -206,24 +206,36 @@ def _load_items(draft: Draft) -> None:
     """Per-item losses that belong to the metric; a run whose items do not give its own metric again is left out."""
     wrong = []
     for run in draft.runs:
-        metric = _metric(run, draft.metric)
-        if run.result.items is None or metric.value is None or not metric.unit.startswith("nats/"):
-            continue
         try:
-            items = read_items(run.path)
+            items = items_on(run, draft.metric)
         except InputError as error:
             draft.warnings.append(f"{error}; no paired differences with it")
             continue
-        if metric.unit == "nats/token":
-            items = dataclasses.replace(items, scored_units=items.scored_tokens)
-        total = items.scored_units.sum()
-        if total and abs(items.loss_nats.sum() / total - metric.value) <= REPRODUCES * abs(metric.value):
+        if items is not None and reproduces(run, draft.metric, items):
             draft.items[run.tokens][run.seed] = items
-        else:
+        elif items is not None:
             wrong.append(run)
     if wrong and draft.metric == wrong[0].result.headline:
         places = _tokens({run.tokens for run in wrong})
         draft.warnings.append(f"items do not add up to {draft.metric} at {places}; no paired differences with them")
+
+
+def items_on(run: Run, metric: str) -> Items | None:
+    """Losses per item with the units of `metric`; None where it is no loss per unit, or the run has no items.
+
+    Raises InputError where the items' file is missing or broken.
+    """
+    found = _metric(run, metric)
+    if run.result.items is None or found.value is None or not found.unit.startswith("nats/"):
+        return None
+    items = read_items(run.path)
+    return dataclasses.replace(items, scored_units=items.scored_tokens) if found.unit == "nats/token" else items
+
+
+def reproduces(run: Run, metric: str, items: Items) -> bool:
+    """Whether the items give the run's own value of the metric again."""
+    total, value = items.scored_units.sum(), _metric(run, metric).value
+    return bool(total and value is not None and abs(items.loss_nats.sum() / total - value) <= REPRODUCES * abs(value))
 
 
 def finished_curve(draft: Draft) -> Curve:
@@ -281,7 +293,7 @@ def difference(draft: Draft, tokens: int, other: Draft, against: int) -> Differe
         return None
     every = [*first.values(), *second.values()]
     like = every[0]
-    if not all(_same_shape(items, like) for items in every):
+    if not all(same_shape(items, like) for items in every):
         draft.warnings.append(f"items of {_tokens({tokens, against})} claim to be the same and are not: not paired")
         return None
     losses, base = ({seed: items.loss_nats for seed, items in side.items()} for side in (first, second))
@@ -289,7 +301,8 @@ def difference(draft: Draft, tokens: int, other: Draft, against: int) -> Differe
     return None if paired is None else Difference(tokens, against, *paired[0], paired[1])
 
 
-def _same_shape(items: Items, like: Items) -> bool:
+def same_shape(items: Items, like: Items) -> bool:
+    """Whether two lists of items have the same units and clusters, one by one."""
     return np.array_equal(items.scored_units, like.scored_units) and np.array_equal(items.cluster, like.cluster)
 
 

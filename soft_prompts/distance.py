@@ -14,7 +14,7 @@ A trained prompt that is not found looks like distance: each number is an upper 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -126,6 +126,21 @@ class Distance:
     def admissible(self) -> bool:
         return not self.failed_rules
 
+    @property
+    def gap(self) -> float:
+        """Nats per unit between where the shares start and where they end."""
+        return self.start - self.anchors.saturation
+
+    @property
+    def start(self) -> float:
+        """Loss of share 0: Lns or L0, as the reference says."""
+        loss = self.anchors.no_skill if self.reference == "no_skill" else self.anchors.zero
+        return math.nan if loss is None else loss
+
+    def share(self, loss: float) -> float:
+        """Of a loss per unit on the same items."""
+        return (self.start - loss) / self.gap
+
     def to_json(self) -> dict[str, Any]:
         points = [vars(point) | {"share": point.share._asdict(), "gain": point.gain._asdict()} for point in self.points]
         return {
@@ -176,12 +191,12 @@ def capability_distance(
     shares = share_of(drawn.best, start, drawn.end)
     placebo = None if drawn.placebo is None else share_of(drawn.placebo[:, None], start, drawn.end)[:, 0]
     d_50, d_90 = (
-        _mark(shares, drawn.tokens, mark, placebo, evidence) if has_gap else Mark(mark, None, None, None, reason=NO_GAP)
+        _mark(shares, drawn.tokens, mark, placebo) if has_gap else Mark(mark, None, None, None, reason=NO_GAP)
         for mark in (0.5, 0.9)
     )
     saturation = SELF if anchors.saturation is None else anchors.saturation.name
     auc = _interval(area(shares, drawn.tokens)) if has_gap else Interval(None, None, None)
-    return Distance(
+    distance = Distance(
         reference,
         saturation,
         Anchored(_first(drawn.zero), _first(drawn.no_skill), float(drawn.end[0])),
@@ -190,9 +205,22 @@ def capability_distance(
         auc,
         _points(drawn, shares),
         fitted(shares[0], drawn.tokens) if has_gap else None,
-        failed_rules(saturation, _first(drawn.no_skill), float(gaps[0]), evidence),
-        _warnings(losses, drawn, saturation, float(np.mean(~(gaps[1:] > 0))) if has_gap else 0.0),
+        (),
+        _warnings(losses, drawn, float(np.mean(~(gaps[1:] > 0))) if has_gap else 0.0),
     )
+    return judged(distance, evidence)
+
+
+def judged(distance: Distance, evidence: Evidence) -> Distance:
+    """The same distance, with what the evidence says of it: why a mark is censored, which rules it does not keep."""
+    shares = np.array([np.nan if point.share.value is None else point.share.value for point in distance.points])
+    tokens = np.array([point.tokens for point in distance.points])
+
+    def said(mark: Mark) -> Mark:
+        return replace(mark, reason=censoring_reason(shares, tokens, evidence)) if mark.censored else mark
+
+    failed = failed_rules(distance.saturation, distance.anchors.no_skill, distance.gap, evidence)
+    return replace(distance, d_50=said(distance.d_50), d_90=said(distance.d_90), failed_rules=failed)
 
 
 def _draw(losses: CurveLosses, anchors: Anchors, draws: int) -> _Drawn:
@@ -238,7 +266,8 @@ def _best(anchor: Anchor, losses: CurveLosses, draws: int) -> Floats:
     return best_of_seeds(resampled, present, Choice())[1][:, 0]
 
 
-def _mark(shares: Floats, tokens: Counts, mark: float, placebo: Floats | None, evidence: Evidence) -> Mark:
+def _mark(shares: Floats, tokens: Counts, mark: float, placebo: Floats | None) -> Mark:
+    """Not yet judged: a censored mark has no reason."""
     found = first_reaching(shares, tokens, mark)
     if placebo is not None:
         found = np.where(placebo >= mark, 0.0, found)
@@ -251,7 +280,6 @@ def _mark(shares: Floats, tokens: Counts, mark: float, placebo: Floats | None, e
         low=most if censored else low,
         high=None if censored else interval.high,
         censored=censored,
-        reason=censoring_reason(shares[0], tokens, evidence) if censored else None,
         note=PLACEBO if by_placebo else None,
         low_of_draws=low,
         censored_draws=float(np.mean(np.isinf(found[1:]))),
@@ -259,14 +287,13 @@ def _mark(shares: Floats, tokens: Counts, mark: float, placebo: Floats | None, e
     )
 
 
-def _warnings(losses: CurveLosses, drawn: _Drawn, saturation: str, without_gap: float) -> tuple[str, ...]:
+def _warnings(losses: CurveLosses, drawn: _Drawn, without_gap: float) -> tuple[str, ...]:
     few = [tokens for tokens, seeds in losses.by_tokens.items() if tokens and len(seeds) < 2]
     some = ", ".join(map(str, sorted(few)))
     found = {
         f"one seed at {some} tokens: the interval covers items only there": bool(few),
         "all items are of one cluster: the interval does not cover items": len(np.unique(losses.cluster)) < 2,
         "no loss at 0 tokens: a distance at the least count is an upper bound": drawn.tokens[0] > 0,
-        "upper anchor is the least loss seen: a mark means that part of the gain seen at most": saturation == SELF,
         f"no gap in {without_gap:.1%} of the draws, which are left out": without_gap > 0,
     }
     return tuple(text for text, applies in found.items() if applies)

@@ -14,6 +14,7 @@ from soft_prompts.compare import CompareOptions, compare_command
 from soft_prompts.config import Grid, RunConfig, TaskT, as_json
 from soft_prompts.console import say
 from soft_prompts.errors import UsageError, near_match
+from soft_prompts.extra_runs import make_beside
 from soft_prompts.results import find_results
 from soft_prompts.sweep import run_all
 from soft_prompts.two_stages import after_lessons, wanted
@@ -46,9 +47,11 @@ class Experiment(Generic[TaskT]):
             return 0
         configs = after_lessons(configs, grid.jobs)
         failures = run_all(configs, grid.jobs)
+        beside = make_beside(configs, grid)
+        failures += beside.failures
         if not PartialState().is_main_process:
             return 0
-        results = tuple(run_paths(config).result for config in configs)
+        results = tuple(run_paths(config).result for config in [*configs, *beside.configs])
         plot = grid.settings.output_dir / "results" / f"{self.name}.png"
         code = compare_command(CompareOptions(paths=results, plot=plot, reference=grid.reference))
         measured = {name for _, result in find_results(results).results for name in result.metrics}

@@ -6,7 +6,6 @@ Read `run` from top to bottom: it is the whole experiment. Everything else repea
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple
 
 from accelerate import PartialState
 
@@ -22,14 +21,17 @@ from soft_prompts.apparatus import (
 from soft_prompts.batch import Example
 from soft_prompts.config import RunConfig, check_conditions
 from soft_prompts.console import StepProgress
-from soft_prompts.evaluation import LossNotFinite, evaluate, loss_per_token, paired_difference, ratio, swap_conditions
+from soft_prompts.evaluation import LossNotFinite, evaluate, paired_difference, swap_conditions
 from soft_prompts.events import EventLog
 from soft_prompts.frozen_model import FrozenModel
 from soft_prompts.further import AsksFurther
 from soft_prompts.generation import generate
+from soft_prompts.kinds import KINDS, RUN_KIND
+from soft_prompts.measured import Measured, measure_losses
 from soft_prompts.record import as_result, record
-from soft_prompts.results import Generation, Items, Metric, Result
+from soft_prompts.results import Metric, Result
 from soft_prompts.resume import finished_result, only_writer, publish_state, restore, stop_signals
+from soft_prompts.starts import first_state
 from soft_prompts.training import Hooks, Progress, TrainingFailed, out_of_memory_is_out_of_room, set_conditions, train
 
 EVALUATION_BATCH = 64  # samples at once for the bare model, which has no micro-batch
@@ -52,12 +54,13 @@ def run(config: RunConfig, frozen: FrozenModel | None = None) -> Result:
         frozen = frozen or load_for(config)
         refuse_beyond_context(config, frozen)
         data = config.task.open(data_request(config), frozen.tokenizer)
-        validation, test = (set_conditions(data.held_out(split), config) for split in ("validation", "test"))
-        at = Apparatus(config, paths, frozen, data, prompt_for(config, frozen))
-        state = restore(at)
+        kind = KINDS.get(config.role.name, RUN_KIND)
+        at = kind.prepare(Apparatus(config, paths, frozen, data, prompt_for(config, frozen)))
+        validation, test = (set_conditions(at.data.held_out(split), config) for split in ("validation", "test"))
+        state = restore(at) or first_state(at)
         events = EventLog(paths.events if PartialState().is_main_process else None, state.step if state else 0)
-        progress, failure, measured = Progress(), None, Measured(None, {}, [])
-        if config.tokens > 0:
+        progress, failure, measured = Progress(), None, None
+        if config.trains:
             with StepProgress(at.title, config.steps, quiet=not PartialState().is_main_process) as show:
                 hooks = Hooks(
                     publish=partial(publish_state, at),
@@ -67,25 +70,21 @@ def run(config: RunConfig, frozen: FrozenModel | None = None) -> Result:
                 )
                 try:
                     with stop.after_whole_steps():
-                        progress = train(frozen, at.prompt, data.training, validation, config, hooks, state)
+                        progress = train(at.frozen, at.prompt, at.data.training, validation, config, hooks, state)
                 except TrainingFailed as error:
                     failure = str(error)
         if failure is None:
             try:
-                measured = measure(at, validation, test, progress.micro_batch_size or EVALUATION_BATCH)
+                measured = (kind.measure or measure)(
+                    at, validation, test, progress.micro_batch_size or EVALUATION_BATCH
+                )
             except LossNotFinite as error:
                 failure = str(error)
-        result = as_result(at, progress, *measured, started, failure)
-        record(at, result, measured.items, events)
+        at = at._replace(frozen=frozen)  # the result is about the model that was asked for, not a trained copy of it
+        items, metrics, generations = measured or (None, {}, [])
+        result = as_result(at, progress, items, metrics, generations, started, failure)
+        record(at, result, items, events)
         return result
-
-
-class Measured(NamedTuple):
-    """What the held-out items say of a prompt."""
-
-    items: Items | None
-    metrics: dict[str, Metric]
-    generations: list[Generation]
 
 
 def measure(
@@ -95,13 +94,8 @@ def measure(
     task, score_first = at.config.task, at.config.score_first
     losses = partial(evaluate, at.frozen, at.prompt, batch_size=batch_size, score_first=score_first)
     unit = f"nats/{task.unit}"
-    items, token_accuracy = losses(test)
-    metrics = {
-        "test_loss": loss_per_token(items),
-        "validation_loss": loss_per_token(losses(validation).items),
-        task.headline: ratio(items, slice(None), unit),
-        "token_accuracy": token_accuracy,
-    }
+    measured = measure_losses(at, validation, test, batch_size)
+    items, metrics = measured.items, dict(measured.metrics)
     if len({example.conditions for example in test}) > 1:
         swapped = losses(swap_conditions(test, SWAP_SEED)).items
         metrics["condition_sensitivity"] = paired_difference(swapped, items, unit)

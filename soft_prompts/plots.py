@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from soft_prompts.compare import Comparison
+from soft_prompts.comparison import Comparison
 from soft_prompts.curves import Curve
 from soft_prompts.errors import InputError
 from soft_prompts.paired import SeedValue

@@ -189,7 +189,20 @@ def _from_vocabulary(prompt: nn.Module, shape: PromptShape, vocabulary: Float[Te
     A model is used to tokens in front of a text: rows of any other direction cost it loss before anything is learnt.
     """
     sampled = torch.randint(len(vocabulary), (shape.tokens,))
-    rows: Float[Tensor, "P H"] = vocabulary[sampled.to(vocabulary.device)].float().cpu()
+    _around_rows(prompt, shape, vocabulary, vocabulary[sampled.to(vocabulary.device)].float().cpu())
+
+
+@torch.no_grad()
+def _mean_and_noise(prompt: nn.Module, shape: PromptShape, vocabulary: Float[Tensor, "V H"]) -> None:
+    """Rows drawn from a normal distribution with the mean and the variance of each coordinate of the vocabulary."""
+    spread, mean = torch.std_mean(vocabulary.float().cpu(), dim=0, correction=0)
+    _around_rows(prompt, shape, vocabulary, mean + spread * torch.randn(shape.tokens, shape.hidden_size))
+
+
+def _around_rows(
+    prompt: nn.Module, shape: PromptShape, vocabulary: Float[Tensor, "V H"], rows: Float[Tensor, "P H"]
+) -> None:
+    """Emit the rows, and a shorter part that depends on the conditions."""
     if isinstance(prompt, DirectPrompt):
         prompt.matrix.copy_(rows)
         return
@@ -225,7 +238,29 @@ INITIALISATIONS: dict[str, Callable[[nn.Module, PromptShape, Tensor], None]] = {
     "vocabulary": _from_vocabulary,
     "zeros": _zeros,
     "normal": _normal,
+    "mean_noise": _mean_and_noise,
+    "search": _from_vocabulary,  # what a search starts from, and a grown prompt has beside the smaller one
+    "grown": _from_vocabulary,
 }
+
+
+def token_rows(prompt: nn.Module, hidden_size: int) -> Float[Tensor, "P H"]:
+    """The part of each prompt token that no condition moves: a view of the parameter that holds it.
+
+    Raises ValueError for a prompt whose tokens share one such part.
+    """
+    if isinstance(prompt, SharedResnetPrompt):
+        raise ValueError("a shared_resnet has no row for each token; give another kind of prompt")
+    return _output_parameters(prompt)[-1].view(-1, hidden_size)
+
+
+@torch.no_grad()
+def grow(prompt: nn.Module, smaller: nn.Module) -> None:
+    """Give the first tokens of `prompt` the parameters of a smaller one of the same kind; the others stay."""
+    few = dict(smaller.named_parameters())
+    for name, parameter in prompt.named_parameters():
+        corner = tuple(slice(0, size) for size in few[name].shape)  # tokens come first, a code's higher bits last
+        parameter[corner] = few[name].to(parameter.device)
 
 
 def _output_parameters(prompt: nn.Module) -> list[nn.Parameter]:

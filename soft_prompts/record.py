@@ -38,7 +38,7 @@ def record(at: Apparatus, result: Result, items: Items | None, events: EventLog)
     all."""
     if PartialState().is_main_process:
         _record_events(at, result, events)
-        if result.status == "success" and at.config.tokens > 0:
+        if result.status == "success" and at.config.tokens > 0 and at.config.role.learns != "weights":
             _record_snapshot(at, result)
         write_result(at.paths.result, result, items)
     PartialState().wait_for_everyone()
@@ -80,11 +80,12 @@ def as_result(
 ) -> Result:
     """All of it in the form of the result JSON."""
     config, frozen, data = at.config, at.frozen, at.data
-    trained = config.tokens > 0
+    prompted, trained = config.tokens > 0, config.trains
     per_second = progress.target_tokens / progress.seconds if progress.seconds else None
     return Result(
         status="success" if failure is None else "failed",
         reason=failure,
+        role=config.role.name,
         experiment=config.task.name,
         variant=config.task.variant,
         model=ModelSection(
@@ -99,9 +100,9 @@ def as_result(
             kind=config.prompt_kind,
             tokens=config.tokens,
             parameters=sum(parameter.numel() for parameter in at.prompt.parameters()),
-            position=config.task.position if trained else None,
+            position=config.task.position if prompted else None,
             conditions=config.condition_names,
-            condition_mode=(config.condition if config.task.condition_names else None) if trained else None,
+            condition_mode=(config.condition if config.task.condition_names else None) if prompted else None,
         ),
         data=DataSection(
             name=data.name,

@@ -4,8 +4,8 @@ import csv
 import io
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -23,21 +23,16 @@ CSV_COLUMNS = (
 )
 
 
-def print_tables(console: Console, curves: Sequence[Curve], in_bits: bool) -> None:
-    """One table an experiment and metric; cut into several where the terminal is narrower."""
-    for members in grouped(curves).values():
-        counts = sorted({point.tokens for curve in members for point in curve.curve})
-        console.print(Text(_title(members, in_bits), style="bold"))
-        label = max(console.width // 3, 16) if console.is_terminal else None
-        while counts:
-            width = _columns_that_fit(console, members, counts, in_bits, label)
-            console.print(_table(members, counts[:width], in_bits, label))
-            counts = counts[width:]
-        console.print(_caption(members), style="dim", highlight=False)
-        for curve in members:
-            for warning in curve.warnings:
-                console.print(Text.assemble(("warning: ", "yellow"), f"{row_label(curve, members)}: {warning}"))
-        console.print()
+def print_losses(console: Console, members: Sequence[Curve], in_bits: bool) -> None:
+    """The table of one experiment and metric; cut into several where the terminal is narrower."""
+    counts = sorted({point.tokens for curve in members for point in curve.curve})
+    console.print(Text(_title(members, in_bits), style="bold"))
+    label = max(console.width // 3, 16) if console.is_terminal else None
+    while counts:
+        width = _columns_that_fit(console, members, counts, in_bits, label)
+        console.print(_table(members, counts[:width], in_bits, label))
+        counts = counts[width:]
+    console.print(_caption(members), style="dim", highlight=False)
 
 
 def grouped(curves: Iterable[Curve]) -> dict[tuple[Any, ...], list[Curve]]:
@@ -105,12 +100,20 @@ def estimate_text(value: float | None, stderr: float | None, signed: bool = Fals
     return f"{number} ± {stderr:.{decimals}f}".replace("± 0.", "± .")
 
 
-def csv_text(curves: Sequence[Curve]) -> str:
+class MoreColumns(NamedTuple):
+    """Columns that another part of the comparison adds to the rows of points."""
+
+    names: Sequence[str] = ()
+    cells: Sequence[Callable[[Point], Sequence[Any]]] = ()
+    """Of each curve."""
+
+
+def csv_text(curves: Sequence[Curve], more: MoreColumns | None = None) -> str:
     """A row a point (seed `all`) and a row for each of its seeds; losses in the metric's own unit."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for curve in curves:
+    writer.writerow((*CSV_COLUMNS, *(more.names if more else ())))
+    for place, curve in enumerate(curves):
         settings = " ".join(f"{name}={value}" for name, value in curve.settings.items()) or None
         head = [curve.experiment, curve.variant, curve.data, curve.model, curve.prompt, curve.condition_mode, settings]
         for previous, point in zip((None, *curve.curve), curve.curve, strict=False):
@@ -119,13 +122,14 @@ def csv_text(curves: Sequence[Curve]) -> str:
             pairs += [_information(curve, point), gap and gap.to_bare, gap and gap.closed]
             numbers = [number for pair in pairs for number in ((pair.value, pair.stderr) if pair else (None, None))]
             row = [*head, curve.metric, curve.unit, point.tokens]
+            numbers += more.cells[place](point) if more else ()
             writer.writerow([*row, "all", point.value, point.stderr, *numbers])
             writer.writerows([*row, *seed, *[None] * len(numbers)] for seed in point.seeds)
     return out.getvalue()
 
 
 def _columns_that_fit(
-    console: Console, members: list[Curve], counts: list[int], in_bits: bool, label: int | None
+    console: Console, members: Sequence[Curve], counts: list[int], in_bits: bool, label: int | None
 ) -> int:
     """How many token counts one table can hold; all of them where the output is no terminal."""
     if not console.is_terminal:
@@ -138,7 +142,7 @@ def _columns_that_fit(
     return 1
 
 
-def _table(members: list[Curve], counts: list[int], in_bits: bool, label: int | None) -> Table:
+def _table(members: Sequence[Curve], counts: list[int], in_bits: bool, label: int | None) -> Table:
     """`label`: the width at which a row's name is folded."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("prompt tokens", max_width=label, overflow="fold")

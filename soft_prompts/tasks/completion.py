@@ -102,7 +102,8 @@ class CompletionTask:
         rows["test"] = _first(request, "test", rows["test"], request.test_samples)
         encoder = self.conditions_of(request)
         end = tokenizer.eos_token_id if self.end_token else None
-        made = Samples(tokenizer, request.sample_tokens, end if isinstance(end, int) else None, encoder)
+        end = end if isinstance(end, int) else None
+        made = Samples(tokenizer, request.sample_tokens, end, encoder)
         held_out = request.test_data or request.data
         listed = ListedData(
             request.name,
@@ -112,7 +113,7 @@ class CompletionTask:
             test_examples=made.examples(held_out, rows["test"]),
             seed=request.seed,
         )
-        return CompletionData(request, listed, tokenizer, encoder, rows["test"])
+        return CompletionData(request, listed, tokenizer, encoder, rows["test"], end)
 
 
 @dataclass
@@ -124,6 +125,8 @@ class CompletionData:
     tokenizer: PreTrainedTokenizerBase
     encoder: ConditionEncoder
     test_rows: Sequence[Row]
+    end: int | None = None
+    """The id scored behind each completion, if any."""
 
     def __post_init__(self) -> None:
         self.name, self.fingerprint = self.listed.name, self.listed.fingerprint
@@ -137,6 +140,14 @@ class CompletionData:
 
     def rejected(self, position: Position | None) -> dict[str, int]:
         return {}
+
+    def shots(self, count: int) -> list[int]:
+        """The first lines of the training data, each as it is trained on, and a newline where no end token divides."""
+        newline = self.tokenizer("\n", add_special_tokens=False)["input_ids"] if self.end is None else []
+        ids: list[int] = []
+        for example in self.listed.training_examples[:count]:
+            ids += [*example.input_ids[example.insert_at :], *newline]  # pyright: ignore[reportGeneralTypeIssues]
+        return ids
 
     def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
         """Greedy completions of the first test lines, against theirs."""

@@ -14,6 +14,7 @@ from functools import partial
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from soft_prompts import paired
@@ -72,7 +73,7 @@ class RepetitionTask:
     def fingerprint(self, request: DataRequest) -> str:
         return text_fingerprint(request)
 
-    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> TextData:
+    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> "RepetitionData":
         """Read the held-out documents; raises UsageError or InputError for a string that this tokenizer cannot say."""
         if len(self.string) > 1:
             raise UsageError(f"string is {', '.join(self.string)}; one run has one: give a single text")
@@ -84,7 +85,25 @@ class RepetitionTask:
                 "give a shorter --string, or more --sample-tokens"
             )
         label = partial(_example, self, request.score_first, tuple(ids))
-        return open_text(self, request, tokenizer, label, partial(_measures, tokenizer, string))
+        data = open_text(self, request, tokenizer, label, partial(_measures, tokenizer, string))
+        opened = (data.request, data.corpus, data.cutter, data.label, data.score, data.chosen)
+        return RepetitionData(*opened, string=ids)
+
+
+@dataclass
+class RepetitionData(TextData):
+    """Windows whose labels are all known before the text is."""
+
+    string: Sequence[int] = ()
+
+    @property
+    def exact_test_nats(self) -> NDArray[np.float64]:
+        """Nothing: whoever knows the string and where it begins knows every label."""
+        return np.zeros(len(self.held_out("test")))
+
+    def shots(self, count: int) -> list[int]:
+        """The string so many times, up to where the labels begin with it again."""
+        return list(self.string) * count
 
 
 def wanted_string(tokenizer: PreTrainedTokenizerBase, asked: str) -> str:

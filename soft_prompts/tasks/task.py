@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from soft_prompts.batch import Example
@@ -146,6 +148,23 @@ class LearnsConditions(Protocol):
 
     def conditions_of(self, request: DataRequest) -> ConditionEncoder:
         """The encoder that the training samples make; found without a tokenizer."""
+        ...
+
+
+@runtime_checkable
+class KnowsEntropy(Protocol):
+    """A task's data whose source is known: no model can do better than it, but by chance."""
+
+    exact_test_nats: NDArray[np.float64] | None
+    """[N] what the source pays for the labels of each test example; None where it is not known after all."""
+
+
+@runtime_checkable
+class ShowsExamples(Protocol):
+    """A task's data that have a form for examples in front of a text."""
+
+    def shots(self, count: int) -> list[int]:
+        """Token ids of so many worked examples, to stand where a prompt would stand."""
         ...
 
 

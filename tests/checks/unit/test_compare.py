@@ -12,9 +12,12 @@ import pytest
 import tyro
 
 from soft_prompts.compare import CompareOptions, compare, compare_command
+from soft_prompts.distance import Mark
+from soft_prompts.distance_tables import mark_text
 from soft_prompts.errors import InputError, UsageError
 from soft_prompts.results import Metric, write_result
 from soft_prompts.tables import estimate_text
+from tests.checks.unit.stored_results import save_anchor, save_flat
 
 UNITS, CLUSTER = [2, 1, 2, 1], [0, 0, 1, 1]
 BARE, FOUR, SIXTEEN = [8.0, 4, 6, 6], [6.0, 3, 6, 5], [5.0, 3, 5, 4]
@@ -174,6 +177,108 @@ def test_the_table(curve_runs, capsys):
     assert "5.771 ± .014" in capsys.readouterr().out
 
 
+@pytest.fixture
+def two_models(tmp_path) -> Path:
+    """The second reaches no half of the gap; shares of the first .2, .4, .8, .92."""
+    save_flat(tmp_path, {0: 3.0, 1: 2.5, 3: 1.5, 7: 1.2})
+    save_flat(tmp_path, {0: 3.5, 1: 3.0, 3: 3.0, 15: 3.0}, model="other")
+    save_anchor(tmp_path, "no_skill", 3.5)
+    save_anchor(tmp_path, "exact", 1.0)
+    save_flat(tmp_path, {0: 4.0, 7: 3.0}, role="control:random_weights")
+    return tmp_path
+
+
+def test_distances_stand_below_the_losses(two_models, capsys):
+    """d_50 = 2^1.25 - 1, d_90 = 2^(2 + 1/1.2) - 1, area (.3 + .6 + .86) / 3; the other's (.1 + .2 + 2 x .2) / 4."""
+    assert compare_command(options(two_models, "--draws", "40")) == 0
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    rows = [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    start = rows.index(["distance", "50 %", "90 %", "area", "gap", "admissible"])
+    beyond = "> 15 OPTIMISER"
+    assert rows[start + 1] == ["other", beyond, beyond, "0.18 [0.18, 0.18]", "no skill to exact", "no: 1 2 3 4 5"]
+    assert rows[start + 2] == ["tiny-chess", "1.4", "6.1", "0.59 [0.59, 0.59]", "no skill to exact", "no: 1 6"]
+    assert rows[start + 3] == ["tiny-chess, controls: random weights > 7, S >= 1.75"]
+    assert rows[start + 4] == ["other against tiny-chess: farther by more than was tried, p 0.049"]
+    notes = [line for row in rows[start + 5 :] for line in row]
+    assert notes[0].startswith("distance: prompt tokens that close 50 and 90 % of the gap")
+    assert "2 no control tells whether the prompt or the model holds the skill" in notes
+    assert "6 one seed at 1, 3, 7 tokens: the interval covers items only there" in notes
+    assert notes[-1] == "4 results beside the runs (anchors, controls, trials) are no points"
+
+
+def test_a_narrow_terminal_gets_the_distances_in_two_parts(two_models, capsys, monkeypatch):
+    for name, value in {"FORCE_COLOR": "1", "COLUMNS": "60", "NO_COLOR": "1", "TERM": "dumb"}.items():
+        monkeypatch.setenv(name, value)
+    compare_command(options(two_models, "--draws", "40"))
+    out = capsys.readouterr().out
+    assert out.count("distance  ") == 2
+    assert out.count("> 15 OPTIMISER") == 2
+    assert out.count("0.59 [0.59, 0.59]") == 1
+    assert "…" not in out
+
+
+def test_without_draws_there_is_no_word_of_distances(two_models, capsys):
+    compare_command(options(two_models, "--draws", "0"))
+    out = capsys.readouterr().out
+    assert "loss per move" in out
+    assert "distance" not in out
+
+
+def test_a_table_without_any_distance_says_why_once(tmp_path, save_run, capsys):
+    for model in ("one", "two"):
+        save_run(tokens=0, value=3.0, model=model)
+    compare_command(options(tmp_path))
+    assert capsys.readouterr().out.count("no distance: no run with a prompt") == 1
+
+
+def test_distances_in_json_are_as_designed(two_models, capsys):
+    compare_command(options(two_models, "--json", "--draws", "40"))
+    other, chess = json.loads(capsys.readouterr().out)
+    distance = chess["distance"]
+    assert {"reference", "saturation", "d_50", "d_90", "auc", "admissible", "warnings"} <= set(distance)
+    assert (distance["reference"], distance["saturation"], distance["admissible"]) == ("no_skill", "exact", False)
+    assert {"value", "low", "high", "censored", "reason"} <= set(distance["d_50"])
+    assert distance["d_50"]["value"] == pytest.approx(2**1.25 - 1)
+    assert set(distance["auc"]) == {"value", "low", "high"}
+    censored = {name: other["distance"]["d_50"][name] for name in ("value", "low", "high", "censored", "reason")}
+    assert censored == {"value": None, "low": 15, "high": None, "censored": True, "reason": "OPTIMISER"}
+    assert other["notes"] == [
+        f"{which} anchor is that of tiny-chess ({name}), shared by the models on these items"
+        for which, name in (("no-skill", "frequencies"), ("upper", "exact"))
+    ]
+    assert chess["controls"][0]["selectivity"] == {"value": pytest.approx(1.75), "is_bound": True}
+    assert chess["contrasts"][0]["model"] == "other"
+    assert chess["anchors"]["anchor:exact"][0].endswith(".json")
+
+
+def test_distances_in_csv(two_models, capsys):
+    compare_command(options(two_models, "--csv", "--draws", "40"))
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    (row,) = (row for row in rows if (row["model"], row["tokens"], row["seed"]) == ("tiny-chess", "3", "all"))
+    assert float(row["share"]) == pytest.approx(0.8)
+    assert float(row["d_90"]) == pytest.approx(2 ** (2 + 1 / 1.2) - 1)
+    assert (row["saturation"], row["admissible"], row["no_distance"]) == ("exact", "False", "")
+    (row,) = (row for row in rows if (row["model"], row["tokens"], row["seed"]) == ("other", "15", "all"))
+    assert (row["d_50"], row["d_50_low"], row["d_50_high"], row["d_50_reason"]) == ("", "15.0", "", "OPTIMISER")
+    assert {row["share"] for row in rows if row["seed"] != "all"} == {""}
+
+
+MARKS = [
+    (Mark(0.5, 3.24, 2.1, 4.43), "3.2 [2.1, 4.4]"),
+    (Mark(0.5, 24.4, 17.6, None), "24 [18, > 64]"),
+    (Mark(0.5, 0.0, 0.0, 0.0), "0"),
+    (Mark(0.5, 0.0, 0.0, 1.2, note="placebo"), "0 placebo [0, 1.2]"),
+    (Mark(0.5, None, 64.0, None, True, "CEILING", low_of_draws=64.0), "> 64 CEILING"),
+    (Mark(0.5, None, 64.0, None, True, "BUDGET", low_of_draws=23.9), "> 64 BUDGET [24, > 64]"),
+    (Mark(0.5, None, None, None, reason="no gap"), "no gap"),
+]
+
+
+@pytest.mark.parametrize(("mark", "text"), MARKS)
+def test_a_distance_as_text(mark, text):
+    assert mark_text(mark, 64) == text
+
+
 def test_a_narrow_terminal_gets_several_tables(tmp_path, save_run, capsys, monkeypatch):
     for tokens in (0, 1, 2, 4, 8, 16):
         save_run(tokens=tokens, value=5.0, model="a-model-with-quite-a-long-name")
@@ -187,7 +292,8 @@ def test_a_narrow_terminal_gets_several_tables(tmp_path, save_run, capsys, monke
 
 
 def test_a_terminal_that_speaks_ascii_alone_gets_ascii(curve_runs):
-    code = "from soft_prompts.compare import *; compare_command(CompareOptions((Path('results'),)))"
+    code = "from soft_prompts.compare import *; from pathlib import Path; "
+    code += "compare_command(CompareOptions((Path('results'),)))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parents[3])},
@@ -255,7 +361,11 @@ def test_metrics_are_chosen_by_name(tmp_path, save_run, capsys):
 
 @pytest.mark.parametrize(
     ("flags", "message"),
-    [({"json": True, "csv": True}, "--json and --csv"), ({"plot": Path("x.jpg")}, r"ends in \.png, \.svg, \.pdf")],
+    [
+        ({"json": True, "csv": True}, "--json and --csv"),
+        ({"draws": -1}, "--draws is -1"),
+        ({"plot": Path("x.jpg")}, r"ends in \.png, \.svg, \.pdf"),
+    ],
 )
 def test_wrong_flags(flags, message):
     with pytest.raises(UsageError, match=message):

@@ -15,7 +15,7 @@ from soft_prompts.errors import InputError, UsageError
 from soft_prompts.frozen_model import FrozenModel
 from soft_prompts.results import Items
 from soft_prompts.tasks.completion import CompletionTask, is_exact, is_prefix
-from soft_prompts.tasks.task import DataRequest, Query
+from soft_prompts.tasks.task import DataRequest, Query, ShowsExamples
 
 
 def write(folder: Path, rows: list[Any], name: str = "rows.jsonl") -> str:
@@ -129,3 +129,16 @@ def test_a_choice_that_training_does_not_know_and_flags_that_cannot_be(tmp_path:
         CompletionTask(("kind",)).open(request_for(data, test_data=test), one_frozen.tokenizer)
     with pytest.raises(UsageError, match="condition-fields holds 'prompt'"):
         CompletionTask(("prompt",))
+
+
+@pytest.mark.parametrize(("end_token", "between"), [(True, "<|end|>"), (False, "\n")])
+def test_examples_in_front_are_training_lines(
+    tmp_path: Path, one_frozen: FrozenModel, end_token: bool, between: str
+) -> None:
+    data = CompletionTask(end_token=end_token).open(request_for(write(tmp_path, rows())), one_frozen.tokenizer)
+    assert isinstance(data, ShowsExamples)
+    lines = [one_frozen.tokenizer.decode(one.input_ids) for one in data.listed.training_examples[:2]]
+    text = one_frozen.tokenizer.decode(data.shots(2))
+    assert text == "".join(line.removesuffix("<|end|>") + between for line in lines)
+    held_out = {row.prompt + row.completion for row in data.test_rows}
+    assert not held_out & set(text.split(between))

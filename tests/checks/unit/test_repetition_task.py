@@ -12,7 +12,7 @@ from soft_prompts.frozen_model import FrozenModel, load_frozen_model
 from soft_prompts.results import Items
 from soft_prompts.tasks.repetition import NAMED, RepetitionTask, repeated_labels, share_in_copies, string_ids
 from soft_prompts.tasks.repetition import wanted_string as wanted
-from soft_prompts.tasks.task import DataRequest, Query
+from soft_prompts.tasks.task import DataRequest, KnowsEntropy, Query, ShowsExamples
 
 
 def request_for(folder: Path) -> DataRequest:
@@ -84,3 +84,12 @@ def test_one_run_a_string_and_refusals(tmp_path: Path, one_frozen: FrozenModel) 
         RepetitionTask(("a", "b")).open(request_for(tmp_path), one_frozen.tokenizer)
     with pytest.raises(UsageError, match=r"string is \d+ tokens of this model, but a sample has 40"):
         RepetitionTask(("long " * 40,)).open(request_for(tmp_path), one_frozen.tokenizer)
+
+
+def test_its_source_pays_nothing_and_examples_are_the_string_again(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    data = RepetitionTask(("ab",)).open(request_for(tmp_path), one_frozen.tokenizer)
+    ids = string_ids(one_frozen.tokenizer, "ab")
+    assert isinstance(data, KnowsEntropy)
+    assert isinstance(data, ShowsExamples)
+    assert data.exact_test_nats.tolist() == [0.0] * len(data.held_out("test"))
+    assert data.shots(3) == ids * 3

@@ -11,11 +11,13 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from soft_prompts.batch import UNSCORED, Example, collate
+from soft_prompts.data.known_samples import write_known_samples
 from soft_prompts.frozen_model import FrozenModel
 from soft_prompts.tasks import TASKS
 from soft_prompts.tasks.completion import CompletionTask
 from soft_prompts.tasks.pathfinding import PathfindingTask
 from soft_prompts.tasks.task import DataRequest, HeldOut, Task, TaskData
+from soft_prompts.zoo.organism_world import pairs, samples_of
 from tests.benchmarks.random_games import headers, movetext, pgn, random_line
 
 Opened = tuple[Task, DataRequest, TaskData]
@@ -34,6 +36,10 @@ def open_small(name: str, folder: Path, tokenizer: PreTrainedTokenizerBase) -> O
         task, data = TASKS[name]().each()[-1], str(folder / "texts.jsonl")
     elif name == "completion":
         task, data = CompletionTask(condition_fields=("larger",)), "sums"
+    elif name == "known_source":
+        samples = samples_of(pairs(0), "a table")
+        write_known_samples(folder / "table.safetensors", samples)
+        task, data = TASKS[name](), str(folder / "table.safetensors")
     elif name == "pathfinding":
         task, data = PathfindingTask(board="4x4"), "mazes"
     else:

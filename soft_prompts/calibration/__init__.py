@@ -1,0 +1,1 @@
+"""Is the distance that is measured the distance that was planted? Behaviours whose distance is known beforehand."""

@@ -1,0 +1,57 @@
+"""What do held-out items say of a model and a prompt, before the task has a word? Losses, and what follows from them
+alone."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from soft_prompts.apparatus import Apparatus
+from soft_prompts.batch import UNSCORED, Example
+from soft_prompts.config import RunConfig
+from soft_prompts.evaluation import evaluate, loss_per_token, ratio
+from soft_prompts.results import Generation, Items, Metric
+
+
+class Measured(NamedTuple):
+    """What the held-out items say of a prompt."""
+
+    items: Items
+    metrics: dict[str, Metric]
+    generations: list[Generation]
+
+
+def measure_losses(at: Apparatus, validation: Sequence[Example], test: Sequence[Example], batch_size: int) -> Measured:
+    """The losses of a result, nothing generated."""
+    losses = [
+        evaluate(at.frozen, at.prompt, examples, batch_size, at.config.score_first) for examples in (test, validation)
+    ]
+    measured = from_items(at.config, losses[0].items, losses[1].items)
+    return measured._replace(metrics=measured.metrics | {"token_accuracy": losses[0].token_accuracy})
+
+
+def from_items(config: RunConfig, test: Items, validation: Items) -> Measured:
+    """The metrics that per-item losses give."""
+    metrics = {
+        "test_loss": loss_per_token(test),
+        "validation_loss": loss_per_token(validation),
+        config.task.headline: ratio(test, slice(None), f"nats/{config.task.unit}"),
+    }
+    return Measured(test, metrics, [])
+
+
+def scored_labels(example: Example, score_first: bool) -> list[int]:
+    """The labels that count, in order: as in `collate`, a text's first token only where a prompt may precede it."""
+    first = 0 if score_first and example.insert_at == 0 else 1
+    return [label for label in example.labels[first:] if label != UNSCORED]
+
+
+def items_of(config: RunConfig, examples: Sequence[Example], loss_nats: np.ndarray) -> Items:
+    """Losses [N] that no model paid, as per-item losses of the examples."""
+    scored = [len(scored_labels(example, config.score_first)) for example in examples]
+    return Items(
+        loss_nats=np.asarray(loss_nats, dtype=np.float64),
+        scored_tokens=np.array(scored, dtype=np.int64),
+        scored_units=np.array([example.units for example in examples], dtype=np.int64),
+        cluster=np.array([example.cluster for example in examples], dtype=np.int64),
+    )

@@ -1,0 +1,106 @@
+"""How long does `compare` take on a thousand result files, and how much of that is the bootstrap?
+
+`python -m tests.benchmarks.compare_speed` writes simulated results (known Hill curves, their anchors and five seeds) to
+a temporary folder and times each part; `--help` lists the settings. What compare needs is a thousand files read in
+under 10 s beside the bootstrap.
+"""
+
+import json
+import os
+import platform
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from soft_prompts.comparison import compare
+from soft_prompts.readings import read_all
+from soft_prompts.results import Generation, find_results, read_items
+from tests.checks.unit.simulated_results import SHAPES, simulate
+from tests.checks.unit.stored_results import save_simulated
+
+REFERENCE = Path(__file__).parent / "reference" / "compare_speed.json"
+TEXTS = (Generation("e2e4", None, "e7e5", "e7e5"),) * 8
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure."""
+
+    results: int = 1000
+    """Result files."""
+    seeds: int = 5
+    """Of each token count; fewer make more curves of as many files."""
+    draws: int = 1000
+    """Of the bootstrap."""
+    save: bool = True
+    """Write the figures to tests/benchmarks/reference/compare_speed.json."""
+
+
+def write_results(folder: Path, results: int, seeds: int) -> int:
+    """Curves of as many models, each with its anchors, `results` files at the most; how many were written."""
+    written, model = 0, 0
+    while True:
+        shape = SHAPES[model % len(SHAPES)]
+        if written + 2 + 1 + (len(shape.tokens) - 1) * seeds > results:
+            return written
+        simulated = simulate(shape, seeds, np.random.default_rng([3, model]))
+        settings = {"variant": f"task-{model % 20}", "generations": TEXTS}
+        written += len(save_simulated(folder, simulated, f"model-{model}", **settings))
+        model += 1
+
+
+def measure(folder: Path, draws: int) -> list[Row]:
+    """Seconds on the clock and of the processor; each part holds those above it, but for the items alone."""
+    parts = {
+        "result files read": lambda: len(find_results([folder]).results),
+        "items read": lambda: len([read_items(path) for path, _ in find_results([folder]).results]),
+        "losses compared": lambda: len(compare([folder]).curves),
+        "readings without bootstrap": lambda: len(read_all([folder], draws=0).readings),
+        f"readings, {draws} draws": lambda: len(read_all([folder], draws=draws).readings),
+    }
+    rows = []
+    for name, part in parts.items():
+        began, cpu = time.perf_counter(), time.process_time()
+        count = part()
+        rows.append(
+            {
+                "part": name,
+                "count": count,
+                "seconds": round(time.perf_counter() - began, 2),
+                "cpu_seconds": round(time.process_time() - cpu, 2),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    settings = tyro.cli(Settings, description=__doc__)
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        written = write_results(Path(folder), settings.results, settings.seeds)
+        rows = measure(Path(folder), settings.draws)
+    table = Table(*rows[0], title=f"compare on {written} result files")
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    Console().print(table)
+    if settings.save:
+        found = {
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "load_before": round(load, 1),
+            "files": written,
+            "seeds": settings.seeds,
+            "rows": rows,
+        }
+        REFERENCE.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""A browser shows the report without a complaint or a request, on a phone and on a desk, in light and in dark."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from soft_prompts.readings import read_all
+from soft_prompts.report.document import document, rendered
+from tests.checks.end_to_end.chromium import Browser, Size, browser
+from tests.checks.unit.report_results import hostile_runs, paper_runs
+
+pytestmark = pytest.mark.browser
+
+REFERENCE = Path(__file__).parents[3] / "results" / "reference"
+PHONE, DESK = Size(390, 844), Size(1440, 900)
+SMALL = Size(360, 740)
+SETTINGS = [(size, dark) for size in (PHONE, DESK) for dark in (False, True)]
+
+# Pairs of names in one figure that lie on each other, and names beyond the figure's edge.
+UNREADABLE = """
+[...document.querySelectorAll('figure svg')].filter(svg => svg.getBoundingClientRect().width).flatMap(svg => {
+  const edge = svg.getBoundingClientRect();
+  const boxes = [...svg.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()]);
+  const out = boxes.filter(([, b]) => b.left < edge.left - 1 || b.right > edge.right + 1 || b.bottom > edge.bottom + 1);
+  const on = boxes.flatMap(([name, a], at) => boxes.slice(0, at)
+    .filter(([, b]) => a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3)
+    .map(([other]) => `${name} on ${other}`));
+  return [...out.map(([name]) => `${name} outside`), ...on];
+})
+"""
+SEEN = "[...document.querySelectorAll('figure svg')].filter(svg => svg.getBoundingClientRect().width > 200).length"
+OPENED = "document.querySelectorAll('details').forEach(part => { part.open = true })"
+SIDEWAYS = "document.documentElement.scrollWidth - innerWidth"
+BACK = "getComputedStyle(document.body).backgroundColor"
+ROWS = "[...document.querySelectorAll('#runs tbody tr')].filter(row => !row.hidden)"
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory) -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no chromium here")
+    with browser(program, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+def write_page(paths: list[Path], out: Path) -> Path:
+    """The page alone, without its figures in files."""
+    out.write_text(rendered(document(read_all(paths, draws=20), out.parent)), "utf-8")
+    return out
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("reference") / "report.html"
+    return write_page([REFERENCE], out)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("hostile")
+    assert [*hostile_runs(root / "results"), *paper_runs(root / "results")]
+    return write_page([root / "results"], root / "report.html")
+
+
+@pytest.mark.parametrize(("size", "dark"), SETTINGS)
+@pytest.mark.parametrize("which", ["reference", "hostile"])
+def test_no_complaint_no_request_and_every_figure_in_view(chromium, request, which, size, dark):
+    page = request.getfixturevalue(which)
+    seen = chromium.open(page, size, dark)
+    assert seen.complaints == []
+    assert seen.requests == []
+    figures = chromium.value("document.querySelectorAll('figure').length")
+    assert chromium.value(SEEN) == figures > 3
+    assert chromium.value("window.taken") is None
+    colour = [int(part) for part in chromium.value(BACK).removeprefix("rgb(").rstrip(")").split(",")]
+    assert (max(colour) < 60) if dark else (min(colour) > 240)
+
+
+@pytest.mark.parametrize("size", [SMALL, PHONE, DESK])
+@pytest.mark.parametrize("which", ["reference", "hostile"])
+def test_nothing_scrolls_sideways_and_no_name_lies_on_another(chromium, request, which, size):
+    chromium.open(request.getfixturevalue(which), size, False)
+    assert chromium.value(SIDEWAYS) <= 0
+    chromium.value(OPENED)
+    assert chromium.value(SIDEWAYS) <= 0
+    for axis in ("tokens", "parameters"):
+        chromium.value(f"document.getElementById('axis-{axis}').click()")
+        assert chromium.value(UNREADABLE) == []
+
+
+def test_theme_and_axis_are_a_click(chromium, reference):
+    chromium.open(reference, DESK, False)
+    light = chromium.value(BACK)
+    chromium.value("document.getElementById('theme-dark').click()")
+    assert chromium.value(BACK) != light
+    shown = "getComputedStyle(document.querySelector('.both .by-parameters')).display"
+    assert chromium.value(shown) == "none"
+    chromium.value("document.getElementById('axis-parameters').click()")
+    assert chromium.value(shown) == "block"
+
+
+def test_results_are_filtered_and_sorted(chromium, reference):
+    chromium.open(reference, DESK, False)
+    every = chromium.value(f"{ROWS}.length")
+    assert every == len(list(REFERENCE.rglob("*.json")))
+    typed = (
+        "const f = document.getElementById('filter'); f.value = 'Chess tiny-text'; f.dispatchEvent(new Event('input'))"
+    )
+    chromium.value(f"{{ {typed} }}")
+    assert 0 < chromium.value(f"{ROWS}.length") < every
+    assert chromium.value(f"{ROWS}.every(row => /chess/.test(row.textContent) && /tiny-text/.test(row.textContent))")
+    tokens = f"{ROWS}.map(row => Number(row.cells[5].dataset.key))"
+    for order in (sorted, lambda counts: sorted(counts, reverse=True)):
+        chromium.value("document.querySelectorAll('#runs th button')[5].click()")
+        counts = chromium.value(tokens)
+        assert counts == order(counts)
+        assert len(set(counts)) > 2
+
+
+def test_a_picture_holds_both_inks(chromium, reference, tmp_path):
+    """The page is not blank: its first view has the colours of text and of a curve in it."""
+    chromium.open(reference, PHONE, True)
+    (tmp_path / "phone.png").write_bytes(chromium.picture())
+    assert (tmp_path / "phone.png").stat().st_size > 20_000
