@@ -60,7 +60,8 @@ def compare(paths: Iterable[Path], metric: str | None = None, reference: str | N
     runs = [Run(*pair) for pair in found.results if pair[1].role == "run"]
     _check_metric(metric, runs)
     _check_reference(reference, runs)
-    drafts = [draft_curve(*group, metric) for group in _groups(runs)]
+    groups = [group for group in _groups(runs) if metric is None or any(metric in r.result.metrics for r in group[2])]
+    drafts = [draft_curve(*group, metric) for group in groups]
     curves = [finished_curve(draft) for draft in drafts]
     curves = [
         dataclasses.replace(

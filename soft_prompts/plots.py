@@ -24,7 +24,16 @@ from soft_prompts.curves import Curve
 from soft_prompts.errors import InputError
 from soft_prompts.paired import SeedValue
 from soft_prompts.results import write_atomically
-from soft_prompts.tables import NATS, estimate_text, group_name, grouped, kind_label, subject_label, unit_text
+from soft_prompts.tables import (
+    NATS,
+    estimate_text,
+    group_name,
+    grouped,
+    kind_label,
+    subject_label,
+    unit_text,
+    with_short_models,
+)
 
 INTERVAL = 1.96  # standard errors either side: 95 % of a normal distribution
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, 2008
@@ -44,7 +53,9 @@ class Style(NamedTuple):
 
 def curve_figure(comparison: Comparison) -> Figure:
     """A row of panels for every experiment and metric; raises InputError where no curve has a value."""
-    groups = [members for members in map(_with_values, grouped(comparison.curves).values()) if members]
+    groups = [
+        members for members in map(_with_values, grouped(with_short_models(comparison.curves)).values()) if members
+    ]
     if not groups:
         raise InputError("no result has a value to draw; the warnings of `compare` without --plot say why")
     columns = max(math.ceil(len(_panels(members)) / PANELS_A_COLUMN) for members in groups)

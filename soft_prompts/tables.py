@@ -1,10 +1,12 @@
 """How does a comparison read in a terminal or a spreadsheet? Tables of losses and paired differences, and CSV."""
 
 import csv
+import dataclasses
 import io
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from rich.console import Console
@@ -25,7 +27,7 @@ CSV_COLUMNS = (
 
 def print_tables(console: Console, curves: Sequence[Curve], in_bits: bool) -> None:
     """One table an experiment and metric; cut into several where the terminal is narrower."""
-    for members in grouped(curves).values():
+    for members in grouped(with_short_models(curves)).values():
         counts = sorted({point.tokens for curve in members for point in curve.curve})
         console.print(Text(_title(members, in_bits), style="bold"))
         label = max(console.width // 3, 16) if console.is_terminal else None
@@ -46,6 +48,15 @@ def grouped(curves: Iterable[Curve]) -> dict[tuple[Any, ...], list[Curve]]:
     for curve in curves:
         groups[curve.experiment, curve.metric, curve.unit].append(curve)
     return groups
+
+
+def with_short_models(curves: Sequence[Curve]) -> list[Curve]:
+    """The same curves with folders called by their last part, unless two would be called the same."""
+    names = {curve.model for curve in curves}
+    short = {name: PurePath(name).name if name.count("/") > 1 else name for name in names}
+    if len(set(short.values())) < len(names):
+        return list(curves)
+    return [dataclasses.replace(curve, model=short[curve.model]) for curve in curves]
 
 
 def row_label(curve: Curve, members: Sequence[Curve]) -> str:
