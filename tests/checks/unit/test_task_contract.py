@@ -14,6 +14,7 @@ from soft_prompts.batch import UNSCORED, Example, collate
 from soft_prompts.frozen_model import FrozenModel
 from soft_prompts.tasks import TASKS
 from soft_prompts.tasks.completion import CompletionTask
+from soft_prompts.tasks.guidance import GuidanceTask
 from soft_prompts.tasks.pathfinding import PathfindingTask
 from soft_prompts.tasks.task import DataRequest, HeldOut, Task, TaskData
 from tests.benchmarks.random_games import headers, movetext, pgn, random_line
@@ -34,6 +35,10 @@ def open_small(name: str, folder: Path, tokenizer: PreTrainedTokenizerBase) -> O
         task, data = TASKS[name]().each()[-1], str(folder / "texts.jsonl")
     elif name == "completion":
         task, data = CompletionTask(condition_fields=("larger",)), "sums"
+    elif name == "guidance_softprompt":
+        rows = [json.dumps({"anchor": f"what is {number}?", "targets": [f"it is {number}"]}) for number in range(40)]
+        (folder / "rows.jsonl").write_text("\n".join(rows))
+        task, data = GuidanceTask(realized=30, unrealized=6), str(folder / "rows.jsonl")
     elif name == "pathfinding":
         task, data = PathfindingTask(board="4x4"), "mazes"
     else:
