@@ -105,6 +105,11 @@ def fine_tune(plan: FineTuning) -> Path:
     return place.model
 
 
+def fine_tuned_folder(plan: FineTuning) -> Path:
+    """Where `fine_tune` puts the model, or has put it: known before anything is trained."""
+    return _place(plan).model
+
+
 def fine_tune_all(plans: Sequence[FineTuning], jobs: int = 1) -> list[Path]:
     """The folders of several models, in order; `jobs` trainings side by side, each in a process of its own.
 
@@ -125,7 +130,7 @@ def fine_tune_all(plans: Sequence[FineTuning], jobs: int = 1) -> list[Path]:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-    return [_place(plan).model for plan in plans]
+    return [fine_tuned_folder(plan) for plan in plans]
 
 
 def _begin_worker(threads: int) -> None:

@@ -12,7 +12,7 @@ from soft_prompts.apparatus import data_request
 from soft_prompts.config import RunConfig
 from soft_prompts.console import say
 from soft_prompts.errors import InputError
-from soft_prompts.fine_tuning import FineTuning, fine_tune_all
+from soft_prompts.fine_tuning import FineTuning, fine_tune_all, fine_tuned_folder
 from soft_prompts.frozen_model import load_tokenizer
 from soft_prompts.lesson import Lesson
 
@@ -65,12 +65,17 @@ def after_lessons(configs: Sequence[RunConfig], jobs: int) -> list[RunConfig]:
     Raises InputError or UsageError for data that stage B could not use before stage A begins.
     """
     _check_data(configs)
-    plans = [_plan(config) for config in configs]
-    different = list(dict.fromkeys(plan for plan in plans if plan is not None))
-    folders = dict(zip(different, fine_tune_all(different, jobs), strict=True))
+    plans = (_plan(config) for config in configs)
+    fine_tune_all(list(dict.fromkeys(plan for plan in plans if plan is not None)), jobs)
+    return on_taught_models(configs)
+
+
+def on_taught_models(configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """The same runs on the models that their lessons make, which need not be there yet."""
+    folders = {plan: str(fine_tuned_folder(plan)) for plan in map(_plan, configs) if plan is not None}
     return [
-        config if plan is None else replace(config, model=str(folders[plan]), revision=None)
-        for config, plan in zip(configs, plans, strict=True)
+        config if (plan := _plan(config)) is None else replace(config, model=folders[plan], revision=None)
+        for config in configs
     ]
 
 
