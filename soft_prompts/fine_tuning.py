@@ -115,9 +115,10 @@ def fine_tune_all(plans: Sequence[FineTuning], jobs: int = 1) -> list[Path]:
 
     A training that was stopped and is the last one missing has a process too: with more threads its sums would differ.
     """
-    plans = list(plans)
-    missing = [plan for plan in dict.fromkeys(plans) if plan.fresh or not _is_finished(_place(plan))]
-    if jobs == 1 or not missing or len(set(plans)) == 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    folders = [fine_tuned_folder(plan) for plan in plans]
+    different = dict(zip(folders, plans, strict=True)).values()  # the same documents may lie in two places
+    missing = [plan for plan in different if plan.fresh or not _is_finished(_place(plan))]
+    if jobs == 1 or not missing or len(different) == 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return [fine_tune(plan) for plan in plans]
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_begin_worker, initargs=(threads,))
@@ -130,7 +131,7 @@ def fine_tune_all(plans: Sequence[FineTuning], jobs: int = 1) -> list[Path]:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-    return [fine_tuned_folder(plan) for plan in plans]
+    return folders
 
 
 def _begin_worker(threads: int) -> None:

@@ -183,8 +183,11 @@ def test_the_last_missing_of_several_has_a_process_too(plan: Plan, monkeypatch: 
     folder = fine_tune(plans[0])
     monkeypatch.setattr(fine_tuning, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    assert fine_tune_all(plans, jobs=2)[0] == folder
-    assert given == [(2, 4), [plans[1]]]
+    copied = plans[1].lesson.documents.with_name("copied.jsonl")
+    copied.write_bytes(plans[1].lesson.documents.read_bytes())
+    copy = replace(plans[1], lesson=replace(plans[1].lesson, documents=copied))
+    assert fine_tune_all([*plans, copy], jobs=2)[0] == folder
+    assert given == [(2, 4), [copy]]  # once: two processes at one model would refuse each other
     assert fine_tune_all(plans, jobs=2) == fine_tune_all(plans[:1], jobs=2) + fine_tune_all(plans[1:], jobs=2)
     assert len(given) == 2  # nothing was missing
 
