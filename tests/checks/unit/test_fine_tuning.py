@@ -183,7 +183,8 @@ def test_the_last_missing_of_several_has_a_process_too(plan: Plan, monkeypatch: 
     folder = fine_tune(plans[0])
     monkeypatch.setattr(fine_tuning, "ProcessPoolExecutor", Pool)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    copied = plans[1].lesson.documents.with_name("copied.jsonl")
+    copied = plans[1].lesson.documents.parent / "elsewhere" / "documents.jsonl"
+    copied.parent.mkdir()
     copied.write_bytes(plans[1].lesson.documents.read_bytes())
     copy = replace(plans[1], lesson=replace(plans[1].lesson, documents=copied))
     assert fine_tune_all([*plans, copy], jobs=2)[0] == folder
