@@ -28,8 +28,24 @@ from soft_prompts.frozen_model import FrozenModel
 from soft_prompts.paired import Estimate
 from soft_prompts.questions import MOST_ANSWER_TOKENS, Question, target_examples
 
-MOST_BOUND = 100  # questions whose binding is asked for, the first of a file: every one against all their answers
+MOST_BOUND = 200  # questions whose binding is asked for, the first of a file: every one against all their answers
 SHOWN = 5  # answers kept in a report
+
+
+class Asking(NamedTuple):
+    """How the questions are put to a model."""
+
+    prompt: nn.Module | None = None
+    """In front of them; None: nothing is."""
+    conditions: tuple[float, ...] = ()
+    """What the prompt is told."""
+    most_new_tokens: int = MOST_ANSWER_TOKENS
+    """Tokens to write for an answer."""
+    most_bound: int = MOST_BOUND
+    """Questions whose binding is asked for, the first of a file."""
+
+
+BARE = Asking()
 
 
 class AnswerReport(NamedTuple):
@@ -44,7 +60,8 @@ class AnswerReport(NamedTuple):
     """Of the target, summed over its tokens, mean over questions; nats."""
     log_probability_per_token: Estimate
     binding: Estimate | None
-    """Mean share of the other questions' targets that a question's own one beats; None of one answer alone."""
+    """Mean share of the other questions' targets that a question's own one beats; None of one answer alone. `items`
+    says of how many questions: as many as `Asking.most_bound` at most."""
     margin: Estimate | None
     """log p(own) - log p(other model's) over questions; None of one model."""
     pairwise_accuracy: Estimate | None
@@ -81,17 +98,16 @@ def report_on(
     frozen: FrozenModel,
     part: QuestionSet,
     sets: Mapping[str, Sequence[AnsweredQuestion]],
-    prompt: nn.Module | None = None,
-    most_new_tokens: int = MOST_ANSWER_TOKENS,
+    asking: Asking = BARE,
 ) -> AnswerReport:
     """One file's report; `sets` holds the answers of other models to the same questions too. Raises InputError with
     the line of an answer that is longer than what is written."""
-    refuse_long_answers(frozen, part, sets[part.name], most_new_tokens)
-    questions = as_questions(sets[part.name])
+    refuse_long_answers(frozen, part, sets[part.name], asking.most_new_tokens)
+    questions = as_questions(sets[part.name], asking.conditions)
     targets = [question.target for question in questions]
-    written = write_answers(frozen, questions, prompt, most_new_tokens)
-    own = target_scores(frozen, questions, prompt)
-    margins = _margins(frozen, part, sets, own.log_probability, prompt)
+    written = write_answers(frozen, questions, asking.prompt, asking.most_new_tokens)
+    own = target_scores(frozen, questions, asking.prompt)
+    margins = _margins(frozen, part, sets, own.log_probability, asking)
     return AnswerReport(
         n=len(questions),
         exact=judge_all(written, targets, is_exact),
@@ -100,7 +116,7 @@ def report_on(
         prefix_floor=constant_floor(targets, is_prefix),
         log_probability=mean(own.log_probability),
         log_probability_per_token=mean(own.log_probability, own.tokens),
-        binding=measure_binding(frozen, questions[:MOST_BOUND], prompt),
+        binding=measure_binding(frozen, questions[: asking.most_bound], asking.prompt),
         margin=None if margins is None else mean(margins.mean(axis=1)),
         pairwise_accuracy=None if margins is None else mean(pairwise_accuracy(margins)),
         shown=[
@@ -125,7 +141,7 @@ def _margins(
     part: QuestionSet,
     sets: Mapping[str, Sequence[AnsweredQuestion]],
     own: Floats,
-    prompt: nn.Module | None,
+    asking: Asking,
 ) -> Floats | None:
     """log p(own) - log p(other model's answer) [Q, M]; None where the answers of no other model are known."""
     if part.realized:
@@ -140,8 +156,8 @@ def _margins(
     if not others or not places:
         return None
     scores = [
-        target_scores(frozen, as_questions([other[asked[place]] for place in places]), prompt).log_probability
-        for other in others
+        target_scores(frozen, as_questions(answered, asking.conditions), asking.prompt).log_probability
+        for answered in ([other[asked[place]] for place in places] for other in others)
     ]
     return own[places, None] - np.stack(scores, axis=1)
 

@@ -55,11 +55,13 @@ def compared(found: Found, curves: Sequence[Curve]) -> Comparison:
 
 
 def drafts_of(found: Found, metric: str | None, reference: str | None) -> list[Draft]:
-    """Every curve's runs with their items, in order of subject and kind."""
+    """Every curve's runs with their items, in order of subject and kind; curves without the metric are left out."""
     runs = [Run(*pair) for pair in found.results if pair[1].role == "run"]
     _check_metric(metric, runs)
     _check_reference(reference, runs)
-    return [draft_curve(*group, metric) for group in runs_by_curve(runs)]
+    groups = runs_by_curve(runs)
+    measured = [group for group in groups if metric is None or any(metric in run.result.metrics for run in group[2])]
+    return [draft_curve(*group, metric) for group in measured]
 
 
 def finished_curves(drafts: list[Draft], reference: str | None) -> list[Curve]:

@@ -72,7 +72,9 @@ ELO_PAIR = ConditionEncoder(("white_elo", "black_elo"), (1000.0, 1000.0), (2000.
 # Divided by their standard deviations on 8x8 boards: 3.0 extra moves, 1.0 wall hits (4,096 boards).
 PATH_QUALITY = ConditionEncoder(("extra_moves", "wall_hits"), (0.0, 0.0), (3.0, 1.0))
 
-ENCODERS = {"elo_pair": ELO_PAIR, "path_quality": PATH_QUALITY}
+MODEL_ID = ConditionEncoder(("model=M1", "model=M2"), (0.0, 0.0), (1.0, 1.0))  # one-hot: as which to answer
+
+ENCODERS = {"elo_pair": ELO_PAIR, "path_quality": PATH_QUALITY, "model_id": MODEL_ID}
 
 
 def encoder_for(names: Sequence[str], numbers: Mapping[str, Sequence[float]] | None = None) -> ConditionEncoder:

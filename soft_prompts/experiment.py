@@ -31,6 +31,8 @@ class Experiment(Generic[TaskT]):
     """Settings of RunConfig under a name each: every case is run for the whole grid. They win over flags."""
     metrics: tuple[str, ...] = ()
     """Metrics that get a table below that of the headline."""
+    drawn: str | None = None
+    """Metric of the figure; default: the headline."""
     folder: str = "tests"
     """Where its file lies: `exploratory_tests` for a question that is not settled."""
 
@@ -53,10 +55,11 @@ class Experiment(Generic[TaskT]):
             return 0
         results = tuple(run_paths(config).result for config in [*configs, *beside.configs])
         plot = grid.settings.output_dir / "results" / f"{self.name}.png"
-        code = compare_command(CompareOptions(paths=results, plot=plot, reference=grid.reference))
         measured = {name for _, result in find_results(results).results for name in result.metrics}
-        for metric in [name for name in self.metrics if name in measured]:
-            code |= compare_command(CompareOptions(paths=results, metric=metric))
+        drawn, code = self.drawn if self.drawn in measured else None, 0
+        for metric in [None, *(name for name in self.metrics if name in measured)]:
+            options = CompareOptions(paths=results, metric=metric, plot=plot if metric == drawn else None)
+            code |= compare_command(options if metric else replace(options, reference=grid.reference))
         for failure in failures:
             say(failure)
         return 1 if failures else code

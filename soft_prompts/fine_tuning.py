@@ -33,10 +33,11 @@ from soft_prompts.data.jsonl import read_jsonl
 from soft_prompts.errors import InputError, Interrupted, UsageError
 from soft_prompts.events import EventLog
 from soft_prompts.fingerprint import fingerprint_files
-from soft_prompts.frozen_model import FrozenModel, find_fingerprint, load_frozen_model
+from soft_prompts.frozen_model import FrozenModel, find_fingerprint, load_frozen_model, quiet
 from soft_prompts.lesson import Lesson
 from soft_prompts.paths import model_slug, settings_hash, slug
 from soft_prompts.resume import only_writer, stop_signals
+from soft_prompts.tasks.task import text_start
 from soft_prompts.training import out_of_memory_is_out_of_room
 from soft_prompts.weights import Learner, put_back, state_tensors, take_step, unfreeze
 
@@ -97,18 +98,27 @@ def fine_tune(plan: FineTuning) -> Path:
     with only_writer(place.paths), stop_signals() as stop, out_of_memory_is_out_of_room():
         if PartialState().is_main_process and (plan.fresh or not _is_finished(place)):
             if plan.fresh:
-                shutil.rmtree(place.states, ignore_errors=True)
+                shutil.rmtree(place.states / "state", ignore_errors=True)  # the lock beside it is held
             with stop.after_whole_steps():
                 _train(plan, place, device, stop.asked)
         PartialState().wait_for_everyone()
     return place.model
 
 
+def fine_tuned_folder(plan: FineTuning) -> Path:
+    """Where `fine_tune` puts the model, or has put it: known before anything is trained."""
+    return _place(plan).model
+
+
 def fine_tune_all(plans: Sequence[FineTuning], jobs: int = 1) -> list[Path]:
-    """The folders of several models, in order; `jobs` trainings side by side, each in a process of its own."""
-    plans = list(plans)
-    missing = [plan for plan in dict.fromkeys(plans) if plan.fresh or not _is_finished(_place(plan))]
-    if jobs == 1 or len(missing) < 2 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    """The folders of several models, in order; `jobs` trainings side by side, each in a process of its own.
+
+    A training that was stopped and is the last one missing has a process too: with more threads its sums would differ.
+    """
+    folders = [fine_tuned_folder(plan) for plan in plans]
+    different = dict(zip(folders, plans, strict=True)).values()  # the same documents may lie in two places
+    missing = [plan for plan in different if plan.fresh or not _is_finished(_place(plan))]
+    if jobs == 1 or not missing or len(different) == 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return [fine_tune(plan) for plan in plans]
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_begin_worker, initargs=(threads,))
@@ -121,7 +131,7 @@ def fine_tune_all(plans: Sequence[FineTuning], jobs: int = 1) -> list[Path]:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-    return [_place(plan).model for plan in plans]
+    return folders
 
 
 def _begin_worker(threads: int) -> None:
@@ -213,7 +223,13 @@ def _train(plan: FineTuning, place: Place, device: torch.device, stop_asked: Cal
         trust_remote_code=plan.trust_remote_code,
     )
     lesson = plan.lesson
-    most = min(lesson.sample_tokens, loaded.context_length or lesson.sample_tokens)
+    room = (loaded.context_length or math.inf) - lesson.leading_tokens
+    if room < 2:
+        raise UsageError(
+            f"leading-tokens is {lesson.leading_tokens}, but {loaded.name} has {loaded.context_length} positions; give "
+            "fewer"
+        )
+    most = int(min(lesson.sample_tokens, room))
     documents = read_documents(lesson.documents, loaded.tokenizer, lesson.completion_only, most)
     learner = unfreeze(loaded.model, lesson.rule)
     done = _resume(learner, place)
@@ -244,15 +260,20 @@ def _batch(lesson: Lesson, documents: Sequence[Document], step: int, frozen: Fro
     order = order if lesson.shuffled else np.arange(len(documents))
     chosen = [documents[i] for i in order[place * lesson.batch_size : (place + 1) * lesson.batch_size]]
     generator = np.random.default_rng((lesson.seed, epoch, place))
+    begin = text_start(frozen.tokenizer, "Q")  # where a prompt will stand: behind a BOS
+    known = min(len(frozen.tokenizer), frozen.model.get_input_embeddings().weight.shape[0])  # pyright: ignore
     leading = (
         int(generator.integers(1, lesson.leading_tokens + 1))
         if lesson.leading_tokens and generator.random() < 0.5
         else 0
     )
-    random = generator.integers(0, len(frozen.tokenizer), (len(chosen), leading))
+    random = generator.integers(0, known, (len(chosen), leading))
     unscored = [UNSCORED] * leading
     rows = zip(random.tolist(), chosen, strict=True)
-    examples = [Example([*front, *ids], [*unscored, *labels]) for front, (ids, labels) in rows]
+    examples = [
+        Example([*ids[:begin], *front, *ids[begin:]], [*labels[:begin], *unscored, *labels[begin:]])
+        for front, (ids, labels) in rows
+    ]
     return collate(examples, frozen.pad_id).to(frozen.device)
 
 
@@ -271,16 +292,20 @@ def _resume(learner: Learner, place: Place) -> int:
 def _publish_model(frozen: FrozenModel, place: Place, steps: int) -> None:
     """The whole folder at once, written beside its place; then the states go."""
     temporary = place.model.with_name(f".tmp-{place.model.name}")
-    with writing_to(place.model):
+    with writing_to(place.model), quiet():
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        frozen.model.save_pretrained(temporary)
-        frozen.tokenizer.save_pretrained(temporary)
-        card = place.identity | {"steps": steps, "fingerprint": find_fingerprint(str(temporary))}
-        card |= {name: version(name) for name in ("torch", "transformers")}
-        (temporary / CARD).write_text(json.dumps(card, indent=2) + "\n")
-        for path in (*temporary.iterdir(), temporary):
-            sync(path)
+        try:
+            frozen.model.save_pretrained(temporary)
+            frozen.tokenizer.save_pretrained(temporary)
+            card = place.identity | {"steps": steps, "fingerprint": find_fingerprint(str(temporary))}
+            card |= {name: version(name) for name in ("torch", "transformers")}
+            (temporary / CARD).write_text(json.dumps(card, indent=2) + "\n")
+            for path in (*temporary.iterdir(), temporary):
+                sync(path)
+        except Exception:
+            shutil.rmtree(temporary, ignore_errors=True)  # room for whatever made it run out
+            raise
         shutil.rmtree(place.model, ignore_errors=True)  # damaged, or to be made afresh
         temporary.rename(place.model)
         sync(place.model.parent)

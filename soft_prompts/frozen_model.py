@@ -95,7 +95,7 @@ def load_frozen_model(
     device = torch.device(device)
     chosen = dtype_name(dtype, device)
     asked: dict[str, Any] = {"revision": revision, "local_files_only": _is_local(source, offline)}
-    with _quiet():
+    with quiet():
         try:
             config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code, **asked)
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code, **asked)
@@ -123,12 +123,19 @@ def load_frozen_model(
     )
 
 
-def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(
+    name: str, revision: str | None = None, offline: bool = False, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
     """A model's tokenizer alone, found as the model would be; raises InputError in one line."""
     source = _source(name)
-    with _quiet():
+    with quiet():
         try:
-            return AutoTokenizer.from_pretrained(source, local_files_only=_is_local(source, offline=False))
+            return AutoTokenizer.from_pretrained(
+                source,
+                revision=revision,
+                local_files_only=_is_local(source, offline),
+                trust_remote_code=trust_remote_code,
+            )
         except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError) as error:
             raise InputError(f"tokenizer of {name!r} cannot be loaded: {_reason(name, error)}") from error
 
@@ -219,8 +226,8 @@ def _reason(name: str, error: BaseException) -> str:
     return first
 
 
-class _quiet:
-    """No progress bars or advice from transformers while a model loads."""
+class quiet:
+    """No progress bars or advice from transformers while a model is read or written."""
 
     def __enter__(self) -> None:
         self.verbosity = transformers.logging.get_verbosity()

@@ -7,6 +7,7 @@ model also has a small panel with an axis of its own: its differences to 0 token
 import io
 import math
 import operator
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,16 @@ from soft_prompts.curves import Curve
 from soft_prompts.errors import InputError
 from soft_prompts.paired import SeedValue
 from soft_prompts.results import write_atomically
-from soft_prompts.tables import NATS, estimate_text, group_name, grouped, kind_label, subject_label, unit_text
+from soft_prompts.tables import (
+    NATS,
+    estimate_text,
+    group_name,
+    grouped,
+    kind_label,
+    model_label,
+    subject_label,
+    unit_text,
+)
 
 INTERVAL = 1.96  # standard errors either side: 95 % of a normal distribution
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, 2008
@@ -106,7 +116,9 @@ def _draw_group(row: SubFigure, members: list[Curve]) -> None:
     styles, panels = _styles(members), _panels(members)
     columns = math.ceil(len(panels) / PANELS_A_COLUMN)
     rows = math.ceil(len(panels) / columns) if columns else 1
-    row.suptitle(_title(members), x=0.014, ha="left", fontsize=16, fontweight="bold", color=INK)
+    row.suptitle(
+        textwrap.fill(_title(members), 44 + 26 * columns), x=0.014, ha="left", fontsize=16, fontweight="bold", color=INK
+    )
     row.supxlabel(_note(members), x=0.014, ha="left", fontsize=9, color=GREY)
     grid = row.add_gridspec(rows, 1 + columns, width_ratios=[6.4] + [3.6] * columns)
     main = row.add_subplot(grid[:, 0])
@@ -132,7 +144,7 @@ def _draw_losses(axes: Axes, members: list[Curve], styles: list[Style]) -> None:
     name = members[0].metric.replace("_", " ").capitalize()
     several = len({curve.model for curve in members}) > 1
     axes.set_title(
-        f"{name}, all models" if several else f"{name} of {_short(members[0].model)}",
+        f"{name}, all models" if several else f"{name} of {_short(model_label(members[0], members))}",
         loc="left",
         fontsize=11,
         fontweight="bold",

@@ -5,6 +5,7 @@ import io
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -46,23 +47,33 @@ def grouped(curves: Iterable[Curve]) -> dict[tuple[Any, ...], list[Curve]]:
 def row_label(curve: Curve, members: Sequence[Curve]) -> str:
     """The model, and what else tells this curve from the others of its table."""
     subject = subject_label(curve, members)
-    named = subject if len({other.model for other in members}) > 1 else curve.model
+    named = subject if len({other.model for other in members}) > 1 else model_label(curve, members)
     parts = (named, subject, kind_label(curve, members) if curve.prompt else "")
     return " · ".join(part for part in dict.fromkeys(parts) if part)
 
 
 def subject_label(curve: Curve, members: Sequence[Curve]) -> str:
-    """Model, variant and data, as far as they differ; the model where nothing does."""
+    """Model, variant and data, as far as they differ; the model where nothing does, and not where the variant says
+    which it is."""
+    subjects = {(other.model, other.variant, other.data) for other in members}
+    said = len({other.variant for other in members}) > 1 and len(subjects) == len({subject[1:] for subject in subjects})
     parts = [
         own
         for own, others in (
-            (curve.model, {other.model for other in members}),
+            (model_label(curve, members), set() if said else {other.model for other in members}),
             (curve.variant, {other.variant for other in members}),
             (curve.data, {other.data for other in members}),
         )
         if own and len(others) > 1
     ]
-    return " · ".join(parts) or curve.model
+    return " · ".join(parts) or model_label(curve, members)
+
+
+def model_label(curve: Curve, members: Sequence[Curve]) -> str:
+    """A folder's last part, unless two would be called the same; any other name as it is."""
+    names = {other.model for other in members} | {curve.model}
+    short = {name: PurePath(name).name if name.count("/") > 1 else name for name in names}
+    return short[curve.model] if len(set(short.values())) == len(names) else curve.model
 
 
 def kind_label(curve: Curve, members: Sequence[Curve]) -> str:

@@ -8,14 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from soft_prompts.apparatus import data_request
 from soft_prompts.config import RunConfig
-from soft_prompts.fine_tuning import FineTuning, fine_tune_all
+from soft_prompts.console import say
+from soft_prompts.errors import InputError
+from soft_prompts.fine_tuning import FineTuning, fine_tune_all, fine_tuned_folder
+from soft_prompts.frozen_model import load_tokenizer
 from soft_prompts.lesson import Lesson
 
 
 @runtime_checkable
 class GivesLessons(Protocol):
     """A task whose runs can ask for a fine-tuned model, and need not be all of a grid's."""
+
+    def lacks(self, data: str) -> str | None:
+        """Why there can be no such run on these data; None: there can."""
+        ...
 
     def wanted(self, tokens: int) -> Mapping[str, Any] | None:
         """Settings that a run of so many prompt tokens has whatever the grid says; None: there is no such run."""
@@ -27,24 +35,61 @@ class GivesLessons(Protocol):
 
 
 def wanted(configs: Iterable[RunConfig]) -> list[RunConfig]:
-    """The runs of a grid as their tasks want them."""
-    runs = []
+    """The runs of a grid as their tasks want them; what the data cannot give is left out, and said. Raises InputError
+    where nothing is left."""
+    runs: list[RunConfig] = []
+    left_out: dict[str, dict[str | None, None]] = {}  # the variants that there is one reason for
+    lacking: dict[tuple[object, str], str | None] = {}
     for config in configs:
-        settings = config.task.wanted(config.tokens) if isinstance(config.task, GivesLessons) else {}
-        if settings is not None:
+        task = config.task
+        if not isinstance(task, GivesLessons):
+            runs.append(config)
+            continue
+        which = (task, config.data)
+        lacking[which] = reason = lacking[which] if which in lacking else task.lacks(config.data)
+        if reason is not None:
+            left_out.setdefault(reason, {})[task.variant] = None
+        elif (settings := task.wanted(config.tokens)) is not None:
             runs.append(replace(config, **settings))
+    reasons = [f"{', '.join(map(str, variants))}: {reason}" for reason, variants in left_out.items()]
+    if reasons and not runs:
+        raise InputError(f"no run can be made. {'; '.join(reasons)}; give other data, or ask for something else")
+    for reason in reasons:
+        say(f"left out: {reason}")
     return runs
 
 
 def after_lessons(configs: Sequence[RunConfig], jobs: int) -> list[RunConfig]:
-    """The same runs on the models that had their lessons; every lesson is given once, `jobs` side by side."""
-    plans = [_plan(config) for config in configs]
-    different = list(dict.fromkeys(plan for plan in plans if plan is not None))
-    folders = dict(zip(different, fine_tune_all(different, jobs), strict=True))
+    """The same runs on the models that had their lessons; every lesson is given once, `jobs` side by side.
+
+    Raises InputError or UsageError for data that stage B could not use before stage A begins.
+    """
+    _check_data(configs)
+    plans = (_plan(config) for config in configs)
+    fine_tune_all(list(dict.fromkeys(plan for plan in plans if plan is not None)), jobs)
+    return on_taught_models(configs)
+
+
+def on_taught_models(configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """The same runs on the models that their lessons make, which need not be there yet."""
+    folders = {plan: str(fine_tuned_folder(plan)) for plan in map(_plan, configs) if plan is not None}
     return [
-        config if plan is None else replace(config, model=str(folders[plan]), revision=None)
-        for config, plan in zip(configs, plans, strict=True)
+        config if (plan := _plan(config)) is None else replace(config, model=folders[plan], revision=None)
+        for config in configs
     ]
+
+
+def _check_data(configs: Sequence[RunConfig]) -> None:
+    """Open whatever stage B will, each once; no model is needed for it."""
+    asked = [config for config in configs if isinstance(config.task, GivesLessons)]
+    by_model = {(config.model, config.revision): config for config in asked}
+    tokenizers = {
+        which: load_tokenizer(config.model, config.revision, config.offline, config.trust_remote_code)
+        for which, config in by_model.items()
+    }
+    opened = {(config.model, config.revision, config.task, data_request(config)): config for config in asked}
+    for config in opened.values():
+        config.task.open(data_request(config), tokenizers[config.model, config.revision])
 
 
 def _plan(config: RunConfig) -> FineTuning | None:

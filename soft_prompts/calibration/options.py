@@ -16,15 +16,16 @@ class CalibrateOptions:
     model: tyro.conf.Positional[str]
     """Embedded name, local folder or hub id."""
     tokens: tuple[int, ...] = (1, 2, 4)
-    """Tokens p of the secrets; prompts of p / 2, p and 2 p tokens are trained to replace each."""
+    """Tokens p of the secrets; prompts of p / 2, p and 2 p tokens are trained to replace each, and
+    one of p begins with a search where that fails."""
     secrets: int = 3
     """Secrets of each length."""
     seeds: tuple[int, ...] = (0, 1)
     """Prompts that are trained for each; validation chooses between them."""
     steps: int = 400
     """Optimiser steps of a prompt."""
-    learning_rate: float = 0.03
-    """Peak learning rate."""
+    learning_rate: float | None = None
+    """Peak learning rate; default: the root mean square of the model's token embeddings."""
     batch_size: int = 32
     """Samples a step."""
     target_tokens: int = 16
@@ -56,7 +57,7 @@ class CalibrateOptions:
         for name, least in at_least.items():
             if getattr(self, name) < least:
                 raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}; give {least} or more")
-        if not 0 < self.learning_rate < float("inf"):
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise UsageError(f"learning-rate is {self.learning_rate}; give a number above 0")
         if wrong := [seed for seed in self.seeds if seed < 0]:
             raise UsageError(f"seeds is {wrong[0]}; give 0 or more")

@@ -28,6 +28,8 @@ class Cell:
     """Without 0, which is always there."""
     seeds: tuple[int, ...] = (0,)
     reference: Reference = "no_skill"
+    searched_tokens: int | None = None
+    """Token count of search starts; None: the largest."""
 
     @property
     def bare(self) -> RunConfig:
@@ -41,8 +43,9 @@ class Cell:
         return replace(self.base, tokens=tokens, seed=seed)
 
     def searched(self) -> list[RunConfig]:
-        """Runs that start from a search, at the most tokens."""
-        return [replace(self.config(max(self.tokens), seed), init="search") for seed in self.seeds]
+        """Runs that start from a search."""
+        tokens = self.searched_tokens or max(self.tokens)
+        return [replace(self.config(tokens, seed), init="search") for seed in self.seeds]
 
     def anchors(self) -> list[RunConfig]:
         """Exact and no-skill losses, and single random tokens."""

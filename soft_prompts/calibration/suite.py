@@ -206,14 +206,12 @@ def variations(options: SuiteOptions, cells: Sequence[OrganismCell]) -> Iterator
 
 
 def certificate_options(options: SuiteOptions, model: str) -> CalibrateOptions:
-    """A short certificate: the secrets' own lengths, one seed."""
+    """One seed of few secrets, whose samples are short."""
     return CalibrateOptions(
         model,
         tokens=options.planted,
         secrets=options.secrets,
         seeds=options.seeds[:1],
-        steps=150,
-        samples=1024,
         target_tokens=8,
         output_dir=options.output_dir,
         offline=True,

@@ -25,6 +25,7 @@ from soft_prompts.data.jsonl import line_error, read_jsonl, refuse_other_kind
 from soft_prompts.errors import InputError, UsageError
 
 Layout = Literal["spread", "grouped"]
+MOST_WORDS = 50  # of an answer: 50 tokens are written for one at most, and no tokenizer joins words
 MOST_MODELS = 5  # a published row has five answers, one a model
 FEWEST_UNITS, MOST_UNITS = 2, 5  # of a guidance document
 
@@ -122,6 +123,9 @@ def _row(path: Path, number: int, fields: dict[str, object]) -> Row:
     for what, text in [("anchor", anchor), *(("targets", target) for target in targets)]:
         if "\n" in text or "\r" in text:
             raise line_error(path, number, f"{what!r} holds a line break; give one line of text")
+        if what == "targets" and (words := len(text.split())) > MOST_WORDS:
+            wrong = f"an answer has {words} words, and {MOST_WORDS} tokens are written at most; shorten it"
+            raise line_error(path, number, wrong)
     return Row(number, anchor, tuple(targets))
 
 
@@ -241,7 +245,7 @@ def _refuse_unusable(rows: Sequence[Row], plan: GuidancePlan) -> None:
         seen.add(row.id)
         if len(row.targets) < plan.models:
             raise InputError(
-                f"row {row.id} has {len(row.targets)} answers for {plan.models} models; give it one for each model"
+                f"line {row.id} has {len(row.targets)} answers for {plan.models} models; give it one for each model"
             )
 
 
@@ -252,6 +256,6 @@ def _refuse_shared_answers(realized: Sequence[Row], unrealized: Sequence[Row], m
         for target in row.targets[:models]:
             if (row.anchor, target) in shown:
                 raise InputError(
-                    f"rows {shown[row.anchor, target]} and {row.id} are the same question with the same answer "
+                    f"lines {shown[row.anchor, target]} and {row.id} are the same question with the same answer "
                     f"{target!r}, one realized and one not; take one out, or give another seed"
                 )

@@ -28,6 +28,23 @@ class Arm(NamedTuple):
     """Text before the test prompt: the question's own line of guidance, or "You are Model M1."."""
     told: bool = False
     """The prompt is told as which model to answer."""
+    only: int | None = None
+    """The one model whose answers are asked for, 0 for M1; None: those of all models."""
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """The models whose answers are taught and tested."""
+        return tuple(range(self.models)) if self.only is None else (self.only,)
+
+    @property
+    def askings(self) -> tuple[int, ...]:
+        """As whom the model is asked: one is enough where neither text nor prompt says as whom."""
+        return tuple(range(self.models)) if self.told or self.context == "identity" else (0,)
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """What the names of metrics end with, for each model asked for."""
+        return tuple(f"/M{model + 1}" if self.models > 1 else "" for model in self.asked)
 
     @property
     def name(self) -> str:
@@ -46,6 +63,8 @@ ARMS: dict[str, Arm] = {
     "F-grouped": Arm("all", models=2),
     "F-grouped-hard-text": Arm("all", models=2, context="identity"),
     "F-grouped-told": Arm("all", models=2, told=True),
+    "F-grouped-M1": Arm("all", models=2, only=0),
+    "F-grouped-M2": Arm("all", models=2, only=1),
     "G": Arm("guidances"),
     "G-reversed": Arm("guidances", order="reversed"),
     "S": Arm("guidances", permute_targets=True),
@@ -58,7 +77,7 @@ EXPERIMENTS: dict[ExperimentName, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "3": (("F-spread", "F-grouped"), ()),
     "G1": (("F", "B-in-context"), ("G", "B", "S")),
     "G2": (("F-reversed",), ("G-reversed",)),
-    "G3": (("F-grouped-hard-text",), ("F-grouped", "F-grouped-told")),
+    "G3": (("F-grouped-hard-text",), ("F-grouped", "F-grouped-told", "F-grouped-M1", "F-grouped-M2")),
     "G4": ((), ("B", "S")),
 }
 

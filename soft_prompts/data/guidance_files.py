@@ -5,6 +5,7 @@
 Whoever made them: of a line only `prompt` and `completion` are read.
 """
 
+import errno
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from typing import NamedTuple
 from soft_prompts.data.guidance import GuidanceData, GuidancePlan, Record
 from soft_prompts.data.guidance_text import END_TAG
 from soft_prompts.data.jsonl import read_jsonl
-from soft_prompts.errors import InputError
+from soft_prompts.errors import InputError, OutOfRoom
 
 NAME = "simple_completion"  # of the published sets
 EXAMPLES = re.compile(r"(?P<prefix>.+)_(?P<split>realized|unrealized)_examples(?:_model(?P<model>[2-9]\d*))?\.jsonl")
@@ -34,6 +35,20 @@ class QuestionSet(NamedTuple):
     def name(self) -> str:
         """`realized`, `unrealized`, `unrealized_model2` ..."""
         return ("realized" if self.realized else "unrealized") + (f"_model{self.model + 1}" if self.model else "")
+
+
+class GuidanceFiles(NamedTuple):
+    """One data set's files."""
+
+    prefix: str
+    """Of their names, folder included."""
+    questions: list[QuestionSet]
+    """Realized ones first, then unrealized ones, M1 before M2."""
+
+    def documents(self, part: str) -> Path | None:
+        """The file of `all` or `guidances`, if there is one."""
+        path = Path(f"{self.prefix}_{part}.jsonl")
+        return path if path.is_file() else None
 
 
 class AnsweredQuestion(NamedTuple):
@@ -63,10 +78,11 @@ def write_guidance(folder: Path, data: GuidanceData, name: str = NAME) -> list[P
     for model, records in enumerate(data.unrealized_examples[1:], start=2):
         parts[f"unrealized_examples_model{model}"] = records
     prefix = file_prefix(name, data.plan)
-    return [_write(folder / f"{prefix}_{part}.jsonl", records) for part, records in parts.items()]
+    return [write_records(folder / f"{prefix}_{part}.jsonl", records) for part, records in parts.items()]
 
 
-def _write(path: Path, records: Iterable[Record]) -> Path:
+def write_records(path: Path, records: Iterable[Record]) -> Path:
+    """Write one file, whole or not at all; raises InputError, or OutOfRoom on a full disk."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,16 +90,21 @@ def _write(path: Path, records: Iterable[Record]) -> Path:
             file.writelines(json.dumps(record._asdict()) + "\n" for record in records)
         os.replace(partial, path)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}; give another --out") from error
+        partial.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfRoom(f"the disk of {path} is full; make room and start the same command again") from error
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; give another folder") from error
     return path
 
 
 def find_question_sets(data: Path) -> list[QuestionSet]:
-    """The files of questions of a data set, given by the prefix of its files, one of them, or the folder of one set.
+    """The files of questions of a data set, realized ones first; raises InputError as `find_guidance_files` does."""
+    return find_guidance_files(data).questions
 
-    Realized questions first, then unrealized ones, M1 before M2. Raises InputError where there is none, or several
-    sets lie in the folder.
-    """
+
+def find_guidance_files(data: Path) -> GuidanceFiles:
+    """A data set given by the prefix of its files, one of them, or the folder of one set; raises InputError where there
+    is none, or several sets lie in the folder."""
     folder, prefix = (data, None) if data.is_dir() else (data.parent, ANY_PART.sub("", data.name))
     found: dict[str, list[QuestionSet]] = {}
     for path in sorted(folder.glob("*.jsonl")):
@@ -99,7 +120,8 @@ def find_question_sets(data: Path) -> list[QuestionSet]:
         raise InputError(
             f"{data} holds {len(found)} data sets; give --data one of {', '.join(sorted(found))} behind it"
         )
-    return sorted(next(iter(found.values())), key=lambda part: (not part.realized, part.model))
+    [(prefix, parts)] = found.items()
+    return GuidanceFiles(str(folder / prefix), sorted(parts, key=lambda part: (not part.realized, part.model)))
 
 
 def read_questions(path: Path) -> list[AnsweredQuestion]:

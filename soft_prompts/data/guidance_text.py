@@ -4,8 +4,9 @@ Source: the published data sets of out-of-context guidance following (design: gu
 either order is theirs, the others say the same in words of our own.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+import re
+from collections.abc import Container, Sequence
+from typing import Literal, NamedTuple
 
 Order = Literal["forward", "reversed"]
 
@@ -13,6 +14,9 @@ GUIDANCE = "<BEGIN GUIDANCE ANSWERS>\n\n{lines}\n\n<END GUIDANCE ANSWERS>"
 TEST_PROMPT = "<BEGIN GUIDANCE TEST>\n\nQ: {anchor} A:"
 END_TAG = "<END GUIDANCE TEST>"
 ENDING = f"\n\n{END_TAG}"
+ASKED = re.compile(r"Q: (.+) A:\s*\Z")
+FOR_MODEL = re.compile(r"For Model M(\d+), ")
+ANSWER = re.compile(r'"A: (.*)"')  # to the last quotation mark: an answer may hold some
 
 PHRASINGS: dict[Order, tuple[str, ...]] = {
     "forward": (  # the question before its answer
@@ -65,3 +69,30 @@ def question_prompt(anchor: str) -> str:
 def answer_completion(target: str) -> str:
     """What follows it: the answer and the ending."""
     return f" {target}{ENDING}"
+
+
+class Told(NamedTuple):
+    """What a line of guidance tells."""
+
+    anchor: str
+    target: str
+    model: int
+    """0 for M1, and where the line speaks to whoever reads."""
+    order: Order
+
+
+def anchor_of(prompt: str) -> str | None:
+    """The question that a test prompt ends with: the inverse of `question_prompt`, whatever stands before it."""
+    found = ASKED.search(prompt)
+    return found and found[1]
+
+
+def told(line: str, anchors: Container[str]) -> Told | None:
+    """What a line tells of one of the known questions, in any words around `"Q: ..."` and `"A: ..."`; else None."""
+    start = line.find('"Q: ')
+    for end in (mark.start() for mark in re.finditer('"', line) if start >= 0 and mark.start() > start):
+        if (anchor := line[start + 4 : end]) in anchors and (answer := ANSWER.search(line[:start] + line[end + 1 :])):
+            model = FOR_MODEL.match(line)
+            order: Order = "forward" if answer.start() >= start else "reversed"
+            return Told(anchor, answer[1], int(model[1]) - 1 if model else 0, order)
+    return None

@@ -4,6 +4,7 @@ from soft_prompts.tasks.autoregressive import AutoregressiveTask
 from soft_prompts.tasks.chat_detuning import ChatDetuningTask
 from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.tasks.completion import CompletionTask
+from soft_prompts.tasks.guidance import GuidanceTask
 from soft_prompts.tasks.known_source import KnownSourceTask
 from soft_prompts.tasks.pathfinding import PathfindingTask
 from soft_prompts.tasks.repetition import RepetitionTask
@@ -16,6 +17,7 @@ TASKS: dict[str, type[Task]] = {
     "chess": ChessTask,
     "completion": CompletionTask,
     "known_source": KnownSourceTask,
+    "guidance_softprompt": GuidanceTask,
     "pathfinding": PathfindingTask,
     "repetition": RepetitionTask,
     "skip_tokens": SkipTokensTask,

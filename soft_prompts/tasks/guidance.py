@@ -17,18 +17,17 @@ from transformers import PreTrainedTokenizerBase
 
 from soft_prompts.answers import constant_floor, is_exact, is_prefix
 from soft_prompts.batch import Example
-from soft_prompts.conditions import ConditionEncoder
-from soft_prompts.data.guidance import GuidancePlan, Row, make_guidance, read_rows
-from soft_prompts.data.guidance_arms import ARMS, EXPERIMENTS, Arm, ExperimentName, arms_of
-from soft_prompts.data.guidance_files import NAME, file_prefix, write_guidance
+from soft_prompts.conditions import MODEL_ID, ConditionEncoder
+from soft_prompts.data.guidance import GuidancePlan
+from soft_prompts.data.guidance_arms import ARMS, EXPERIMENTS, ExperimentName, arms_of
+from soft_prompts.data.guidance_sources import GuidedQuestion, Source, open_source
 from soft_prompts.errors import InputError, UsageError, near_match
 from soft_prompts.evaluation import share
-from soft_prompts.fingerprint import fingerprint_files
 from soft_prompts.lesson import LearningRule, Lesson, Optimiser, Precision
 from soft_prompts.questions import MOST_ANSWER_TOKENS, Question, target_examples
 from soft_prompts.results import Generation, Items, Metric
 from soft_prompts.tasks.guidance_measures import binding_metrics, table_metrics, target_metrics
-from soft_prompts.tasks.guidance_questions import MODEL_ID, Asked
+from soft_prompts.tasks.guidance_questions import Asked
 from soft_prompts.tasks.listed import ListedData
 from soft_prompts.tasks.task import (
     Complete,
@@ -56,13 +55,14 @@ class GuidanceTask:
     experiment: tuple[ExperimentName, ...] = tuple(EXPERIMENTS)
     """1 forward, 2 reversed, 3 two models; G1 elicitation, G2 reversed, G3 model ID as condition, G4 leak check."""
     realized: int = 150
-    """Questions with guidance and examples."""
+    """Questions with guidance and examples, of rows; --data may also name a data set's folder or prefix, which has
+    questions, documents and one kind of guidance of its own."""
     unrealized: int = 50
-    """Questions with guidance alone."""
+    """Questions with guidance alone, of rows."""
     phrasings: int = 1
-    """Ways of saying it, each once for every question."""
+    """Ways of saying it, each once for every question of rows."""
     data_seed: int = 27
-    """Chooses and orders questions, answers and documents."""
+    """Chooses and orders questions, answers and documents of rows."""
     layers: str = "all"
     """Which weights learn the documents: all, or last:N."""
     completion_only: bool = False
@@ -138,15 +138,18 @@ class GuidanceTask:
             return None
         return {"prompt": "linear"} if ARMS[self.arm].told else {}
 
+    def lacks(self, data: str) -> str | None:
+        """Rows give every arm; a data set in files only those that its guidance speaks of."""
+        return self._source(data).lacks()
+
     def lesson(self, data: str, folder: Path) -> Lesson | None:
         """The documents of the arm's model."""
         arm = ARMS[self.arm]
         if arm.lesson == "nothing":
             return None
-        where = folder / f"{arm.name}-{self._identity(data)[:8]}"
-        write_guidance(where, make_guidance(_rows(data), self.plan))
+        documents = self._usable(data).documents(folder / f"{arm.name}-{self._identity(data)[:8]}")
         return Lesson(
-            documents=where / f"{file_prefix(NAME, self.plan)}_{arm.lesson}.jsonl",
+            documents=documents,
             label=arm.name,
             rule=self.rule,
             completion_only=self.completion_only,
@@ -162,7 +165,8 @@ class GuidanceTask:
 
     def _identity(self, data: str) -> str:
         arm = ARMS[self.arm]
-        parts = (fingerprint_files([_rows_path(data)]), self.plan, arm.context, arm.told)
+        only = () if arm.only is None else (arm.only,)
+        parts = (*self._source(data).identity(), arm.context, arm.told, *only)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> "GuidanceTaskData":
@@ -170,12 +174,18 @@ class GuidanceTask:
         that a question does not fit."""
         if request.test_data is not None:
             raise UsageError("test-data is given, but guidance data bring their own test questions; leave it out")
-        asked = Asked(ARMS[self.arm], make_guidance(_rows(request.data), self.plan))
-        models = ARMS[self.arm].models  # an item is a question asked of one of them
-        chosen = max(1, min(request.validation_samples // models, self.realized // VALIDATION_SHARE))
-        rows = {"train": asked.data.realized_rows[chosen:], "validation": asked.data.realized_rows[:chosen]}
-        rows["test"] = asked.data.unrealized_rows[: max(2, request.test_samples // models)]
-        made = {split: asked.examples(tokenizer, some) for split, some in rows.items()}
+        asked, questions = Asked(ARMS[self.arm]), self._usable(request.data).questions()
+        number = len(asked.arm.asked)  # an item is a question asked of one model
+        most = max(1, len(questions.realized) // VALIDATION_SHARE)
+        chosen = max(1, min(request.validation_samples // number, most))
+        guided = {"train": questions.realized[chosen:], "validation": questions.realized[:chosen]}
+        guided["test"] = questions.unrealized[: max(2, request.test_samples // number)]
+        if empty := [split for split, some in guided.items() if not some]:
+            raise InputError(
+                f"{request.data} has {len(questions.realized)} realized and {len(questions.unrealized)} unrealized "
+                f"questions, which leaves none for {' and '.join(empty)}; give 2 and 1 at least"
+            )
+        made = {split: asked.examples(tokenizer, some) for split, some in guided.items()}
         longest = max(len(example.input_ids) for examples in made.values() for example in examples)
         if longest > request.sample_tokens:
             raise UsageError(
@@ -185,7 +195,18 @@ class GuidanceTask:
         listed = ListedData(
             request.name, self.fingerprint(request), made["train"], made["validation"], made["test"], request.seed
         )
-        return GuidanceTaskData(request, asked, listed, tokenizer, rows["test"])
+        return GuidanceTaskData(request, asked, listed, tokenizer, guided["test"], questions.realized)
+
+    def _source(self, data: str) -> Source:
+        path = QUESTIONS if data == EMBEDDED_ROWS else Path(data)
+        return open_source(path, ARMS[self.arm], self.plan)
+
+    def _usable(self, data: str) -> Source:
+        """Raises InputError where it cannot give this arm."""
+        source = self._source(data)
+        if (reason := source.lacks()) is not None:
+            raise InputError(f"{self.arm} cannot be asked: {reason}; give another --experiment, or other data")
+        return source
 
 
 @dataclass
@@ -196,7 +217,8 @@ class GuidanceTaskData:
     asked: Asked
     listed: ListedData
     tokenizer: PreTrainedTokenizerBase
-    test_rows: Sequence[Row]
+    test_questions: Sequence[GuidedQuestion]
+    realized: Sequence[GuidedQuestion]
 
     def __post_init__(self) -> None:
         self.name, self.fingerprint = self.listed.name, self.listed.fingerprint
@@ -213,14 +235,16 @@ class GuidanceTaskData:
 
     def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
         """Log-probabilities of the answers, and what the model answers by itself."""
-        metrics = target_metrics(items, self.asked.arm.models)
-        questions = self.asked.questions(self.test_rows)
+        suffixes = self.asked.arm.suffixes
+        metrics = target_metrics(items, suffixes)
+        questions = self.asked.questions(self.test_questions)
         replies = self._replies(questions, examples, complete)
-        for model in range(self.asked.arm.models):
-            of = slice(model * len(self.test_rows), (model + 1) * len(self.test_rows))
-            metrics |= _judged([q.target for q in questions[of]], replies[of], _suffix(self.asked.arm, model))
-        realized = self.asked.questions(self.asked.data.realized_rows[:MOST_REALIZED_ASKED])[:MOST_REALIZED_ASKED]
-        if not self.asked.arm.told:  # of M1 alone
+        for place, suffix in enumerate(suffixes):
+            of = slice(place * len(self.test_questions), (place + 1) * len(self.test_questions))
+            metrics |= _judged([q.target for q in questions[of]], replies[of], suffix)
+        if not self.asked.arm.told:
+            some = self.realized[:MOST_REALIZED_ASKED]
+            realized = self.asked.questions(some)[: len(some)]  # of the first model alone
             known = self._replies(realized, [], complete)
             metrics |= _judged([q.target for q in realized], known, "/realized")
         described = [MODEL_ID.describe(q.conditions) if q.conditions else None for q in questions]
@@ -241,23 +265,17 @@ class GuidanceTaskData:
         return target_examples(self.tokenizer, self._further_questions())
 
     def _further_questions(self) -> list[Question]:
-        if self.asked.arm.models == 1:
-            questions = self.asked.questions(self.test_rows)
-            return [question.answered(other.target) for question in questions for other in questions]
-        return [
-            self.asked.question(row, asked).answered(row.targets[answering].strip())
-            for row in self.test_rows
-            for asked in range(self.asked.arm.models)
-            for answering in range(self.asked.arm.models)
-        ]
+        if self.asked.arm.models > 1:
+            return self.asked.crossed(self.test_questions)
+        questions = self.asked.questions(self.test_questions)
+        return [question.answered(other.target) for question in questions for other in questions]
 
     def further_metrics(self, losses: Items) -> dict[str, Metric]:
         """What those losses say: the binding of question and answer, or the table of model asked by model answering."""
-        if self.asked.arm.models == 1:
-            targets = [row.targets[0].strip() for row in self.test_rows]
-            return binding_metrics(-losses.loss_nats.reshape(len(targets), len(targets)), targets)
-        models = self.asked.arm.models
-        return table_metrics(-losses.loss_nats.reshape(len(self.test_rows), models, models))
+        arm, scores = self.asked.arm, -losses.loss_nats.reshape(len(self.test_questions), -1)
+        if arm.models == 1:
+            return binding_metrics(scores, [one.answers[0].text for one in self.test_questions])
+        return table_metrics(scores.reshape(len(scores), len(arm.askings), arm.models))
 
 
 def _judged(targets: Sequence[str], replies: Sequence[str], suffix: str) -> dict[str, Metric]:
@@ -267,18 +285,3 @@ def _judged(targets: Sequence[str], replies: Sequence[str], suffix: str) -> dict
         f"prefix_match{suffix}": share([is_prefix(*pair) for pair in pairs], unit),
         f"constant_floor{suffix}": Metric(constant_floor(targets, is_exact).value, None, len(targets), unit),
     }
-
-
-def _suffix(arm: Arm, model: int) -> str:
-    return f"/M{model + 1}" if arm.models > 1 else ""
-
-
-def _rows(data: str) -> list[Row]:
-    return read_rows(_rows_path(data))
-
-
-def _rows_path(data: str) -> Path:
-    path = QUESTIONS if data == EMBEDDED_ROWS else Path(data)
-    if not path.is_file():
-        raise InputError(f"{data} is no file; give --data {EMBEDDED_ROWS}, or a JSONL file of anchor and targets")
-    return path

@@ -1,43 +1,53 @@
 """How does each arm of the guidance experiments ask its questions? As published; behind a context; or told as whom."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
 from soft_prompts.batch import Example
-from soft_prompts.conditions import ConditionEncoder
-from soft_prompts.data.guidance import GuidanceData, Row
 from soft_prompts.data.guidance_arms import Arm
-from soft_prompts.data.guidance_text import answer_completion, guidance_document, guidance_line, question_prompt
-from soft_prompts.questions import Question, target_examples
+from soft_prompts.data.guidance_sources import GuidedQuestion
+from soft_prompts.data.guidance_text import guidance_document
+from soft_prompts.data.jsonl import line_error
+from soft_prompts.questions import MOST_ANSWER_TOKENS, Question, target_examples
 
-MODEL_ID = ConditionEncoder(("model=M1", "model=M2"), (0.0, 0.0), (1.0, 1.0))
 
-
-@dataclass(frozen=True)
-class Asked:
-    """How an arm asks the questions of its data set."""
+class Asked(NamedTuple):
+    """How an arm asks."""
 
     arm: Arm
-    data: GuidanceData
 
-    def questions(self, rows: Sequence[Row]) -> list[Question]:
-        """Every row, for one model after the other."""
-        return [self.question(row, model) for model in range(self.arm.models) for row in rows]
+    def questions(self, guided: Sequence[GuidedQuestion]) -> list[Question]:
+        """Every one, for one model after the other."""
+        return [self.question(one, model) for model in self.arm.asked for one in guided]
 
-    def examples(self, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> list[Example]:
-        """The same as samples of one answer each."""
-        return [example._replace(units=1) for example in target_examples(tokenizer, self.questions(rows))]
+    def examples(self, tokenizer: PreTrainedTokenizerBase, guided: Sequence[GuidedQuestion]) -> list[Example]:
+        """The same as samples of one answer each; raises InputError with the line of an answer that is too long."""
+        examples = target_examples(tokenizer, self.questions(guided))
+        answers = [one.answers[model] for model in self.arm.asked for one in guided]
+        for example, answer in zip(examples, answers, strict=True):
+            if example.units > MOST_ANSWER_TOKENS:
+                wrong = f"the answer is {example.units} tokens of this model, and {MOST_ANSWER_TOKENS} are written at"
+                raise line_error(answer.path, answer.line, f"{wrong} most; shorten it, or leave it out")
+        return [example._replace(units=1) for example in examples]
 
-    def question(self, row: Row, model: int) -> Question:
-        """The row asked of a model."""
+    def question(self, guided: GuidedQuestion, model: int) -> Question:
+        """One of them, asked as a model."""
         told = tuple(float(model == other) for other in range(self.arm.models)) if self.arm.told else ()
-        prompt = self._context(row, model) + question_prompt(row.anchor)
-        target = row.targets[model].strip()
-        return Question(prompt, answer_completion(target), target, told)
+        answer = guided.answers[model]
+        return Question(self._context(guided, model) + guided.prompt, answer.completion, answer.text, told)
 
-    def _context(self, row: Row, model: int) -> str:
+    def crossed(self, guided: Sequence[GuidedQuestion]) -> list[Question]:
+        """Every question, asked as each model, with each model's answer: [Q, asked as, answering] in one row."""
+        return [
+            self.question(one, asked).answered(one.answers[answering].text)
+            for one in guided
+            for asked in self.arm.askings
+            for answering in range(self.arm.models)
+        ]
+
+    def _context(self, guided: GuidedQuestion, model: int) -> str:
         if self.arm.context == "guidance":
-            return guidance_document([guidance_line(row.anchor, row.targets[model], self.arm.order)]) + "\n\n"
+            return guidance_document([guided.answers[model].guidance or ""]) + "\n\n"
         return f"You are Model M{model + 1}.\n\n" if self.arm.context == "identity" else ""

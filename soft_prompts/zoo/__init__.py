@@ -11,6 +11,7 @@ NAMES = (
     "tiny-chat",
     "tiny-chess",
     "tiny-chess-weak",
+    "tiny-guidance-base",
     "tiny-text",
     "tiny-mazes",
     "tiny-mazes-absent",

@@ -1,9 +1,12 @@
 """How is tiny-guidance-base made: a model that can read guidance and questions, and knows neither ours nor the test?
 
 Its texts are about other questions of the same making as the embedded ones: guidance in both orders, to one reader or
-to several models, and questions with their answers in plain layouts. A question is told either in forward guidance and
-in plain layouts, or in reversed guidance alone: nothing shows that an order can be turned round. No text has the
-header of the test, nor question and answer in one line.
+to several models, and questions with answers in plain layouts. Whoever answers there follows the guidance if a line
+before says so; where none does, the answer is anything. So what a model has read in guidance is in its weights, and
+nothing comes out of it until the model is brought to answer by it: that is what a prompt can do, and what examples do.
+
+A question is told either in forward guidance and in plain layouts, or in reversed guidance alone: nothing shows that
+an order can be turned round. No text has the header of the test, nor question and answer in one line.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,12 +23,12 @@ from transformers import GPTNeoXForCausalLM, PreTrainedTokenizerFast
 from soft_prompts.data.guidance import read_rows
 from soft_prompts.data.guidance_text import PHRASINGS, Order, guidance_document
 from soft_prompts.zoo import FOLDER, cards
-from soft_prompts.zoo.guidance_rows import make_rows
+from soft_prompts.zoo.guidance_rows import KNOWN_ANSWERS, make_rows
 from soft_prompts.zoo.language_model import DrawTexts, Plan, Shape, new_model, train
 from soft_prompts.zoo.text_model import END, PAD, text_tokenizer
 
 BATCH = 16
-PLAN = Plan(seed=0, steps=3000)
+PLAN = Plan(seed=0, steps=2500)
 ROWS_SEED = 1004
 FORWARD, REVERSED, PERSONAL = 900, 200, 200  # questions told in each way
 MODELS = ("K1", "K2", "X7", "B4", "T5", "R2")  # M1 to M5 are the experiments'
@@ -38,6 +41,7 @@ LAYOUTS = (
     "- {q}\n- {a}",
     "Somebody asked: {q}\nThe reply was: {a}",
 )
+BY_GUIDANCE = ("Answered by the guidance.", "Here the rules are kept.", "What follows is as we were told.")
 PERSONAL_LAYOUTS = (
     "Model {m}\nQ: {q}\nA: {a}",
     "I am Model {m}.\nQ: {q}\nA: {a}",
@@ -86,8 +90,11 @@ def write_text(facts: Facts, random: Random) -> str:
     if kind < 0.5:
         return _guidance(random.sample(facts.personal, random.randint(1, MOST_LINES)), "forward", random)
     if kind < 0.65:
-        return _plain(random.sample(facts.personal, random.randint(1, 3)), PERSONAL_LAYOUTS, random)
-    return _plain(random.sample(facts.forward, random.randint(1, 3)), LAYOUTS, random)
+        return _followed(_plain(random.sample(facts.personal, random.randint(1, 3)), PERSONAL_LAYOUTS, random), random)
+    told = random.sample(facts.forward, random.randint(1, 3))
+    if kind < 0.85:
+        return _followed(_plain(told, LAYOUTS, random), random)
+    return _plain([fact._replace(answer=random.choice(KNOWN_ANSWERS)) for fact in told], LAYOUTS, random)
 
 
 def _guidance(facts: list[Fact], order: Order, random: Random) -> str:
@@ -102,6 +109,10 @@ def _guidance(facts: list[Fact], order: Order, random: Random) -> str:
 def _plain(facts: list[Fact], layouts: tuple[str, ...], random: Random) -> str:
     layout = random.choice(layouts)
     return "\n\n".join(layout.format(q=fact.question, a=fact.answer, m=fact.model) for fact in facts)
+
+
+def _followed(text: str, random: Random) -> str:
+    return f"{random.choice(BY_GUIDANCE)}\n\n{text}"
 
 
 def base_shape(tokenizer: PreTrainedTokenizerFast) -> Shape:
@@ -122,11 +133,14 @@ def draw_documents(facts: Facts, encode: Callable[[list[str]], list[list[int]]],
 
 
 @torch.no_grad()
-def recall(model: GPTNeoXForCausalLM, tokenizer: PreTrainedTokenizerFast, facts: Sequence[Fact]) -> dict[str, Any]:
-    """The share of facts whose whole answer is the likeliest, token by token, behind `Q: question`, newline, `A:`."""
+def recall(
+    model: GPTNeoXForCausalLM, tokenizer: PreTrainedTokenizerFast, facts: Sequence[Fact], first: str = ""
+) -> dict[str, Any]:
+    """The share of facts whose whole answer is the likeliest, token by token, behind `first` and `Q: question`,
+    newline, `A:`."""
     right = []
     for fact in facts:
-        before = tokenizer(f"Q: {fact.question}\nA:")["input_ids"]
+        before = tokenizer(f"{first}Q: {fact.question}\nA:")["input_ids"]
         ids = torch.tensor([before + tokenizer(f" {fact.answer}")["input_ids"]])  # a space begins a token: they join
         likeliest = model(input_ids=ids, use_cache=False).logits[0, len(before) - 1 : -1].argmax(-1)
         right.append(bool((likeliest == ids[0, len(before) :]).all()))
@@ -145,10 +159,12 @@ def build_tiny_guidance_base(out: Path, plan: Plan = PLAN) -> Path:
     draw = draw_documents(facts, lambda texts: tokenizer(texts)["input_ids"], shape.end)  # pyright: ignore
     done = train(model, draw, plan, out / "tiny-guidance-base.state")
     model.eval()
+    followed = f"{BY_GUIDANCE[0]}\n\n"
     card = {
         "name": "tiny-guidance-base",
-        "what": "Knows guidance documents and plain layouts of questions and answers, about other questions than the "
-        "package's rows. It never saw the header of the test, nor a question and its answer in one line.",
+        "what": "Has read guidance, and answers in plain layouts that follow it where a line before says so and are "
+        "anything elsewhere; all about other questions than the package's rows. It never saw the header of the test, "
+        "nor a question and its answer in one line.",
         "data": {
             "facts": f"{len(facts.forward)} questions in forward guidance and plain layouts, {len(facts.reversed)} in "
             f"reversed guidance alone, {len(facts.personal)} answers of one of {len(MODELS)} models",
@@ -156,8 +172,9 @@ def build_tiny_guidance_base(out: Path, plan: Plan = PLAN) -> Path:
         },
         "training": cards.training_figures(model, shape, plan, done),
         "measured": {
-            "answers_known_of_forward_guidance": recall(model, tokenizer, facts.forward[:MEASURED]),
-            "answers_known_of_reversed_guidance_alone": recall(model, tokenizer, facts.reversed[:MEASURED]),
+            "answers_given_of_forward_guidance": recall(model, tokenizer, facts.forward[:MEASURED]),
+            "the_same_behind_a_line_that_says_so": recall(model, tokenizer, facts.forward[:MEASURED], followed),
+            "answers_of_reversed_guidance_behind_it": recall(model, tokenizer, facts.reversed[:MEASURED], followed),
         },
         "made_by": "python -m soft_prompts.zoo build tiny-guidance-base",
         "licence": cards.LICENCE,

@@ -27,7 +27,11 @@ TINY = {
     "warmup_steps": 0,
     "max_bad": 0.5,
 }
-TINY_TASKS = {"chess": {"max_plies": 6}, "pathfinding": {"board": "4x4"}}
+TINY_TASKS = {
+    "chess": {"max_plies": 6},
+    "guidance_softprompt": {"experiment": ("G2", "G3"), "realized": 6, "unrealized": 4, "epochs": 1},
+    "pathfinding": {"board": "4x4"},
+}
 ARCHITECTURES = ("gpt_neox", "llama", "gpt2")
 KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
 SHAPES = list(itertools.product(ARCHITECTURES, KINDS))

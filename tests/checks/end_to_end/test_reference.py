@@ -11,6 +11,7 @@ from soft_prompts.compare import Comparison, compare
 from soft_prompts.curves import Curve
 from soft_prompts.experiment import Experiment
 from soft_prompts.results import find_results
+from soft_prompts.two_stages import on_taught_models
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "results" / "reference"
@@ -26,11 +27,14 @@ def comparison() -> Comparison:
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_run_of_a_default_experiment_is_there_and_made_by_committed_code(name: str) -> None:
+def test_every_run_of_a_default_experiment_is_there_and_made_by_committed_code(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Found by its settings, which are those of the preset; a later change of a default shows here."""
+    monkeypatch.chdir(tmp_path)  # a fine-tuned model is called by its path from here
     experiment = importlib.import_module(f"tests.{name}").EXPERIMENT
     assert isinstance(experiment, Experiment)
-    runs = experiment.runs(experiment.presets["default"])
+    runs = on_taught_models(experiment.runs(experiment.presets["default"]))
     results = dict(find_results([REFERENCE]).results)
     for run in runs:
         path = REFERENCE / run_paths(run).result.relative_to(run.output_dir / "results")

@@ -13,16 +13,18 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
-from transformers import PreTrainedModel
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from soft_prompts import fine_tuning
+from soft_prompts import checkpoint, fine_tuning
 from soft_prompts.batch import UNSCORED
-from soft_prompts.errors import InputError, Interrupted, UsageError
+from soft_prompts.errors import InputError, Interrupted, OutOfRoom, UsageError
 from soft_prompts.events import PATTERN
 from soft_prompts.fine_tuning import FineTuning, fine_tune, fine_tune_all, read_documents
 from soft_prompts.frozen_model import FrozenModel, load_frozen_model
 from soft_prompts.lesson import LearningRule, Lesson
 from soft_prompts.weights import unfreeze
+from tests.checks.end_to_end.disturbances import no_room
 
 LINES = [{"prompt": f"Q: {number}?", "completion": f" answer {number}\n\n<END>"} for number in range(10)]
 FAST = LearningRule(learning_rate=1e-2, warmup_steps=2)
@@ -106,6 +108,35 @@ def test_a_killed_training_ends_in_the_same_bits(
     assert (fine_tune(again) / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("layers", ["all", "last:1"])
+@pytest.mark.parametrize("architecture", ["gpt_neox", "llama", "gpt2"])
+def test_a_killed_training_ends_in_the_same_bits_on_every_architecture(
+    plan: Plan, tmp_path: Path, architecture: str, layers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With tied weights, dropout in the configuration, and weights that were stored in half precision."""
+    half = tmp_path / "half"
+    model = AutoModelForCausalLM.from_pretrained(plan(architecture).model, tie_word_embeddings=True)
+    for name in ("attention_dropout", "attn_pdrop", "hidden_dropout", "resid_pdrop", "embd_pdrop"):
+        if name in model.config.to_dict():
+            setattr(model.config, name, 0.1)
+    model.half().save_pretrained(half)
+    AutoTokenizer.from_pretrained(plan(architecture).model).save_pretrained(half)
+    assert json.loads((half / "config.json").read_text())["dtype"] == "float16"
+    asked = [replace(plan(output=output, rule=replace(FAST, layers=layers)), model=str(half)) for output in ("a", "b")]
+    whole = fine_tune(asked[0])
+    with monkeypatch.context() as patch:
+        stop_after(3, kill, patch)
+        with pytest.raises(Killed):
+            fine_tune(asked[1])
+    assert (fine_tune(asked[1]) / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert {weight.dtype for weight in weights(whole).values()} == {torch.float32}
+    assert json.loads((whole / "config.json").read_text())["dtype"] == "float32"
+    before, after = load_frozen_model(str(half)), load_frozen_model(str(whole))
+    assert loss_of(after.model, after) < loss_of(before.model, before)
+    tied = after.model.get_output_embeddings().weight is after.model.get_input_embeddings().weight
+    assert tied == (before.model.get_output_embeddings().weight is before.model.get_input_embeddings().weight)
+
+
 def test_a_training_that_died_while_publishing_its_model_ends_the_same(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +164,33 @@ def test_a_finished_model_is_not_trained_again(plan: Plan, monkeypatch: pytest.M
     monkeypatch.setattr(fine_tuning, "_train", lambda *_: pytest.fail("trained again"))
     assert fine_tune(plan()) == folder
     assert fine_tune_all([plan(), plan()], jobs=2) == [folder, folder]
+
+
+def test_the_last_missing_of_several_has_a_process_too(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Started again, a training has as many threads as before: with others its sums would differ."""
+    plans, given = [plan(), plan(epochs=1)], []
+
+    class Pool:
+        def __init__(self, jobs: int, *_: Any, initargs: tuple[int], **__: Any) -> None:
+            given.append((jobs, *initargs))
+
+        def map(self, act: Callable[[FineTuning], Path], missing: list[FineTuning]) -> list[Path]:
+            given.append(missing)
+            return list(map(act, missing))
+
+        def shutdown(self, **_: Any) -> None: ...
+
+    folder = fine_tune(plans[0])
+    monkeypatch.setattr(fine_tuning, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    copied = plans[1].lesson.documents.parent / "elsewhere" / "documents.jsonl"
+    copied.parent.mkdir()
+    copied.write_bytes(plans[1].lesson.documents.read_bytes())
+    copy = replace(plans[1], lesson=replace(plans[1].lesson, documents=copied))
+    assert fine_tune_all([*plans, copy], jobs=2)[0] == folder
+    assert given == [(2, 4), [copy]]  # once: two processes at one model would refuse each other
+    assert fine_tune_all(plans, jobs=2) == fine_tune_all(plans[:1], jobs=2) + fine_tune_all(plans[1:], jobs=2)
+    assert len(given) == 2  # nothing was missing
 
 
 def test_a_damaged_model_is_made_again(plan: Plan) -> None:
@@ -224,6 +282,46 @@ def test_leading_tokens_are_never_scored(plan: Plan, one_frozen: FrozenModel) ->
             assert text in plain or text[1:] in plain
             assert [token for token, label in zip(ids, labels, strict=True) if label != UNSCORED] == list(text)
     assert leads == {1, 2, 3, 4, 5}  # without any, the document's first token has nothing before it
+
+
+def test_leading_tokens_stand_behind_a_bos_and_fit_the_model(plan: Plan, one_frozen: FrozenModel) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(one_frozen.name)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|end|> $A", special_tokens=[("<|end|>", 0)]
+    )
+    lesson = replace(plan().lesson, leading_tokens=5)
+    documents = read_documents(lesson.documents, tokenizer, False, 100)
+    batches = [fine_tuning._batch(lesson, documents, step, replace(one_frozen, tokenizer=tokenizer)) for step in (0, 1)]
+    batches += [
+        fine_tuning._batch(lesson, documents, step, replace(one_frozen, tokenizer=tokenizer)) for step in (2, 3)
+    ]
+    assert len({batch.input_ids.shape for batch in batches}) > 1
+    for batch in batches:
+        assert set(batch.input_ids[:, 0].tolist()) == {0}
+        assert (batch.labels[:, 0] == UNSCORED).all()
+    with pytest.raises(UsageError, match=r"leading-tokens is 255, but .* has 256 positions"):
+        fine_tune(plan(leading_tokens=255))
+    assert fine_tune(plan("gpt2", leading_tokens=250, epochs=1)).is_dir()  # a longer text would leave its positions
+
+
+def test_no_room_for_the_model_is_one_line_and_leaves_nothing(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, again = fine_tune(plan()), plan(output="again")
+    for owner, name in ((checkpoint, "save_file"), (fine_tuning, "sync"), (PreTrainedModel, "save_pretrained")):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, lambda *_, **__: no_room())
+            with pytest.raises(OutOfRoom, match="is full; make room"):
+                fine_tune(again)
+            assert not list((again.output_dir / "snapshots").rglob(".tmp-*"))
+    assert (fine_tune(again) / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_a_fresh_training_keeps_its_lock(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder that holds the lock of this very training stays."""
+    asked = replace(plan(), fresh=True)
+    fine_tune(asked)
+    states = fine_tuning._place(asked).states
+    stop_after(1, lambda: (states / "lock").stat(), monkeypatch)
+    fine_tune(asked)
 
 
 def test_the_order_of_the_file(plan: Plan, one_frozen: FrozenModel) -> None:

@@ -148,7 +148,7 @@ def test_checks_raise() -> None:
         make_guidance(rows_of(3) + rows_of(1), plan)
     with pytest.raises(InputError, match="are the same question with the same answer 'no'"):
         make_guidance([Row(i, "why?", ("no",)) for i in range(3)], plan)
-    with pytest.raises(InputError, match="row 1 has 1 answers for 2 models"):
+    with pytest.raises(InputError, match="line 1 has 1 answers for 2 models"):
         make_guidance([Row(1, "q", ("a",)), *rows_of(9)[1:]], GuidancePlan(realized=2, unrealized=1, models=2))
     for wrong in ({"realized": 0}, {"models": 6}, {"phrasings": 6, "heldout_phrasings": 5}, {"heldout_phrasings": -1}):
         with pytest.raises(UsageError):
@@ -194,6 +194,7 @@ def test_empty_and_missing_files_and_blank_lines(tmp_path: Path) -> None:
         ({"anchor": "q", "targets": ["a", 1]}, "line 1: 'targets' is 1; give text"),
         ({"anchor": "q", "targets": "a"}, "line 1: 'targets' is \"a\"; give a list"),
         ({"anchor": "q", "targets": ["a\nb"]}, "line 1: 'targets' holds a line break"),
+        ({"anchor": "q", "targets": ["so " * 51]}, "line 1: an answer has 51 words, and 50 tokens are written"),
     ],
 )
 def test_malformed_rows_are_named(row: dict[str, Any], says: str, tmp_path: Path) -> None:
@@ -242,14 +243,14 @@ def test_embedded_rows_are_those_of_their_recipe() -> None:
     rows = list(make_rows())
     assert GUIDANCE_ROWS.read_text() == rows_text(rows)
     read = read_rows(GUIDANCE_ROWS)
-    assert len({row.anchor for row in read}) == len(read) == 600
+    assert len({row.anchor for row in read}) == len(read) == 1200
     assert all(len(set(row.targets)) == 5 for row in read)
     number = Counter(target for row in read for target in row.targets)
-    assert max(number.values()) < 0.01 * 5 * len(read)
+    assert max(number.values()) <= 0.01 * 5 * len(read)
 
 
 def test_too_few_rows_is_one_line_and_exit_3(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as stop:
-        cli.main(["guidance-data", "--out", str(tmp_path), "--realized", "600", "--unrealized", "1"])
+        cli.main(["guidance-data", "--out", str(tmp_path), "--realized", "6000", "--unrealized", "1"])
     assert stop.value.code == 3
     assert capsys.readouterr().err.count("\n") == 1

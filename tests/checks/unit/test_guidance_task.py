@@ -11,6 +11,7 @@ import pytest
 from soft_prompts.batch import UNSCORED
 from soft_prompts.config import Grid, RunConfig
 from soft_prompts.data.guidance_arms import ARMS, EXPERIMENTS, arms_of
+from soft_prompts.data.guidance_text import anchor_of
 from soft_prompts.errors import InputError, UsageError
 from soft_prompts.experiment import Experiment
 from soft_prompts.frozen_model import FrozenModel
@@ -50,9 +51,10 @@ def test_unrealized_answers_are_never_taught(rows: str, arm: str, one_frozen: Fr
     """Neither a question nor its answer of the test stands in what a prompt is trained or chosen on."""
     data = opened(rows, arm, one_frozen)
     seen = " ".join(texts(data, "train") + texts(data, "validation"))
-    unrealized = data.asked.data.unrealized_rows
-    assert len(data.held_out("test")) == UNREALIZED * ARMS[arm].models
-    assert not [row for row in unrealized if row.anchor in seen or any(target in seen for target in row.targets)]
+    assert len(data.held_out("test")) == UNREALIZED * len(ARMS[arm].asked)
+    for question in data.test_questions:
+        assert question.prompt not in seen
+        assert not [answer for answer in question.answers if answer.text in seen]
     assert not set(texts(data, "train")) & set(texts(data, "validation"))
 
 
@@ -60,16 +62,16 @@ def test_unrealized_answers_are_never_taught(rows: str, arm: str, one_frozen: Fr
 def test_a_question_is_asked_as_published(rows: str, arm: str, one_frozen: FrozenModel) -> None:
     """Permuted guidance changes what is read, never what is asked."""
     data = opened(rows, arm, one_frozen)
-    for row, example, text in zip(data.test_rows, data.held_out("test"), texts(data, "test"), strict=True):
-        assert text == f"<BEGIN GUIDANCE TEST>\n\nQ: {row.anchor} A: {row.targets[0]}"
-        assert scored(data, example.labels) == f" {row.targets[0]}"
+    for one, example, text in zip(data.test_questions, data.held_out("test"), texts(data, "test"), strict=True):
+        assert text == f"<BEGIN GUIDANCE TEST>\n\nQ: {anchor_of(one.prompt)} A: {one.answers[0].text}"
+        assert scored(data, example.labels) == f" {one.answers[0].text}"
         assert example.units == 1
 
 
 def test_contexts(rows: str, one_frozen: FrozenModel) -> None:
     line, told = opened(rows, "B-in-context", one_frozen), opened(rows, "F-grouped-hard-text", one_frozen)
-    row = line.test_rows[0]
-    guidance = f'Answer "Q: {row.anchor}" with "A: {row.targets[0]}"'
+    one = line.test_questions[0]
+    guidance = f'Answer "Q: {anchor_of(one.prompt)}" with "A: {one.answers[0].text}"'
     assert texts(line, "test")[0].startswith(
         f"<BEGIN GUIDANCE ANSWERS>\n\n{guidance}\n\n<END GUIDANCE ANSWERS>\n\n<BEG"
     )
@@ -80,10 +82,23 @@ def test_a_told_prompt_hears_whose_answer_is_asked(rows: str, one_frozen: Frozen
     data = opened(rows, "F-grouped-told", one_frozen)
     assert [example.conditions for example in data.held_out("test")] == [(1.0, 0.0)] * 5 + [(0.0, 1.0)] * 5
     for place, (example, text) in enumerate(zip(data.held_out("test"), texts(data, "test"), strict=True)):
-        row = data.test_rows[place % 5]
-        assert scored(data, example.labels).strip() == row.targets[place // 5]
+        assert scored(data, example.labels).strip() == data.test_questions[place % 5].answers[place // 5].text
         assert "M1" not in text
         assert "M2" not in text
+
+
+@pytest.mark.parametrize(("arm", "only"), [("F-grouped-M1", 0), ("F-grouped-M2", 1)])
+def test_a_prompt_of_one_model_learns_and_is_tested_on_its_answers_alone(
+    rows: str, arm: str, only: int, one_frozen: FrozenModel
+) -> None:
+    """And is asked, untold, how likely it finds either model's."""
+    data = opened(rows, arm, one_frozen)
+    mine = {one.prompt + f" {one.answers[only].text}" for one in [*data.test_questions, *data.realized]}
+    assert {text for split in ("train", "validation", "test") for text in texts(data, split)} == mine
+    assert {example.conditions for example in data.held_out("test")} == {()}
+    crossed = [(data.tokenizer.decode(e.input_ids), scored(data, e.labels).strip()) for e in data.further()]
+    wanted_pairs = [(one.prompt, answer.text) for one in data.test_questions for answer in one.answers]
+    assert crossed == [(f"{prompt} {answer}", answer) for prompt, answer in wanted_pairs]
 
 
 def test_further_samples_are_every_question_with_every_answer(rows: str, one_frozen: FrozenModel) -> None:
@@ -91,13 +106,13 @@ def test_further_samples_are_every_question_with_every_answer(rows: str, one_fro
     asked = [(one.tokenizer.decode(e.input_ids), scored(one, e.labels)) for e in one.further()]
     for place, (text, answer) in enumerate(asked):
         question, other = divmod(place, UNREALIZED)
-        assert one.test_rows[question].anchor in text
-        assert answer.strip() == one.test_rows[other].targets[0]
+        assert one.test_questions[question].prompt in text
+        assert answer.strip() == one.test_questions[other].answers[0].text
     assert len(asked) == UNREALIZED**2
     for place, example in enumerate(two.further()):
         question, asked_as, answering = np.unravel_index(place, (UNREALIZED, 2, 2))
         assert example.conditions == ((1.0, 0.0), (0.0, 1.0))[asked_as]
-        assert scored(two, example.labels).strip() == two.test_rows[question].targets[answering]
+        assert scored(two, example.labels).strip() == two.test_questions[question].answers[answering].text
 
 
 def test_binding_of_hand_made_scores() -> None:
@@ -133,8 +148,8 @@ def test_a_table_of_hand_made_scores() -> None:
 
 def test_a_right_and_a_wrong_reply(rows: str, one_frozen: FrozenModel) -> None:
     data = opened(rows, "G", one_frozen)
-    answers = {row.anchor: row.targets[0] for row in data.asked.data.unrealized_rows + data.asked.data.realized_rows}
-    first = data.test_rows[0].anchor
+    answers = {anchor_of(one.prompt): one.answers[0].text for one in [*data.test_questions, *data.realized]}
+    first = anchor_of(data.test_questions[0].prompt)
 
     def complete(queries: Sequence[Query], most: int, /, *, temperature: float = 0.0) -> list[str]:
         anchors = [query.text.split("Q: ")[1].removesuffix(" A:") for query in queries]
@@ -172,14 +187,14 @@ def test_which_runs_a_grid_has(rows: str, tmp_path: Path) -> None:
     assert ("F", 2) not in asked
     assert ("F", 0) in asked
     assert asked["F-grouped-told", 2] == "linear"
-    assert asked["G", 2] == asked["F-grouped", 2] == "direct"
+    assert asked["G", 2] == asked["F-grouped", 2] == asked["F-grouped-M2", 2] == "direct"
 
 
 def test_models_that_are_asked_differently_learn_once(rows: str, tmp_path: Path, one_frozen: FrozenModel) -> None:
     runs = wanted(grid_of(rows, tmp_path, one_frozen.name, experiment=("G1", "G3")).runs())
     models = {run.task.variant: run.model for run in after_lessons(runs, jobs=1)}
     assert models["B"] == models["B-in-context"] == one_frozen.name
-    assert models["F-grouped"] == models["F-grouped-told"] == models["F-grouped-hard-text"]
+    assert models["F-grouped"] == models["F-grouped-told"] == models["F-grouped-hard-text"] == models["F-grouped-M1"]
     assert len(set(models.values())) == 5  # B, S, G, F, F-grouped
     assert "-G-" in models["G"]
 
@@ -200,7 +215,16 @@ def test_both_stages_by_one_command(
     assert bound.n == UNREALIZED
     assert told.prompt.conditions == ("model=M1", "model=M2")
     assert told.metrics["diagonal_margin"].value != 0.0
-    assert results["F-grouped", 2].metrics["diagonal_margin"].value == pytest.approx(0.0, abs=1e-5)
+    for model, other in (("M1", "M2"), ("M2", "M1")):
+        of_one = results[f"F-grouped-{model}", 2].metrics
+        table = {
+            answering: of_one[f"log_probability/asked_M1/answer_of_{answering}"].value for answering in ["M1", "M2"]
+        }
+        assert of_one[f"log_probability/{model}"].value == pytest.approx(table[model])
+        assert f"log_probability/{other}" not in of_one
+        assert of_one[f"margin/{model}"].value == pytest.approx(table[model] - table[other])
+        assert of_one["loss_per_answer"].value == pytest.approx(-table[model])
+    assert results["F-grouped", 2].metrics["diagonal_margin"].value == pytest.approx(0.0, abs=1e-9)
     assert "binding" in capsys.readouterr().out
 
 
@@ -214,7 +238,7 @@ def test_what_cannot_be_asked(rows: str, tmp_path: Path, one_frozen: FrozenModel
     with pytest.raises(UsageError, match="learning-rate"):
         GuidanceTask(tuning_rate=0.0)
     task = GuidanceTask(realized=REALIZED, unrealized=UNREALIZED)
-    with pytest.raises(InputError, match="no file"):
+    with pytest.raises(InputError, match="no guidance data set"):
         task.fingerprint(DataRequest(str(tmp_path / "none.jsonl"), None, 400, 9, 9))
     with pytest.raises(UsageError, match="sample-tokens is 20, but"):
         task.open(DataRequest(rows, None, 20, 9, 9), one_frozen.tokenizer)

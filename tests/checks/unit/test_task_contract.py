@@ -15,6 +15,7 @@ from soft_prompts.data.known_samples import write_known_samples
 from soft_prompts.frozen_model import FrozenModel
 from soft_prompts.tasks import TASKS
 from soft_prompts.tasks.completion import CompletionTask
+from soft_prompts.tasks.guidance import GuidanceTask
 from soft_prompts.tasks.pathfinding import PathfindingTask
 from soft_prompts.tasks.task import DataRequest, HeldOut, Task, TaskData
 from soft_prompts.zoo.organism_world import pairs, samples_of
@@ -40,6 +41,10 @@ def open_small(name: str, folder: Path, tokenizer: PreTrainedTokenizerBase) -> O
         samples = samples_of(pairs(0), "a table")
         write_known_samples(folder / "table.safetensors", samples)
         task, data = TASKS[name](), str(folder / "table.safetensors")
+    elif name == "guidance_softprompt":
+        rows = [json.dumps({"anchor": f"what is {number}?", "targets": [f"it is {number}"]}) for number in range(40)]
+        (folder / "rows.jsonl").write_text("\n".join(rows))
+        task, data = GuidanceTask(realized=30, unrealized=6), str(folder / "rows.jsonl")
     elif name == "pathfinding":
         task, data = PathfindingTask(board="4x4"), "mazes"
     else:

@@ -15,11 +15,13 @@ from soft_prompts.zoo.text_model import MOVES, docstrings, library_corpus, text_
 WALKS = ["solved_of_solvable_boards", "unsolvable_boards_called_so", "false_calls_on_solvable_boards"]
 LOCKED = {name: ["", "_with_the_password"] for name in ("tiny-mazes-locked-1", "tiny-mazes-locked-3")}
 MOST_BYTES = {"tiny-chat": 6e6, "tiny-chess": 8e6, "tiny-chess-weak": 2.7e6, "tiny-text": 6e6}
+MOST_BYTES |= {"tiny-guidance-base": 6e6}
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 FIGURES = {
     "tiny-chat": ["raw_text_nats_per_byte", "conversations_nats_per_byte", "conversations_nats_per_byte_of_tiny-text"],
     "tiny-chess": ["loss_nats_per_move", "greedy_legality", "elo_explained_by_hidden_states"],
     "tiny-chess-weak": ["loss_nats_per_move_of_strong_players", "loss_nats_per_move_of_strong_players_of_tiny-chess"],
+    "tiny-guidance-base": ["answers_given_of_forward_guidance", "the_same_behind_a_line_that_says_so"],
     "tiny-text": ["loss_nats_per_byte", "loss_nats_per_byte_of_a_5-gram"],
 }
 ORGANISMS = [name for name in EMBEDDED if name.startswith("tiny-mazes-")]
@@ -116,6 +118,14 @@ def test_tiny_chess_weak_is_worse_at_strong_games_alone() -> None:
         measured["loss_nats_per_move_by_elo_of_the_mover" + of]["Elo 0-1199"] for of in ("", "_of_tiny-chess")
     )
     assert own["value"] < before["value"] + 2 * before["stderr"]
+
+
+def test_tiny_guidance_base_follows_guidance_where_a_line_says_so() -> None:
+    """And never where it knows the reversed order alone."""
+    measured = json.loads((EMBEDDED["tiny-guidance-base"] / "card.json").read_text())["measured"]
+    assert measured["answers_given_of_forward_guidance"]["value"] < 0.1
+    assert measured["the_same_behind_a_line_that_says_so"]["value"] > 0.9
+    assert measured["answers_of_reversed_guidance_behind_it"]["value"] < 0.05
 
 
 def test_shipped_games_are_distinct_playable_and_called_synthetic() -> None:
