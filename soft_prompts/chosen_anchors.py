@@ -18,7 +18,6 @@ from soft_prompts.distance import Anchors, Reference
 from soft_prompts.errors import InputError
 from soft_prompts.results import Items
 
-GAP_TASKS = ("autoregressive", "chat_detuning")  # their bare model has the skill: how much is brought back
 TRAINED = ("full", "lora")
 PLACEBOS = {"anchor:placebo": "random tokens", "anchor:placebo_bos": "BOS"}
 
@@ -87,13 +86,15 @@ class AnchorPool:
 
 def choose_anchors(draft: Draft, like: Items, pool: AnchorPool) -> Chosen:
     """Anchors whose items are like those of the curve."""
-    no_skill = _lowest(_single(pair, "frequencies") for pair in _each(pool, "anchor:no_skill", draft, like))
+    frequencies = _each(pool, "anchor:no_skill", draft, like)
+    no_skill = _lowest(_single(pair, "frequencies") for pair in frequencies)
+    from_bare = any(run.result.config.get("share_from") == "bare" for run, _ in frequencies)  # the task's own word
     upper = _lowest(_single(pair, "exact") for pair in _each(pool, "anchor:exact", draft, like))
     if upper is None:
         trained = [_trials(pool.usable(f"anchor:{name}", draft, like), name) for name in TRAINED]
         upper = _lowest(one for candidates in trained for one in candidates)
     placebos = [_placebo(pool.usable(role, draft, like), name, draft.subject) for role, name in PLACEBOS.items()]
-    reference: Reference = "zero" if draft.subject.experiment in GAP_TASKS or no_skill is None else "no_skill"
+    reference: Reference = "zero" if no_skill is None or from_bare else "no_skill"
     notes = [
         f"{what} is that of {found.model} ({found.anchor.name}), shared by the models on these items"
         for what, found in (("no-skill anchor", no_skill), ("upper anchor", upper))

@@ -21,7 +21,7 @@ from soft_prompts.results import read_result
 from soft_prompts.roles import Role
 from soft_prompts.starts import SEARCH
 from soft_prompts.sweep import run_all
-from soft_prompts.tasks.task import KnowsEntropy, ShowsExamples, TaskData
+from soft_prompts.tasks.task import KnowsEntropy, ShowsExamples, StartsFromBare, TaskData
 from soft_prompts.upper_anchors import FULL_RATES, LORA_RATES, MOST_PARAMETERS, RANK
 
 PLACEBO_DRAWS = 5
@@ -84,7 +84,8 @@ def anchor_runs(subject: Subject) -> list[RunConfig]:
     base, ends = subject.base, sorted({1, min(max(subject.counts), MOST_PLACEBO)})
     bare = replace(base, tokens=0, seed=0)
     plain = replace(base, condition="none")  # tokens as they are: a direct prompt
-    runs = [replace(bare, role=Role(f"anchor:{name}", "nothing")) for name in _untrained(subject)]
+    leads = (("share_from", "bare"),) if isinstance(base.task, StartsFromBare) else ()
+    runs = [replace(bare, role=Role(f"anchor:{name}", "nothing", leads)) for name in _untrained(subject)]
     runs += [
         replace(plain, tokens=tokens, seed=draw, role=Role("anchor:placebo", "nothing"))
         for tokens in ends

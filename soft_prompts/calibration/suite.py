@@ -35,7 +35,7 @@ class SuiteOptions:
 
     organisms: tuple[str, ...] = tuple(ORGANISMS)
     """Organisms that are made and read."""
-    varied: tuple[str, ...] = ("password-2", "password-strict-3", "partial-3", "forgotten-160")
+    varied: tuple[str, ...] = ("password-1", "password-2", "password-4", "password-strict-3")
     """Organisms that are read again with twice and half the learning rate, steps and batch; those among organisms."""
     certified: tuple[str, ...] = ("tiny-mazes",)
     """Models that get a certificate; none of them with an empty list."""

@@ -111,9 +111,12 @@ def separation(cells: Sequence[CellReading]) -> Verdict:
 def finite_for_absent(cells: Sequence[CellReading]) -> Verdict:
     """What is not there must not be found, however long the prompt."""
     seeds = [seed.d_90 for one in _of(cells, "absent") for seed in one.by_seed]
-    zero = [seed.d_90 for one in _of(cells, "absent") for seed in one.against_zero]
-    count, rival = (sum(mark.value is not None for mark in marks) for marks in (seeds, zero))
-    why = f"against the bare model instead of the no-skill anchor: {rival} of {len(zero)}"
+    rivals = [seed for one in _of(cells, "absent") for seed in one.against_zero]
+    count, far, near = (
+        sum(mark.value is not None for mark in marks)
+        for marks in (seeds, [one.d_90 for one in rivals], [one.d_50 for one in rivals])
+    )
+    why = f"against the bare model, not the no-skill anchor: {far} with a finite d_90, {near} with a finite d_50"
     met = None if len(seeds) < CELLS and not count else count == 0
     return Verdict("absent: cells with a finite d_90", f"0 of >= {CELLS}", f"{count} of {len(seeds)}", met, why)
 
@@ -148,13 +151,9 @@ def recovery(readings: SuiteReadings) -> Verdict:
 
 
 def fresh_seeds(cells: Sequence[CellReading]) -> Verdict:
-    """One seed's reading against another's, where something is there."""
-    moved = [
-        change
-        for one in cells
-        if one.organism.family != "absent"
-        for change in doublings_apart([seed.d_50.value for seed in one.by_seed])
-    ]
+    """One seed's reading against another's, wherever the distance depends on a trained prompt at all."""
+    read = [[seed.d_50.value for seed in one.by_seed] for one in cells if one.organism.family != "absent"]
+    moved = [change for values in read if any(values) for change in doublings_apart(values)]  # not all 0 or censored
     return _most("median change of log2(d_50 + 1) over fresh seeds", moved, MOST_MOVED, np.median)
 
 
@@ -163,6 +162,7 @@ def by_two(readings: SuiteReadings) -> Verdict:
     moved = {
         f"{one.organism.name} {one.setting} x {one.factor:g}": doublings_apart([one.d_50, one.unchanged])[0]
         for one in readings.varied
+        if one.d_50 or one.unchanged  # not both 0 or censored
     }
     verdict = _most("largest change of it with lr, steps or batch by two", list(moved.values()), MOST_BY_TWO, np.max)
     worst = [f"{name}: {change:.2f}" for name, change in moved.items() if change > MOST_BY_TWO]

@@ -35,6 +35,7 @@ class AutoregressiveTask:
     alike."""
 
     name: ClassVar[str] = "autoregressive"
+    starts_from_bare: ClassVar[bool] = True
     headline: ClassVar[str] = "loss_per_byte"
     unit: ClassVar[str] = "byte"
     conditions: ClassVar[ConditionEncoder] = NO_CONDITIONS

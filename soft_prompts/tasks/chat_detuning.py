@@ -46,6 +46,7 @@ class ChatDetuningTask:
     it has no template."""
 
     name: ClassVar[str] = "chat_detuning"
+    starts_from_bare: ClassVar[bool] = True
     headline: ClassVar[str] = "loss_per_byte"
     unit: ClassVar[str] = "byte"
     conditions: ClassVar[ConditionEncoder] = NO_CONDITIONS

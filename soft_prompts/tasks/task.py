@@ -168,6 +168,13 @@ class ShowsExamples(Protocol):
         ...
 
 
+@runtime_checkable
+class StartsFromBare(Protocol):
+    """A task that the bare model knows: a prompt's share is of what that model still lacks."""
+
+    starts_from_bare: ClassVar[bool]
+
+
 def encoder_of(task: Task, request: DataRequest) -> ConditionEncoder:
     """What turns the task's conditions into floats."""
     return task.conditions_of(request) if isinstance(task, LearnsConditions) else task.conditions

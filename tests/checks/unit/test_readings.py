@@ -60,10 +60,10 @@ def test_the_bare_model_is_the_reference_where_there_is_no_no_skill_anchor(tmp_p
     assert (found.reference, found.d_50.value) == ("zero", pytest.approx(2**1.5 - 1))  # shares 0, .25, .75, .9
 
 
-@pytest.mark.parametrize(("experiment", "reference"), [("autoregressive", "zero"), ("chat_detuning", "zero")])
-def test_tasks_of_which_the_bare_model_has_the_skill_lead_with_the_gap(experiment, reference, tmp_path):
-    save_flat(tmp_path, LOSSES, experiment=experiment)
-    save_anchor(tmp_path, "no_skill", NO_SKILL, experiment=experiment)
+@pytest.mark.parametrize(("config", "reference"), [({"share_from": "bare"}, "zero"), ({}, "no_skill")])
+def test_a_task_whose_bare_model_has_the_skill_leads_with_the_gap(config, reference, tmp_path):
+    save_flat(tmp_path, LOSSES)
+    save_anchor(tmp_path, "no_skill", NO_SKILL, config=config)
     found = only(tmp_path).distance
     assert found is not None
     assert (found.reference, found.saturation) == (reference, "self")
