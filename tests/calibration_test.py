@@ -15,7 +15,7 @@ from soft_prompts.calibration.table import CalibrationSuite
 
 DEFAULT = SuiteOptions()
 QUICK = SuiteOptions(
-    organisms=("selector-2", "password-1", "absent-0", "sink-0"),
+    organisms=("selector-2", "password-1", "random-0", "sink-0"),
     varied=(),
     certified=(),
     tokens=(1, 4),

@@ -154,7 +154,9 @@ def fresh_seeds(cells: Sequence[CellReading]) -> Verdict:
     """One seed's reading against another's, wherever the distance depends on a trained prompt at all."""
     read = [[seed.d_50.value for seed in one.by_seed] for one in cells if one.organism.family != "absent"]
     moved = [change for values in read if any(values) for change in doublings_apart(values)]  # not all 0 or censored
-    return _most("median change of log2(d_50 + 1) over fresh seeds", moved, MOST_MOVED, np.median)
+    verdict = _most("median change of log2(d_50 + 1) over fresh seeds", moved, MOST_MOVED, np.median)
+    far = sum(change > MOST_BY_TWO for change in moved)
+    return verdict._replace(why=f"{far} of {len(moved)} pairs moved by more than {MOST_BY_TWO}" if far else "")
 
 
 def by_two(readings: SuiteReadings) -> Verdict:
@@ -166,7 +168,8 @@ def by_two(readings: SuiteReadings) -> Verdict:
     }
     verdict = _most("largest change of it with lr, steps or batch by two", list(moved.values()), MOST_BY_TWO, np.max)
     worst = [f"{name}: {change:.2f}" for name, change in moved.items() if change > MOST_BY_TWO]
-    return verdict._replace(why="; ".join(worst))
+    median = f"median {np.median(list(moved.values())):.3f}; " if moved else ""
+    return verdict._replace(why=median + "; ".join(worst) if worst else "")
 
 
 def _most(target: str, moved: Sequence[float], most: float, summary: Callable[[Any], Any]) -> Verdict:

@@ -216,6 +216,7 @@ def test_verdicts_on_made_up_cells() -> None:
     # share .5 at x = .5 of the first, at 1 of the second: half a doubling
     assert moved.found == "0.500 over 1"
     assert moved.met is False
+    assert moved.why == ""
 
 
 def test_forgetting_and_sinks_on_made_up_cells() -> None:
@@ -253,7 +254,11 @@ def test_books_recovery_and_changes_by_two_on_made_up_readings() -> None:
     assert certificate.correction().value == pytest.approx(np.log2(1.5 / 2))
     varied = [Varied(ORGANISMS["password-1"], "steps", factor, d_50, 1.0) for factor, d_50 in ((2.0, 1.0), (0.5, 3.0))]
     verdict = verdicts.by_two(SuiteReadings(varied=tuple(varied)))
-    assert (verdict.found, verdict.met, verdict.why) == ("1.000 over 2", False, "password-1 steps x 0.5: 1.00")
+    assert (verdict.found, verdict.met, verdict.why) == (
+        "1.000 over 2",
+        False,
+        "median 0.500; password-1 steps x 0.5: 1.00",
+    )
 
 
 def test_there_are_thirty_organisms_in_families() -> None:
