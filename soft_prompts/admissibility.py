@@ -10,6 +10,8 @@ What is not known counts as not kept: an inadmissible distance is printed with t
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from soft_prompts.shares import Counts, Floats, axis, share_at
 
 SELF = "self"  # name of the upper anchor where the least loss seen stands for Lsat
@@ -49,8 +51,10 @@ def censoring_reason(shares: Floats, tokens: Counts, evidence: Evidence) -> str:
 
     OPTIMISER where a longer run or another learning rate raised it by more than .05. Else, where it is flat (not more
     than .05 above the share two doublings of P + 1 earlier): CEILING if a search start failed too, OPTIMISER if none
-    was tried. Else it still rises: CONTEXT where twice as long a prompt does not fit, BUDGET where it does.
+    was tried. Else it still rises: CONTEXT where twice as long a prompt does not fit, BUDGET where it does. Shares
+    below 0 count as 0: to be less sure of what is wrong is no way to the skill.
     """
+    shares = np.maximum(shares, 0.0)
     if evidence.optimiser_moved is not None and evidence.optimiser_moved > MOVED:
         return OPTIMISER
     earlier = axis(tokens)[-1] - 2

@@ -126,7 +126,7 @@ class BookReading(NamedTuple):
 
 
 class Varied(NamedTuple):
-    """One seed's distance with one setting changed by two, and with all as they are."""
+    """The distance with one setting changed by two, and with all as they are; of all seeds, as it is always read."""
 
     organism: Organism
     setting: str
@@ -154,7 +154,7 @@ def read_suite(options: SuiteOptions) -> SuiteReadings:
     configs = [config for one in cells for config in [*one.cell.configs(), *one.cell.anchors()]]
     failures = run_all(configs, options.jobs)
     failures += run_all(list(searches(cells)), options.jobs)
-    again = list(variations(options, [one for one in cells if one.organism.name in options.varied]))
+    again = list(variations([one for one in cells if one.organism.name in options.varied]))
     varied = [config for *_, cell in again for config in cell.configs()]
     failures += run_all(list({run_paths(config): config for config in varied}.values()), options.jobs)  # one bare model
     readings = tuple(_read(one) for one in cells)
@@ -194,15 +194,14 @@ def searches(cells: Sequence[OrganismCell]) -> Iterator[RunConfig]:
                 yield config
 
 
-def variations(options: SuiteOptions, cells: Sequence[OrganismCell]) -> Iterator[tuple[OrganismCell, str, float, Cell]]:
-    """The first seed's cell with one setting doubled or halved."""
+def variations(cells: Sequence[OrganismCell]) -> Iterator[tuple[OrganismCell, str, float, Cell]]:
+    """The cell with one setting doubled or halved."""
     for one in cells:
         for setting in BY_TWO:
             for factor in (0.5, 2.0):
                 value = getattr(one.cell.base, setting) * factor
                 changed = {setting: value if setting == "learning_rate" else round(value)}
-                base = replace(one.cell.base, **changed)
-                yield one, setting, factor, replace(one.cell, base=base, seeds=options.seeds[:1])
+                yield one, setting, factor, replace(one.cell, base=replace(one.cell.base, **changed))
 
 
 def certificate_options(options: SuiteOptions, model: str) -> CalibrateOptions:
@@ -230,7 +229,5 @@ def _read(one: OrganismCell) -> CellReading:
 
 
 def _varied(one: OrganismCell, setting: str, factor: float, cell: Cell) -> Varied:
-    changed, unchanged = (
-        read_cell(some, load_cell(some)).d_50.value for some in (cell, replace(one.cell, seeds=cell.seeds))
-    )
+    changed, unchanged = (read_cell(some, load_cell(some)).d_50.value for some in (cell, one.cell))
     return Varied(one.organism, setting, factor, changed, unchanged)

@@ -150,6 +150,7 @@ FLAT, RISING = {0: 3.5, 1: 3.0, 3: 3.0, 15: 2.95}, {0: 3.5, 3: 3.0, 15: 2.5}
         (RISING, Evidence(search_failed=True, optimiser_moved=0.05), "BUDGET"),
         (RISING, Evidence(most_tokens=29), "CONTEXT"),
         (RISING, Evidence(most_tokens=30), "BUDGET"),
+        ({0: 9.0, 1: 6.0, 3: 4.0, 15: 3.5}, Evidence(search_failed=True), "CEILING"),  # less sure, no more able
         ({0: 3.5, 1: 3.5}, Evidence(search_failed=True), "BUDGET"),  # one doubling cannot be flat over two
     ],
 )
