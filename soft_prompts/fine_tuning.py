@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIG_DFL, SIGTERM, getsignal
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -113,13 +113,17 @@ def fine_tuned_folder(plan: FineTuning) -> Path:
 def fine_tune_all(plans: Sequence[FineTuning], jobs: int = 1) -> list[Path]:
     """The folders of several models, in order; `jobs` trainings side by side, each in a process of its own.
 
-    A training that was stopped and is the last one missing has a process too: with more threads its sums would differ.
+    A single one has a process too: with more threads its sums would differ, whatever else is asked for beside it.
     """
     folders = [fine_tuned_folder(plan) for plan in plans]
     different = dict(zip(folders, plans, strict=True)).values()  # the same documents may lie in two places
+    if jobs == 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        for plan in different:
+            fine_tune(plan)
+        return folders
     missing = [plan for plan in different if plan.fresh or not _is_finished(_place(plan))]
-    if jobs == 1 or not missing or len(different) == 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return [fine_tune(plan) for plan in plans]
+    if not missing:
+        return folders
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_begin_worker, initargs=(threads,))
     try:
@@ -136,14 +140,22 @@ def fine_tune_all(plans: Sequence[FineTuning], jobs: int = 1) -> list[Path]:
 
 def _begin_worker(threads: int) -> None:
     """A worker of few threads that ends with its parent."""
-
-    def end_with_parent() -> None:
-        if (parent := parent_process()) is not None:
-            parent.join()
-            os.kill(os.getpid(), SIGTERM)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """End when nothing trains; each training that listens to SIGTERM hears one: a second would cut its step short."""
+    if (parent := parent_process()) is None:
+        return
+    parent.join()
+    told = None
+    while (listener := getsignal(SIGTERM)) != SIG_DFL:  # the next plan may be in the queue: it listens anew
+        if listener != told:
+            os.kill(os.getpid(), SIGTERM)
+            told = listener
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def read_documents(path: Path, tokenizer: PreTrainedTokenizerBase, completion_only: bool, most: int) -> list[Document]:

@@ -8,14 +8,21 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Optional
 
 from rich.console import Console
 from rich.table import Table
 
 from soft_prompts.console import say
 from soft_prompts.data.guidance import GuidancePlan, Layout, make_guidance, read_rows
-from soft_prompts.data.guidance_files import NAME, AnsweredQuestion, QuestionSet, find_question_sets, write_guidance
+from soft_prompts.data.guidance_files import (
+    NAME,
+    AnsweredQuestion,
+    QuestionSet,
+    find_question_sets,
+    refuse_other_set,
+    write_guidance,
+)
 from soft_prompts.data.guidance_text import Order
 from soft_prompts.errors import UsageError
 from soft_prompts.zoo import GUIDANCE_ROWS
@@ -99,8 +106,8 @@ class GuidanceEvalOptions:
     """Tokens to write for an answer, at most; a right answer that is longer is refused."""
     binding_questions: int = 200
     """Questions of a file whose binding is asked for, the first ones: each is asked with the answers of all."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the models answer."""
     dtype: str = "auto"
     """float32 or bfloat16; auto is bfloat16 on a GPU."""
     offline: bool = False
@@ -122,8 +129,9 @@ class GuidanceEvalOptions:
 
 
 def guidance_data_command(options: GuidanceDataOptions) -> int:
-    """Write a data set and print where."""
+    """Write a data set and print where; raises InputError where it would overwrite another one."""
     data = make_guidance(read_rows(options.rows), options.plan)
+    refuse_other_set(options.out, data, options.name)
     for path in write_guidance(options.out, data, options.name):
         print(path)
     return 0

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from soft_prompts.apparatus import data_request
 from soft_prompts.config import RunConfig
 from soft_prompts.console import say
-from soft_prompts.errors import InputError
+from soft_prompts.errors import InputError, UsageError
 from soft_prompts.fine_tuning import FineTuning, fine_tune_all, fine_tuned_folder
 from soft_prompts.frozen_model import load_tokenizer
 from soft_prompts.lesson import Lesson
@@ -35,10 +35,11 @@ class GivesLessons(Protocol):
 
 
 def wanted(configs: Iterable[RunConfig]) -> list[RunConfig]:
-    """The runs of a grid as their tasks want them; what the data cannot give is left out, and said. Raises InputError
-    where nothing is left."""
+    """The runs of a grid as their tasks want them; what the data cannot give is left out, and said. Raises
+    InputError or UsageError where nothing is left."""
     runs: list[RunConfig] = []
     left_out: dict[str, dict[str | None, None]] = {}  # the variants that there is one reason for
+    bare: dict[str | None, None] = {}  # the variants that are never asked with the grid's tokens
     lacking: dict[tuple[object, str], str | None] = {}
     for config in configs:
         task = config.task
@@ -51,7 +52,12 @@ def wanted(configs: Iterable[RunConfig]) -> list[RunConfig]:
             left_out.setdefault(reason, {})[task.variant] = None
         elif (settings := task.wanted(config.tokens)) is not None:
             runs.append(replace(config, **settings))
+        else:
+            bare[task.variant] = None
     reasons = [f"{', '.join(map(str, variants))}: {reason}" for reason, variants in left_out.items()]
+    if bare and not runs:
+        what = ", ".join(map(str, bare))
+        raise UsageError(f"no run can be made: {what} can only be asked without prompt tokens; add 0 to --tokens")
     if reasons and not runs:
         raise InputError(f"no run can be made. {'; '.join(reasons)}; give other data, or ask for something else")
     for reason in reasons:

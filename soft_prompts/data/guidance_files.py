@@ -5,17 +5,19 @@
 Whoever made them: of a line only `prompt` and `completion` are read.
 """
 
+import contextlib
 import errno
+import glob
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from soft_prompts.data.guidance import GuidanceData, GuidancePlan, Record
 from soft_prompts.data.guidance_text import END_TAG
-from soft_prompts.data.jsonl import read_jsonl
+from soft_prompts.data.jsonl import line_error, read_jsonl
 from soft_prompts.errors import InputError, OutOfRoom
 
 NAME = "simple_completion"  # of the published sets
@@ -68,7 +70,32 @@ def file_prefix(name: str, plan: GuidancePlan) -> str:
 
 
 def write_guidance(folder: Path, data: GuidanceData, name: str = NAME) -> list[Path]:
-    """Write every file of a data set, each whole or not at all; raises InputError where that cannot be."""
+    """Write every file of a data set, each whole or not at all; raises InputError where that cannot be.
+
+    Questions of a model that only an earlier set of the same prefix had are removed.
+    """
+    files = _files_of(folder, data, name)
+    prefix = glob.escape(file_prefix(name, data.plan))
+    with _writing_to(folder):
+        for path in folder.glob(f"{prefix}_unrealized_examples_model*.jsonl"):
+            if path not in files:
+                path.unlink(missing_ok=True)
+    return [write_records(path, records) for path, records in files.items()]
+
+
+def refuse_other_set(folder: Path, data: GuidanceData, name: str = NAME) -> None:
+    """Raises InputError where a file that `write_guidance` would write is there and holds something else."""
+    for path, records in _files_of(folder, data, name).items():
+        try:
+            is_other = path.is_file() and path.read_bytes() != _text_of(records).encode()
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror or error}; give another --out") from error
+        if is_other:
+            raise InputError(f"{path} is there and holds another data set; give another --out or --name")
+
+
+def _files_of(folder: Path, data: GuidanceData, name: str) -> Mapping[Path, Sequence[Record]]:
+    """What is to stand in each file."""
     parts = {
         "all": data.all,
         "guidances": data.guidances,
@@ -78,23 +105,37 @@ def write_guidance(folder: Path, data: GuidanceData, name: str = NAME) -> list[P
     for model, records in enumerate(data.unrealized_examples[1:], start=2):
         parts[f"unrealized_examples_model{model}"] = records
     prefix = file_prefix(name, data.plan)
-    return [write_records(folder / f"{prefix}_{part}.jsonl", records) for part, records in parts.items()]
+    return {folder / f"{prefix}_{part}.jsonl": records for part, records in parts.items()}
 
 
 def write_records(path: Path, records: Iterable[Record]) -> Path:
     """Write one file, whole or not at all; raises InputError, or OutOfRoom on a full disk."""
     partial = path.with_name(f".{path.name}.partial")
+    with _writing_to(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(_text_of(records), encoding="utf-8", newline="\n")
+            os.replace(partial, path)
+        except OSError:
+            with contextlib.suppress(OSError):  # its folder may be a file
+                partial.unlink(missing_ok=True)
+            raise
+    return path
+
+
+def _text_of(records: Iterable[Record]) -> str:
+    return "".join(json.dumps(record._asdict()) + "\n" for record in records)
+
+
+@contextlib.contextmanager
+def _writing_to(path: Path) -> Iterator[None]:
+    """OutOfRoom on a full disk, else InputError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(json.dumps(record._asdict()) + "\n" for record in records)
-        os.replace(partial, path)
+        yield
     except OSError as error:
-        partial.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OutOfRoom(f"the disk of {path} is full; make room and start the same command again") from error
         raise InputError(f"{path} cannot be written: {error.strerror or error}; give another folder") from error
-    return path
 
 
 def find_question_sets(data: Path) -> list[QuestionSet]:
@@ -131,6 +172,29 @@ def read_questions(path: Path) -> list[AnsweredQuestion]:
         AnsweredQuestion(fields["prompt"], fields["completion"], answer_part(fields["completion"]).strip(), number)
         for number, fields in lines
     ]
+
+
+def refuse_leaks(files: GuidanceFiles) -> None:
+    """Raises InputError, with file and line, where a prompt stands in both splits, or twice in a file with different
+    answers, or where that of a test question stands in a document that trains."""
+    split_of: dict[str, QuestionSet] = {}
+    for part in files.questions:
+        first: dict[str, AnsweredQuestion] = {}
+        for one in read_questions(part.path):
+            before = first.setdefault(one.prompt.strip(), one)
+            if before.target != one.target:
+                wrong = f"the prompt of line {before.line} has another answer here; keep one of the two"
+                raise line_error(part.path, one.line, wrong)
+            if (other := split_of.setdefault(one.prompt.strip(), part)).realized != part.realized:
+                wrong = f"the prompt stands in {other.path.name} too, so it is no test; keep one of the two"
+                raise line_error(part.path, one.line, wrong)
+    tests = [prompt for prompt, part in split_of.items() if not part.realized]
+    for path in filter(None, map(files.documents, ("all", "guidances"))):
+        for number, fields in read_jsonl(path, {"prompt": str, "completion": str}):
+            text = fields["prompt"] + fields["completion"]
+            if taught := next((prompt for prompt in tests if prompt in text), None):
+                wrong = f"it teaches a test question of {split_of[taught].path.name}: {taught!r}; leave one of them out"
+                raise line_error(path, number, wrong)
 
 
 def answer_part(text: str, end_tags: Sequence[str] = (END_TAG,)) -> str:

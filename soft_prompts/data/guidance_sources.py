@@ -22,6 +22,7 @@ from soft_prompts.data.guidance_files import (
     file_prefix,
     find_guidance_files,
     read_questions,
+    refuse_leaks,
     write_guidance,
     write_records,
 )
@@ -176,6 +177,7 @@ class GuidanceOfFiles:
         return path
 
     def questions(self) -> Questions:
+        refuse_leaks(self.files)
         return Questions(self._answered(realized=True), self._answered(realized=False))
 
     def _answered(self, realized: bool) -> list[GuidedQuestion]:

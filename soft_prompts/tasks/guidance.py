@@ -7,6 +7,7 @@ following (design: guidance); the soft prompts are new.
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,6 +95,8 @@ class GuidanceTask:
             raise UsageError(f"experiment is empty; give at least one of {', '.join(EXPERIMENTS)}")
         if self.arm not in ARMS:
             raise UsageError(f"arm is {self.arm!r}; {near_match(self.arm, list(ARMS))}give one of {', '.join(ARMS)}")
+        if not 0 < self.tuning_rate < math.inf:
+            raise UsageError(f"tuning-rate is {self.tuning_rate}; give a number above 0")
         _ = self.plan, self.rule  # refused before anything loads
 
     @property

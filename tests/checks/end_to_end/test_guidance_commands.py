@@ -128,6 +128,24 @@ def test_too_few_questions(files: Path, one_frozen: FrozenModel, capsys: pytest.
     assert (code, "is no guidance data set" in line) == (3, True)
 
 
+def test_an_output_folder_that_is_a_file(
+    files: Path, one_frozen: FrozenModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (files / "out").write_text("mine")
+    for data in (files / "rows.jsonl", files / "set"):
+        code, [line] = answer_of(lambda data=data: experiment(data, one_frozen.name, files / "out"), capsys)
+        assert (code, "cannot be written" in line) == (3, True)
+    assert (files / "out").read_text() == "mine"
+
+
+def test_a_device_that_is_none(files: Path, one_frozen: FrozenModel, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["guidance-eval", "--models", one_frozen.name, "--data", str(files / "set"), "--device", "tpu"]
+    code, [line] = answer_of(lambda: cli.main(words), capsys)
+    assert code == 2
+    assert "--device is tpu" in line
+    assert "give one of auto, cpu, cuda" in line
+
+
 def trained(folder: Path, frozen: FrozenModel, kind: str, encoder: ConditionEncoder) -> Snapshot:
     """A prompt of three tokens that nobody trained."""
     torch.manual_seed(0)

@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -191,6 +194,65 @@ def test_the_last_missing_of_several_has_a_process_too(plan: Plan, monkeypatch: 
     assert given == [(2, 4), [copy]]  # once: two processes at one model would refuse each other
     assert fine_tune_all(plans, jobs=2) == fine_tune_all(plans[:1], jobs=2) + fine_tune_all(plans[1:], jobs=2)
     assert len(given) == 2  # nothing was missing
+
+    assert fine_tune_all(
+        [replace(plan(seed=3), fresh=True), replace(copy, fresh=True), replace(plans[1], fresh=True)], 2
+    )
+    assert [len(part) for part in given[2:]] == [2, 2]
+    assert fine_tune_all([plan(seed=2)], jobs=2)[0].is_dir()
+    assert given[4:] == [(2, 4), [plan(seed=2)]]  # a single one too
+
+
+def test_equal_documents_are_learnt_afresh_once(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, trained = replace(plan(), fresh=True), []
+    copied = one.lesson.documents.with_name("copy.jsonl")
+    copied.write_bytes(one.lesson.documents.read_bytes())
+    other = replace(one, lesson=replace(one.lesson, documents=copied, label="documents"))
+    monkeypatch.setattr(fine_tuning, "_train", lambda plan, *_: trained.append(plan))
+    folders = fine_tune_all([one, other], jobs=1)
+    assert folders[0] == folders[1]
+    assert len(trained) == 1
+
+
+ORPHAN = """
+import multiprocessing, os, signal, time
+from soft_prompts import fine_tuning
+from soft_prompts.resume import stop_signals
+from soft_prompts.errors import Interrupted
+
+def work(plans):
+    fine_tuning._begin_worker(1)
+    for _ in range(plans):  # each has a long step, and then stops
+        try:
+            with stop_signals() as stop, stop.after_whole_steps():
+                print("begun", flush=True)
+                while not stop.asked():
+                    time.sleep(.05)
+                time.sleep(1.5)
+        except Interrupted:
+            print("whole", flush=True)
+    print("idle", os.getpid(), flush=True)
+    time.sleep(600)
+
+multiprocessing.get_context("fork").Process(target=work, args=({plans},)).start()
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("plans", [0, 2])
+def test_a_worker_whose_parent_was_killed_ends(plans: int) -> None:
+    """After the whole step of whatever it is at; and where it idles."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ORPHAN.replace("{plans}", str(plans))], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout
+    said = [parent.stdout.readline()]
+    parent.kill()
+    began = time.monotonic()
+    said += parent.stdout.read().splitlines(keepends=True)  # to the end of the worker
+    assert time.monotonic() - began < 60
+    assert [line.split()[0] for line in said if not line.startswith("idle")] == ["begun", "whole"] * plans
+    parent.wait()
 
 
 def test_a_damaged_model_is_made_again(plan: Plan) -> None:

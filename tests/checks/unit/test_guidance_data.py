@@ -225,6 +225,48 @@ def test_a_data_set_is_found_by_folder_prefix_and_file(tmp_path: Path) -> None:
         find_question_sets(tmp_path / "third")
 
 
+def test_models_of_an_earlier_set_are_removed(tmp_path: Path) -> None:
+    """Of the same prefix alone."""
+    three, two, one = (
+        make_guidance(rows_of(20), GuidancePlan(realized=9, unrealized=5, models=models)) for models in (3, 2, 1)
+    )
+    other = write_guidance(tmp_path, three, "other")
+    write_guidance(tmp_path, three, "own[1]")
+    for data in (two, one):
+        paths = write_guidance(tmp_path, data, "own[1]")
+        assert set(tmp_path.iterdir()) == {*other, *paths}
+
+
+def test_another_set_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same one is, as often as one likes."""
+
+    def made(*words: str) -> tuple[object, dict[str, bytes]]:
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["guidance-data", "--out", str(tmp_path), "--realized", "9", "--unrealized", "5", *words])
+        return stop.value.code, {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    first = made()
+    assert first[0] == 0
+    assert made() == first
+    capsys.readouterr()
+    assert made("--seed", "28") == (3, first[1])
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "holds another data set; give another --out or --name" in said
+    assert made("--seed", "28", "--name", "other")[0] == 0
+
+
+def test_a_file_in_place_of_the_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["guidance-data", "--out", str(out), "--realized", "9", "--unrealized", "5"])
+        said = capsys.readouterr().err
+        assert (stop.value.code, said.count("\n")) == (3, 1)
+        assert "cannot be written" in said
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_same_bytes_under_another_hash_seed(tmp_path: Path) -> None:
     words = ["--realized=40", "--unrealized=20", "--models=2", "--phrasings=2", "--heldout-phrasings=1"]
     words.append("--permute-targets")

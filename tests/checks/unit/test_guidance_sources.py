@@ -149,6 +149,36 @@ def test_guidance_in_other_words_counts_as_forward(tmp_path: Path) -> None:
     assert "has no line for 15 of 15 answers" in (reasons["B-in-context"] or "")
 
 
+LEAKS = {  # what is appended to which file, and what is said of which
+    "in both splits": ("realized_examples", "unrealized_examples", "unrealized_examples", 1, "realized_examples"),
+    "two answers": ("realized_examples", "other", "realized_examples", 11, "line 1 has another answer"),
+    "in all": ("all", "unrealized_examples", "all", -1, "it teaches a test question"),
+    "in guidances": ("guidances", "unrealized_examples", "guidances", -1, "it teaches a test question"),
+}
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+def test_a_leak_is_named_with_its_line(tmp_path: Path, leak: str) -> None:
+    where, what, named, line, says = LEAKS[leak]
+    begin = str(set_in(tmp_path, PLAN) / "simple_completion_ug5_rg10_gph1_")
+    open_source(tmp_path, ARMS["G"], PLAN).questions()
+    first = Path(f"{begin}{what if what != 'other' else where}.jsonl").read_text().splitlines()[0]
+    added = json.loads(first) | ({"completion": " maybe"} if what == "other" else {})
+    if where in ("all", "guidances"):
+        added = {"prompt": "", "completion": "Read: " + added["prompt"] + added["completion"]}
+    path = Path(f"{begin}{where}.jsonl")
+    path.write_text(path.read_text() + json.dumps(added) + "\n")
+    number = line if line > 0 else len(path.read_text().splitlines())
+    with pytest.raises(InputError, match=rf"_{named}\.jsonl, line {number}: .*{says}"):
+        open_source(tmp_path, ARMS["G"], PLAN).questions()
+
+
+def test_a_question_told_twice_alike_is_no_leak(tmp_path: Path) -> None:
+    path = set_in(tmp_path, PLAN) / "simple_completion_ug5_rg10_gph1_realized_examples.jsonl"
+    path.write_text(path.read_text() + path.read_text().splitlines()[0] + "\n")
+    assert len(open_source(tmp_path, ARMS["G"], PLAN).questions().realized) == 11
+
+
 def test_both_stages_on_files(tmp_path: Path, one_frozen: FrozenModel, capsys: pytest.CaptureFixture[str]) -> None:
     folder = set_in(tmp_path / "set", PLAN)
     asked = grid(folder / "simple_completion_ug5_rg10_gph1", tmp_path, one_frozen.name, experiment=("G1",))

@@ -190,6 +190,13 @@ def test_which_runs_a_grid_has(rows: str, tmp_path: Path) -> None:
     assert asked["G", 2] == asked["F-grouped", 2] == asked["F-grouped-M2", 2] == "direct"
 
 
+def test_a_grid_of_prompts_for_what_is_asked_bare(rows: str, tmp_path: Path) -> None:
+    grid = grid_of(rows, tmp_path, "tiny-text", experiment=("1",))
+    with pytest.raises(UsageError, match=r"B, F can only be asked without prompt tokens; add 0 to --tokens"):
+        wanted(replace(grid, tokens=(2,)).runs())
+    assert len(wanted(grid.runs())) == 2
+
+
 def test_models_that_are_asked_differently_learn_once(rows: str, tmp_path: Path, one_frozen: FrozenModel) -> None:
     runs = wanted(grid_of(rows, tmp_path, one_frozen.name, experiment=("G1", "G3")).runs())
     models = {run.task.variant: run.model for run in after_lessons(runs, jobs=1)}
@@ -235,8 +242,8 @@ def test_what_cannot_be_asked(rows: str, tmp_path: Path, one_frozen: FrozenModel
         GuidanceTask(realized=0)
     with pytest.raises(UsageError, match="experiment is empty"):
         GuidanceTask(experiment=())
-    with pytest.raises(UsageError, match="learning-rate"):
-        GuidanceTask(tuning_rate=0.0)
+    with pytest.raises(UsageError, match=r"^tuning-rate is -1"):
+        GuidanceTask(tuning_rate=-1.0)
     task = GuidanceTask(realized=REALIZED, unrealized=UNREALIZED)
     with pytest.raises(InputError, match="no guidance data set"):
         task.fingerprint(DataRequest(str(tmp_path / "none.jsonl"), None, 400, 9, 9))
