@@ -69,7 +69,7 @@ class AnchorPool:
             metric = run.result.metrics.get(draft.metric)
             if run.result.role == role and metric and metric.unit == draft.unit and _same_data(run, draft):
                 items = self._items(run, draft.metric)
-                if items is not None and same_shape(items, like):
+                if items is not None and same_shape(items, like) and _on_own_items(run, draft):
                     found.append((run, items))
         return sorted(found, key=lambda pair: pair[0].result.model.name != draft.subject.model)
 
@@ -104,6 +104,13 @@ def choose_anchors(draft: Draft, like: Items, pool: AnchorPool) -> Chosen:
         no_skill and no_skill.anchor, upper and upper.anchor, tuple(one for one in placebos if one is not None)
     )
     return Chosen(anchors, reference, tuple(notes))
+
+
+def _on_own_items(run: Run, draft: Draft) -> bool:
+    """An anchor of the curve's own model is on its very items; another tokenizer's can only be alike."""
+    result = run.result
+    own = {one.result.data.items_fingerprint for one in draft.runs}
+    return result.model.name != draft.subject.model or result.data.items_fingerprint in own
 
 
 def _same_data(run: Run, draft: Draft) -> bool:

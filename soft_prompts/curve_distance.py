@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from soft_prompts.bootstrap import CurveLosses
@@ -64,7 +65,7 @@ def belongs(run: Run, draft: Draft, free: tuple[str, ...] = ()) -> bool:
     """
     result = run.result
     subject = (result.experiment, result.variant, result.data.name, result.model.name)
-    if subject != tuple(draft.subject):
+    if subject != tuple(draft.subject) or result.data.fingerprint not in data_of(draft.runs):
         return False
     kind, own = draft.kind, Kind(result.prompt.kind, result.prompt.condition_mode)
     held = [(name, value) for name, value in kind.settings if name not in free]
@@ -72,11 +73,17 @@ def belongs(run: Run, draft: Draft, free: tuple[str, ...] = ()) -> bool:
     return run.tokens == 0 or same
 
 
+def data_of(runs: Iterable[Run]) -> frozenset[str | None]:
+    """Contents of the data of some runs: their name alone may stand for several versions."""
+    return frozenset(run.result.data.fingerprint for run in runs)
+
+
 def loss_of(run: Run, draft: Draft) -> float | None:
     """The curve's metric of a finished run on the curve's own items, else None."""
-    metric = run.result.metrics.get(draft.metric)
+    metric, data = run.result.metrics.get(draft.metric), run.result.data
     prints = {one.result.data.items_fingerprint for one in draft.runs}
-    same = run.result.data.items_fingerprint in prints and run.result.status == "success"
+    known = data.items_fingerprint in prints and data.fingerprint in data_of(draft.runs)
+    same = known and run.result.status == "success"
     return metric.value if metric is not None and metric.unit == draft.unit and same else None
 
 

@@ -18,7 +18,7 @@ from soft_prompts.codes import Bits, prompt_tokens, read_codes, training_units
 from soft_prompts.comparison import Comparison, compared, drafts_of, finished_curves
 from soft_prompts.contrasts import Contrast, contrast, holm
 from soft_prompts.control_curves import Control, least_selectivity, read_controls
-from soft_prompts.curve_distance import distance_of, reason_against, some_items
+from soft_prompts.curve_distance import data_of, distance_of, loss_of, reason_against, some_items
 from soft_prompts.curves import Curve, Draft, Run
 from soft_prompts.distance import DRAWS, NO_GAP, Distance, Mark, judged
 from soft_prompts.results import find_results
@@ -135,7 +135,7 @@ def _measured(plain: Reading, draft: Draft, pool: AnchorPool, beside: Sequence[R
     return dataclasses.replace(
         reading,
         distance=judged(distance, evidence),
-        notes=(*reading.notes, *_beaten(reading, distance)),
+        notes=(*reading.notes, *_beaten(reading, draft, distance)),
         bits=bits,
         controls=controls,
         battery=battery,
@@ -150,15 +150,15 @@ def _prompt_bits(bits: Bits | None, distance: Distance) -> float | None:
     return None if bits is None or bits.prompt is None else bits.prompt.bits
 
 
-def _beaten(reading: Reading, distance: Distance) -> list[str]:
+def _beaten(reading: Reading, draft: Draft, distance: Distance) -> list[str]:
     """What did better than it should: prompts than trained weights, tokens of the vocabulary than a trained prompt."""
     notes = []
     if distance.saturation != SELF and distance.points[-1].best < distance.anchors.saturation:
         notes.append(f"prompts did better than the upper anchor ({distance.saturation}): shares go beyond 1")
     for run in reading.anchors.get("anchor:hard_prompt", ()):
-        loss = run.result.metrics.get(reading.curve.metric)
+        loss = loss_of(run, draft)
         trained = [point.best for point in distance.points if point.tokens <= run.tokens]
-        if loss and loss.value is not None and trained and loss.value < trained[-1] - MOVED * distance.gap:
+        if loss is not None and trained and loss < trained[-1] - MOVED * distance.gap:
             notes.append(f"a hard prompt of {run.tokens} tokens did better than the trained one: training fell short")
     return list(dict.fromkeys(notes))
 
@@ -202,7 +202,7 @@ def _half(reading: Reading) -> Mark:
 
 def _task(reading: Reading) -> tuple[Any, ...]:
     curve = reading.curve
-    return curve.experiment, curve.variant, curve.data, curve.metric
+    return curve.experiment, curve.variant, curve.data, curve.metric, data_of(reading.runs)
 
 
 def _kind(reading: Reading) -> tuple[Any, ...]:

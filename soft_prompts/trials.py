@@ -75,14 +75,10 @@ def violations(distance: Distance) -> tuple[int, ...]:
 
 
 def _share_of_best(runs: Sequence[Run], draft: Draft, distance: Distance) -> float | None:
-    """By validation; by the loss itself where some run has none, which flatters the trial."""
-    losses = {run.path: loss for run in runs if (loss := loss_of(run, draft)) is not None}
-    known = [run for run in runs if run.path in losses]
-    if not known:
-        return None
-    ranks = {run.path: validation_loss(run) for run in known}
-    ranks = ranks if all(map(math.isfinite, ranks.values())) else losses
-    return distance.share(losses[min(ranks, key=lambda path: ranks[path])])
+    """By validation; a trial without a validation loss cannot be chosen."""
+    known = [run for run in runs if loss_of(run, draft) is not None and math.isfinite(validation_loss(run))]
+    best = loss_of(min(known, key=validation_loss), draft) if known else None
+    return None if best is None else distance.share(best)
 
 
 def failure_rate(shares: Sequence[float], stopped: int = 0) -> float | None:
