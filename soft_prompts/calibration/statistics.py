@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import rankdata
 
+from soft_prompts import answers
+
 DRAWS = 1_000
 Number = float | int
-Z = 1.96  # of a normal draw: 95 % lie within
 
 
 class Estimate(NamedTuple):
@@ -53,10 +54,7 @@ def wilson(hits: int, count: int) -> Estimate:
     """A share and its 95 % interval (Wilson 1927), which is no point where all are alike."""
     if not count:
         return NOTHING
-    share, square = hits / count, Z**2
-    middle = (hits + square / 2) / (count + square)
-    half = Z / (count + square) * (hits * (1 - share) + square / 4) ** 0.5
-    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half))
+    return Estimate(hits / count, *answers.wilson(hits, count))
 
 
 def median_with_interval(values: Sequence[Number]) -> Estimate:
