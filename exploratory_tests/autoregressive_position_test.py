@@ -6,8 +6,9 @@ scored, so the two bare models are scored on different tokens: compare each gain
 
 import sys
 
-from soft_prompts.config import Grid, RunConfig
-from soft_prompts.experiment import Experiment, variant
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.tasks.autoregressive import AutoregressiveTask
 
 DEFAULT = Grid(

@@ -7,8 +7,9 @@ condition_sensitivity and condition_information in every chess result.
 
 import sys
 
-from soft_prompts.config import Grid, RunConfig
-from soft_prompts.experiment import Experiment, variant
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.tasks.chess import ChessTask
 
 DEFAULT = Grid(

@@ -5,8 +5,9 @@ Source: arXiv 2505.14943, chess, which trained with a learning rate of 1e-3 and 
 
 import sys
 
-from soft_prompts.config import Grid, RunConfig
-from soft_prompts.experiment import Experiment, variant
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.tasks.chess import ChessTask
 
 DEFAULT = Grid(

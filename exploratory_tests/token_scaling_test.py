@@ -6,8 +6,9 @@ context of 1,024: 928 prompt tokens and 8 plies fit. Every count has the same fe
 
 import sys
 
-from soft_prompts.config import Grid, RunConfig
-from soft_prompts.experiment import Experiment, variant
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.tasks.chess import ChessTask
 
 DEFAULT = Grid(

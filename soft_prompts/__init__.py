@@ -8,32 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from soft_prompts.config import RunConfig
-    from soft_prompts.distance import capability_distance
-    from soft_prompts.evaluation import evaluate
-    from soft_prompts.frozen_model import load_frozen_model
-    from soft_prompts.generation import generate
-    from soft_prompts.insertion import insert_prompt
-    from soft_prompts.one_run import run
-    from soft_prompts.prompts import build_prompt
-    from soft_prompts.results import read_result
-    from soft_prompts.snapshot import load_snapshot
+    from soft_prompts.engine.evaluation import evaluate
+    from soft_prompts.engine.generation import generate
+    from soft_prompts.engine.insertion import insert_prompt
+    from soft_prompts.experiments.run import run
+    from soft_prompts.models.frozen import load_frozen_model
+    from soft_prompts.prompts.build import build_prompt
+    from soft_prompts.prompts.snapshot import load_snapshot
+    from soft_prompts.results.files import read_result
+    from soft_prompts.stats.distance import capability_distance
     from soft_prompts.tasks import TASKS
-    from soft_prompts.training import batch_loss, train
+    from soft_prompts.training.loop import batch_loss, train
 
 _HOME = {
-    "capability_distance": "distance",
+    "capability_distance": "stats.distance",
     "RunConfig": "config",
-    "evaluate": "evaluation",
-    "load_frozen_model": "frozen_model",
-    "generate": "generation",
-    "insert_prompt": "insertion",
-    "build_prompt": "prompts",
-    "read_result": "results",
-    "run": "one_run",
-    "load_snapshot": "snapshot",
+    "evaluate": "engine.evaluation",
+    "load_frozen_model": "models.frozen",
+    "generate": "engine.generation",
+    "insert_prompt": "engine.insertion",
+    "build_prompt": "prompts.build",
+    "read_result": "results.files",
+    "run": "experiments.run",
+    "load_snapshot": "prompts.snapshot",
     "TASKS": "tasks",
-    "batch_loss": "training",
-    "train": "training",
+    "batch_loss": "training.loop",
+    "train": "training.loop",
 }
 
 __all__ = [

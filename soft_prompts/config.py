@@ -4,24 +4,22 @@
 for: several runs. The text under each field is its help string on the command line.
 """
 
-import itertools
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
 import tyro
 
-from soft_prompts.errors import UsageError
-from soft_prompts.paths import PROMPT_ONLY
-from soft_prompts.roles import RUN, Role
+from soft_prompts.common.errors import UsageError
+from soft_prompts.prompts.architectures import Initialisation, PromptKind
+from soft_prompts.results.paths import PROMPT_ONLY
+from soft_prompts.results.roles import RUN, Role
 from soft_prompts.tasks.task import Task
 
-PromptKind = Literal["direct", "linear", "mlp", "resnet", "shared_resnet"]
-Initialisation = Literal["vocabulary", "zeros", "normal", "paper", "mean_noise", "search", "grown"]
 ConditionMode = Literal["true", "none", "shuffled", "constant"]
+
+
 Schedule = Literal["constant", "cosine"]
-TaskT = TypeVar("TaskT", bound=Task)
 
 
 @dataclass(frozen=True)
@@ -177,64 +175,6 @@ def as_json(settings: Any) -> dict[str, Any]:
         for name, value in values.items()
     }
     return plain_values | ({} if role == RUN else {"role": role.name, **dict(role.facts)})
-
-
-@dataclass(frozen=True)
-class Grid(Generic[TaskT]):
-    """Runs for every model, prompt size and seed that a command line names."""
-
-    models: tuple[str, ...]
-    """Embedded name (tiny-chess), local folder, or hub id (EleutherAI/pythia-160m-deduped)."""
-    tokens: tuple[int, ...]
-    """Prompt token counts; 0 is the bare model, one run a model, shared by all prompt kinds and seeds."""
-    data: tuple[str, ...]
-    """Training data, one run each: an embedded name, a file, a folder of files, or a hub data set."""
-    settings: tyro.conf.OmitArgPrefixes[RunConfig]
-    """Settings that all runs share."""
-    task: tyro.conf.OmitArgPrefixes[TaskT]
-    """The task's own settings."""
-    seeds: tuple[int, ...] = (0,)
-    """One run each. With one seed an interval covers items only."""
-    reference: str | None = None
-    """Model of the grid that the others are compared with, on the same items."""
-    preset: Annotated[str, tyro.conf.arg(metavar="default|quick|paper")] = "default"
-    """Settings to start from; flags beside it win. paper: the paper's models, data and settings."""
-    jobs: int = 1
-    """Runs side by side, each in a process of its own with its share of the CPU's cores."""
-    anchors: bool = False
-    """When the runs are finished, measure what their losses are held against: frequencies without the skill, random and
-    hard prompts, trained weights, and the trained prompts rounded to few bits."""
-    controls: bool = False
-    """Train the same prompts on permuted targets, on random strings and on a model of random weights too: about three
-    times the grid's own time."""
-    battery: bool = False
-    """At the largest token count, try other learning rates and starts, five fresh seeds of the best of them, and twice
-    the steps: 22 more runs."""
-    print_config: bool = False
-    """Print the settings of every run as JSON and stop."""
-    debug: bool = False
-    """Show the traceback of an error too."""
-
-    def runs(self) -> Iterator[RunConfig]:
-        """Every run of the grid, model by model; the bare model once."""
-        several = {"models": self.models, "tokens": self.tokens, "data": self.data, "seeds": self.seeds}
-        for what, values in several.items():
-            if not values:
-                raise UsageError(f"{what} is empty; give at least one value after --{what}")
-        if self.jobs < 1:
-            raise UsageError(f"jobs is {self.jobs}; give 1 or more")
-        if len(self.data) > 1 and self.settings.test_data is not None:
-            raise UsageError("test-data belongs to one data set, and --data names several; give one, or no test-data")
-        if self.reference is not None and self.reference not in self.models:
-            raise UsageError(f"reference is {self.reference}; give one of the models, {', '.join(self.models)}")
-        tasks = [one for one in self.task.each() if isinstance(one, type(self.task))]
-        axes = (dict.fromkeys(axis) for axis in (self.models, tasks, self.data, self.tokens, self.seeds))
-        for model, task, data, tokens, seed in itertools.product(*axes):
-            if tokens or seed == self.seeds[0]:
-                seed = seed if tokens else 0
-                run = replace(self.settings, task=task, model=model, data=data, tokens=tokens, seed=seed)
-                check_conditions(run)
-                yield run
 
 
 def _check_run(config: RunConfig) -> None:

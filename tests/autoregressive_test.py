@@ -10,8 +10,9 @@ web text (RedPajama-V2), and less for larger models.
 
 import sys
 
-from soft_prompts.config import Grid, RunConfig
-from soft_prompts.experiment import Experiment, variant
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.tasks.autoregressive import AutoregressiveTask
 
 TASK = AutoregressiveTask()

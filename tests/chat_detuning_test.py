@@ -11,8 +11,9 @@ about as well as 64.
 
 import sys
 
-from soft_prompts.config import Grid, RunConfig
-from soft_prompts.experiment import Experiment, variant
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.tasks.chat_detuning import ChatDetuningTask
 
 TASK = ChatDetuningTask(chat_template_from="tiny-chat")

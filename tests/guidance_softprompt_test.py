@@ -10,9 +10,10 @@ for more than 95 % with both models' answers in one document.
 
 import sys
 
-from soft_prompts.config import Grid, RunConfig
-from soft_prompts.experiment import Experiment, variant
-from soft_prompts.tasks.guidance import GuidanceTask
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.grid import Grid, variant
+from soft_prompts.tasks.guidance.task import GuidanceTask
 
 TINY = GuidanceTask(
     realized=150,

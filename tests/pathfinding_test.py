@@ -10,8 +10,9 @@ go on from there, and that size helps a little. (Its losses at 64 tokens score t
 
 import sys
 
-from soft_prompts.config import Grid, RunConfig
-from soft_prompts.experiment import Experiment, variant
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.tasks.pathfinding import PathfindingTask
 
 DEFAULT = Grid(

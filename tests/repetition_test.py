@@ -8,8 +8,9 @@ pass a plateau near the log of their length and need 16 to 64.
 
 import sys
 
-from soft_prompts.config import Grid, RunConfig
-from soft_prompts.experiment import Experiment, variant
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.tasks.repetition import RepetitionTask
 
 TASK = RepetitionTask()

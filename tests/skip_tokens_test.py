@@ -10,8 +10,9 @@ that rises with the distance.
 
 import sys
 
-from soft_prompts.config import Grid, RunConfig
-from soft_prompts.experiment import Experiment, variant
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.tasks.skip_tokens import SkipTokensTask
 
 TASK = SkipTokensTask(skip=(1, 2, 4, 8))

@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from soft_prompts.apparatus import load_for, run_paths
 from soft_prompts.calibration.options import CalibrateOptions
 from soft_prompts.calibration.planting import Planting, plant
 from soft_prompts.calibration.reading import Cell, load_cell, read_cell
-from soft_prompts.calibration.statistics import Estimate, median_with_interval, wilson
+from soft_prompts.common.console import say
+from soft_prompts.common.files import write_atomically
 from soft_prompts.config import RunConfig
-from soft_prompts.console import say
-from soft_prompts.distance import NO_GAP, Distance
-from soft_prompts.paths import model_slug
-from soft_prompts.results import write_atomically
-from soft_prompts.sweep import run_all
+from soft_prompts.experiments.sweep import run_all
+from soft_prompts.results.paths import model_slug
+from soft_prompts.stats.agreement import Estimate, median_with_interval, wilson
+from soft_prompts.stats.distance import NO_GAP, Distance
 from soft_prompts.tasks.known_source import KnownSourceTask
+from soft_prompts.training.apparatus import load_for, run_paths
 
 RECOVERED = 0.95  # share of the gap
 

@@ -1,7 +1,8 @@
 """How many bits does it take to say which behaviour is wanted? The place of the first random prompt that brings it out.
 
-A book is a list of random prompts that a decoder can draw again (soft_prompts/bits.py). A behaviour that one random
-prompt in K brings out is found at place K on average, whose log2 is log2 K - .83 on average: slope 1, and a constant.
+A book is a list of random prompts that a decoder can draw again (soft_prompts/stats/bits.py). A behaviour that one
+random prompt in K brings out is found at place K on average, whose log2 is log2 K - .83 on average: slope 1, and a
+constant.
 Nothing is trained, so every entry of a table counts.
 """
 
@@ -14,9 +15,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from soft_prompts.bits import codebook_bits, codebook_prompt
-from soft_prompts.frozen_model import FrozenModel
-from soft_prompts.zoo.organism_world import OUTPUTS, Table
+from soft_prompts.calibration.organism_world import OUTPUTS, Table
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.stats.bits import codebook_bits, codebook_prompt
 
 ROWS_AT_ONCE = 2**14
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import tyro
 
-from soft_prompts.errors import UsageError
+from soft_prompts.common.errors import UsageError
 
 
 @dataclass(frozen=True)

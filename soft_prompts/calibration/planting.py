@@ -19,13 +19,13 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from soft_prompts.batch import UNSCORED, Example
+from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.known_samples import Facts, KnownSamples, read_known_samples, write_known_samples
-from soft_prompts.errors import InputError, UsageError
-from soft_prompts.evaluation import item_losses
-from soft_prompts.frozen_model import FrozenModel
-from soft_prompts.paths import model_slug, settings_hash
-from soft_prompts.prompts import DirectPrompt, PromptShape
+from soft_prompts.engine.evaluation import item_losses
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
+from soft_prompts.results.paths import model_slug, settings_hash
+from soft_prompts.tasks.task import UNSCORED, Example
 
 AT_ONCE = 256  # samples
 SCREENED = 64  # samples a candidate is judged by

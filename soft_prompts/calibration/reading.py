@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
-from soft_prompts.admissibility import Evidence
-from soft_prompts.apparatus import run_paths
-from soft_prompts.bootstrap import Anchor, CurveLosses, Floats
 from soft_prompts.config import RunConfig
-from soft_prompts.distance import Anchors, Distance, Reference, capability_distance
-from soft_prompts.result_schema import Items
-from soft_prompts.results import read_items, read_result
-from soft_prompts.roles import Role
+from soft_prompts.results.files import read_items, read_result
+from soft_prompts.results.roles import Role
+from soft_prompts.stats.admissibility import Evidence
+from soft_prompts.stats.bootstrap import Anchor, CurveLosses, Floats
+from soft_prompts.stats.distance import Anchors, Distance, Reference, capability_distance
+from soft_prompts.stats.items import Items
+from soft_prompts.training.apparatus import run_paths
 
 EXACT, NO_SKILL, PLACEBO = (f"anchor:{kind}" for kind in ("exact", "no_skill", "placebo"))
 PLACEBO_DRAWS = 5

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from soft_prompts.apparatus import run_paths
 from soft_prompts.calibration.certificate import Certificate, certify
 from soft_prompts.calibration.codebook import Books, CodebookReading, read_codebook
 from soft_prompts.calibration.options import CalibrateOptions
+from soft_prompts.calibration.organisms import ORGANISMS, Organism, organism_folder, samples_file
 from soft_prompts.calibration.reading import Cell, load_cell, read_cell
+from soft_prompts.common.console import say
+from soft_prompts.common.errors import UsageError, near_match
 from soft_prompts.config import RunConfig
-from soft_prompts.console import say
-from soft_prompts.distance import Distance
-from soft_prompts.errors import UsageError, near_match
-from soft_prompts.frozen_model import load_frozen_model
-from soft_prompts.sweep import run_all
+from soft_prompts.experiments.sweep import run_all
+from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.stats.distance import Distance
 from soft_prompts.tasks.known_source import KnownSourceTask
-from soft_prompts.zoo.organisms import ORGANISMS, Organism, organism_folder, samples_file
+from soft_prompts.training.apparatus import run_paths
 
 MARKS = {"selector": 0.5, "partial": 0.9}  # family -> share that a prompt of a book has to reach
 BOOKS = {"selector": Books(8, 1024), "partial": Books(16, 512, entries=12)}  # long enough for 2^6 to be in all

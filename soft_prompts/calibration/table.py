@@ -11,11 +11,11 @@ from rich.table import Table
 
 from soft_prompts.calibration.suite import BookReading, CellReading, SuiteOptions, SuiteReadings, read_suite
 from soft_prompts.calibration.verdicts import Verdict, verdicts
-from soft_prompts.command_line import guarded, parse
-from soft_prompts.console import say
-from soft_prompts.distance import Distance, Mark
-from soft_prompts.errors import UsageError, near_match
-from soft_prompts.results import write_atomically
+from soft_prompts.common.command_line import guarded, parse
+from soft_prompts.common.console import say
+from soft_prompts.common.errors import UsageError, near_match
+from soft_prompts.common.files import write_atomically
+from soft_prompts.stats.distance import Distance, Mark
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from soft_prompts.admissibility import CEILING
-from soft_prompts.calibration.statistics import auroc, doublings_apart, rank_correlation, slope
 from soft_prompts.calibration.suite import BookReading, CellReading, SuiteReadings
-from soft_prompts.distance import PLACEBO
+from soft_prompts.stats.admissibility import CEILING
+from soft_prompts.stats.agreement import auroc, doublings_apart, rank_correlation, slope
+from soft_prompts.stats.distance import PLACEBO
 
 MEMBERS = 6  # a family of fewer has no rank correlation to show
 CELLS = 40  # of absent ones, for their target to mean something

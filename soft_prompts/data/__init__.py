@@ -1,1 +1,2 @@
-"""Where data come from. Nothing in this folder imports torch: its reader processes start in a fraction of a second."""
+"""Where do texts, games and boards come from? Sources found, checked, split by hash and read from any position. It
+never imports torch, a model or a task: its reader processes start in a fraction of a second."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from queue import Queue
 from typing import IO, Any
 
-from soft_prompts.errors import InputError, OutOfRoom
+from soft_prompts.common.errors import InputError, OutOfRoom
 
 PACKAGE_ROOT = str(Path(__file__).parents[2])
 LINES_AHEAD = 16  # batches that a process keeps ready: training takes games by the thousand to shuffle them

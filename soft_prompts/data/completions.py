@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from soft_prompts.conditions import ConditionEncoder
+from soft_prompts.common.errors import InputError, near_match
+from soft_prompts.common.files import fingerprint_files
+from soft_prompts.data.conditions import ConditionEncoder
 from soft_prompts.data.jsonl import line_error, read_jsonl
 from soft_prompts.data.split import Split, split_of
-from soft_prompts.errors import InputError, near_match
-from soft_prompts.fingerprint import fingerprint_files
 
 SUMS = "sums"
 NUMBERS = range(2, 52)  # of a sum or difference

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from soft_prompts.errors import InputError
+from soft_prompts.common.errors import InputError
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 SHOWN = 40  # characters of a wrong value in a message

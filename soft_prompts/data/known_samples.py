@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from soft_prompts.errors import InputError
-from soft_prompts.results import write_atomically
+from soft_prompts.common.errors import InputError
+from soft_prompts.common.files import write_atomically
 
 Integers = NDArray[np.int64]
 SPLITS = ("training", "validation", "test")

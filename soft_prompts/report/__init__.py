@@ -1,1 +1,2 @@
-"""What do all the results say, on one page? `soft-prompts report`: result files in, a self-contained page out."""
+"""How are results shown? Tables in a terminal, figures, and one page. It never imports what makes results, and never
+loads a model."""

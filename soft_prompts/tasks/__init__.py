@@ -1,10 +1,11 @@
-"""What can be asked of a model? A new task is one file here, one line in TASKS and one experiment in tests/."""
+"""What is asked of a model? Data become examples, and answers become scores. A new task is one file here and one line
+in TASKS. It never imports a model, a prompt or the engine."""
 
 from soft_prompts.tasks.autoregressive import AutoregressiveTask
 from soft_prompts.tasks.chat_detuning import ChatDetuningTask
 from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.tasks.completion import CompletionTask
-from soft_prompts.tasks.guidance import GuidanceTask
+from soft_prompts.tasks.guidance.task import GuidanceTask
 from soft_prompts.tasks.known_source import KnownSourceTask
 from soft_prompts.tasks.pathfinding import PathfindingTask
 from soft_prompts.tasks.repetition import RepetitionTask

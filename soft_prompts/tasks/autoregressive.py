@@ -13,12 +13,21 @@ from typing import ClassVar
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from soft_prompts.batch import UNSCORED, Example
-from soft_prompts.conditions import NO_CONDITIONS, ConditionEncoder
-from soft_prompts.errors import UsageError
-from soft_prompts.results import Generation, Items
-from soft_prompts.tasks.task import Complete, DataRequest, Measures, PromptPosition, Query, Task, text_end
-from soft_prompts.tasks.text import TextData, Window, next_token_labels, open_text, text_fingerprint
+from soft_prompts.common.errors import UsageError
+from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
+from soft_prompts.results.files import Generation, Items
+from soft_prompts.tasks.task import (
+    UNSCORED,
+    Complete,
+    DataRequest,
+    Example,
+    Measures,
+    PromptPosition,
+    Query,
+    Task,
+    text_end,
+)
+from soft_prompts.tasks.windows import TextData, Window, next_token_labels, open_text, text_fingerprint
 
 SHOWN = 6  # continuations kept in the result
 SHOWN_TOKENS = 48  # tokens of a continuation

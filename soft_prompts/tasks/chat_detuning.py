@@ -14,14 +14,13 @@ from typing import ClassVar
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from soft_prompts.batch import Example
-from soft_prompts.conditions import NO_CONDITIONS, ConditionEncoder
-from soft_prompts.errors import InputError
-from soft_prompts.frozen_model import load_tokenizer
-from soft_prompts.results import Generation, Items
+from soft_prompts.common.errors import InputError
+from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
+from soft_prompts.models.frozen import load_tokenizer
+from soft_prompts.results.files import Generation, Items
 from soft_prompts.tasks.autoregressive import SHOWN, SHOWN_TOKENS, continuations, next_token_example
-from soft_prompts.tasks.task import Complete, DataRequest, Measures, PromptPosition, Query, text_start
-from soft_prompts.tasks.text import TextData, open_text, text_fingerprint
+from soft_prompts.tasks.task import Complete, DataRequest, Example, Measures, PromptPosition, Query, text_start
+from soft_prompts.tasks.windows import TextData, open_text, text_fingerprint
 
 SYSTEM_MESSAGES = (
     "You are a helpful assistant.",

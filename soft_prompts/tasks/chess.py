@@ -17,17 +17,18 @@ import numpy as np
 from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase
 
-from soft_prompts.batch import UNSCORED, Example
-from soft_prompts.conditions import ELO_PAIR, ConditionEncoder
-from soft_prompts.console import say
-from soft_prompts.data.lichess import Game, GameSource, read_games
+from soft_prompts.common.console import say
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.data.conditions import ELO_PAIR, ConditionEncoder
+from soft_prompts.data.games.lichess import Game, GameSource, read_games
 from soft_prompts.data.split import Split, split_of
-from soft_prompts.errors import InputError, UsageError
-from soft_prompts.evaluation import ratio, share
-from soft_prompts.results import Generation, Items, Metric
+from soft_prompts.results.files import Generation, Items, Metric
+from soft_prompts.results.metrics import ratio, share
 from soft_prompts.tasks.task import (
+    UNSCORED,
     Complete,
     DataRequest,
+    Example,
     HeldOut,
     Measures,
     Position,

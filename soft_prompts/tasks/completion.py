@@ -13,25 +13,19 @@ from typing import ClassVar, NamedTuple
 from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase
 
-from soft_prompts.batch import UNSCORED, Example
-from soft_prompts.conditions import NO_CONDITIONS, ConditionEncoder
-from soft_prompts.console import say
-from soft_prompts.data.completions import (
-    REQUIRED,
-    Row,
-    conditions_of,
-    field_encoder,
-    rows_fingerprint,
-    split_rows,
-)
+from soft_prompts.common.console import say
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.data.completions import REQUIRED, Row, conditions_of, field_encoder, rows_fingerprint, split_rows
+from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.data.jsonl import line_error
-from soft_prompts.errors import InputError, UsageError
-from soft_prompts.evaluation import share
-from soft_prompts.results import Generation, Items, Metric
+from soft_prompts.results.files import Generation, Items, Metric
+from soft_prompts.results.metrics import share
 from soft_prompts.tasks.listed import ListedData
 from soft_prompts.tasks.task import (
+    UNSCORED,
     Complete,
     DataRequest,
+    Example,
     HeldOut,
     Measures,
     Position,

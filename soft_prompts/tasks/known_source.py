@@ -1,8 +1,8 @@
 """Can a prompt make a model say what a source says whose entropy is known? Nothing is asked that nobody could answer.
 
 A sample is a short text and what its source adds to it: the model itself behind a secret text (`soft-prompts
-calibrate`), or a rule that an organism was taught (soft_prompts/zoo/organisms.py). As the source is known, so is the
-least loss that there can be: `exact_nats`.
+calibrate`), or a rule that an organism was taught (soft_prompts/calibration/organisms.py). As the source is known,
+so is the least loss that there can be: `exact_nats`.
 """
 
 from collections.abc import Sequence
@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from soft_prompts.batch import UNSCORED, Example
-from soft_prompts.conditions import NO_CONDITIONS, ConditionEncoder
+from soft_prompts.common.errors import InputError
+from soft_prompts.common.files import fingerprint_files
+from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.data.known_samples import KnownSamples, read_known_samples
-from soft_prompts.errors import InputError
-from soft_prompts.fingerprint import fingerprint_files
 from soft_prompts.tasks.listed import ListedData
-from soft_prompts.tasks.task import DataRequest, PromptPosition
+from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, PromptPosition
 
 
 @dataclass

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from soft_prompts.batch import Example
-from soft_prompts.errors import InputError
-from soft_prompts.results import Items
-from soft_prompts.tasks.task import Complete, HeldOut, Measures, Position
+from soft_prompts.common.errors import InputError
+from soft_prompts.results.files import Items
+from soft_prompts.tasks.task import Complete, Example, HeldOut, Measures, Position
 
 
 @dataclass

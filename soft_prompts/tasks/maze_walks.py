@@ -6,10 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from soft_prompts import paired
-from soft_prompts.conditions import PATH_QUALITY
-from soft_prompts.data.maze_samples import Maze
-from soft_prompts.data.mazes import (
+from soft_prompts.data.conditions import PATH_QUALITY
+from soft_prompts.data.mazes.boards import (
     MOVES,
     NO_MOVE,
     REACHED,
@@ -21,8 +19,10 @@ from soft_prompts.data.mazes import (
     judge_walk,
     neighbours,
 )
-from soft_prompts.evaluation import share
-from soft_prompts.results import Generation, Metric
+from soft_prompts.data.mazes.samples import Maze
+from soft_prompts.results.files import Generation, Metric
+from soft_prompts.results.metrics import share
+from soft_prompts.stats import paired
 from soft_prompts.tasks.task import Complete, Query
 
 SOLVED_BOTH = "moves/board solved both times"

@@ -17,13 +17,12 @@ from typing import ClassVar
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from soft_prompts.batch import UNSCORED, Example
-from soft_prompts.conditions import PATH_QUALITY, ConditionEncoder
-from soft_prompts.data.maze_samples import Maze, MazeEncoder, draw_samples, open_encoder
-from soft_prompts.data.mazes import LEAST_SIDE, MOST_SIDE, board_text
-from soft_prompts.errors import InputError, UsageError
-from soft_prompts.evaluation import ratio
-from soft_prompts.results import Items, Metric
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.data.conditions import PATH_QUALITY, ConditionEncoder
+from soft_prompts.data.mazes.boards import LEAST_SIDE, MOST_SIDE, board_text
+from soft_prompts.data.mazes.samples import Maze, MazeEncoder, draw_samples, open_encoder
+from soft_prompts.results.files import Items, Metric
+from soft_prompts.results.metrics import ratio
 from soft_prompts.tasks.maze_walks import (
     SOLVED_BOTH,
     Attempt,
@@ -33,7 +32,17 @@ from soft_prompts.tasks.maze_walks import (
     moves_more_where_solved,
     walk_metrics,
 )
-from soft_prompts.tasks.task import Complete, DataRequest, HeldOut, Measures, Position, PromptPosition, Query
+from soft_prompts.tasks.task import (
+    UNSCORED,
+    Complete,
+    DataRequest,
+    Example,
+    HeldOut,
+    Measures,
+    Position,
+    PromptPosition,
+    Query,
+)
 
 DATA = "mazes"
 DATA_SEED = 0  # of the held-out boards: the same for every run

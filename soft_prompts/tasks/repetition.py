@@ -17,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from soft_prompts import paired
-from soft_prompts.batch import UNSCORED, Example
-from soft_prompts.conditions import NO_CONDITIONS, ConditionEncoder
-from soft_prompts.errors import InputError, UsageError
-from soft_prompts.results import Generation, Items, Metric
-from soft_prompts.tasks.task import Complete, DataRequest, Measures, PromptPosition, Query, text_end
-from soft_prompts.tasks.text import TextData, Window, first_scored, open_text, text_fingerprint
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
+from soft_prompts.results.files import Generation, Items, Metric
+from soft_prompts.stats import paired
+from soft_prompts.tasks.task import UNSCORED, Complete, DataRequest, Example, Measures, PromptPosition, Query, text_end
+from soft_prompts.tasks.windows import TextData, Window, first_scored, open_text, text_fingerprint
 
 NAMED = {"1-token": 1, "5-token": 5, "9-token": 9}  # real words, chosen for the model's tokenizer
 # Common words, in an order that makes no sense, so that no model goes on from one to the next by itself.

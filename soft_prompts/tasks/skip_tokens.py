@@ -12,11 +12,10 @@ from typing import ClassVar
 
 from transformers import PreTrainedTokenizerBase
 
-from soft_prompts.batch import UNSCORED, Example
-from soft_prompts.conditions import NO_CONDITIONS, ConditionEncoder
-from soft_prompts.errors import UsageError
-from soft_prompts.tasks.task import DataRequest, PromptPosition
-from soft_prompts.tasks.text import TextData, Window, first_scored, open_text, text_fingerprint
+from soft_prompts.common.errors import UsageError
+from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
+from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, PromptPosition
+from soft_prompts.tasks.windows import TextData, Window, first_scored, open_text, text_fingerprint
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,38 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from soft_prompts.batch import Example
-from soft_prompts.conditions import ConditionEncoder
-from soft_prompts.results import Generation, Items, Metric
+from soft_prompts.data.conditions import ConditionEncoder
+from soft_prompts.results.files import Generation, Items, Metric
+
+UNSCORED = -100  # the label that no loss counts, torch's own convention
+
+
+class Example(NamedTuple):
+    """One sample of a task."""
+
+    input_ids: Sequence[int]
+    labels: Sequence[int]
+    """As long as input_ids; UNSCORED where nothing is asked."""
+    conditions: tuple[float, ...] = ()
+    insert_at: int = 0
+    """The prompt stands before this text position."""
+    units: int = 0
+    """What the headline metric divides by: moves, bytes or tokens among the scored labels."""
+    cluster: int = 0
+    """Identity of the game, document or question: items of one cluster are not independent."""
+    weights: Sequence[float] | None = None
+    """As long as labels: what the loss of each counts for in training. Held-out losses count every label alike."""
+
 
 HeldOut = Literal["validation", "test"]
+
+
 PromptPosition = Literal["front", "random"]
+
+
 Position = dict[str, Any]
+
+
 """Where a training stream stands: small, JSON, enough to go on from there."""
 
 
@@ -178,3 +203,16 @@ class StartsFromBare(Protocol):
 def encoder_of(task: Task, request: DataRequest) -> ConditionEncoder:
     """What turns the task's conditions into floats."""
     return task.conditions_of(request) if isinstance(task, LearnsConditions) else task.conditions
+
+
+@runtime_checkable
+class AsksFurther(Protocol):
+    """Further samples, and what their losses say."""
+
+    def further(self) -> list[Example]:
+        """Samples whose losses are no part of the test loss."""
+        ...
+
+    def further_metrics(self, losses: Items) -> dict[str, Metric]:
+        """Metrics of the result, from the losses of those samples in their order."""
+        ...

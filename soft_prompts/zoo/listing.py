@@ -5,7 +5,7 @@ from pathlib import Path
 from textwrap import TextWrapper
 from typing import Any
 
-from soft_prompts.errors import UsageError, near_match
+from soft_prompts.common.errors import UsageError, near_match
 from soft_prompts.zoo import EMBEDDED
 
 INDENT = "    "

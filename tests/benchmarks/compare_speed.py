@@ -19,11 +19,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from soft_prompts.comparison import compare
-from soft_prompts.readings import read_all
-from soft_prompts.results import Generation, find_results, read_items
-from tests.checks.unit.simulated_results import SHAPES, simulate
-from tests.checks.unit.stored_results import save_simulated
+from soft_prompts.analysis.comparison import compare
+from soft_prompts.analysis.readings import read_all
+from soft_prompts.results.files import Generation, find_results, read_items
+from tests.checks.made.simulated_results import SHAPES, simulate
+from tests.checks.made.stored_results import save_simulated
 
 REFERENCE = Path(__file__).parent / "reference" / "compare_speed.json"
 TEXTS = (Generation("e2e4", None, "e7e5", "e7e5"),) * 8

@@ -23,8 +23,8 @@ import zstandard
 from rich.console import Console
 from rich.table import Table
 
-from soft_prompts.data.lichess import GameSource, read_games
-from soft_prompts.data.pgn import START
+from soft_prompts.data.games.lichess import GameSource, read_games
+from soft_prompts.data.games.pgn import START
 from soft_prompts.zoo import EMBEDDED, GAMES
 from tests.benchmarks.random_games import movetext, pgn, random_line
 
@@ -126,7 +126,7 @@ def measure_parsing(path: Path, workers: int, seconds: float) -> Row:
 def measure_waiting(path: Path, model: str, steps: int) -> Row:
     """A short chess training on the file: seconds to its result and the share of its steps spent waiting for data."""
     from soft_prompts.config import RunConfig
-    from soft_prompts.one_run import run
+    from soft_prompts.experiments.run import run
     from soft_prompts.tasks.chess import ChessTask
 
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from soft_prompts.data.mazes import draw_mazes, sample_text
+from soft_prompts.data.mazes.boards import draw_mazes, sample_text
 
 REFERENCE = Path(__file__).parent / "reference" / "maze_speed.json"
 Row = dict[str, Any]

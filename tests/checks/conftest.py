@@ -25,7 +25,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from soft_prompts.frozen_model import FrozenModel, load_frozen_model
+from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from tests.checks.made.results import make_items, make_result, save_run
+from tests.checks.made.samples import make_direct, make_examples
+
+__all__ = ["make_direct", "make_examples", "make_items", "make_result", "save_run"]  # fixtures for every folder
 
 ARCHITECTURES = ("gpt_neox", "llama", "gpt2")
 SPREAD = 0.3  # at the usual initializer_range of 0.02 no prompt can steer a random model

@@ -18,14 +18,14 @@ import chess
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from soft_prompts.apparatus import run_paths
+from soft_prompts.common.errors import Interrupted
 from soft_prompts.config import RunConfig
-from soft_prompts.errors import Interrupted
-from soft_prompts.frozen_model import FrozenModel
-from soft_prompts.one_run import run
-from soft_prompts.results import items_path
+from soft_prompts.experiments.run import run
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.results.files import items_path
 from soft_prompts.tasks.chess import ChessTask
-from tests.checks.end_to_end.disturbances import at_call, at_step, count_calls
+from soft_prompts.training.apparatus import run_paths
+from tests.checks.made.disturbances import at_call, at_step, count_calls
 
 PLIES = 6
 TIMES = ("timing", "environment", "config")  # of a result; config is compared apart from its output folder

@@ -12,26 +12,28 @@ import numpy as np
 import pytest
 import torch
 
-from soft_prompts import battery, starts
-from soft_prompts.anchors import FixedPrompt
-from soft_prompts.apparatus import Apparatus, data_request, load_for, prompt_for, run_paths
-from soft_prompts.battery import second_round, starts_of, trials
-from soft_prompts.bits import prompt_bits, quantise
-from soft_prompts.config import Grid, RunConfig, settings_that_count
-from soft_prompts.errors import InputError, UsageError
-from soft_prompts.evaluation import evaluate, item_losses
-from soft_prompts.extra_runs import Made, make_beside
-from soft_prompts.frozen_model import FrozenModel
-from soft_prompts.one_run import run
-from soft_prompts.results import Result, read_items, read_result
-from soft_prompts.roles import RUN, Role
-from soft_prompts.search import Search
-from soft_prompts.snapshot import load_snapshot
-from soft_prompts.sweep import run_all
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.config import RunConfig, settings_that_count
+from soft_prompts.engine.evaluation import evaluate, item_losses
+from soft_prompts.engine.search import Search
+from soft_prompts.experiments import battery
+from soft_prompts.experiments.battery import second_round, starts_of, trials
+from soft_prompts.experiments.beside import Made, make_beside
+from soft_prompts.experiments.evidence.anchors import FixedPrompt
+from soft_prompts.experiments.evidence.trained_weights import with_adapters, with_all_weights
+from soft_prompts.experiments.grid import Grid
+from soft_prompts.experiments.run import run
+from soft_prompts.experiments.sweep import run_all
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.prompts.snapshot import load_snapshot
+from soft_prompts.results.files import Result, read_items, read_result
+from soft_prompts.results.roles import RUN, Role
+from soft_prompts.stats.bits import prompt_bits, quantise
 from soft_prompts.tasks.task import TaskData
-from soft_prompts.training import set_conditions
-from soft_prompts.upper_anchors import with_adapters, with_all_weights
-from tests.checks.end_to_end.disturbances import at_step
+from soft_prompts.training import starts
+from soft_prompts.training.apparatus import Apparatus, data_request, load_for, prompt_for, run_paths
+from soft_prompts.training.loop import set_conditions
+from tests.checks.made.disturbances import at_step
 
 Settings = Callable[..., RunConfig]
 SHORT = Search(items=2, whole_vocabulary=0, by_gradient=3, at_random=2, rounds=1)
@@ -220,8 +222,8 @@ def test_adapters_are_of_rank_eight_on_every_linear_layer_but_the_head(whole: Wh
 def test_all_weights_learn_and_none_of_the_frozen_model(whole: Whole) -> None:
     """One step of a copy: the gradient reaches embeddings, body and head."""
     ready = with_all_weights(apparatus(whole.runs[0], load_for(whole.runs[0]), whole.data))
-    from soft_prompts.batch import collate
-    from soft_prompts.training import batch_loss
+    from soft_prompts.engine.batch import collate
+    from soft_prompts.training.loop import batch_loss
 
     examples = set_conditions(whole.data.held_out("test"), whole.runs[0])
     batch_loss(ready.frozen, ready.prompt, collate(examples, ready.frozen.pad_id)).nats.backward()

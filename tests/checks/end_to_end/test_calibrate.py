@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from soft_prompts import cli
-from soft_prompts.calibration import certificate, suite
+from soft_prompts.calibration import certificate, organisms, suite
 from soft_prompts.calibration.codebook import Books
 from soft_prompts.calibration.suite import SuiteOptions
-from soft_prompts.results import find_results, read_items
-from soft_prompts.zoo import organisms
+from soft_prompts.commands import main as cli
+from soft_prompts.results.files import find_results, read_items
 from tests import calibration_test
 
 FLAGS = ["--tokens", "2", "--secrets", "1", "--seeds", "0", "--steps", "4", "--samples", "48", "--target-tokens", "5"]

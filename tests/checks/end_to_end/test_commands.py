@@ -12,14 +12,15 @@ from typing import NamedTuple
 import pytest
 import zstandard
 
-import soft_prompts.experiment as experiment_module
-from soft_prompts import cli
-from soft_prompts.apparatus import run_paths
-from soft_prompts.config import Grid, RunConfig
-from soft_prompts.experiment import Experiment
-from soft_prompts.frozen_model import FrozenModel
-from soft_prompts.one_run import run
+import soft_prompts.experiments.experiment as experiment_module
+from soft_prompts.commands import main as cli
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.grid import Grid
+from soft_prompts.experiments.run import run
+from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.tasks.chess import ChessTask
+from soft_prompts.training.apparatus import run_paths
 from soft_prompts.zoo import EMBEDDED
 
 ROOT = Path(__file__).parents[3]

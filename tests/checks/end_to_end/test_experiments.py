@@ -9,9 +9,10 @@ from typing import get_args
 
 import pytest
 
-from soft_prompts.config import Grid, PromptKind
-from soft_prompts.experiment import Experiment, variant
-from soft_prompts.results import find_results
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.grid import Grid, variant
+from soft_prompts.prompts.architectures import PromptKind
+from soft_prompts.results.files import find_results
 
 ROOT = Path(__file__).parents[3]
 FILES = sorted([*(ROOT / "tests").glob("*_test.py"), *(ROOT / "exploratory_tests").glob("*_test.py")])

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from soft_prompts import one_run
-from soft_prompts.checkpoint import newest
+from soft_prompts.common.errors import InputError, OutOfRoom
 from soft_prompts.config import RunConfig
-from soft_prompts.errors import InputError, OutOfRoom
-from soft_prompts.frozen_model import FrozenModel
-from soft_prompts.one_run import run
-from tests.checks.end_to_end.disturbances import (
+from soft_prompts.experiments import run as one_run
+from soft_prompts.experiments.run import run
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.training.checkpoint import newest
+from tests.checks.made.disturbances import (
     Disturbed,
     Record,
     Settings,

@@ -8,18 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from soft_prompts import cli
-from soft_prompts.answer_likelihood import target_scores, write_answers
-from soft_prompts.answer_report import as_questions
-from soft_prompts.conditions import MODEL_ID, NO_CONDITIONS, ConditionEncoder
-from soft_prompts.config import Grid, RunConfig
-from soft_prompts.data.guidance import GuidancePlan, Row, make_guidance
-from soft_prompts.data.guidance_files import read_questions, write_guidance
-from soft_prompts.experiment import Experiment
-from soft_prompts.frozen_model import FrozenModel, load_frozen_model
-from soft_prompts.prompts import PROMPTS, PromptShape
-from soft_prompts.snapshot import Snapshot, save_snapshot
-from soft_prompts.tasks.guidance import GuidanceTask
+from soft_prompts.behaviour.answers import as_questions
+from soft_prompts.behaviour.likelihood import target_scores, write_answers
+from soft_prompts.commands import main as cli
+from soft_prompts.config import RunConfig
+from soft_prompts.data.conditions import MODEL_ID, NO_CONDITIONS, ConditionEncoder
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.grid import Grid
+from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.prompts.architectures import PROMPTS, PromptShape
+from soft_prompts.prompts.snapshot import Snapshot, save_snapshot
+from soft_prompts.tasks.guidance.dataset import GuidancePlan, Row, make_guidance
+from soft_prompts.tasks.guidance.files import read_questions, write_guidance
+from soft_prompts.tasks.guidance.task import GuidanceTask
 
 PREFIX = "simple_completion_ug4_rg8_gph1"
 ROWS = [Row(n, f"what {n}?", (f"yes {n}", f"no {n}")) for n in range(1, 15)]

@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
-from soft_prompts import fine_tuning, training, two_stages
-from soft_prompts.config import Grid, RunConfig
-from soft_prompts.experiment import Experiment
-from soft_prompts.fine_tuning import FineTuning
-from soft_prompts.frozen_model import FrozenModel
-from soft_prompts.tasks.guidance import GuidanceTask
-from tests.checks.end_to_end.disturbances import Disturbed, Record, count_fault, faults, in_a_child
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.grid import Grid
+from soft_prompts.finetuning import fine_tuning
+from soft_prompts.finetuning import stages as two_stages
+from soft_prompts.finetuning.fine_tuning import FineTuning
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.tasks.guidance.task import GuidanceTask
+from soft_prompts.training import loop as training
+from tests.checks.made.disturbances import Disturbed, Record, count_fault, faults, in_a_child
 
 KILLED = -signal.SIGKILL
 STEPS = 4  # of each prompt

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from soft_prompts.apparatus import run_paths
-from soft_prompts.compare import Comparison, compare
-from soft_prompts.curves import Curve
-from soft_prompts.experiment import Experiment
-from soft_prompts.results import find_results
-from soft_prompts.two_stages import on_taught_models
+from soft_prompts.analysis.curves import Curve
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.finetuning.stages import on_taught_models
+from soft_prompts.report.terminal.command import Comparison, compare
+from soft_prompts.results.files import find_results
+from soft_prompts.training.apparatus import run_paths
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "results" / "reference"

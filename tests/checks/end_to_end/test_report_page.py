@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from soft_prompts.readings import read_all
-from soft_prompts.report.document import document, rendered
-from tests.checks.end_to_end.chromium import Browser, Size, browser
-from tests.checks.unit.report_results import hostile_runs, paper_runs
+from soft_prompts.analysis.readings import read_all
+from soft_prompts.report.page.document import document, rendered
+from tests.checks.made.chromium import Browser, Size, browser
+from tests.checks.made.report_results import hostile_runs, paper_runs
 
 pytestmark = pytest.mark.browser
 

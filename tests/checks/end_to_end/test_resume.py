@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from soft_prompts import one_run
-from soft_prompts.apparatus import run_paths
-from soft_prompts.checkpoint import FILES, newest
+from soft_prompts.common.errors import Interrupted, UsageError
 from soft_prompts.config import RunConfig
-from soft_prompts.errors import Interrupted, UsageError
-from soft_prompts.frozen_model import FrozenModel
-from soft_prompts.one_run import run
-from soft_prompts.resume import only_writer, stop_signals
-from tests.checks.end_to_end.disturbances import (
+from soft_prompts.experiments import run as one_run
+from soft_prompts.experiments.run import run
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.training.apparatus import run_paths
+from soft_prompts.training.checkpoint import FILES, newest
+from soft_prompts.training.resume import only_writer, stop_signals
+from tests.checks.made.disturbances import (
     Record,
     Settings,
     at_step,

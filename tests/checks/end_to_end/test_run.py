@@ -12,21 +12,22 @@ import numpy as np
 import pytest
 import torch
 
-import soft_prompts.one_run as run_module
-from soft_prompts import training
-from soft_prompts.apparatus import run_paths
-from soft_prompts.config import ConditionMode, PromptKind, RunConfig
-from soft_prompts.evaluation import loss_per_token, ratio
-from soft_prompts.frozen_model import FrozenModel
-from soft_prompts.generation import generate
-from soft_prompts.one_run import run
-from soft_prompts.results import Result, read_items, read_result
-from soft_prompts.snapshot import load_snapshot
+import soft_prompts.experiments.run as run_module
+from soft_prompts.config import ConditionMode, RunConfig
+from soft_prompts.engine.generation import generate
+from soft_prompts.experiments.run import run
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.prompts.architectures import PromptKind
+from soft_prompts.prompts.snapshot import load_snapshot
+from soft_prompts.results.files import Result, read_items, read_result
+from soft_prompts.results.metrics import loss_per_token, ratio
 from soft_prompts.tasks.task import Query
-from soft_prompts.training import MOST_BAD_STEPS
+from soft_prompts.training import loop as training
+from soft_prompts.training.apparatus import run_paths
+from soft_prompts.training.loop import MOST_BAD_STEPS
 
 Settings = Callable[..., RunConfig]
-SCHEMA = json.loads(resources.files("soft_prompts").joinpath("result.schema.json").read_text())
+SCHEMA = json.loads(resources.files("soft_prompts.results").joinpath("result.schema.json").read_text())
 
 
 class Done:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from soft_prompts import events
-from soft_prompts.checkpoint import FILES, State, newest, publish, sweep
-from tests.checks.end_to_end.disturbances import (
+from soft_prompts.training import events
+from soft_prompts.training.checkpoint import FILES, State, newest, publish, sweep
+from tests.checks.made.disturbances import (
     Record,
     count_fault,
     fail_at,

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from soft_prompts import sweep
-from soft_prompts.apparatus import run_paths
+from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
-from soft_prompts.errors import InputError
-from soft_prompts.results import read_result
-from soft_prompts.sweep import RunFailed, run_all
+from soft_prompts.experiments import sweep
+from soft_prompts.experiments.sweep import RunFailed, run_all
+from soft_prompts.results.files import read_result
+from soft_prompts.training.apparatus import run_paths
 
 ROOT = Path(__file__).parents[3]
 Settings = Callable[..., RunConfig]

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from soft_prompts.apparatus import run_paths
 from soft_prompts.config import RunConfig
-from soft_prompts.frozen_model import FrozenModel
-from soft_prompts.one_run import run
-from soft_prompts.results import read_items, read_result
+from soft_prompts.experiments.run import run
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.results.files import read_items, read_result
+from soft_prompts.training.apparatus import run_paths
 
 ROOT = Path(__file__).parents[3]
 TIMEOUT = 240  # a machine that is busy with other work takes a minute to import torch twice

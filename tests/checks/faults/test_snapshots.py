@@ -12,14 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from soft_prompts import cli
-from soft_prompts.checkpoint import newest
-from soft_prompts.conditions import ELO_PAIR
-from soft_prompts.errors import InputError
-from soft_prompts.frozen_model import FrozenModel, load_frozen_model
-from soft_prompts.prompts import PromptShape, build_prompt
-from soft_prompts.results import find_results, read_items
-from soft_prompts.snapshot import Snapshot, load_snapshot, save_snapshot
+from soft_prompts.commands import main as cli
+from soft_prompts.common.errors import InputError
+from soft_prompts.data.conditions import ELO_PAIR
+from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.prompts.architectures import PromptShape
+from soft_prompts.prompts.build import build_prompt
+from soft_prompts.prompts.snapshot import Snapshot, load_snapshot, save_snapshot
+from soft_prompts.results.files import find_results, read_items
+from soft_prompts.training.checkpoint import newest
 
 Record = Callable[[str, object], None]
 JUNK: list[Any] = [None, -1, 2**40, 1e308, float("nan"), "x", "", [], {}, [1], True, "../..", {"a": 1}, 0.5, [[]], "\0"]

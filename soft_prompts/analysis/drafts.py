@@ -1,0 +1,263 @@
+"""Which runs make up a curve, and which of their items may be laid side by side?"""
+
+import dataclasses
+import difflib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.results.files import Found, Items, Metric, Result, read_items
+from soft_prompts.results.paths import PROMPT_ONLY
+
+REPRODUCES = 1e-4  # relative: items that miss their run's own metric by more are another run's, or another metric's
+
+
+class Run(NamedTuple):
+    path: Path
+    result: Result
+
+    @property
+    def tokens(self) -> int:
+        return self.result.prompt.tokens
+
+    @property
+    def seed(self) -> int:
+        return self.result.training.seed
+
+
+class Subject(NamedTuple):
+    """What a bare model's run is shared by."""
+
+    experiment: str
+    variant: str | None
+    data: str
+    model: str
+
+
+class Kind(NamedTuple):
+    """What tells two curves of one subject apart."""
+
+    prompt: str | None
+    condition_mode: str | None
+    settings: tuple[tuple[str, Any], ...] = ()
+    """Settings of training that differ between runs of one token count and seed, by name."""
+
+
+@dataclass
+class Draft:
+    """A curve in the making: its runs by token count, and what is found wrong with them."""
+
+    subject: Subject
+    kind: Kind
+    runs: list[Run]
+    metric: str
+    unit: str = ""
+    warnings: list[str] = field(default_factory=list)
+    items: dict[int, dict[int, Items]] = field(default_factory=lambda: defaultdict(dict))
+
+
+def draft_curve(subject: Subject, kind: Kind, runs: list[Run], metric: str | None) -> Draft:
+    headlines = list(dict.fromkeys(run.result.headline for run in reversed(runs)))
+    draft = Draft(subject, kind, [], metric or headlines[0])
+    if metric is None and len(headlines) > 1:
+        draft.warnings.append(f"headlines differ: {', '.join(headlines)}; {headlines[0]} is shown")
+    whole = []
+    for run in runs:
+        if run.result.status == "success":
+            whole.append(run)
+        else:
+            draft.warnings.append(f"{_place(run)} {run.result.status}: {run.result.reason}")
+    draft.runs = _newest(_same_items(whole, draft.warnings), draft.warnings)
+    draft.warnings += _setting_warnings(draft.runs)
+    units = [m.unit for run in draft.runs if (m := _metric(run, draft.metric)).value is not None]
+    draft.unit = units[0] if units else ""
+    if len(set(units)) > 1:
+        draft.warnings.append(f"units of {draft.metric} differ: {', '.join(sorted(set(units)))}")
+    _load_items(draft)
+    return draft
+
+
+def _same_items(runs: list[Run], warnings: list[str]) -> list[Run]:
+    """Without those runs of the bare model that were tested on other items than the prompts, if any others are left."""
+    tested = {run.result.data.items_fingerprint for run in runs if run.tokens}
+    fitting = [run for run in runs if run.tokens or run.result.data.items_fingerprint in tested]
+    has_bare = any(run.tokens == 0 for run in runs)
+    if not has_bare and runs:
+        warnings.append("no run with 0 tokens: nothing to measure the gain from")
+    return fitting if any(run.tokens == 0 for run in fitting) or not has_bare else runs
+
+
+def _newest(runs: list[Run], warnings: list[str]) -> list[Run]:
+    """One run a token count and seed: the one that finished last."""
+    cells: dict[tuple[int, int], list[Run]] = defaultdict(list)
+    for run in runs:
+        cells[run.tokens, run.seed].append(run)
+    for cell in cells.values():
+        cell.sort(key=lambda run: run.result.environment.finished or "")
+        if len(cell) > 1:
+            others = ", ".join(str(run.path) for run in cell[:-1])
+            warnings.append(f"{_place(cell[-1])} {len(cell)} runs: the newest, {cell[-1].path}, is used, not {others}")
+    return [cells[key][-1] for key in sorted(cells)]
+
+
+PROMPT_SETTINGS: dict[str, Callable[[Result], object]] = {
+    "steps": lambda result: result.training.steps,
+    "batch size": lambda result: result.training.batch_size,
+    "learning rate": lambda result: result.training.learning_rate,
+    "weight decay": lambda result: result.training.weight_decay,
+    "schedule": lambda result: result.training.schedule,
+    "data": lambda result: _short(result.data.fingerprint),
+}
+
+
+SETTINGS: dict[str, Callable[[Result], object]] = {
+    "test items": lambda result: _short(result.data.items_fingerprint),
+    "model weights": lambda result: _short(result.model.fingerprint),
+    "model revision": lambda result: result.model.revision,
+    "dtype": lambda result: result.model.dtype,
+    "package version": lambda result: result.environment.package_version,
+    "commit": lambda result: _short(result.environment.commit),
+}
+
+
+def _setting_warnings(runs: list[Run]) -> list[str]:
+    """A line for every setting that is not the same in all runs of a curve."""
+    warnings = []
+    for name, setting in (PROMPT_SETTINGS | SETTINGS).items():
+        values: dict[object, set[int]] = defaultdict(set)
+        for run in runs:
+            if run.tokens or name in SETTINGS:
+                values[setting(run.result)].add(run.tokens)
+        if len(values) > 1:
+            parts = (f"{value} at {_tokens(counts)}" for value, counts in values.items())
+            warnings.append(f"{name} differ{'' if name.endswith('s') else 's'}: {'; '.join(parts)}")
+    dirty = {run.tokens for run in runs if run.result.environment.dirty}
+    return [*warnings, *([f"made with uncommitted changes to the code: {_tokens(dirty)}"] if dirty else [])]
+
+
+def _load_items(draft: Draft) -> None:
+    """Per-item losses that belong to the metric; a run whose items do not give its own metric again is left out."""
+    wrong = []
+    for run in draft.runs:
+        try:
+            items = items_on(run, draft.metric)
+        except InputError as error:
+            draft.warnings.append(f"{error}; no paired differences with it")
+            continue
+        if items is not None and reproduces(run, draft.metric, items):
+            draft.items[run.tokens][run.seed] = items
+        elif items is not None:
+            wrong.append(run)
+    if wrong and draft.metric == wrong[0].result.headline:
+        places = _tokens({run.tokens for run in wrong})
+        draft.warnings.append(f"items do not add up to {draft.metric} at {places}; no paired differences with them")
+
+
+def items_on(run: Run, metric: str) -> Items | None:
+    """Losses per item with the units of `metric`; None where it is no loss per unit, or the run has no items.
+
+    Raises InputError where the items' file is missing or broken.
+    """
+    found = _metric(run, metric)
+    if run.result.items is None or found.value is None or not found.unit.startswith("nats/"):
+        return None
+    items = read_items(run.path)
+    return dataclasses.replace(items, scored_units=items.scored_tokens) if found.unit == "nats/token" else items
+
+
+def reproduces(run: Run, metric: str, items: Items) -> bool:
+    """Whether the items give the run's own value of the metric again."""
+    total, value = items.scored_units.sum(), _metric(run, metric).value
+    return bool(total and value is not None and abs(items.loss_nats.sum() / total - value) <= REPRODUCES * abs(value))
+
+
+def same_shape(items: Items, like: Items) -> bool:
+    """Whether two lists of items have the same units and clusters, one by one."""
+    return np.array_equal(items.scored_units, like.scored_units) and np.array_equal(items.cluster, like.cluster)
+
+
+def _metric(run: Run, name: str) -> Metric:
+    return run.result.metrics.get(name, Metric(None, reason="the result has no such metric"))
+
+
+def _place(run: Run) -> str:
+    return f"{_tokens({run.tokens})}, seed {run.seed}:"
+
+
+def _tokens(counts: set[int]) -> str:
+    return f"{', '.join(map(str, sorted(counts)))} token{'' if counts == {1} else 's'}"
+
+
+def _short(text: str | None) -> str | None:
+    return None if text is None else text.removeprefix("sha256:")[:12]
+
+
+def drafts_of(found: Found, metric: str | None, reference: str | None) -> list[Draft]:
+    """Every curve's runs with their items, in order of subject and kind; curves without the metric are left out."""
+    runs = [Run(*pair) for pair in found.results if pair[1].role == "run"]
+    _check_metric(metric, runs)
+    _check_reference(reference, runs)
+    groups = runs_by_curve(runs)
+    measured = [group for group in groups if metric is None or any(metric in run.result.metrics for run in group[2])]
+    return [draft_curve(*group, metric) for group in measured]
+
+
+def _check_reference(reference: str | None, runs: list[Run]) -> None:
+    known = sorted({run.result.model.name for run in runs})
+    if reference is not None and reference not in known and runs:
+        raise UsageError(f"--reference is {reference}, of which there is no result; give one of {', '.join(known)}")
+
+
+def _check_metric(metric: str | None, runs: list[Run]) -> None:
+    known = sorted({name for run in runs for name in run.result.metrics})
+    if metric is None or metric in known or not runs:
+        return
+    close = difflib.get_close_matches(metric, known, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise UsageError(f"--metric is {metric}, which no result has{hint}; give one of {', '.join(known)}")
+
+
+def runs_by_curve(runs: Sequence[Run]) -> list[tuple[Subject, Kind, list[Run]]]:
+    """Runs by curve; those of the bare model belong to every curve of their subject."""
+    bare: dict[Subject, list[Run]] = defaultdict(list)
+    prompted: dict[tuple[Subject, Kind], list[Run]] = defaultdict(list)
+    for run in runs:
+        result = run.result
+        subject = Subject(result.experiment, result.variant, result.data.name, result.model.name)
+        if run.tokens == 0:
+            bare[subject].append(run)
+        else:
+            prompted[subject, Kind(result.prompt.kind, result.prompt.condition_mode)].append(run)
+    groups = [
+        (subject, kind._replace(settings=settings), bare[subject] + members)
+        for (subject, kind), every in prompted.items()
+        for settings, members in _by_settings(every).items()
+    ]
+    with_prompt = {subject for subject, _ in prompted}
+    groups += [(subject, Kind(None, None), members) for subject, members in bare.items() if subject not in with_prompt]
+    return sorted(groups, key=lambda group: [str(part or "") for part in (*group[0], *group[1])])
+
+
+def _by_settings(runs: list[Run]) -> dict[tuple[tuple[str, Any], ...], list[Run]]:
+    """One curve, unless runs of the same token count and seed were trained with different settings: then one for each.
+
+    Settings that differ between token counts alone stay one curve, with a warning: somebody may choose them by count.
+    """
+    cells: dict[tuple[int, int], list[Run]] = defaultdict(list)
+    for run in runs:
+        cells[run.tokens, run.seed].append(run)
+    names = sorted(PROMPT_ONLY - {"seed", "prompt", "condition"})
+    differ = [
+        name
+        for name in names
+        if any(len({str(run.result.config.get(name)) for run in cell}) > 1 for cell in cells.values())
+    ]
+    parts: dict[tuple[tuple[str, Any], ...], list[Run]] = defaultdict(list)
+    for run in runs:
+        parts[tuple((name, run.result.config.get(name)) for name in differ)].append(run)
+    return parts

@@ -1,0 +1,1 @@
+"""What can people start? `soft-prompts` and its subcommands, a file each. Nothing imports it."""

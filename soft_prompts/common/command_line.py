@@ -1,0 +1,151 @@
+"""How does a command speak to a person? Flags from dataclasses, every error one line on stderr, and an exit code that
+scripts can use."""
+
+import contextlib
+import io
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import tyro
+
+from soft_prompts.common.errors import Interrupted, UsageError
+
+BOX = re.compile(r"[╭╮╰╯─│┌┐└┘━┃]+|^\s*[+|]-*|-*[+|]\s*$|-{5,}")  # drawn in ASCII where stdout speaks nothing better
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+FLAG = re.compile(r"--?[a-zA-Z][\w-]*")
+
+
+def parse(kind: Any, arguments: Sequence[str], program: str, description: str, **options: Any) -> Any:
+    """tyro's reading of the arguments; raises UsageError with its message in one line, help still exits with 0."""
+    caught = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(caught):
+            return tyro.cli(kind, args=list(arguments), prog=program, description=description, **options)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        ours = _usage_error_behind(stop)
+        raise ours or UsageError(one_line(caught.getvalue(), arguments, program)) from None
+
+
+def one_line(box: str, arguments: Sequence[str] = (), program: str = "") -> str:
+    """What the box of an error says, in our own form: the flag, what was given, what is allowed."""
+    lines = [" ".join(BOX.sub(" ", COLOUR.sub("", line)).split()) for line in box.splitlines()]
+    text = " ".join(line for line in lines if line)
+    asked = re.search(r"For full helptext, (?:run|see):? (.+?)(?: --help)?$", text)
+    see = f"see {asked[1] if asked else program} --help"
+    text = text.split(" For full helptext")[0]
+    for pattern, form in FORMS:
+        if found := re.search(pattern, text):
+            return f"{form(found, arguments, text)}; {see}"
+    return f"{text or 'these flags cannot be read'}; {see}"
+
+
+def _unrecognised(found: re.Match[str], arguments: Sequence[str], text: str) -> str:
+    words = re.split(r",? ", found[1].strip())
+    flag = next((word for word in words if word.startswith("-")), None)
+    near = re.search(r"(?:Perhaps you meant|Arguments similar to " + re.escape(flag or "") + r"): (--[\w-]+)", text)
+    commands = re.search(r"Available subcommands: ([\w, -]+?)(?: Perhaps|$)", text)
+    if commands:
+        known = commands[1].split(", ")
+        return f"{words[0]} is no command{_did_you_mean(words[0], known)}; give one of {', '.join(known)}"
+    if flag is None:
+        return f"{words[0]} is not expected here: a value follows its flag"
+    return f"{flag} is no flag" + (f" (did you mean {near[1]}?)" if near else "")
+
+
+def _unreadable(found: re.Match[str], arguments: Sequence[str], text: str) -> str:
+    flag = found[1]
+    shapes = r"(\{.*?\}\|[A-Z]+|\[.*?\]\]|[A-Z]+)"  # {None}|INT, [INT [INT ...]], INT
+    metavar = re.search(rf"Argument helptext: {re.escape(flag)} {shapes}", text)
+    allowed = KINDS.get(metavar[1] if metavar else "", metavar[1] if metavar else "another value")
+    return f"{flag} is {_given(flag, arguments)}; give {allowed}"
+
+
+def _no_choice(found: re.Match[str], arguments: Sequence[str], text: str) -> str:
+    value, flag, known = found[1], found[2], re.findall(r"'([^']*)'", found[3])
+    return f"{flag} is {value}{_did_you_mean(value, known)}; give one of {', '.join(known)}"
+
+
+def _missing(found: re.Match[str], arguments: Sequence[str], text: str) -> str:
+    flags = re.findall(r"(?:^|\) )(--[\w-]+|[A-Z]{2,})(?= )", found[1])
+    return f"{' and '.join(flags) or found[1]} {'are' if len(flags) > 1 else 'is'} missing"
+
+
+# What tyro says, and how we say it: a pattern of its words, and the words that take their place.
+FORMS: tuple[tuple[str, Callable[[re.Match[str], Sequence[str], str], str]], ...] = (
+    (r"Unrecognized or misplaced options: (\S+)", _unrecognised),
+    (r"Unrecognized options: (.+?)(?= Available subcommands| Perhaps you| Arguments similar|$)", _unrecognised),
+    (r"invalid choice '(.*?)' for argument '(.*?)'\. Expected one of \((.*?)\)", _no_choice),
+    (r"Error parsing (--[\w-]+): ", _unreadable),
+    (r"Missing value for argument '(.*?)'", lambda found, *_: f"{found[1]} has no value after it"),
+    (r"Missing from .*?: (.*)", _missing),
+    (r"Expected one of \{(.*?)\}", lambda found, *_: f"a command is missing; give one of {found[1]}"),
+)
+KINDS = {
+    "INT": "a whole number",
+    "FLOAT": "a number",
+    "[INT [INT ...]]": "whole numbers",
+    "{None}|INT": "a whole number or None",
+    "{None}|FLOAT": "a number or None",
+}
+
+
+def _given(flag: str, arguments: Sequence[str]) -> str:
+    """The words that the user put behind a flag."""
+    for place, argument in enumerate(arguments):
+        name, equals, value = argument.replace("_", "-").partition("=")
+        if name == flag and equals:
+            return argument.partition("=")[2] or value
+        if name == flag:
+            behind = list(arguments[place + 1 :])
+            ends = [index for index, word in enumerate(behind) if FLAG.fullmatch(word)]
+            return " ".join(behind[: ends[0] if ends else None])
+    return "unreadable"
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _usage_error_behind(stop: BaseException) -> UsageError | None:
+    """Our own error, if that is why tyro stopped: it frames what a dataclass raises and forgets the class.
+
+    A setting is named as a flag is typed: `steps is 0` becomes `--steps is 0`.
+    """
+    cause: BaseException | None = stop
+    while cause is not None and not isinstance(cause, UsageError):
+        cause = cause.__cause__ or cause.__context__
+    return cause and UsageError(re.sub(r"^(?=[a-z][a-z-]* (is|holds) )", "--", str(cause)))
+
+
+def guarded(command: Callable[[], int], debug: bool = False) -> int:
+    """The command's exit code; an error that has one of its own becomes a line on stderr (design: interface, "Exit
+    codes")."""
+    try:
+        return command()
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from there", file=sys.stderr)
+        return Interrupted.exit_code
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+            print(getattr(error, "details", ""), file=sys.stderr, end="")
+        code = getattr(error, "exit_code", None)
+        if code is None and not debug:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            print(f"error: {type(error).__name__}: {_flat(error)} ({where.name}; --debug shows more)", file=sys.stderr)
+            return 1
+        print(f"error: {_flat(error)}", file=sys.stderr)
+        return 1 if code is None else code
+
+
+def _flat(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,102 @@
+"""How is a file written so that it is there whole or not at all, and is it still the same file?"""
+
+import errno
+import glob
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from soft_prompts.common.errors import InputError, OutOfRoom
+
+
+@contextmanager
+def writing_to(place: Path) -> Iterator[None]:
+    """What can go wrong with a disk, in a line that says what to do: OutOfRoom where it is full, else InputError."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+            raise OutOfRoom(f"the disk of {place} is full; make room and start the same command again") from error
+        raise InputError(f"{place} cannot be written: {error}; give another --output-dir") from error
+
+
+def sync(path: Path) -> None:
+    """Ask the system to bring a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+WHOLE = 100 * 2**20  # files up to 100 MB are read whole
+
+
+BLOCK = 2**20
+
+
+BLOCKS = 16  # read from a larger file, evenly spread, both ends included
+
+
+def fingerprint_files(paths: Iterable[Path]) -> str:
+    """16 hexadecimal digits over the contents of the files in the given order.
+
+    A file above 100 MB counts by its size and sixteen blocks of 1 MB: a replaced or truncated file is noticed, a byte
+    edited between the blocks is not.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        size = path.stat().st_size
+        digest.update(size.to_bytes(8, "little"))
+        with path.open("rb") as file:
+            if size <= WHOLE:
+                while chunk := file.read(BLOCK):
+                    digest.update(chunk)
+                continue
+            for number in range(BLOCKS):
+                file.seek(number * (size - BLOCK) // (BLOCKS - 1))
+                digest.update(file.read(BLOCK))
+    return digest.hexdigest()[:16]
+
+
+def write_atomically(path: Path, payload: bytes) -> None:
+    """The file is there whole, with its old or its new content, whenever the power goes.
+
+    Raises InputError where the target is a symbolic link or cannot be written, OutOfRoom where the disk is full.
+    """
+    refuse_link(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for stale in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            stale.unlink(missing_ok=True)
+        with open(temporary, "xb") as file:
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _fsync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfRoom(f"{path}: the disk is full; make room and start the same command again") from error
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}; give another place") from error
+
+
+def refuse_link(path: Path) -> None:
+    if path.is_symlink():
+        raise InputError(f"{path} is a symbolic link; results are never written through one: remove it")
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Games of chess: PGN of any source, read ahead and parsed."""

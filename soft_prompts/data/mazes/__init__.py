@@ -1,0 +1,1 @@
+"""Boards with walls, and walks across them."""

@@ -1,0 +1,1 @@
+"""Documents: files, folders and hub data sets, as one corpus."""

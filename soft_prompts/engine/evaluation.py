@@ -1,0 +1,98 @@
+"""How well does a prompt do on held-out items, and how sure is that?
+
+Losses are kept item by item: every number here can be computed again from a result's items file.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
+from numpy.typing import NDArray
+from torch import nn
+
+from soft_prompts.engine.batch import collate
+from soft_prompts.engine.forward import token_losses
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.results.files import Items, Metric
+from soft_prompts.results.metrics import per_unit
+from soft_prompts.tasks.task import Example
+
+
+class LossNotFinite(RuntimeError):
+    """A model and prompt that give no number: the run has failed."""
+
+
+class ItemLosses(NamedTuple):
+    """Raw sums of each item; not yet known to be finite."""
+
+    nats: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+    hits: NDArray[np.int64]
+    """Scored tokens that are the model's first choice, given the true ones before them."""
+
+    @property
+    def per_token(self) -> float:
+        """Nats per scored token over all items."""
+        return float(self.nats.sum() / self.tokens.sum())
+
+
+class Evaluation(NamedTuple):
+    """What a prompt is worth on held-out examples."""
+
+    items: Items
+    token_accuracy: Metric
+    """Share of the scored tokens that are the model's first choice, given the true ones before them."""
+
+
+def evaluate(
+    frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example], batch_size: int, score_first: bool = False
+) -> Evaluation:
+    """What a result keeps of the examples, in their order; raises LossNotFinite."""
+    losses = item_losses(frozen, prompt, examples, batch_size, score_first)
+    if not np.isfinite(losses.nats).all():
+        raise LossNotFinite(f"the loss of {(~np.isfinite(losses.nats)).sum()} of {len(examples)} items is not finite")
+    items = Items(
+        loss_nats=losses.nats,
+        scored_tokens=losses.tokens,
+        scored_units=np.array([example.units for example in examples], dtype=np.int64),
+        cluster=np.array([example.cluster for example in examples], dtype=np.int64),
+    )
+    hits = losses.hits.astype(np.float64)
+    return Evaluation(items, per_unit(hits, items.scored_tokens, items.cluster, "share of tokens"))
+
+
+@torch.no_grad()
+def item_losses(
+    frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example], batch_size: int, score_first: bool = False
+) -> ItemLosses:
+    """Losses of the examples, in their order; processes share the work.
+
+    Samples of like length go through the model together; which ones changes no loss beyond rounding.
+    """
+    state = PartialState()
+    sums = torch.zeros(len(examples), 3, dtype=torch.float64, device=frozen.device)  # nats, scored tokens, hits
+    by_length = sorted(range(len(examples)), key=lambda index: -len(examples[index].input_ids))
+    mine = by_length[state.process_index :: state.num_processes]  # whatever batch size each process can hold
+    for start in range(0, len(mine), batch_size):
+        places = mine[start : start + batch_size]
+        batch = collate([examples[place] for place in places], frozen.pad_id, score_first).to(frozen.device)
+        losses = token_losses(frozen, prompt, batch)
+        where = torch.tensor(places, device=frozen.device)[losses.row]
+        sums[:, 0].index_add_(0, where, losses.nats.double())
+        sums[:, 1].index_add_(0, where, torch.ones_like(losses.nats, dtype=torch.float64))
+        if losses.hits is not None:  # there is no gradient here
+            sums[:, 2].index_add_(0, where, losses.hits.double())
+    if state.num_processes > 1:
+        sums = torch.as_tensor(reduce(sums, "sum"))
+    nats, tokens, hits = sums.cpu().numpy().T
+    return ItemLosses(np.ascontiguousarray(nats), tokens.astype(np.int64), hits.astype(np.int64))
+
+
+def swap_conditions(examples: Sequence[Example], seed: int) -> list[Example]:
+    """The same examples, each with the conditions of another one (a seeded cyclic shift over a random order)."""
+    order = np.random.default_rng((seed, len(examples))).permutation(len(examples))
+    donors = dict(zip(order, np.roll(order, 1), strict=True))
+    return [example._replace(conditions=examples[donors[place]].conditions) for place, example in enumerate(examples)]

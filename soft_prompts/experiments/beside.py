@@ -1,0 +1,209 @@
+"""Which results are made beside the runs of a grid, and in which order? Anchors and codes, controls, and the battery of
+the optimiser: each a run like any other, skipped where it is there already."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from accelerate import PartialState
+
+from soft_prompts.common.console import say
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.battery import battery_bases, halves, second_round, trials
+from soft_prompts.experiments.evidence.anchors import shots_that_fit
+from soft_prompts.experiments.evidence.controls import changed_share, permute_targets
+from soft_prompts.experiments.evidence.rounding import BITS, SOURCE
+from soft_prompts.experiments.evidence.trained_weights import FULL_RATES, LORA_RATES, MOST_PARAMETERS, RANK
+from soft_prompts.experiments.grid import Grid
+from soft_prompts.experiments.sweep import run_all
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.results.files import read_result
+from soft_prompts.results.roles import Role
+from soft_prompts.tasks.task import KnowsEntropy, ShowsExamples, StartsFromBare, TaskData
+from soft_prompts.training.apparatus import data_request, load_for, run_paths
+from soft_prompts.training.starts import SEARCH
+
+PLACEBO_DRAWS = 5
+MOST_PLACEBO = 64  # tokens
+MOST_SEARCHED = 16  # tokens of a hard prompt that is searched for
+FORWARD_AND_BACK = 3  # times what a pass without a gradient costs
+LEAST_CHANGED = 0.1  # share of labels that permuting has to change to be a control
+
+
+class Made(NamedTuple):
+    """What stands beside a grid's runs."""
+
+    configs: list[RunConfig]
+    failures: list[str]
+
+
+class Subject(NamedTuple):
+    """Runs of one model on one task and data, and what anchors have to know of them."""
+
+    runs: list[RunConfig]
+    frozen: FrozenModel
+    data: TaskData
+
+    @property
+    def base(self) -> RunConfig:
+        """The run of the largest token count, the first of them."""
+        return max(self.runs, key=lambda config: config.tokens)
+
+    @property
+    def counts(self) -> list[int]:
+        """Token counts, without 0."""
+        return sorted({config.tokens for config in self.runs} - {0})
+
+
+def make_beside(configs: Sequence[RunConfig], grid: Grid) -> Made:
+    """Make what the grid asks for beside its finished runs."""
+    made, prompted = Made([], []), [config for config in configs if config.tokens]
+    if not prompted:
+        if grid.anchors or grid.controls or grid.battery:
+            say("no run has a prompt: there is nothing to anchor, to control or to try again")
+        return made
+    if grid.anchors or grid.controls:
+        subjects = [_open(runs) for runs in _subjects(configs)]
+        if grid.anchors:
+            _make("anchors", [run for one in subjects for run in anchor_runs(one)], configs, grid.jobs, made)
+        if grid.controls:
+            _make("controls", [run for one in subjects for run in control_runs(one)], configs, grid.jobs, made)
+    if grid.battery:
+        bases = battery_bases(prompted)
+        _make("battery, starts", [run for base in bases for run in halves(base, configs)], configs, grid.jobs, made)
+        tried = {base: trials(base, configs) for base in bases}
+        _make("battery, trials", [run for runs in tried.values() for run in runs], configs, grid.jobs, made)
+        again = [run for base, runs in tried.items() for run in second_round(base, runs)]
+        _make("battery, the best again", again, configs, grid.jobs, made)
+    return made
+
+
+def anchor_runs(subject: Subject) -> list[RunConfig]:
+    """Every anchor that the task, the model and the tokenizer have a form for, and the rounded prompts."""
+    base, ends = subject.base, sorted({1, min(max(subject.counts), MOST_PLACEBO)})
+    bare = replace(base, tokens=0, seed=0)
+    plain = replace(base, condition="none")  # tokens as they are: a direct prompt
+    leads = (("share_from", "bare"),) if isinstance(base.task, StartsFromBare) else ()
+    runs = [replace(bare, role=Role(f"anchor:{name}", "nothing", leads)) for name in _untrained(subject)]
+    runs += [
+        replace(plain, tokens=tokens, seed=draw, role=Role("anchor:placebo", "nothing"))
+        for tokens in ends
+        for draw in range(PLACEBO_DRAWS)
+    ]
+    if subject.frozen.tokenizer.bos_token_id is not None:
+        bos = Role("anchor:placebo_bos", "nothing")
+        runs += [replace(plain, tokens=tokens, seed=0, role=bos) for tokens in ends]
+    trained = list({(run.tokens, run.seed): run for run in reversed(subject.runs) if _is_trained(run)}.values())
+    runs += [
+        replace(run, condition="none", role=Role("anchor:hard_prompt", "nothing", (_by("projection"), _source(run))))
+        for run in trained
+    ]
+    searched = Role("anchor:hard_prompt", "nothing", (_by("search"),))
+    runs += [replace(plain, tokens=tokens, role=searched) for tokens in subject.counts if tokens <= MOST_SEARCHED]
+    runs += _upper(subject)
+    runs += [
+        replace(run, role=Role(f"code:{bits}", "nothing", (_source(run),)))
+        for run in subject.runs
+        for bits in BITS
+        if _is_trained(run)
+    ]
+    return runs
+
+
+def _untrained(subject: Subject) -> list[str]:
+    """Anchors of 0 tokens."""
+    data, base, names = subject.data, subject.base, []
+    source = data.exact_test_nats if isinstance(data, KnowsEntropy) else None
+    if source is not None and not source.any():
+        say(f"{base.task.name}: no_skill is left out: every label is known before the text is, so frequencies know all")
+    else:
+        names.append("no_skill")
+    names += [] if source is None else ["exact"]
+    if isinstance(data, ShowsExamples) and shots_that_fit(subject.frozen, data, base.sample_tokens):
+        names.append("few_shot")
+    return names
+
+
+def _upper(subject: Subject) -> list[RunConfig]:
+    """LoRA at three rates, and all weights of a small model at three."""
+    base = subject.base
+    told = replace(base, tokens=1 if base.condition_names else 0, init="vocabulary")
+    lora = Role("anchor:lora", "weights", (("rank", RANK),))
+    runs = [replace(told, learning_rate=rate, role=lora) for rate in LORA_RATES]
+    if sum(weight.numel() for weight in subject.frozen.model.parameters()) < MOST_PARAMETERS:
+        full = Role("anchor:full", "weights")
+        runs += [replace(told, learning_rate=rate, dtype="float32", role=full) for rate in FULL_RATES]
+    return runs
+
+
+def control_runs(subject: Subject) -> list[RunConfig]:
+    """Every token count and seed on each control, and the bare model too."""
+    names = ["random_strings", "random_weights"]
+    examples = subject.data.held_out("validation")
+    dealt = permute_targets(examples, np.random.default_rng(0))
+    if changed_share(examples, dealt) < LEAST_CHANGED:
+        say(f"{subject.base.task.name}: permuted targets are left out: samples ask for the same labels")
+    else:
+        names.insert(0, "permuted_targets")
+    cells = {(run.tokens, run.seed): run for run in reversed(subject.runs)}
+    cells.setdefault((0, 0), replace(subject.base, tokens=0, seed=0))
+    return [replace(run, role=Role(f"control:{name}")) for name in names for run in cells.values()]
+
+
+def _subjects(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
+    """Runs that have a prompt, by the bare model that they are held against."""
+    groups: dict[Path, list[RunConfig]] = {}
+    for config in configs:
+        groups.setdefault(run_paths(replace(config, tokens=0, seed=0)).result, []).append(config)
+    return [runs for runs in groups.values() if any(run.tokens for run in runs)]
+
+
+def _open(runs: list[RunConfig]) -> Subject:
+    frozen = load_for(runs[0])
+    return Subject(runs, frozen, runs[0].task.open(data_request(runs[0]), frozen.tokenizer))
+
+
+def _make(what: str, wanted: Sequence[RunConfig], runs: Sequence[RunConfig], jobs: int, made: Made) -> None:
+    """Make them, having said how many there are and how long the new ones may take."""
+    new = [config for config in wanted if config.fresh or not run_paths(config).result.is_file()]
+    if PartialState().is_main_process:
+        seconds = sum(_seconds(config, runs) for config in new) / jobs
+        expected = f", {len(new)} of them new: about {seconds:.0f} s" if new else ", all there already"
+        say(f"{what}: {len(wanted)} results beside the runs{expected}")
+    made.configs.extend(wanted)
+    made.failures.extend(run_all(wanted, jobs))
+
+
+def _seconds(config: RunConfig, runs: Sequence[RunConfig]) -> float:
+    """What a result may take, by the grid's run of this model whose token count is nearest."""
+    alike = [run for run in runs if (run.model, run.task) == (config.model, config.task)] or list(runs)
+    searched = _searched(config)
+    works = config.trains or searched > 0
+    nearest = min(alike, key=lambda run: (run.trains != works, abs(run.tokens - config.tokens)))
+    took = read_result(run_paths(nearest).result).timing.wall_seconds or 0.0
+    if not works or not nearest.trains:
+        return took
+    steps = config.steps * config.trains + searched / (FORWARD_AND_BACK * nearest.batch_size)
+    return took * steps / nearest.steps
+
+
+def _searched(config: RunConfig) -> int:
+    """Samples that a search passes through the model, about."""
+    if config.init != "search" and config.role.fact("found_by") != "search":
+        return 0
+    return SEARCH.steps(config.tokens) * SEARCH.items * (SEARCH.by_gradient + SEARCH.at_random)
+
+
+def _is_trained(config: RunConfig) -> bool:
+    return config.tokens > 0 and (run_paths(config).snapshot / "prompt.json").is_file()
+
+
+def _source(config: RunConfig) -> tuple[str, str]:
+    """The fact that names the trained prompt of a run."""
+    return SOURCE, run_paths(config).snapshot.relative_to(config.output_dir / "snapshots").as_posix()
+
+
+def _by(method: str) -> tuple[str, str]:
+    return "found_by", method

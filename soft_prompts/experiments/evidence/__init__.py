@@ -1,0 +1,1 @@
+"""What is a loss held against? The makers of anchors, controls and rounded prompts."""

@@ -1,0 +1,87 @@
+"""One run, from settings to a result: one frozen model x one task x one prompt size x one seed.
+
+Read `run` from top to bottom: it is the whole experiment. Everything else repeats, records and compares runs.
+"""
+
+from datetime import UTC, datetime
+from functools import partial
+
+from accelerate import PartialState
+
+from soft_prompts.common.console import StepProgress
+from soft_prompts.config import RunConfig, check_conditions
+from soft_prompts.engine.evaluation import LossNotFinite
+from soft_prompts.experiments.evidence.makers import KINDS, RUN_KIND
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.results.files import Result
+from soft_prompts.training.apparatus import (
+    Apparatus,
+    data_request,
+    find_device,
+    load_for,
+    prompt_for,
+    refuse_beyond_context,
+    run_paths,
+)
+from soft_prompts.training.events import EventLog
+from soft_prompts.training.loop import (
+    Hooks,
+    Progress,
+    TrainingFailed,
+    out_of_memory_is_out_of_room,
+    set_conditions,
+    train,
+)
+from soft_prompts.training.measures import EVALUATION_BATCH, measure
+from soft_prompts.training.record import as_result, record
+from soft_prompts.training.resume import finished_result, only_writer, publish_state, restore, stop_signals
+from soft_prompts.training.starts import first_state
+
+
+def run(config: RunConfig, frozen: FrozenModel | None = None) -> Result:
+    """Train and test one prompt; write its result, snapshot and tensorboard events; return the result.
+
+    A finished run is read and returned, an interrupted one goes on from its last state. `frozen` saves loading the
+    model again. Raises UsageError, InputError, Interrupted or OutOfRoom, each in one line.
+    """
+    check_conditions(config)
+    find_device(config.device)
+    paths = run_paths(config)
+    with only_writer(paths), stop_signals() as stop, out_of_memory_is_out_of_room():
+        if (finished := finished_result(config, paths)) is not None:
+            return finished
+        started = datetime.now(UTC)
+        frozen = frozen or load_for(config)
+        refuse_beyond_context(config, frozen)
+        data = config.task.open(data_request(config), frozen.tokenizer)
+        kind = KINDS.get(config.role.name, RUN_KIND)
+        at = kind.prepare(Apparatus(config, paths, frozen, data, prompt_for(config, frozen)))
+        validation, test = (set_conditions(at.data.held_out(split), config) for split in ("validation", "test"))
+        state = restore(at) or first_state(at)
+        events = EventLog(paths.events if PartialState().is_main_process else None, state.step if state else 0)
+        progress, failure, measured = Progress(), None, None
+        if config.trains:
+            with StepProgress(at.title, config.steps, quiet=not PartialState().is_main_process) as show:
+                hooks = Hooks(
+                    publish=partial(publish_state, at),
+                    events=events,
+                    stop_asked=stop.asked,
+                    report=lambda now, loss: show(now.step, loss, now.seconds / now.step),
+                )
+                try:
+                    with stop.after_whole_steps():
+                        progress = train(at.frozen, at.prompt, at.data.training, validation, config, hooks, state)
+                except TrainingFailed as error:
+                    failure = str(error)
+        if failure is None:
+            try:
+                measured = (kind.measure or measure)(
+                    at, validation, test, progress.micro_batch_size or EVALUATION_BATCH
+                )
+            except LossNotFinite as error:
+                failure = str(error)
+        at = at._replace(frozen=frozen)  # the result is about the model that was asked for, not a trained copy of it
+        items, metrics, generations = measured or (None, {}, [])
+        result = as_result(at, progress, items, metrics, generations, started, failure)
+        record(at, result, items, events)
+        return result

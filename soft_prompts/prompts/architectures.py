@@ -1,0 +1,159 @@
+"""How do conditions become a prompt? Five architectures, conditions [B, C] in, prompt [B, P, H] out, float32
+throughout.
+
+Per-token layers are one batched matrix product, never a loop over tokens. Architectures after arXiv 2505.14943,
+section on conditional soft prompts; the default initialisation departs from it: a prompt starts as long as real token
+embeddings are.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm, mish
+
+PromptKind = Literal["direct", "linear", "mlp", "resnet", "shared_resnet"]
+
+
+Initialisation = Literal["vocabulary", "zeros", "normal", "paper", "mean_noise", "search", "grown"]
+
+
+class PromptShape(NamedTuple):
+    """Everything that decides the number of parameters."""
+
+    tokens: int
+    hidden_size: int
+    conditions: int
+    hidden_layers: int = 0
+    hidden_width: int = 128
+    residual_width: int = 64
+
+
+class PerTokenLinear(nn.Module):
+    """A Linear(in -> out) of its own for each of P tokens, as one batched product."""
+
+    def __init__(self, tokens: int, width_in: int, width_out: int) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(width_in)  # torch's own default for nn.Linear
+        self.weight = nn.Parameter(torch.empty(tokens, width_in, width_out).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(tokens, width_out).uniform_(-bound, bound))
+
+    def forward(self, x: Float[Tensor, "B P I"]) -> Float[Tensor, "B P O"]:
+        return torch.einsum("bpi,pio->bpo", x, self.weight) + self.bias
+
+
+class PerTokenNorm(nn.Module):
+    """LayerNorm with affine weights of its own for each of P tokens."""
+
+    def __init__(self, tokens: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(tokens, width))
+        self.bias = nn.Parameter(torch.zeros(tokens, width))
+
+    def forward(self, x: Float[Tensor, "B P R"]) -> Float[Tensor, "B P R"]:
+        return layer_norm(x, x.shape[-1:]) * self.weight + self.bias
+
+
+class DirectPrompt(nn.Module):
+    """A matrix [P, H], the same for every sample: PEFT's and Lester's prompt tuning."""
+
+    def __init__(self, shape: PromptShape) -> None:
+        super().__init__()
+        self.matrix = nn.Parameter(0.1 * torch.randn(shape.tokens, shape.hidden_size))
+
+    def forward(self, conditions: Float[Tensor, "B C"]) -> Float[Tensor, "B P H"]:
+        return self.matrix.expand(len(conditions), -1, -1)
+
+
+class LinearPrompt(nn.Module):
+    """Linear(C -> P*H)."""
+
+    def __init__(self, shape: PromptShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.output = nn.Linear(shape.conditions, shape.tokens * shape.hidden_size)
+
+    def forward(self, conditions: Float[Tensor, "B C"]) -> Float[Tensor, "B P H"]:
+        return self.output(conditions).view(len(conditions), self.shape.tokens, self.shape.hidden_size)
+
+
+class MlpPrompt(nn.Module):
+    """Linear(C -> P*h), Mish; L times a per-token Linear(h -> h), Mish; per-token Linear(h -> H)."""
+
+    def __init__(self, shape: PromptShape) -> None:
+        super().__init__()
+        self.shape = shape
+        tokens, width = shape.tokens, shape.hidden_width
+        self.input = nn.Linear(shape.conditions, tokens * width)
+        self.hidden = nn.ModuleList(PerTokenLinear(tokens, width, width) for _ in range(shape.hidden_layers))
+        self.output = PerTokenLinear(tokens, width, shape.hidden_size)
+
+    def forward(self, conditions: Float[Tensor, "B C"]) -> Float[Tensor, "B P H"]:
+        x = mish(self.input(conditions)).view(len(conditions), self.shape.tokens, self.shape.hidden_width)
+        for layer in self.hidden:
+            x = mish(layer(x))
+        return self.output(x)
+
+
+class ResnetPrompt(nn.Module):
+    """Linear(C -> P*r), Mish; L times per token LayerNorm(x + W2 Mish(W1 x)); per-token Linear(r -> H)."""
+
+    def __init__(self, shape: PromptShape) -> None:
+        super().__init__()
+        self.shape = shape
+        tokens, inner, residual = shape.tokens, shape.hidden_width, shape.residual_width
+        self.input = nn.Linear(shape.conditions, tokens * residual)
+        self.widen = nn.ModuleList(PerTokenLinear(tokens, residual, inner) for _ in range(shape.hidden_layers))
+        self.narrow = nn.ModuleList(PerTokenLinear(tokens, inner, residual) for _ in range(shape.hidden_layers))
+        self.norm = nn.ModuleList(PerTokenNorm(tokens, residual) for _ in range(shape.hidden_layers))
+        self.output = PerTokenLinear(tokens, residual, shape.hidden_size)
+
+    def forward(self, conditions: Float[Tensor, "B C"]) -> Float[Tensor, "B P H"]:
+        x = mish(self.input(conditions)).view(len(conditions), self.shape.tokens, self.shape.residual_width)
+        for widen, narrow, norm in zip(self.widen, self.narrow, self.norm, strict=True):
+            x = norm(x + narrow(mish(widen(x))))
+        return self.output(x)
+
+
+class SharedResnetPrompt(nn.Module):
+    """One resnet for all tokens; its input is the conditions and the binary code of the token's index, lowest bit
+    first."""
+
+    code: Tensor
+
+    def __init__(self, shape: PromptShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.register_buffer("code", index_code(shape.tokens), persistent=False)
+        inner, residual = shape.hidden_width, shape.residual_width
+        self.input = nn.Linear(shape.conditions + self.code.shape[1], residual)
+        self.widen = nn.ModuleList(nn.Linear(residual, inner) for _ in range(shape.hidden_layers))
+        self.narrow = nn.ModuleList(nn.Linear(inner, residual) for _ in range(shape.hidden_layers))
+        self.norm = nn.ModuleList(nn.LayerNorm(residual) for _ in range(shape.hidden_layers))
+        self.output = nn.Linear(residual, shape.hidden_size)
+
+    def forward(self, conditions: Float[Tensor, "B C"]) -> Float[Tensor, "B P H"]:
+        per_token = conditions[:, None, :].expand(-1, self.shape.tokens, -1)
+        code = self.code.expand(len(conditions), -1, -1)
+        x = mish(self.input(torch.cat([per_token, code], dim=-1)))  # [B P r]
+        for widen, narrow, norm in zip(self.widen, self.narrow, self.norm, strict=True):
+            x = norm(x + narrow(mish(widen(x))))
+        return self.output(x)
+
+
+PROMPTS: dict[PromptKind, Callable[[PromptShape], nn.Module]] = {
+    "direct": DirectPrompt,
+    "linear": LinearPrompt,
+    "mlp": MlpPrompt,
+    "resnet": ResnetPrompt,
+    "shared_resnet": SharedResnetPrompt,
+}
+
+
+def index_code(tokens: int) -> Float[Tensor, "P K"]:
+    """Binary code of 0 .. P-1 as 0/1 floats, lowest bit first; ceil(log2 P) bits, none at P <= 1."""
+    bits = (tokens - 1).bit_length() if tokens > 1 else 0
+    return ((torch.arange(tokens)[:, None] >> torch.arange(bits)) & 1).float()

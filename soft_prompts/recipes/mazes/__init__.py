@@ -1,0 +1,1 @@
+"""How the models that walk across boards were made."""

@@ -1,0 +1,1 @@
+"""Figures of the page as SVG, drawn without a plotting library."""

@@ -1,0 +1,1 @@
+"""`soft-prompts report`: result files in, a self-contained page out."""

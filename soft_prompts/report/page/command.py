@@ -1,0 +1,59 @@
+"""How is the report asked for? Paths in; one page, its figures beside it, and a line on stderr for each problem out."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from soft_prompts.common.errors import UsageError
+from soft_prompts.common.files import write_atomically
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """One self-contained page of all results: curves, distances, items, texts and settings."""
+
+    paths: tyro.conf.Positional[tuple[Path, ...]] = (Path("results"),)
+    """Result files or folders of them; a folder's reference/ counts only when named itself."""
+    out: Path = Path("report.html")
+    """The page: one file, which needs no network."""
+    figures: Path | None = None
+    """Folder for PNG and SVG of each figure; default: beside the page, its name with _figures."""
+    metric: str | None = None
+    """Metric to draw; default: each result's own headline."""
+    draws: int = 1000
+    """Draws of the bootstrap behind every interval."""
+
+    def __post_init__(self) -> None:
+        if self.out.suffix.lower() not in (".html", ".htm"):
+            raise UsageError(f"--out is {self.out}; give a file that ends in .html")
+        if self.out.is_dir():
+            raise UsageError(f"--out is {self.out}, a folder; give a file in it")
+        if self.figures is not None and self.figures.exists() and not self.figures.is_dir():
+            raise UsageError(f"--figures is {self.figures}, a file; give a folder")
+        if self.draws < 1:
+            raise UsageError(f"--draws is {self.draws}; give 1 or more")
+
+
+def report_command(options: ReportOptions) -> int:
+    """Writes page and figures; 1 where some file was no result (each is named on stderr), else 0.
+
+    Raises InputError where there is no result at all or a file cannot be written, UsageError for an unknown metric.
+    """
+    from soft_prompts.analysis.readings import read_all  # scipy and matplotlib take seconds to load
+    from soft_prompts.report.page.document import document, rendered, unique_names
+
+    readings = read_all(options.paths, metric=options.metric, draws=options.draws)
+    for problem in readings.problems:
+        print(f"skipped: {problem}", file=sys.stderr)
+    page = document(readings, options.out.parent)
+    write_atomically(options.out, rendered(page).encode())
+    folder = options.figures or options.out.with_name(f"{options.out.stem}_figures")
+    figures = unique_names(page.figures())
+    for name, scene in figures.items():
+        write_atomically(folder / f"{name}.svg", scene.file().encode())
+        write_atomically(folder / f"{name}.png", scene.png())
+    size = options.out.stat().st_size
+    print(f"report written to {options.out} ({size / 1e6:.1f} MB), {len(figures)} figures in {folder}", file=sys.stderr)
+    return 1 if readings.problems else 0

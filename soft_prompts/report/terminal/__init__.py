@@ -1,0 +1,1 @@
+"""`soft-prompts compare`: result files in, tables out."""

@@ -1,0 +1,155 @@
+"""Where do results lie, and which of them are whole? Write, read and find the result files of runs.
+
+One JSON file a run with the per-item losses beside it, each written so that it is there whole or not at all.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from soft_prompts.common.errors import InputError
+from soft_prompts.common.files import refuse_link, write_atomically
+from soft_prompts.results.paths import RESERVED, result_path, run_path
+from soft_prompts.results.schema import (
+    DataSection,
+    EnvironmentSection,
+    Generation,
+    Metric,
+    ModelSection,
+    PromptSection,
+    Result,
+    TimingSection,
+    TrainingSection,
+    finite_float,
+    one_line,
+    refuse_number,
+)
+from soft_prompts.stats.items import ITEM_DTYPES, Items
+
+__all__ = [
+    "DataSection",
+    "EnvironmentSection",
+    "Found",
+    "Generation",
+    "Items",
+    "Metric",
+    "ModelSection",
+    "PromptSection",
+    "Result",
+    "TimingSection",
+    "TrainingSection",
+    "find_results",
+    "items_fingerprint",
+    "items_path",
+    "read_items",
+    "read_result",
+    "result_path",
+    "run_path",
+    "write_atomically",
+    "write_result",
+]
+
+
+MAX_RESULT_BYTES = 64 * 2**20  # a result with its generations is some ten kilobytes; a larger file is something else
+
+
+class Found(NamedTuple):
+    results: list[tuple[Path, Result]]
+    problems: list[str]
+
+
+def items_fingerprint(identity: NDArray[np.int64], scored_tokens: NDArray[np.int64]) -> str:
+    """A hash of which items were scored, in which order, on how many labels: equal means that they can be paired."""
+    digest = hashlib.sha256(f"items 1 {len(identity)} ".encode())
+    for values in (identity, scored_tokens):
+        digest.update(np.ascontiguousarray(values, dtype="<i8").tobytes())
+    return digest.hexdigest()
+
+
+def items_path(path: Path) -> Path:
+    """Where the per-item losses of the result at `path` lie."""
+    return path.with_name(f"{path.name.removesuffix('.json')}.items.safetensors")
+
+
+def write_result(path: Path, result: Result, items: Items | None) -> Result:
+    """What was written: `result` with its items file named. The JSON comes last: the run is whole when it stands."""
+    result = dataclasses.replace(result, items=None if items is None else items_path(path).name)
+    text = json.dumps(result.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    for target in (path, items_path(path)):
+        refuse_link(target)
+    if items is not None:
+        write_atomically(items_path(path), save({name: getattr(items, name) for name in ITEM_DTYPES}))
+    write_atomically(path, text.encode("utf-8", "replace"))
+    return result
+
+
+def read_result(path: Path) -> Result:
+    """Raises InputError, in one line, for whatever is not a whole result of this version."""
+    text = ""
+    try:
+        if path.stat().st_size > MAX_RESULT_BYTES:
+            raise ValueError(f"larger than {MAX_RESULT_BYTES // 2**20} MB: not a result")
+        text = path.read_bytes().decode()
+        values = json.loads(text, parse_constant=refuse_number, parse_float=finite_float)
+        return Result.from_json(values)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except json.JSONDecodeError as error:
+        why = "empty" if not text.strip() else f"broken or truncated JSON: {error.msg} in line {error.lineno}"
+        raise InputError(f"{path}: {why}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: nested too deeply: not a result") from error
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def read_items(path: Path) -> Items:
+    """The per-item losses of the result at `path` (its .json); raises InputError where they are missing or broken."""
+    path = items_path(path)
+    try:
+        tensors = load_file(path)
+        if set(tensors) != set(ITEM_DTYPES):
+            raise ValueError(f"holds {', '.join(sorted(tensors)) or 'nothing'}, wanted {', '.join(ITEM_DTYPES)}")
+        return Items(**tensors)
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: {one_line(error)}") from error
+
+
+def find_results(paths: Iterable[Path]) -> Found:
+    """Every result in files and folders, in order of path, and a line for each .json that is none: never an exception.
+
+    A `reference` folder below a named one is passed over: it counts only when it is named itself.
+    """
+    results: dict[Path, tuple[Path, Result]] = {}
+    problems: list[str] = []
+    for named in paths:
+        for path in _json_files(named, problems):
+            if (key := path.resolve()) in results:
+                continue
+            try:
+                results[key] = (path, read_result(path))
+            except InputError as error:
+                problems.append(str(error))
+    return Found(list(results.values()), list(dict.fromkeys(problems)))
+
+
+def _json_files(named: Path, problems: list[str]) -> Iterator[Path]:
+    """The .json files that a path stands for, in order; hidden files and `reference` folders left out."""
+    if named.is_file():
+        yield named
+        return
+    if not named.is_dir():
+        problems.append(f"{named}: no such file or folder")
+        return
+    for folder, folders, files in os.walk(named, onerror=lambda error: problems.append(one_line(error))):
+        folders[:] = sorted(name for name in folders if name not in RESERVED and not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(files) if name.endswith(".json") and name[0] != ".")

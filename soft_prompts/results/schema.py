@@ -1,0 +1,237 @@
+"""What belongs to the result of one run? The result JSON, schema version 1, as dataclasses.
+
+The schema itself is result.schema.json beside this file (JSON Schema 2020-12); every result is checked against it when
+it is written and when it is read. Nothing here needs torch, so that tables and figures start fast.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+import numpy as np
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from jsonschema.protocols import Validator
+from jsonschema.validators import extend
+
+SCHEMA_VERSION = 1
+
+
+OPTIONAL_FIELDS = ("rejected", "skipped_steps", "micro_batch_size")  # left out of the JSON where they are None
+
+
+class Metric(NamedTuple):
+    """A number with what it takes to trust it, or no number and why."""
+
+    value: float | None
+    stderr: float | None = None
+    n: int = 0
+    unit: str = ""
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A value that is no finite number becomes null with a reason."""
+        if self.value is None or not math.isfinite(self.value):
+            missing = "not measured" if self.value is None else f"the value is {self.value}"
+            return {"value": None, "reason": self.reason or missing} | ({"unit": self.unit} if self.unit else {})
+        stderr = None if self.stderr is None or not math.isfinite(self.stderr) else float(self.stderr)
+        return {"value": float(self.value), "stderr": stderr, "n": self.n, "unit": self.unit}
+
+
+class Generation(NamedTuple):
+    prompt: str
+    condition: dict[str, Any] | str | None
+    text: str
+    reference: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSection:
+    name: str
+    revision: str | None
+    architecture: str | None
+    parameters: int | None
+    fingerprint: str | None
+    dtype: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptSection:
+    kind: str | None
+    tokens: int
+    parameters: int | None
+    position: str | None
+    conditions: tuple[str, ...]
+    condition_mode: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSection:
+    name: str
+    train: str | None
+    test: str | None
+    fingerprint: str | None
+    items_fingerprint: str | None
+    train_samples: int | None
+    test_samples: int | None
+    rejected: dict[str, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSection:
+    steps: int
+    best_step: int | None
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    schedule: str
+    seed: int
+    target_tokens: int
+    skipped_steps: int | None = None
+    micro_batch_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingSection:
+    wall_seconds: float | None
+    target_tokens_per_second: float | None
+    data_wait_share: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentSection:
+    package_version: str
+    commit: str | None
+    dirty: bool | None
+    python: str
+    torch: str | None
+    transformers: str | None
+    device: str
+    platform: str
+    started: str
+    finished: str | None
+
+
+SECTIONS = {
+    "model": ModelSection,
+    "prompt": PromptSection,
+    "data": DataSection,
+    "training": TrainingSection,
+    "timing": TimingSection,
+    "environment": EnvironmentSection,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One run, in the order of its JSON. A field means what result.schema.json says of it."""
+
+    status: str
+    reason: str | None = None
+    role: str = "run"
+    experiment: str
+    variant: str | None = None
+    model: ModelSection
+    prompt: PromptSection
+    data: DataSection
+    training: TrainingSection
+    timing: TimingSection
+    headline: str
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    generations: tuple[Generation, ...] = ()
+    items: str | None = None
+    environment: EnvironmentSection
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; raises ValueError where they do not fit the schema."""
+        values: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+        for name in (f.name for f in dataclasses.fields(self)):
+            values[name] = _section_json(getattr(self, name)) if name in SECTIONS else getattr(self, name)
+        values["metrics"] = {name: metric.to_json() for name, metric in self.metrics.items()}
+        values["generations"] = [generation._asdict() for generation in self.generations]
+        plain = json.loads(json.dumps(_finite(values), default=_plain_value, allow_nan=False))
+        _check(plain)
+        return plain
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Result":
+        """Raises ValueError where `values` is not a result of this version."""
+        _check(values)
+        fields = {name: value for name, value in values.items() if name != "schema_version"}
+        fields["prompt"] = {**values["prompt"], "conditions": tuple(values["prompt"]["conditions"])}
+        fields |= {name: section(**fields[name]) for name, section in SECTIONS.items()}
+        fields["metrics"] = {name: Metric(**metric) for name, metric in values["metrics"].items()}
+        fields["generations"] = tuple(Generation(**generation) for generation in values["generations"])
+        return cls(**fields)
+
+
+@functools.cache
+def _validator() -> Validator:
+    schema = json.loads(resources.files("soft_prompts.results").joinpath("result.schema.json").read_text("utf-8"))
+    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)  # JSON Schema alone takes 4.0 for one
+    return extend(Draft202012Validator, type_checker=types)(schema)
+
+
+def _is_integer(_: object, value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check(values: Any) -> None:
+    """Raise ValueError, with the field and what is wrong, unless `values` are a result of this version."""
+    if not isinstance(values, dict) or "schema_version" not in values:
+        raise ValueError("not a result of this package: it has no schema_version")
+    if values["schema_version"] != SCHEMA_VERSION:
+        version = one_line(values["schema_version"])
+        raise ValueError(f"schema_version is {version}; this version of the package reads {SCHEMA_VERSION}")
+    error = best_match(_validator().iter_errors(values))
+    if error is not None:
+        field_name = ".".join(map(str, error.absolute_path)) or "the result"
+        raise ValueError(f"{field_name}: {one_line(error.message)}")
+    if values["status"] == "success" and values["headline"] not in values["metrics"]:
+        raise ValueError(f"headline is {values['headline']}, which is not among the metrics")
+
+
+def _section_json(section: Any) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in dataclasses.asdict(section).items()
+        if value is not None or name not in OPTIONAL_FIELDS
+    }
+
+
+def _finite(value: Any) -> Any:
+    """The same values with null for every float that JSON cannot hold."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _plain_value(value: object) -> Any:
+    if isinstance(value, np.generic):
+        return _finite(value.item())
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"a value of type {type(value).__name__} has no JSON form")
+
+
+def finite_float(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else refuse_number(text)
+
+
+def refuse_number(text: str) -> float:
+    raise ValueError(f"holds {text[:20]}, which is no finite number")
+
+
+def one_line(message: object) -> str:
+    text = " ".join(str(message).split())
+    return text if len(text) <= 200 else f"{text[:160]} ... {text[-30:]}"

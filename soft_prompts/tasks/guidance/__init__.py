@@ -1,0 +1,1 @@
+"""Out-of-context guidance: data, questions, answers and the task."""

@@ -1,0 +1,80 @@
+"""What is a model taught, and how? Documents in a file, and the settings that change what is learnt of them."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from soft_prompts.common.errors import UsageError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+Optimiser = Literal["adamw", "muon"]
+
+
+@dataclass(frozen=True)
+class LearningRule:
+    """What learns and how fast; raises UsageError for what cannot be."""
+
+    layers: str = "all"
+    """Which weights: all, or last:N for those of the last N blocks."""
+    optimiser: Literal["adamw", "muon"] = "adamw"
+    """muon: on the matrices of a small model, and AdamW at a tenth of the rate on the rest."""
+    learning_rate: float = 2e-5
+    """Peak: it rises over the warm-up and falls linearly to 3 %."""
+    warmup_steps: int = 20
+    """Steps of the rise."""
+    weight_decay: float = 0.0
+    """Decoupled, of matrices alone."""
+    clip: float = 1.0
+    """Largest gradient norm."""
+
+    def __post_init__(self) -> None:
+        for name in ("warmup_steps", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}; give 0 or more")
+        for name in ("learning_rate", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}; give a number above 0")
+        number = self.layers.removeprefix("last:")
+        if self.layers != "all" and (number == self.layers or not number.isdecimal() or int(number) == 0):
+            raise UsageError(f"layers is {self.layers!r}; give all, or last:N with N of 1 or more")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Documents and how they are read; raises UsageError for what cannot be."""
+
+    documents: Path
+    """JSONL with `prompt` and `completion` in every line."""
+    label: str | None = None
+    """What the documents are called in the model's name; default: the file's name."""
+    rule: LearningRule = field(default_factory=LearningRule)
+    """Which weights learn, and how fast."""
+    completion_only: bool = False
+    """Learn the completion and the end token only; default: the whole document."""
+    shuffled: bool = False
+    """Another order in every epoch; default: the order of the file."""
+    epochs: int = 10
+    """Passes over the file."""
+    batch_size: int = 8
+    """Documents a step; the last step of an epoch may have fewer."""
+    sample_tokens: int = 512
+    """Longer documents are cut."""
+    leading_tokens: int = 0
+    """Half of the batches begin with 1 to this many random tokens, never scored: a model that has only ever seen short
+    documents from their first token on is shocked by a prompt in front."""
+    precision: Precision = "auto"
+    """Of the products; weights and optimiser stay float32. auto: bfloat16 on a GPU, else float32."""
+    seed: int = 0
+    """Of the order and the leading tokens."""
+
+    def __post_init__(self) -> None:
+        at_least = {"epochs": 1, "batch_size": 1, "sample_tokens": 2, "leading_tokens": 0, "seed": 0}
+        for name, least in at_least.items():
+            if not least <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}; give {least} or more")
+
+    @property
+    def name(self) -> str:
+        """Short name of what is learnt."""
+        return self.label or self.documents.stem

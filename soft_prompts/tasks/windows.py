@@ -1,0 +1,285 @@
+"""How do documents become samples? Whatever a task asks on ordinary text, it asks on these windows.
+
+A document is cut into windows of at most `sample_tokens` tokens, one behind the other, each with the special tokens
+that the tokenizer puts in front of a text. The task gives every window its labels. Held-out windows are the same for
+every prompt size and seed; in training every epoch after the first cuts at other places.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+from accelerate import PartialState
+from transformers import PreTrainedTokenizerBase
+
+from soft_prompts.common.console import say
+from soft_prompts.common.errors import InputError
+from soft_prompts.data.texts.corpus import Corpus, open_corpus
+from soft_prompts.data.texts.documents import Document, DocumentStream
+from soft_prompts.results.files import Items
+from soft_prompts.tasks.task import (
+    UNSCORED,
+    Complete,
+    DataRequest,
+    Example,
+    HeldOut,
+    Measures,
+    Position,
+    Task,
+    text_start,
+)
+
+BLOCK = 512  # windows shuffled among themselves, at least
+A_DOCUMENT = 4  # held-out windows of one document, where there are documents enough
+END_ROOM = 4  # a random place is at least so many tokens before the end of the text
+LEAST_SCORED = 2  # labels of a sample
+HELD_OUT: tuple[HeldOut, HeldOut] = ("validation", "test")
+
+
+class Window(NamedTuple):
+    """A piece of a document, before a task labels it."""
+
+    input_ids: list[int]
+    """At most sample_tokens; special tokens first, then text."""
+    n_bytes: list[int]
+    """UTF-8 bytes of the text that each token stands for, 0 for special tokens."""
+    document: int
+    """Identity of the document: Example.cluster."""
+    insert_at: int
+    """Where the prompt goes: in front of the text, or at a random place of it."""
+    text_start: int = 0
+    """Position of the first token of the text."""
+
+
+Label = Callable[[Window], Example]
+Score = Callable[[Sequence[Example], Items, Complete], Measures]
+
+
+def nothing(examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
+    """No scores beside the loss."""
+    return Measures({}, [])
+
+
+def first_scored(task: Task, window: Window, score_first: bool) -> int:
+    """Position of the first label that may count, for every prompt size alike: none before a random place, none that
+    only a prompt precedes."""
+    first = 0 if score_first else 1
+    return max(first, window.insert_at + first if task.position == "random" else window.text_start)
+
+
+def next_token_labels(task: Task, window: Window, score_first: bool) -> list[int]:
+    """Every token that may count is to be predicted."""
+    first = min(first_scored(task, window, score_first), len(window.input_ids))
+    return [UNSCORED] * first + window.input_ids[first:]
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """Cuts documents into windows for one tokenizer."""
+
+    tokenizer: PreTrainedTokenizerBase
+    sample_tokens: int
+    random_place: bool
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.tokenizer.is_fast:
+            raise InputError(
+                "the model's tokenizer cannot tell where its tokens lie in the text; give one with a fast tokenizer"
+            )
+
+    @property
+    def special(self) -> list[int]:
+        """The ids that stand in front of a text."""
+        ids = list(self.tokenizer("a")["input_ids"])  # pyright: ignore[reportArgumentType]
+        return ids[: text_start(self.tokenizer, "a")]
+
+    def windows(self, document: Document, epoch: int = 0) -> list[Window]:
+        """All of the document's tokens, each in one window; in the first epoch only the last one is short."""
+        before = self.special
+        room = max(1, self.sample_tokens - len(before))
+        ids, n_bytes = self._tokens(document.text)
+        draw = np.random.default_rng((self.seed, epoch, document.identity))
+        first = int(draw.integers(1, room + 1)) if epoch else room
+        cuts = sorted({0, *range(first, len(ids), room), len(ids)})  # an empty text has no window
+        return [
+            Window(
+                input_ids=before + ids[start:end],
+                n_bytes=[0] * len(before) + n_bytes[start:end],
+                document=document.identity,
+                insert_at=len(before) + self._place(draw, end - start),
+                text_start=len(before),
+            )
+            for start, end in itertools.pairwise(cuts)
+        ]
+
+    def _place(self, draw: np.random.Generator, length: int) -> int:
+        return int(draw.integers(0, length - END_ROOM)) if self.random_place and length > END_ROOM else 0
+
+    def _tokens(self, text: str) -> tuple[list[int], list[int]]:
+        """Ids of the whole text and the bytes of each; a character of several tokens counts for the first of them."""
+        tokens = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        ids: list[int] = list(tokens["input_ids"])  # pyright: ignore[reportArgumentType]
+        if not ids:
+            return [], []
+        ends = np.array([end for _, end in tokens["offset_mapping"]], dtype=np.int64)  # pyright: ignore
+        ends[-1] = len(text)
+        code = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+        width = 1 + (code > 0x7F).astype(np.int64) + (code > 0x7FF) + (code > 0xFFFF)  # bytes of a character in UTF-8
+        passed = np.concatenate([[0], np.cumsum(width)])[np.maximum.accumulate(ends)]
+        return ids, np.diff(passed, prepend=0).tolist()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Position of a training stream: windows are made in blocks of whole documents, and shuffled within a block."""
+
+    epoch: int = 0
+    block: int = 0
+    """Blocks of the epoch before this one."""
+    source: Position | None = None
+    """Where the block begins in the source; None: at its start."""
+    offset: int = 0
+    """Windows of the block that are used up."""
+    faults: dict[str, int] = field(default_factory=dict)
+    """Records left out before the block in the first epoch, by reason."""
+    faults_with_block: dict[str, int] = field(default_factory=dict)
+
+
+class Chosen(NamedTuple):
+    """What is held out."""
+
+    examples: dict[HeldOut, list[Example]]
+    documents: frozenset[int]
+    faults: dict[str, int]
+
+
+@dataclass
+class TextData:
+    """A task's documents, opened for one tokenizer."""
+
+    request: DataRequest
+    corpus: Corpus
+    cutter: Cutter
+    label: Label
+    score: Score
+    chosen: Chosen
+
+    def __post_init__(self) -> None:
+        self.name = self.request.name
+        self.train, self.test = str(self.request.data), str(self.request.test_data or self.request.data)
+        self.fingerprint = self.corpus.fingerprint()
+
+    def held_out(self, split: HeldOut) -> list[Example]:
+        return list(self.chosen.examples[split])
+
+    def training(self, position: Position | None) -> Iterator[tuple[Example, Position]]:
+        """The documents in the order of the source, their windows shuffled in blocks, again and again."""
+        at = Place(**(position or {}))
+        while True:
+            found = False
+            stream = DocumentStream(self.corpus.train, at.source, self.request.max_bad)
+            passed = Counter(at.faults)
+            for windows, behind in self._blocks(stream, at.epoch):
+                if at.epoch == 0:  # later epochs meet the same records again
+                    at = replace(at, faults_with_block=dict(passed + stream.faults))
+                order = np.random.default_rng((self.request.seed, at.epoch, at.block)).permutation(len(windows))
+                for offset in range(at.offset, len(windows)):
+                    found = True
+                    yield windows[order[offset]], asdict(replace(at, offset=offset + 1))
+                at = Place(at.epoch, at.block + 1, behind, 0, at.faults_with_block, at.faults_with_block)
+            if not found and position is None:
+                raise InputError(f"{self.train} holds no text to train on beside what is held out; give more of it")
+            at, position = Place(at.epoch + 1, 0, None, 0, at.faults_with_block, at.faults_with_block), None
+
+    def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
+        return self.score(examples, items, complete)
+
+    def rejected(self, position: Position | None) -> dict[str, int]:
+        in_training = (position or {}).get("faults_with_block", {})
+        if in_training and self.corpus.test is None:
+            return dict(in_training)  # one source, read from its start both times
+        return dict(Counter(self.chosen.faults) + Counter(in_training))
+
+    def _blocks(self, stream: DocumentStream, epoch: int) -> Iterator[tuple[list[Example], Position | None]]:
+        """Training examples of whole documents until there are enough for a block, and the place behind them."""
+        block: list[Example] = []
+        behind: Position | None = None
+        for document, behind in stream:
+            if self.corpus.split_of(document, in_training=True) != "train":
+                continue
+            if document.identity not in self.chosen.documents:
+                block += _usable(self.cutter.windows(document, epoch), self.label)
+            if len(block) >= BLOCK:
+                yield block, behind
+                block = []
+        if block:
+            yield block, behind
+
+
+def open_text(
+    task: Task, request: DataRequest, tokenizer: PreTrainedTokenizerBase, label: Label, score: Score = nothing
+) -> TextData:
+    """A text task's data; `label` turns a window into an example. Both callables have to be picklable.
+
+    Raises InputError where a source is missing or unusable, or has nothing to hold out.
+    """
+    corpus = open_corpus(request.data, request.test_data)
+    cutter = Cutter(tokenizer, request.sample_tokens, task.position == "random")
+    chosen = _hold_out(corpus, request, cutter, label)
+    return TextData(request, corpus, replace(cutter, seed=request.seed), label, score, chosen)
+
+
+def text_fingerprint(request: DataRequest) -> str:
+    """Content identity of a text task's data, found without a tokenizer."""
+    return open_corpus(request.data, request.test_data).fingerprint()
+
+
+def _usable(windows: Sequence[Window], label: Label) -> list[Example]:
+    """Examples that ask for something: at least two labels, the first of the text not counted."""
+    examples = [label(window) for window in windows]
+    return [e for e in examples if sum(label != UNSCORED for label in e.labels[1:]) >= LEAST_SCORED]
+
+
+def _hold_out(corpus: Corpus, request: DataRequest, cutter: Cutter, label: Label) -> Chosen:
+    """The first documents of each held-out set that have windows enough, and of each document a few at random; all of
+    them where the source ends before."""
+    wanted: dict[HeldOut, int] = {"validation": request.validation_samples, "test": request.test_samples}
+    found: dict[HeldOut, dict[int, list[Example]]] = {"validation": {}, "test": {}}
+    enough = dict.fromkeys(HELD_OUT, 0)
+    stream = DocumentStream(corpus.held_out_reader, None, request.max_bad)
+    for document, _ in stream:
+        split = corpus.split_of(document, in_training=False)
+        if split == "train" or enough[split] >= wanted[split] or document.identity in found[split]:
+            continue
+        examples = _usable(cutter.windows(document), label)
+        if examples:
+            found[split][document.identity] = examples
+            enough[split] += min(len(examples), A_DOCUMENT)
+        if all(enough[name] >= count for name, count in wanted.items()):
+            break
+    where = request.test_data or request.data
+    if empty := [name for name in HELD_OUT if not found[name]]:
+        raise InputError(f"{where} holds no {empty[0]} document of use; give more documents, or --test-data")
+    held_out: dict[HeldOut, list[Example]] = {
+        name: _spread(list(found[name].items()), wanted[name]) for name in HELD_OUT
+    }
+    for name in HELD_OUT:
+        if len(held_out[name]) < wanted[name] and PartialState().is_main_process:
+            say(f"{where} has {len(held_out[name])} {name} samples; {wanted[name]} were asked for")
+    return Chosen(
+        examples=held_out,
+        documents=frozenset(identity for name in HELD_OUT for identity in found[name]),
+        faults=dict(stream.faults),
+    )
+
+
+def _spread(documents: Sequence[tuple[int, list[Example]]], count: int) -> list[Example]:
+    """`count` of all examples, as evenly over documents as they allow, in the order of the documents."""
+    orders = [np.random.default_rng(identity).permutation(len(examples)) for identity, examples in documents]
+    ranks = sorted((rank, number) for number, order in enumerate(orders) for rank in range(len(order)))[:count]
+    chosen = sorted((number, int(orders[number][rank])) for rank, number in ranks)
+    return [documents[number][1][place] for number, place in chosen]

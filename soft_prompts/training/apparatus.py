@@ -1,0 +1,133 @@
+"""What does a run hold in its hands? Settings, places, the frozen model, the data and the prompt; and how each is
+made."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from accelerate import PartialState
+from torch import nn
+
+from soft_prompts.common.errors import UsageError
+from soft_prompts.config import RunConfig, settings_that_count
+from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
+from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.prompts.architectures import PromptShape
+from soft_prompts.prompts.build import build_prompt
+from soft_prompts.results.files import result_path, run_path
+from soft_prompts.results.roles import RUN
+from soft_prompts.tasks.task import DataRequest, TaskData, encoder_of
+
+
+class Paths(NamedTuple):
+    """The same path under three folders."""
+
+    events: Path
+    result: Path
+    snapshot: Path
+
+
+class Apparatus(NamedTuple):
+    """Everything a run works with; only the prompt's parameters ever change."""
+
+    config: RunConfig
+    paths: Paths
+    frozen: FrozenModel
+    data: TaskData
+    prompt: nn.Module
+
+    @property
+    def title(self) -> str:
+        """The run's short name for people."""
+        return title(self.config)
+
+
+def run_paths(config: RunConfig) -> Paths:
+    """Where this run's outputs go; every setting that changes the numbers is in the path."""
+    where = run_path(
+        config.task.name,
+        config.task.variant,
+        data_request(config).name,
+        config.model,
+        config.prompt_kind,
+        config.tokens,
+        config.seed if config.tokens or config.trains else 0,  # the bare model is one run for all seeds
+        settings_that_count(config),
+    )
+    where = where.with_name(config.role.prefix + where.name)
+    folders = ("runs", "results", "snapshots")
+    return Paths(*(result_path(config.output_dir, folder, where) for folder in folders))
+
+
+def title(config: RunConfig) -> str:
+    """A run's short name for people."""
+    role = "" if config.role == RUN else f"{config.role.name} of "
+    return f"{role}{config.task.name} {config.model} {config.tokens} tokens seed {config.seed}"
+
+
+def load_for(config: RunConfig) -> FrozenModel:
+    """The frozen model that a run's settings name, on the device that they name."""
+    if config.deterministic:
+        torch.use_deterministic_algorithms(True)
+    return load_frozen_model(
+        config.model,
+        revision=config.revision,
+        dtype=config.dtype,
+        device=find_device(config.device),
+        offline=config.offline,
+        trust_remote_code=config.trust_remote_code,
+    )
+
+
+def find_device(name: str) -> torch.device:
+    """The device of this process; auto takes a GPU if torch sees one.
+
+    The first call meets the other processes of a launch: call it before anything asks which process this is.
+    """
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    process = PartialState(cpu=launched and (name == "cpu" or not torch.cuda.is_available()))
+    device = (None if name == "cpu" else process.device) or torch.device("cpu")
+    if name == "cuda" and device.type != "cuda":
+        raise UsageError("device is cuda, but torch sees no GPU here; give cpu or auto")
+    return device
+
+
+def refuse_beyond_context(config: RunConfig, frozen: FrozenModel) -> None:
+    """Prompt and text must fit the model's positions: rotary models raise nothing by themselves."""
+    positions = config.tokens + config.sample_tokens
+    if frozen.context_length is not None and positions > frozen.context_length:
+        raise UsageError(
+            f"tokens {config.tokens} + sample-tokens {config.sample_tokens} = {positions} positions; "
+            f"{config.model} has {frozen.context_length}; give fewer of either"
+        )
+
+
+def data_request(config: RunConfig) -> DataRequest:
+    """The part of the settings that a task's data depend on."""
+    names = set(DataRequest._fields) - {"workers"}
+    return DataRequest(workers=config.data_workers, **{name: getattr(config, name) for name in names})
+
+
+def encoder_for_run(config: RunConfig) -> ConditionEncoder:
+    """What turns into floats the conditions that the run's prompt sees."""
+    return encoder_of(config.task, data_request(config)) if config.condition_names else NO_CONDITIONS
+
+
+def shape_for(config: RunConfig, frozen: FrozenModel) -> PromptShape:
+    """The sizes of the run's prompt."""
+    return PromptShape(
+        tokens=config.tokens,
+        hidden_size=frozen.hidden_size,
+        conditions=len(encoder_for_run(config).names),
+        hidden_layers=config.hidden_layers,
+        hidden_width=config.hidden_width,
+        residual_width=config.residual_width,
+    )
+
+
+def prompt_for(config: RunConfig, frozen: FrozenModel) -> nn.Module:
+    """The run's prompt before its first step, on the model's device; without tokens an empty one."""
+    vocabulary = frozen.vocabulary.cpu()  # beyond is padding
+    kind, shape = config.prompt_kind or "direct", shape_for(config, frozen)
+    return build_prompt(kind, shape, vocabulary, config.init, config.seed).to(frozen.device)

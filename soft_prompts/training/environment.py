@@ -1,0 +1,44 @@
+"""Where does a number come from? Versions, commit and device."""
+
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+import transformers
+
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.results.files import (
+    EnvironmentSection,
+)
+
+
+def environment(frozen: FrozenModel, started: datetime) -> EnvironmentSection:
+    """Versions, commit and device: where a number came from."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            asked = subprocess.run(
+                ["git", *arguments], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
+            )
+        except OSError:  # no git on this machine
+            return None
+        return asked.stdout.strip() if asked.returncode == 0 else None
+
+    is_ours = git("ls-files", "--error-unmatch", "__init__.py") is not None  # not somebody else's repository
+    dirty = git("status", "--porcelain", "--untracked-files=no", "--", ".") if is_ours else None
+    return EnvironmentSection(
+        package_version=version("soft_prompts"),
+        commit=git("rev-parse", "HEAD") if is_ours else None,
+        dirty=None if dirty is None else bool(dirty),
+        python=sys.version.split()[0],
+        torch=torch.__version__,
+        transformers=transformers.__version__,
+        device=torch.cuda.get_device_name(frozen.device) if frozen.device.type == "cuda" else "cpu",
+        platform=platform.platform(),
+        started=started.isoformat(),
+        finished=datetime.now(UTC).isoformat(),
+    )

@@ -1,0 +1,161 @@
+"""How does a run meet what is there already: an earlier result, an unfinished state, another process, a signal?"""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from accelerate import PartialState
+from filelock import FileLock, Timeout
+
+from soft_prompts.common.console import say
+from soft_prompts.common.errors import Interrupted, UsageError
+from soft_prompts.common.files import writing_to
+from soft_prompts.config import RunConfig, settings_that_count
+from soft_prompts.models.frozen import dtype_name, find_fingerprint
+from soft_prompts.results.files import Result, read_result
+from soft_prompts.training.apparatus import Apparatus, Paths, data_request, find_device, title
+from soft_prompts.training.checkpoint import State, newest, publish, sweep
+
+
+def finished_result(config: RunConfig, paths: Paths) -> Result | None:
+    """The result of an earlier, successful run of the same settings; with --fresh whatever is there is forgotten."""
+    if config.fresh and PartialState().is_main_process:
+        paths.result.unlink(missing_ok=True)
+        for state in (paths.snapshot / "state").glob("step-*"):
+            state.rename(state.with_name(f".tmp-forgotten-{state.name}"))
+    PartialState().wait_for_everyone()  # no process finds what another is about to forget
+    if config.fresh or not paths.result.is_file():
+        return None
+    result = read_result(paths.result)
+    if result.status != "success":
+        return None
+    prints = {
+        "data": (result.data.fingerprint, config.task.fingerprint(data_request(config))),
+        "model": (
+            result.model.fingerprint,
+            find_fingerprint(config.model, revision=config.revision, offline=config.offline),
+        ),
+    }
+    prints["dtype"] = (result.model.dtype, dtype_name(config.dtype, find_device(config.device)))
+    for what, (then, now) in prints.items():
+        if then != now:
+            raise UsageError(
+                f"the {what} changed since {paths.result} was made ({then}, now {now}); --fresh starts over"
+            )
+    say(f"{title(config)}: finished before, read from {paths.result}")
+    return result
+
+
+def identity(at: Apparatus) -> dict[str, Any]:
+    """What a state belongs to: it is resumed by the same settings, model and data only."""
+    prints = {"model_fingerprint": at.frozen.fingerprint, "data_fingerprint": at.data.fingerprint}
+    prints["dtype"] = at.frozen.dtype  # auto is another precision on another device
+    return settings_that_count(at.config) | prints
+
+
+def publish_state(at: Apparatus, state: State) -> None:
+    """Keep a resumable state; the first process writes for all."""
+    if PartialState().is_main_process:
+        whose = state._replace(facts={**state.facts, "identity": identity(at)})
+        publish(at.paths.snapshot / "state", whose)
+    PartialState().wait_for_everyone()
+
+
+def restore(at: Apparatus) -> State | None:
+    """The newest whole state of this run; raises UsageError if it belongs to other settings, model or data."""
+    state, problems = newest(at.paths.snapshot / "state")
+    for problem in problems:
+        say(problem)
+    if state is None:
+        return None
+    here, there = identity(at), state.facts["identity"]
+    changed = [
+        f"{name} was {there.get(name)}, is {here.get(name)}"
+        for name in here | there
+        if here.get(name) != there.get(name)
+    ]
+    if changed:
+        raise UsageError(f"{at.paths.snapshot} was left by other settings: {'; '.join(changed)}; --fresh starts over")
+    if state.step < at.config.steps:
+        say(f"{at.title}: goes on after step {state.step}")
+    return state
+
+
+@contextmanager
+def only_writer(paths: Paths) -> Iterator[None]:
+    """Hold the run's lock; raises UsageError, with the holder, where another process has it."""
+    if not PartialState().is_main_process:
+        yield
+        return
+    lock, holder = FileLock(paths.snapshot / "lock", timeout=0), paths.snapshot / "lock.holder"
+    for folder in (paths.snapshot, paths.events, paths.result.parent):  # what cannot be written is said at once
+        with writing_to(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    with writing_to(paths.snapshot):
+        try:
+            lock.acquire()
+        except Timeout as error:
+            who = holder.read_text() if holder.exists() else "another process"
+            raise UsageError(
+                f"{who} is at this very run ({paths.snapshot}); wait for it, or give another --output-dir"
+            ) from error
+    try:
+        with writing_to(paths.snapshot):
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            sweep(paths.snapshot / "state")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+class StopSignals:
+    """What SIGINT and SIGTERM have asked for; the first ends a run in order, a second one at once."""
+
+    def __init__(self) -> None:
+        self._numbers: list[int] = []
+        self._waits = False
+
+    def asked(self) -> bool:
+        """Is a stop asked for? To be looked at after each micro-batch."""
+        return bool(self._numbers)
+
+    @contextmanager
+    def after_whole_steps(self) -> Iterator[None]:
+        """Within, a signal is only noted, and whoever asks stops at the next whole step; elsewhere it stops at once."""
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
+        if self.asked():
+            raise KeyboardInterrupt
+
+    def hear(self, number: int, _: object) -> None:
+        """A signal's handler."""
+        if self.asked():
+            os._exit(128 + number)
+        self._numbers.append(number)
+        if not self._waits:
+            raise KeyboardInterrupt  # unlike our own error, no library on the way catches it
+
+
+@contextmanager
+def stop_signals() -> Iterator[StopSignals]:
+    """Listen to SIGINT and SIGTERM; raises Interrupted. Outside of the main thread somebody else listens."""
+    stop = StopSignals()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop.hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; the same command goes on from the last state") from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

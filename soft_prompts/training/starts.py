@@ -1,0 +1,78 @@
+"""What does a prompt begin with where a seed alone does not say it? With tokens found by a search on training samples,
+or with the trained prompt of half the tokens."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+
+from soft_prompts.common.console import say
+from soft_prompts.common.errors import InputError
+from soft_prompts.config import RunConfig
+from soft_prompts.engine.batch import Batch, collate
+from soft_prompts.engine.search import Search, first_tokens, search
+from soft_prompts.prompts.build import grow
+from soft_prompts.prompts.snapshot import load_snapshot
+from soft_prompts.training.apparatus import Apparatus, run_paths
+from soft_prompts.training.checkpoint import State, training_tensors
+from soft_prompts.training.loop import Progress, set_conditions
+from soft_prompts.training.resume import publish_state
+
+SEARCH = Search()
+GROWN_FROM = "grown_from"  # fact of a role: the folder of the smaller prompt, seen from snapshots/
+
+
+def first_state(at: Apparatus) -> State | None:
+    """Where a run begins that has no state yet, kept before its first step; None where the prompt is ready as built.
+
+    Raises InputError where a prompt is to grow and the smaller one is not there.
+    """
+    config = at.config
+    if not config.tokens or config.init not in ("search", "grown"):
+        return None
+    if config.init == "search":
+        search_start(at)
+    else:
+        grow(at.prompt, load_snapshot(smaller_prompt(config)).prompt)
+    optimizer = torch.optim.AdamW(at.prompt.parameters())  # has no moments yet
+    progress = Progress(micro_batch_size=config.micro_batch_size or config.batch_size)
+    state = State(0, training_tensors(at.prompt, {}, optimizer), {"progress": asdict(progress)})
+    publish_state(at, state)
+    return state
+
+
+def search_start(at: Apparatus) -> list[int]:
+    """Put the tokens that a search finds into the rows of the run's prompt; returns their ids."""
+    config = at.config
+    settings = SEARCH._replace(seed=config.seed)
+    if PartialState().is_main_process:
+        say(f"{at.title}: searching {config.tokens} tokens of the vocabulary to begin with")
+    ids = first_tokens(len(at.frozen.vocabulary), config.tokens, config.seed)
+    return search(at.frozen, at.prompt, training_batches(at, settings.items), ids, settings)
+
+
+def training_batches(at: Apparatus, size: int) -> Iterator[Batch]:
+    """Batches of the training stream from its start on, endless; the run's own place in it does not move."""
+    stream = at.data.training(None)
+    while True:
+        examples = set_conditions([example for example, _ in islice(stream, size)], at.config)
+        yield collate(examples, at.frozen.pad_id, at.config.score_first).to(at.frozen.device)
+
+
+def smaller_prompt(config: RunConfig) -> Path:
+    """Folder of the trained prompt that this one grows from: half the tokens, and all else alike but the start.
+
+    Raises InputError where no such prompt is there.
+    """
+    known = config.role.fact(GROWN_FROM)
+    half = replace(config, tokens=config.tokens // 2, init="vocabulary")
+    folder = run_paths(half).snapshot if known is None else config.output_dir / "snapshots" / str(known)
+    if not (folder / "prompt.json").is_file():
+        raise InputError(
+            f"init is grown, but {folder} holds no trained prompt; run --tokens {half.tokens} with these settings and "
+            "--init vocabulary first"
+        )
+    return folder

@@ -1,0 +1,167 @@
+"""Does a padded batch write what each text alone would, token by token, without cache or padding?"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from soft_prompts.common.errors import UsageError
+from soft_prompts.engine.generation import generate
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
+from soft_prompts.prompts.build import build_prompt
+from soft_prompts.tasks.task import Query
+
+MakeDirect = Callable[..., DirectPrompt]
+TEXTS = (
+    "e2e4",
+    "e2e4 e7e5 g1f3 b8c6 the of and",
+    "the",
+    "of and e2e4 b8c6",
+    "g1f3 the of and the of and e7e5 e7e5 e7e5",
+)
+NEW = 8
+
+
+@torch.no_grad()
+def plain_loop(frozen: FrozenModel, prompt: torch.nn.Module, query: Query, most: int, end: int | None) -> list[int]:
+    """Greedy tokens, the whole sequence through the model for each, without cache, batch or padding."""
+    ids = frozen.tokenizer(query.text)["input_ids"]
+    rows = prompt(torch.tensor([query.conditions]))[0]
+    text = frozen.embed(torch.tensor([ids], dtype=torch.long))[0]
+    embeds = torch.cat([text[: query.insert_at], rows, text[query.insert_at :]])
+    written: list[int] = []
+    while len(written) < most and (not written or written[-1] != end):
+        token = int(frozen.model(inputs_embeds=embeds[None]).logits[0, -1].argmax())
+        embeds = torch.cat([embeds, frozen.embed(torch.tensor([[token]]))[0]])
+        written.append(token)
+    return written
+
+
+def expected_text(frozen: FrozenModel, prompt: torch.nn.Module, query: Query, most: int = NEW) -> str:
+    written = plain_loop(frozen, prompt, query, most, frozen.tokenizer.eos_token_id)
+    return frozen.tokenizer.decode(written, skip_special_tokens=True)
+
+
+def in_places(frozen: FrozenModel) -> list[Query]:
+    """Every text with the prompt in front, in the middle and at the end."""
+    queries = []
+    for number, text in enumerate(TEXTS):
+        length = len(frozen.tokenizer(text)["input_ids"])
+        queries += [Query(text, (0.1 * number, 0.3), at) for at in (0, length // 2, length)]
+    return queries
+
+
+@pytest.mark.parametrize("tokens", [0, 3])
+def test_greedy_in_a_padded_batch_is_greedy_alone(frozen: FrozenModel, tokens: int) -> None:
+    prompt = build_prompt("mlp", PromptShape(tokens, frozen.hidden_size, 2), frozen.vocabulary)
+    queries = in_places(frozen)
+    expected = [expected_text(frozen, prompt, query) for query in queries]
+    assert len(set(expected)) > (3 if tokens == 0 else 8)
+    for batch_size in (64, 4):
+        assert generate(frozen, prompt, queries, NEW, batch_size=batch_size) == expected
+
+
+def ending_with(frozen: FrozenModel, token: int) -> FrozenModel:
+    """The same model, whose tokenizer takes `token` for the end of a text."""
+    tokenizer = copy.deepcopy(frozen.tokenizer)
+    tokenizer.add_special_tokens({"eos_token": tokenizer.convert_ids_to_tokens(token)})
+    assert tokenizer.eos_token_id == token
+    return replace(frozen, tokenizer=tokenizer)
+
+
+def test_each_row_stops_at_its_own_end_token(frozen: FrozenModel, make_direct: MakeDirect) -> None:
+    prompt = make_direct(frozen, 2)
+    queries = [Query(text, ()) for text in TEXTS]
+    [first, *_] = queries
+    token = next(t for t in plain_loop(frozen, prompt, first, NEW, None)[3:] if t != 0)
+    ending = ending_with(frozen, token)
+    expected = [expected_text(ending, prompt, query) for query in queries]
+    assert generate(ending, prompt, queries, NEW) == expected
+    lengths = {len(plain_loop(ending, prompt, query, NEW, token)) for query in queries}
+    assert len(lengths) > 1  # some end early, or nothing was checked
+
+
+def test_a_pad_token_that_is_a_word_is_not_written(one_frozen: FrozenModel, make_direct: MakeDirect) -> None:
+    prompt, queries = make_direct(one_frozen, 2), [Query(text, ()) for text in TEXTS]
+    token = next(t for t in plain_loop(one_frozen, prompt, queries[0], NEW, None)[3:] if t != 0)
+    ending = ending_with(one_frozen, token)
+    expected = generate(ending, prompt, queries, NEW)
+    assert generate(replace(ending, pad_id=65), prompt, queries, NEW) == expected
+
+
+def test_seeds_reproduce_samples_and_leave_torchs_generator(one_frozen: FrozenModel, make_direct: MakeDirect) -> None:
+    prompt, queries = make_direct(one_frozen, 2), [Query(text, ()) for text in TEXTS]
+    before = torch.get_rng_state()
+    one, again, other = (generate(one_frozen, prompt, queries, NEW, temperature=1.0, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert one == again
+    assert one != other
+    greedy = generate(one_frozen, prompt, queries, NEW)
+    assert one != greedy
+    assert generate(one_frozen, prompt, queries, NEW, temperature=1e-4, seed=3) == greedy
+    assert generate(one_frozen, prompt, queries, NEW, temperature=1.0, top_p=1e-6, seed=3) == greedy
+
+
+def test_beyond_the_context_it_refuses_before_it_writes(
+    monkeypatch: pytest.MonkeyPatch, one_frozen: FrozenModel, make_direct: MakeDirect
+) -> None:
+    prompt, text = make_direct(one_frozen, 3), TEXTS[0]
+    length = len(one_frozen.tokenizer(text)["input_ids"])
+    room = one_frozen.context_length - 3 - length
+    longer = Query(text + " the", ())
+    assert len(generate(one_frozen, prompt, [Query(text, ())], room)) == 1
+    monkeypatch.setattr(type(one_frozen.model), "generate", lambda *_, **__: pytest.fail("it wrote"))
+    with pytest.raises(UsageError, match=r"are \d+ positions; .* has 256; give a shorter text or fewer new tokens"):
+        generate(one_frozen, prompt, [Query(text, ()), longer], room, batch_size=1)
+
+
+def test_an_empty_text_needs_a_prompt(frozen: FrozenModel, make_direct: MakeDirect) -> None:
+    prompt, nothing = make_direct(frozen, 3), make_direct(frozen, 0)
+    queries = [Query("", ()), Query(TEXTS[1], ())]
+    assert generate(frozen, prompt, queries, NEW) == [expected_text(frozen, prompt, query) for query in queries]
+    assert generate(frozen, prompt, queries[:1], NEW) == [expected_text(frozen, prompt, queries[0])]
+    for given in (queries[:1], queries):  # beside another text too
+        with pytest.raises(UsageError, match="the text is empty and the prompt has no tokens"):
+            generate(frozen, nothing, given, NEW)
+    assert generate(frozen, prompt, [], NEW) == []
+
+
+def test_the_models_own_generation_settings_change_nothing(one_frozen: FrozenModel, make_direct: MakeDirect) -> None:
+    prompt, queries = make_direct(one_frozen, 2), [Query(text, ()) for text in TEXTS]
+    expected = generate(one_frozen, prompt, queries, NEW)
+    model = copy.deepcopy(one_frozen.model)
+    settings = {"repetition_penalty": 9.0, "no_repeat_ngram_size": 2, "min_new_tokens": 3, "temperature": 0.5}
+    for name, value in (settings | {"top_k": 3, "do_sample": True, "suppress_tokens": [66, 67, 68]}).items():
+        setattr(model.generation_config, name, value)
+    assert generate(replace(one_frozen, model=model), prompt, queries, NEW) == expected
+    sampled = generate(one_frozen, prompt, queries, NEW, temperature=1.0, seed=1)
+    assert generate(replace(one_frozen, model=model), prompt, queries, NEW, temperature=1.0, seed=1) == sampled
+
+
+def test_the_space_that_begins_a_continuation_is_kept(one_frozen: FrozenModel, make_direct: MakeDirect) -> None:
+    """Tokenizers of the sentencepiece kind drop the first space of whatever they decode."""
+    words = ["<s>", "</s>", "<unk>", *(f"▁w{number}" for number in range(one_frozen.model.config.vocab_size - 3))]
+    inner = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Metaspace()
+    inner.decoder = decoders.Metaspace()
+    inner.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    model = replace(one_frozen, tokenizer=tokenizer)
+    assert tokenizer.decode([5, 6]) == "w2 w3"
+    prompt, query = make_direct(model, 2), Query("w4 w5", (), 1)
+    written = plain_loop(model, prompt, query, 4, None)
+    assert min(written) > 2
+    expected = "".join(f" w{token - 3}" for token in written)
+    assert generate(model, prompt, [query], 4) == [expected]
+
+
+def test_nothing_of_the_frozen_model_changes(one_frozen: FrozenModel, make_direct: MakeDirect) -> None:
+    before = one_frozen.model.generation_config.to_dict()
+    generate(one_frozen, make_direct(one_frozen, 1), [Query(TEXTS[0], ())], 3, temperature=0.7)
+    assert one_frozen.model.generation_config.to_dict() == before
+    assert all(weight.grad is None for weight in one_frozen.model.parameters())

@@ -1,0 +1,1 @@
+"""What checks are made with: samples, stored results, and disturbances."""

@@ -1,0 +1,143 @@
+"""Does completion score the completion alone, keep prompts apart, and name the line that is wrong?"""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.data.completions import field_encoder, split_rows, sums
+from soft_prompts.data.conditions import encoder_for, own_numbers
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.results.files import Items
+from soft_prompts.tasks.completion import CompletionTask, is_exact, is_prefix
+from soft_prompts.tasks.task import UNSCORED, DataRequest, Query, ShowsExamples
+
+
+def write(folder: Path, rows: list[Any], name: str = "rows.jsonl") -> str:
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(folder / name)
+
+
+def rows(count: int = 60, **fields: Any) -> list[dict[str, Any]]:
+    return [{"prompt": f"ask {n // 2} :", "completion": f" it is {n}.", **fields} for n in range(count)]
+
+
+def request_for(data: str, **changes: Any) -> DataRequest:
+    return DataRequest(data, None, 64, 4, 4)._replace(**changes)
+
+
+@pytest.mark.parametrize("end_token", [True, False])
+def test_the_completion_alone_is_scored(tmp_path: Path, one_frozen: FrozenModel, end_token: bool) -> None:
+    tokenizer = one_frozen.tokenizer
+    data = CompletionTask(end_token=end_token).open(request_for(write(tmp_path, rows())), tokenizer)
+    for example, row in zip(data.held_out("test"), data.test_rows, strict=True):
+        scored = [label for label in example.labels if label != UNSCORED]
+        end = [tokenizer.eos_token_id] if end_token else []
+        assert scored == tokenizer(row.completion)["input_ids"] + end
+        assert tokenizer.decode(example.input_ids) == row.prompt + row.completion + "<|end|>" * end_token
+        assert (example.units, example.cluster) == (1, row.identity)
+
+
+def test_a_prompt_lies_on_one_side(tmp_path: Path) -> None:
+    data = write(tmp_path, rows())
+    parts = [{row.prompt for row in part} for part in split_rows(data, None).values()]
+    assert all(parts)
+    assert not any(one & other for one, other in itertools.combinations(parts, 2))
+    test = write(tmp_path, rows(20), "test.jsonl")
+    apart = split_rows(data, test)
+    assert {row.prompt for row in apart["train"]} == {f"ask {n} :" for n in range(10, 30)}
+    assert len(apart["validation"]) + len(apart["test"]) == 20
+
+
+def test_conditions_come_from_the_training_lines_and_from_a_snapshots_numbers() -> None:
+    made = sums()
+    encoder = field_encoder("sums", made, ("operation", "larger"))
+    larger = np.array([row.fields["larger"] for row in made])
+    assert encoder.names == ("operation=minus", "operation=plus", "larger")
+    assert encoder.offset == pytest.approx((0, 0, larger.mean()))
+    assert encoder.scale == pytest.approx((1, 1, larger.std()))
+    floats = encoder.from_named({"operation": "plus", "larger": "30"})
+    assert floats == pytest.approx((0, 1, (30 - larger.mean()) / larger.std()))
+    assert encoder.describe(floats) == "operation=plus larger=30"
+    assert encoder_for(encoder.names, json.loads(json.dumps(own_numbers(encoder)))) == encoder
+    with pytest.raises(UsageError, match="condition operation is 'times'; give one of minus, plus"):
+        encoder.from_named({"operation": "times", "larger": "30"})
+    with pytest.raises(UsageError, match=r"condition operation is missing; give --condition operation=minus\|plus"):
+        encoder.from_named({"larger": "30"})
+
+
+def test_matches() -> None:
+    assert is_exact(" 19\n", "19")
+    assert not is_exact(" 19 1", " 19")
+    assert not is_exact("1 9", "19")
+    assert is_prefix(" 19 and more", " 19")
+    assert not is_prefix(" 1", " 19")
+    assert not is_prefix("a 19", "19")
+
+
+def test_greedy_completions_are_judged(one_frozen: FrozenModel) -> None:
+    data = CompletionTask().open(request_for("sums"), one_frozen.tokenizer)
+    answers = [row.completion for row in data.test_rows]
+
+    def complete(queries: list[Query], most_new_tokens: int, /, *, temperature: float = 0.0) -> list[str]:
+        assert [query.text for query in queries] == [row.prompt for row in data.test_rows]
+        return [answers[0], answers[1] + " and", "no", "no"]
+
+    zeros = np.zeros(4)
+    items = Items(zeros, zeros.astype(int), zeros.astype(int), zeros.astype(int))
+    measures = data.measures(data.held_out("test"), items, complete)
+    assert [measures.metrics[name].value for name in ("exact_match", "prefix_match")] == [0.25, 0.5]
+    assert measures.generations[0].reference == answers[0]
+
+
+GOOD = {"prompt": "a", "completion": " b"}
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "message"),
+    [
+        (b"", (), r"rows.jsonl is empty"),
+        (b'{"prompt": "a"}\n', (), r"rows.jsonl, line 1: 'completion' is missing"),
+        (b'\n{"prompt": "a", "completion": "\xff"}\n', (), r"rows.jsonl, line 2: byte \d+ is no UTF-8"),
+        (json.dumps(GOOD).encode() + b"\n{oh\n", (), r"rows.jsonl, line 2: no whole JSON object"),
+        (b'{"prompt": "a", "completion": ""}\n', (), r"rows.jsonl, line 1: the completion is '', of which"),
+        (b'{"prompt": "a", "completion": "' + b"x" * 99 + b'"}\n', (), r"line 1: prompt and completion are 101 tokens"),
+        (json.dumps(GOOD).encode(), ("size",), r"rows.jsonl, line 1: 'size' is missing; its further fields: none"),
+        (b'{"prompt": "a", "completion": "b", "size": NaN}', ("size",), r"line 1: 'size' is nan; give a finite number"),
+        (b'{"prompt": "a", "completion": "b", "size": []}', ("size",), r"line 1: 'size' is \[\]; give a number, text"),
+    ],
+)
+def test_bad_lines_are_named(
+    tmp_path: Path, one_frozen: FrozenModel, content: bytes, fields: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(content)
+    request = request_for(str(tmp_path / "rows.jsonl"), test_data="sums")
+    with pytest.raises(InputError, match=message) as refused:
+        CompletionTask(fields).open(request, one_frozen.tokenizer)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_choice_that_training_does_not_know_and_flags_that_cannot_be(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    data = write(tmp_path, rows(60, kind="red"))
+    test = write(tmp_path, [{**row, "prompt": row["prompt"] + "?"} for row in rows(60, kind="blue")], "test.jsonl")
+    with pytest.raises(InputError, match=r"test.jsonl, line \d+: 'kind' is 'blue'; the training lines have red"):
+        CompletionTask(("kind",)).open(request_for(data, test_data=test), one_frozen.tokenizer)
+    with pytest.raises(UsageError, match="condition-fields holds 'prompt'"):
+        CompletionTask(("prompt",))
+
+
+@pytest.mark.parametrize(("end_token", "between"), [(True, "<|end|>"), (False, "\n")])
+def test_examples_in_front_are_training_lines(
+    tmp_path: Path, one_frozen: FrozenModel, end_token: bool, between: str
+) -> None:
+    data = CompletionTask(end_token=end_token).open(request_for(write(tmp_path, rows())), one_frozen.tokenizer)
+    assert isinstance(data, ShowsExamples)
+    lines = [one_frozen.tokenizer.decode(one.input_ids) for one in data.listed.training_examples[:2]]
+    text = one_frozen.tokenizer.decode(data.shots(2))
+    assert text == "".join(line.removesuffix("<|end|>") + between for line in lines)
+    held_out = {row.prompt + row.completion for row in data.test_rows}
+    assert not held_out & set(text.split(between))

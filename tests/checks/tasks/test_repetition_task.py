@@ -1,0 +1,94 @@
+"""Does repetition ask for one string, from its first token on, and count copies as a reader would?"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soft_prompts.common.errors import UsageError
+from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.results.files import Items
+from soft_prompts.tasks.repetition import NAMED, RepetitionTask, repeated_labels, share_in_copies, string_ids
+from soft_prompts.tasks.repetition import wanted_string as wanted
+from soft_prompts.tasks.task import UNSCORED, DataRequest, KnowsEntropy, Query, ShowsExamples
+
+
+def request_for(folder: Path) -> DataRequest:
+    rows = [json.dumps({"text": f"text {number}, of some length " * 6}) for number in range(60)]
+    (folder / "texts.jsonl").write_text("\n".join(rows))
+    return DataRequest(str(folder / "texts.jsonl"), None, 40, 4, 12)
+
+
+def test_the_string_begins_behind_the_prompt() -> None:
+    assert repeated_labels(7, [1, 2, 3], 2, 2) == [UNSCORED, UNSCORED, 1, 2, 3, 1, 2]
+    assert repeated_labels(7, [1, 2, 3], 2, 3) == [UNSCORED] * 3 + [2, 3, 1, 2]
+
+
+def test_inputs_stay_the_text_and_labels_are_the_tiled_string(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    data = RepetitionTask(("abc",)).open(request_for(tmp_path), one_frozen.tokenizer)
+    string = string_ids(one_frozen.tokenizer, "abc")
+    examples = data.held_out("test")
+    assert len({example.insert_at for example in examples}) > 4
+    for example in examples:
+        text = one_frozen.tokenizer.decode(example.input_ids)
+        assert "abc" not in text
+        assert "some" in text or "length" in text
+        for at, label in enumerate(example.labels):
+            place = at - example.insert_at
+            assert label == (string[place % len(string)] if place > 0 else UNSCORED)
+
+
+def test_named_strings_are_so_many_tokens(one_frozen: FrozenModel) -> None:
+    for tokenizer in (one_frozen.tokenizer, load_frozen_model("tiny-text").tokenizer):
+        for name, count in NAMED.items():
+            assert len(string_ids(tokenizer, wanted(tokenizer, name))) == count
+    assert wanted(one_frozen.tokenizer, "10-token") == "10-token"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", 0), ("ababab", 1), ("xxabxx", 1 / 3), ("aba", 1), ("abxa", 0.5), ("ba", 0), ("xa", 0), (" abab", 0.8)],
+)
+def test_characters_inside_copies_are_counted(text: str, expected: float) -> None:
+    assert share_in_copies(text, "ab") == pytest.approx(expected)
+
+
+def test_what_the_model_writes_is_judged_behind_text_and_prompt(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    data = RepetitionTask(("abc",)).open(request_for(tmp_path), one_frozen.tokenizer)
+    examples = data.held_out("test")
+    asked: list[Query] = []
+
+    def complete(queries: list[Query], most_new_tokens: int, /, *, temperature: float = 0.0) -> list[str]:
+        asked.extend(queries)
+        return ["abcabc" if place < 4 else "xxxabc" for place in range(len(queries))]
+
+    zeros = np.zeros(len(examples))
+    items = Items(zeros, zeros.astype(int), zeros.astype(int), zeros.astype(int))
+    measures = data.measures(examples, items, complete)
+    found = measures.metrics["repeated_share"]
+    count = len(asked)
+    assert found.value == pytest.approx((4 + (count - 4) / 2) / count)
+    assert found.stderr
+    assert found.stderr > 0
+    assert all(query.insert_at == len(string_ids(one_frozen.tokenizer, query.text)) for query in asked)
+    assert measures.generations[0].reference == "abcabcabc"
+
+
+def test_one_run_a_string_and_refusals(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    assert [task.variant for task in RepetitionTask().each()] == list(NAMED)
+    with pytest.raises(UsageError, match="string is empty"):
+        RepetitionTask(("a", ""))
+    with pytest.raises(UsageError, match="one run has one"):
+        RepetitionTask(("a", "b")).open(request_for(tmp_path), one_frozen.tokenizer)
+    with pytest.raises(UsageError, match=r"string is \d+ tokens of this model, but a sample has 40"):
+        RepetitionTask(("long " * 40,)).open(request_for(tmp_path), one_frozen.tokenizer)
+
+
+def test_its_source_pays_nothing_and_examples_are_the_string_again(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    data = RepetitionTask(("ab",)).open(request_for(tmp_path), one_frozen.tokenizer)
+    ids = string_ids(one_frozen.tokenizer, "ab")
+    assert isinstance(data, KnowsEntropy)
+    assert isinstance(data, ShowsExamples)
+    assert data.exact_test_nats.tolist() == [0.0] * len(data.held_out("test"))
+    assert data.shots(3) == ids * 3
