@@ -4,15 +4,15 @@
 for: several runs. The text under each field is its help string on the command line.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
 
 from soft_prompts.common.errors import UsageError
+from soft_prompts.common.settings import Bounds, check_settings, marks, names_that_change, setting
 from soft_prompts.prompts.architectures import Initialisation, PromptKind
-from soft_prompts.results.paths import PROMPT_ONLY
 from soft_prompts.results.roles import RUN, Role
 from soft_prompts.tasks.task import Task
 
@@ -24,97 +24,104 @@ Schedule = Literal["constant", "cosine"]
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Settings of one run; everything that changes its numbers is here or in its task."""
+    """Settings of one run; everything that changes its numbers is here or in its task.
 
-    task: tyro.conf.Suppress[Task]
+    Each says at its definition what it changes: "all" numbers, those of runs that train ("prompts"), or "nothing":
+    where a run happens and what it leaves behind.
+    """
+
+    task: tyro.conf.Suppress[Task] = field(metadata=marks("all"))
     """What is asked of the model; its own settings are fields of the task."""
-    model: tyro.conf.Suppress[str]
+    model: tyro.conf.Suppress[str] = field(metadata=marks("all"))
     """Embedded name, local folder or hub id of the frozen causal language model."""
-    tokens: tyro.conf.Suppress[int]
+    tokens: tyro.conf.Suppress[int] = field(metadata=marks("all", Bounds(least=0, hint="0 for no prompt, or more")))
     """Prompt tokens P; 0 is the bare model."""
-    seed: tyro.conf.Suppress[int] = 0
+    seed: tyro.conf.Suppress[int] = setting(0, "prompts", Bounds(least=0))
     """Seeds the prompt's initialisation and the order of the training samples."""
-    role: tyro.conf.Suppress[Role] = RUN
+    role: tyro.conf.Suppress[Role] = setting(RUN, "all")
     """What the result is for: a run of the grid, or one beside it."""
 
-    revision: str | None = None
+    revision: str | None = setting(None, "all")
     """Branch, tag or commit of a hub model; pins what a moving branch would change."""
-    prompt: PromptKind = "mlp"
+    prompt: PromptKind = setting("mlp", "prompts")
     """How the prompt is made from its conditions: one of five architectures."""
-    hidden_layers: int = 0
+    hidden_layers: int = setting(0, "prompts", Bounds(least=0))
     """Hidden layers L of mlp, residual layers of resnet and shared_resnet."""
-    hidden_width: int = 128
+    hidden_width: int = setting(128, "prompts", Bounds(least=1))
     """Width h of the hidden layers."""
-    residual_width: int = 64
+    residual_width: int = setting(64, "prompts", Bounds(least=1))
     """Width r of the residual stream of resnet and shared_resnet."""
-    init: Initialisation = "vocabulary"
+    init: Initialisation = setting("vocabulary", "prompts")
     """Start of the prompt. vocabulary: rows of sampled token embeddings, to which conditions add
     a shorter part; zeros; normal: N(0, 0.1); paper: the original code's; mean_noise: rows with the mean and the spread
     of the token embeddings; search: rows of token embeddings found one by one, for what plain training does not find;
     grown: the trained prompt of half the tokens, which has to be there, and rows of sampled token embeddings."""
-    condition: ConditionMode = "true"
+    condition: ConditionMode = setting("true", "prompts")
     """Conditions as they are, none (a direct prompt), dealt to the wrong samples in training and test, or ones for
     every sample."""
 
-    steps: int = 1000
+    steps: int = setting(1000, "prompts", Bounds(least=1))
     """Optimiser steps."""
-    batch_size: int = 32
+    batch_size: int = setting(32, "prompts", Bounds(least=1))
     """Samples a step, over all processes, however they are split."""
-    micro_batch_size: int | None = None
+    micro_batch_size: int | None = setting(None, "nothing", Bounds(least=1))
     """Samples that pass through the model at once in each process; less memory, the same numbers up to rounding.
     Default: all of them, halved while memory is out."""
-    learning_rate: float = 1e-3
+    learning_rate: float = setting(1e-3, "prompts", Bounds(above=0))
     """Peak learning rate of AdamW."""
-    weight_decay: float = 1e-4
+    weight_decay: float = setting(1e-4, "prompts", Bounds(least=0))
     """Decoupled weight decay of AdamW on the prompt's parameters."""
-    schedule: Schedule = "cosine"
+    schedule: Schedule = setting("cosine", "prompts")
     """Learning rate after the warm-up: constant, or a cosine down to a tenth."""
-    warmup_steps: int = 20
+    warmup_steps: int = setting(20, "prompts", Bounds(least=0))
     """Steps over which the learning rate rises linearly from 0."""
-    clip: float = 1.0
+    clip: float = setting(1.0, "prompts", Bounds(above=0))
     """Largest gradient norm; a longer gradient is scaled down to it."""
-    sample_tokens: int = 256
+    sample_tokens: int = setting(256, "all", Bounds(least=2))
     """Text tokens L a sample, at most; the prompt's tokens come on top."""
 
-    data: tyro.conf.Suppress[str] = "games"
+    data: tyro.conf.Suppress[str] = setting("games", "all")
     """Training data: an embedded name, a file, a folder of files, or what else the task reads."""
-    test_data: str | None = None
+    test_data: str | None = setting(None, "all")
     """Held-out data; without it a tenth of the data each is held out for validation and test, by hash of the item."""
-    validation_samples: int = 256
+    validation_samples: int = setting(256, "all", Bounds(least=1))
     """Held-out items that choose the best prompt of the run."""
-    validate_every: int = 50
+    validate_every: int = setting(50, "prompts", Bounds(least=1))
     """Steps between two validations; the last step is always validated."""
-    test_samples: int = 1000
+    test_samples: int = setting(1000, "all", Bounds(least=2))
     """Held-out items that the result speaks about."""
-    max_bad: float = 0.01
+    max_bad: float = setting(0.01, "nothing", Bounds(least=0, most=1, hint="a share between 0 and 1"))
     """Largest share of unreadable records; more of them end the run."""
-    allow_truncated: bool = False
+    allow_truncated: bool = setting(False, "nothing")
     """Take what can be read of a compressed file that ends in the middle."""
-    data_workers: int = 1
+    data_workers: int = setting(1, "nothing", Bounds(least=0))
     """Processes that read and parse ahead of training; 0 reads in this one. The order of the data never depends on
     it."""
-    score_first: bool = False
+    score_first: bool = setting(False, "all")
     """Score the first text label too wherever something precedes it, as the paper and PEFT do."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", "nothing")
     """Where the model runs; auto takes a GPU if there is one."""
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = setting("auto", "all")
     """Precision of the frozen model; the prompt and Adam's state are float32 always. auto: bfloat16 on a GPU, else
     float32."""
-    deterministic: bool = False
+    deterministic: bool = setting(False, "nothing")
     """Only algorithms that give the same bits every time (a CPU always does)."""
-    output_dir: Path = Path(".")
+    output_dir: Path = setting(Path("."), "nothing")
     """Where runs/, results/ and snapshots/ go."""
-    checkpoint_every: int = 50
+    checkpoint_every: int = setting(50, "nothing", Bounds(least=1))
     """Steps between two resumable states."""
-    fresh: bool = False
+    fresh: bool = setting(False, "nothing")
     """Start over: forget the result and the state of an earlier run of the same settings."""
-    offline: bool = False
+    offline: bool = setting(False, "nothing")
     """Never ask a model hub: what is not on this machine is an error."""
-    trust_remote_code: bool = False
+    trust_remote_code: bool = setting(False, "nothing")
     """Let a model run its own code. Never set but by this flag."""
 
     def __post_init__(self) -> None:
+        check_settings(self)
+        if is_dataclass(self.task) and isinstance(self.task, Task):
+            check_settings(self.task)
         _check_run(self)
 
     @property
@@ -135,25 +142,14 @@ class RunConfig:
         return self.role.learns == "weights" or (self.role.learns == "prompt" and self.tokens > 0)
 
 
-# Where a run happens and what it leaves behind; none of it may change a number.
-_NOT_NUMBERS = {
-    *(
-        "output_dir",
-        "fresh",
-        "checkpoint_every",
-        "data_workers",
-        "device",
-        "micro_batch_size",
-        "allow_truncated",
-        "max_bad",
-    ),
-    *("trust_remote_code", "deterministic", "offline"),
-}
+PROMPT_ONLY = names_that_change(RunConfig, "prompts")
+"""What the bare model does not depend on: it has no prompt and takes no step."""
+NOTHING = names_that_change(RunConfig, "nothing")
 
 
 def settings_that_count(config: RunConfig) -> dict[str, Any]:
     """Every setting that changes the run's numbers, as plain JSON: two runs with equal settings are the same run."""
-    left_out = _NOT_NUMBERS | (set() if config.trains else PROMPT_ONLY)
+    left_out = NOTHING | (frozenset() if config.trains else PROMPT_ONLY)
     return {name: value for name, value in as_json(config).items() if name not in left_out}
 
 
@@ -174,32 +170,12 @@ def as_json(settings: Any) -> dict[str, Any]:
         name: {"name": settings.task.name, **plain(asdict(value))} if name == "task" else plain(value)
         for name, value in values.items()
     }
-    return plain_values | ({} if role == RUN else {"role": role.name, **dict(role.facts)})
+    return plain_values | ({} if role == RUN else {"role": role.name, **role.facts()})
 
 
 def _check_run(config: RunConfig) -> None:
-    """Raise UsageError for the first setting that no run can use."""
-    at_least = {
-        "tokens": 0,
-        "steps": 1,
-        "batch_size": 1,
-        "sample_tokens": 2,
-        "validation_samples": 1,
-        "test_samples": 2,
-    }
-    at_least |= {"hidden_layers": 0, "hidden_width": 1, "residual_width": 1, "warmup_steps": 0, "seed": 0}
-    at_least |= {"validate_every": 1, "checkpoint_every": 1, "data_workers": 0, "weight_decay": 0}
-    for name, least in at_least.items():
-        value = getattr(config, name)
-        if not least <= value < float("inf"):
-            hint = "give 0 for no prompt, or more" if name == "tokens" else f"give {least} or more"
-            raise UsageError(f"{name.replace('_', '-')} is {value}; {hint}")
-    for name in ("learning_rate", "clip"):
-        if not 0 < getattr(config, name) < float("inf"):
-            raise UsageError(f"{name.replace('_', '-')} is {getattr(config, name)}; give a number above 0")
-    if not 0 <= config.max_bad <= 1:
-        raise UsageError(f"max-bad is {config.max_bad}; give a share between 0 and 1")
-    if config.micro_batch_size is not None and not 1 <= config.micro_batch_size <= config.batch_size:
+    """Raise UsageError for settings that do not go together."""
+    if (config.micro_batch_size or 0) > config.batch_size:
         raise UsageError(
             f"micro-batch-size is {config.micro_batch_size}; give 1 to batch-size, which is {config.batch_size}"
         )

@@ -15,11 +15,12 @@ from typing import NamedTuple
 from soft_prompts.analysis.drafts import Draft, Run, Subject, items_on, reproduces, same_shape
 from soft_prompts.common.errors import InputError
 from soft_prompts.results.files import Items
+from soft_prompts.results.roles import ANCHOR, Exact, FullFineTune, Lora, NoSkill, Placebo, PlaceboBos
 from soft_prompts.stats.bootstrap import Anchor
 from soft_prompts.stats.distance import Anchors, Reference
 
-TRAINED = ("full", "lora")
-PLACEBOS = {"anchor:placebo": "random tokens", "anchor:placebo_bos": "BOS"}
+TRAINED = {FullFineTune.kind: "full", Lora.kind: "lora"}
+PLACEBOS = {Placebo.kind: "random tokens", PlaceboBos.kind: "BOS"}
 
 
 class Chosen(NamedTuple):
@@ -48,7 +49,7 @@ class AnchorPool:
     def of(cls, runs: Iterable[Run]) -> "AnchorPool":
         """Those that were made, the newest first."""
         found: dict[tuple[str, str | None, str], list[Run]] = defaultdict(list)
-        made = (run for run in runs if run.result.role.startswith("anchor:") and run.result.status == "success")
+        made = (run for run in runs if run.result.role.startswith(ANCHOR) and run.result.status == "success")
         for run in sorted(made, key=lambda run: run.result.environment.finished or "", reverse=True):
             result = run.result
             found[result.experiment, result.variant, result.data.name].append(run)
@@ -86,12 +87,12 @@ class AnchorPool:
 
 def choose_anchors(draft: Draft, like: Items, pool: AnchorPool) -> Chosen:
     """Anchors whose items are like those of the curve."""
-    frequencies = _each(pool, "anchor:no_skill", draft, like)
+    frequencies = _each(pool, NoSkill.kind, draft, like)
     no_skill = _lowest(_single(pair, "frequencies") for pair in frequencies)
     from_bare = any(run.result.config.get("share_from") == "bare" for run, _ in frequencies)  # the task's own word
-    upper = _lowest(_single(pair, "exact") for pair in _each(pool, "anchor:exact", draft, like))
+    upper = _lowest(_single(pair, "exact") for pair in _each(pool, Exact.kind, draft, like))
     if upper is None:
-        trained = [_trials(pool.usable(f"anchor:{name}", draft, like), name) for name in TRAINED]
+        trained = [_trials(pool.usable(role, draft, like), name) for role, name in TRAINED.items()]
         upper = _lowest(one for candidates in trained for one in candidates)
     placebos = [_placebo(pool.usable(role, draft, like), name, draft.subject) for role, name in PLACEBOS.items()]
     reference: Reference = "zero" if no_skill is None or from_bare else "no_skill"

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from soft_prompts.analysis.anchors import validation_loss
 from soft_prompts.analysis.distances import belongs, loss_of
 from soft_prompts.analysis.drafts import Draft, Run
+from soft_prompts.results.roles import FreshSeed, Longer, OtherRate, OtherStart
 from soft_prompts.stats.distance import Distance
 from soft_prompts.stats.optimiser import elasticity, failure_rate
 
-TRIED = ("battery:rates", "battery:initialisations", "battery:seeds", "battery:longer")
+TRIED = (OtherRate.kind, OtherStart.kind, FreshSeed.kind, Longer.kind)
 
 
 SWEPT = ("learning_rate", "init", "steps")
@@ -47,14 +48,14 @@ def read_battery(runs: Iterable[Run], draft: Draft, distance: Distance) -> Optim
     own = [run for run in draft.runs if run.tokens == most]
     best = _share_of_best(tried, draft, distance)
     reached = distance.points[-1].share.value
-    rate, seeds = _failures(by_role.get("battery:seeds") or own, draft, distance)
+    rate, seeds = _failures(by_role.get(FreshSeed.kind) or own, draft, distance)
     return Optimiser(
         {role: tuple(members) for role, members in sorted(by_role.items())},
         None if best is None or reached is None else best - reached,
         _share_of_best([run for run in [*tried, *own] if run.result.config.get("init") == "search"], draft, distance),
         rate,
         seeds,
-        _elasticity(by_role["battery:longer"], [*own, *tried], draft, distance),
+        _elasticity(by_role[Longer.kind], [*own, *tried], draft, distance),
     )
 
 

@@ -8,11 +8,11 @@ from typing import NamedTuple
 from soft_prompts.analysis.anchors import validation_loss
 from soft_prompts.analysis.distances import belongs, loss_of
 from soft_prompts.analysis.drafts import Draft, Run
+from soft_prompts.results.roles import CODE
 from soft_prompts.stats.admissibility import OVERFIT
 from soft_prompts.stats.bits import Coded, bits_at, break_even_units, description_length
 from soft_prompts.stats.distance import Distance
 
-ROLE = "code:"
 UNITS = (1_000, 10_000, 100_000, 1_000_000)  # N of the description lengths
 DISTINCT_UNITS = "distinct_training_units"  # metric of a task that can count them
 
@@ -60,7 +60,7 @@ class Bits:
 
 def read_codes(runs: Iterable[Run], draft: Draft, distance: Distance) -> Bits | None:
     """None where no prompt of the curve was rounded."""
-    codes = _codes([run for run in runs if run.result.role.startswith(ROLE) and belongs(run, draft)], draft, distance)
+    codes = _codes([run for run in runs if run.result.role.startswith(CODE) and belongs(run, draft)], draft, distance)
     if not codes:
         return None
     zero = distance.anchors.zero
@@ -124,7 +124,7 @@ def _codes(runs: list[Run], draft: Draft, distance: Distance) -> tuple[Code, ...
         plain = trained.get((run.tokens, run.seed))
         before = None if plain is None else loss_of(plain, draft)
         if seeds.get(run.tokens) == run.seed and loss is not None and before is not None and size and size.value:
-            q = int(run.result.role.removeprefix(ROLE))
+            q = int(run.result.role.removeprefix(CODE))
             share = distance.share(loss)
             found[run.tokens, q] = Code(run.tokens, run.seed, q, size.value, loss, loss - before, share, run)
     return tuple(found[key] for key in sorted(found))

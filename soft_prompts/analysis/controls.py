@@ -12,12 +12,11 @@ from typing import NamedTuple
 from soft_prompts.analysis.anchors import Chosen
 from soft_prompts.analysis.distances import belongs, distance_of, some_items
 from soft_prompts.analysis.drafts import Draft, Run, draft_curve, same_shape
+from soft_prompts.results.roles import CONTROL
 from soft_prompts.stats.admissibility import SELF
 from soft_prompts.stats.bootstrap import Anchor
 from soft_prompts.stats.contrasts import Selectivity, selectivity
 from soft_prompts.stats.distance import Anchors, Distance
-
-ROLE = "control:"
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,8 @@ def read_controls(
     """The controls of one curve, by name."""
     by_name: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        if run.result.role.startswith(ROLE) and belongs(run, draft):
-            by_name[run.result.role.removeprefix(ROLE)].append(run)
+        if run.result.role.startswith(CONTROL) and belongs(run, draft):
+            by_name[run.result.role.removeprefix(CONTROL)].append(run)
     task = _Task(draft, chosen, distance)
     return tuple(_read(name, members, task, draws) for name, members in sorted(by_name.items()))
 

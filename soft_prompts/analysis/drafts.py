@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.config import PROMPT_ONLY
 from soft_prompts.results.files import Found, Items, Metric, Result, read_items
-from soft_prompts.results.paths import PROMPT_ONLY
 
 REPRODUCES = 1e-4  # relative: items that miss their run's own metric by more are another run's, or another metric's
 

@@ -21,6 +21,7 @@ from soft_prompts.analysis.curves import Curve
 from soft_prompts.analysis.distances import data_of, distance_of, loss_of, reason_against, some_items
 from soft_prompts.analysis.drafts import Draft, Run, drafts_of
 from soft_prompts.results.files import find_results
+from soft_prompts.results.roles import HardPrompt
 from soft_prompts.stats.admissibility import MOVED, SELF, Evidence
 from soft_prompts.stats.contrasts import Contrast, contrast, holm
 from soft_prompts.stats.distance import DRAWS, NO_GAP, Distance, Mark, judged
@@ -157,7 +158,7 @@ def _beaten(reading: Reading, draft: Draft, distance: Distance) -> list[str]:
     notes = []
     if distance.saturation != SELF and distance.points[-1].best < distance.anchors.saturation:
         notes.append(f"prompts did better than the upper anchor ({distance.saturation}): shares go beyond 1")
-    for run in reading.anchors.get("anchor:hard_prompt", ()):
+    for run in reading.anchors.get(HardPrompt.kind, ()):
         loss = loss_of(run, draft)
         trained = [point.best for point in distance.points if point.tokens <= run.tokens]
         if loss is not None and trained and loss < trained[-1] - MOVED * distance.gap:

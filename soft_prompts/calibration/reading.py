@@ -6,14 +6,14 @@ from typing import NamedTuple, TypeVar
 
 from soft_prompts.config import RunConfig
 from soft_prompts.results.files import read_items, read_result
-from soft_prompts.results.roles import Role
+from soft_prompts.results.roles import Exact, NoSkill, Placebo
 from soft_prompts.stats.admissibility import Evidence
 from soft_prompts.stats.bootstrap import Anchor, CurveLosses, Floats
 from soft_prompts.stats.distance import Anchors, Distance, Reference, capability_distance
 from soft_prompts.stats.items import Items
 from soft_prompts.training.apparatus import run_paths
 
-EXACT, NO_SKILL, PLACEBO = (f"anchor:{kind}" for kind in ("exact", "no_skill", "placebo"))
+EXACT, NO_SKILL, PLACEBO = Exact.kind, NoSkill.kind, Placebo.kind
 PLACEBO_DRAWS = 5
 DRAWS = 200  # of the bootstrap
 T = TypeVar("T")
@@ -49,8 +49,8 @@ class Cell:
 
     def anchors(self) -> list[RunConfig]:
         """Exact and no-skill losses, and single random tokens."""
-        runs = [replace(self.bare, role=Role(kind, "nothing")) for kind in (EXACT, NO_SKILL)]
-        placebo = Role(PLACEBO, "nothing")
+        runs = [replace(self.bare, role=role) for role in (Exact(), NoSkill())]
+        placebo = Placebo()
         return runs + [replace(self.bare, tokens=1, seed=draw, role=placebo) for draw in range(PLACEBO_DRAWS)]
 
 

@@ -12,10 +12,9 @@ from dataclasses import replace
 
 from soft_prompts.config import RunConfig
 from soft_prompts.prompts.architectures import Initialisation
+from soft_prompts.results import roles
 from soft_prompts.results.files import read_result
-from soft_prompts.results.roles import Role
-from soft_prompts.training.apparatus import run_paths
-from soft_prompts.training.starts import GROWN_FROM
+from soft_prompts.training.apparatus import run_paths, snapshot_name
 
 RATES = (0.25, 0.5, 1.0, 2.0)  # times the run's own
 STARTS: tuple[Initialisation, ...] = ("vocabulary", "mean_noise", "grown", "search")
@@ -42,17 +41,16 @@ def halves(base: RunConfig, configs: Sequence[RunConfig]) -> list[RunConfig]:
 def half_of(base: RunConfig, configs: Sequence[RunConfig]) -> RunConfig:
     """The run of half the tokens: the grid's own if it has one."""
     own = replace(base, tokens=base.tokens // 2)
-    return own if own in configs else replace(own, init="vocabulary", role=Role("battery:half"))
+    return own if own in configs else replace(own, init="vocabulary", role=roles.Half())
 
 
 def trials(base: RunConfig, configs: Sequence[RunConfig]) -> list[RunConfig]:
     """Every rate with every start, but for the run itself."""
-    half = half_of(base, configs)
-    grown = ((GROWN_FROM, _snapshot(half)),)
+    half = snapshot_name(half_of(base, configs))
     runs = []
     for start, factor in itertools.product(starts_of(base), RATES):
-        role = Role("battery:rates") if start == base.init else Role("battery:initialisations")
-        role = replace(role, facts=grown) if start == "grown" else role
+        trial = roles.OtherRate if start == base.init else roles.OtherStart
+        role = trial(half if start == "grown" else None)
         run = replace(base, init=start, learning_rate=base.learning_rate * factor, role=role)
         runs += [] if start == base.init and factor == 1 else [run]
     return runs
@@ -70,17 +68,12 @@ def starts_of(base: RunConfig) -> list[Initialisation]:
 def second_round(base: RunConfig, tried: Sequence[RunConfig]) -> list[RunConfig]:
     """Five fresh seeds of the best setting of run and trials, and the base's seed for twice the steps."""
     best = min((base, *tried), key=validation_loss)
-    facts = tuple(fact for fact in best.role.facts if fact[0] == GROWN_FROM)
-    seeds, longer = Role("battery:seeds", facts=facts), Role("battery:longer", facts=facts)
-    fresh = [replace(best, seed=base.seed + number, role=seeds) for number in range(1, SEEDS + 1)]
-    return [*fresh, replace(best, steps=2 * best.steps, role=longer)]
+    half = best.role.grown_from if isinstance(best.role, roles.Trial) else None
+    fresh = [replace(best, seed=base.seed + number, role=roles.FreshSeed(half)) for number in range(1, SEEDS + 1)]
+    return [*fresh, replace(best, steps=2 * best.steps, role=roles.Longer(half))]
 
 
 def validation_loss(config: RunConfig) -> float:
     """Of a finished run; inf where it failed."""
     metric = read_result(run_paths(config).result).metrics.get("validation_loss")
     return math.inf if metric is None or metric.value is None else metric.value
-
-
-def _snapshot(config: RunConfig) -> str:
-    return run_paths(config).snapshot.relative_to(config.output_dir / "snapshots").as_posix()

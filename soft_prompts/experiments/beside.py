@@ -14,15 +14,14 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments.battery import battery_bases, halves, second_round, trials
 from soft_prompts.experiments.evidence.anchors import shots_that_fit
 from soft_prompts.experiments.evidence.controls import changed_share, permute_targets
-from soft_prompts.experiments.evidence.rounding import BITS, SOURCE
-from soft_prompts.experiments.evidence.trained_weights import FULL_RATES, LORA_RATES, MOST_PARAMETERS, RANK
+from soft_prompts.experiments.evidence.rounding import BITS
+from soft_prompts.experiments.evidence.trained_weights import FULL_RATES, LORA_RATES, MOST_PARAMETERS
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.sweep import run_all
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.results import roles
 from soft_prompts.results.files import read_result
-from soft_prompts.results.roles import Role
 from soft_prompts.tasks.task import KnowsEntropy, ShowsExamples, StartsFromBare, TaskData
-from soft_prompts.training.apparatus import data_request, load_for, run_paths
+from soft_prompts.training.apparatus import data_request, load_for, run_paths, snapshot_name
 from soft_prompts.training.starts import SEARCH
 
 PLACEBO_DRAWS = 5
@@ -43,8 +42,13 @@ class Subject(NamedTuple):
     """Runs of one model on one task and data, and what anchors have to know of them."""
 
     runs: list[RunConfig]
-    frozen: FrozenModel
     data: TaskData
+    has_bos: bool
+    """Is there a token that begins a text?"""
+    has_shots: bool
+    """Do worked examples fit in front of a sample?"""
+    is_small: bool
+    """May all of the model's weights be trained?"""
 
     @property
     def base(self) -> RunConfig:
@@ -85,26 +89,21 @@ def anchor_runs(subject: Subject) -> list[RunConfig]:
     base, ends = subject.base, sorted({1, min(max(subject.counts), MOST_PLACEBO)})
     bare = replace(base, tokens=0, seed=0)
     plain = replace(base, condition="none")  # tokens as they are: a direct prompt
-    leads = (("share_from", "bare"),) if isinstance(base.task, StartsFromBare) else ()
-    runs = [replace(bare, role=Role(f"anchor:{name}", "nothing", leads)) for name in _untrained(subject)]
+    runs = [replace(bare, role=role) for role in _untrained(subject)]
     runs += [
-        replace(plain, tokens=tokens, seed=draw, role=Role("anchor:placebo", "nothing"))
+        replace(plain, tokens=tokens, seed=draw, role=roles.Placebo())
         for tokens in ends
         for draw in range(PLACEBO_DRAWS)
     ]
-    if subject.frozen.tokenizer.bos_token_id is not None:
-        bos = Role("anchor:placebo_bos", "nothing")
-        runs += [replace(plain, tokens=tokens, seed=0, role=bos) for tokens in ends]
+    if subject.has_bos:
+        runs += [replace(plain, tokens=tokens, seed=0, role=roles.PlaceboBos()) for tokens in ends]
     trained = list({(run.tokens, run.seed): run for run in reversed(subject.runs) if _is_trained(run)}.values())
-    runs += [
-        replace(run, condition="none", role=Role("anchor:hard_prompt", "nothing", (_by("projection"), _source(run))))
-        for run in trained
-    ]
-    searched = Role("anchor:hard_prompt", "nothing", (_by("search"),))
+    runs += [replace(run, condition="none", role=roles.HardPrompt("projection", snapshot_name(run))) for run in trained]
+    searched = roles.HardPrompt("search")
     runs += [replace(plain, tokens=tokens, role=searched) for tokens in subject.counts if tokens <= MOST_SEARCHED]
     runs += _upper(subject)
     runs += [
-        replace(run, role=Role(f"code:{bits}", "nothing", (_source(run),)))
+        replace(run, role=roles.Rounded(bits, snapshot_name(run)))
         for run in subject.runs
         for bits in BITS
         if _is_trained(run)
@@ -112,44 +111,43 @@ def anchor_runs(subject: Subject) -> list[RunConfig]:
     return runs
 
 
-def _untrained(subject: Subject) -> list[str]:
+def _untrained(subject: Subject) -> list[roles.Untrained]:
     """Anchors of 0 tokens."""
-    data, base, names = subject.data, subject.base, []
+    data, base, kinds = subject.data, subject.base, list[type[roles.Untrained]]()
     source = data.exact_test_nats if isinstance(data, KnowsEntropy) else None
     if source is not None and not source.any():
         say(f"{base.task.name}: no_skill is left out: every label is known before the text is, so frequencies know all")
     else:
-        names.append("no_skill")
-    names += [] if source is None else ["exact"]
-    if isinstance(data, ShowsExamples) and shots_that_fit(subject.frozen, data, base.sample_tokens):
-        names.append("few_shot")
-    return names
+        kinds.append(roles.NoSkill)
+    kinds += [] if source is None else [roles.Exact]
+    if subject.has_shots:
+        kinds.append(roles.FewShot)
+    return [kind("bare" if isinstance(base.task, StartsFromBare) else None) for kind in kinds]
 
 
 def _upper(subject: Subject) -> list[RunConfig]:
     """LoRA at three rates, and all weights of a small model at three."""
     base = subject.base
     told = replace(base, tokens=1 if base.condition_names else 0, init="vocabulary")
-    lora = Role("anchor:lora", "weights", (("rank", RANK),))
-    runs = [replace(told, learning_rate=rate, role=lora) for rate in LORA_RATES]
-    if sum(weight.numel() for weight in subject.frozen.model.parameters()) < MOST_PARAMETERS:
-        full = Role("anchor:full", "weights")
-        runs += [replace(told, learning_rate=rate, dtype="float32", role=full) for rate in FULL_RATES]
+    runs = [replace(told, learning_rate=rate, role=roles.Lora()) for rate in LORA_RATES]
+    if subject.is_small:
+        full = replace(told, dtype="float32", role=roles.FullFineTune())
+        runs += [replace(full, learning_rate=rate) for rate in FULL_RATES]
     return runs
 
 
 def control_runs(subject: Subject) -> list[RunConfig]:
     """Every token count and seed on each control, and the bare model too."""
-    names = ["random_strings", "random_weights"]
+    controls: list[roles.Role] = [roles.RandomStrings(), roles.RandomWeights()]
     examples = subject.data.held_out("validation")
     dealt = permute_targets(examples, np.random.default_rng(0))
     if changed_share(examples, dealt) < LEAST_CHANGED:
         say(f"{subject.base.task.name}: permuted targets are left out: samples ask for the same labels")
     else:
-        names.insert(0, "permuted_targets")
+        controls.insert(0, roles.PermutedTargets())
     cells = {(run.tokens, run.seed): run for run in reversed(subject.runs)}
     cells.setdefault((0, 0), replace(subject.base, tokens=0, seed=0))
-    return [replace(run, role=Role(f"control:{name}")) for name in names for run in cells.values()]
+    return [replace(run, role=control) for control in controls for run in cells.values()]
 
 
 def _subjects(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
@@ -161,8 +159,16 @@ def _subjects(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
 
 
 def _open(runs: list[RunConfig]) -> Subject:
+    """Load the model for what has to be known of it, and let it go again."""
     frozen = load_for(runs[0])
-    return Subject(runs, frozen, runs[0].task.open(data_request(runs[0]), frozen.tokenizer))
+    data = runs[0].task.open(data_request(runs[0]), frozen.tokenizer)
+    return Subject(
+        runs,
+        data,
+        has_bos=frozen.tokenizer.bos_token_id is not None,
+        has_shots=isinstance(data, ShowsExamples) and shots_that_fit(frozen, data, runs[0].sample_tokens) > 0,
+        is_small=sum(weight.numel() for weight in frozen.model.parameters()) < MOST_PARAMETERS,
+    )
 
 
 def _make(what: str, wanted: Sequence[RunConfig], runs: Sequence[RunConfig], jobs: int, made: Made) -> None:
@@ -191,19 +197,10 @@ def _seconds(config: RunConfig, runs: Sequence[RunConfig]) -> float:
 
 def _searched(config: RunConfig) -> int:
     """Samples that a search passes through the model, about."""
-    if config.init != "search" and config.role.fact("found_by") != "search":
+    if config.init != "search" and config.role != roles.HardPrompt("search"):
         return 0
     return SEARCH.steps(config.tokens) * SEARCH.items * (SEARCH.by_gradient + SEARCH.at_random)
 
 
 def _is_trained(config: RunConfig) -> bool:
     return config.tokens > 0 and (run_paths(config).snapshot / "prompt.json").is_file()
-
-
-def _source(config: RunConfig) -> tuple[str, str]:
-    """The fact that names the trained prompt of a run."""
-    return SOURCE, run_paths(config).snapshot.relative_to(config.output_dir / "snapshots").as_posix()
-
-
-def _by(method: str) -> tuple[str, str]:
-    return "found_by", method

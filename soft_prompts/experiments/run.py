@@ -11,7 +11,7 @@ from accelerate import PartialState
 from soft_prompts.common.console import StepProgress
 from soft_prompts.config import RunConfig, check_conditions
 from soft_prompts.engine.evaluation import LossNotFinite
-from soft_prompts.experiments.evidence.makers import KINDS, RUN_KIND
+from soft_prompts.experiments.evidence.makers import maker_of
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.results.files import Result
 from soft_prompts.training.apparatus import (
@@ -21,6 +21,7 @@ from soft_prompts.training.apparatus import (
     load_for,
     prompt_for,
     refuse_beyond_context,
+    refuse_other_model,
     run_paths,
 )
 from soft_prompts.training.events import EventLog
@@ -32,7 +33,6 @@ from soft_prompts.training.loop import (
     set_conditions,
     train,
 )
-from soft_prompts.training.measures import EVALUATION_BATCH, measure
 from soft_prompts.training.record import as_result, record
 from soft_prompts.training.resume import finished_result, only_writer, publish_state, restore, stop_signals
 from soft_prompts.training.starts import first_state
@@ -42,10 +42,13 @@ def run(config: RunConfig, frozen: FrozenModel | None = None) -> Result:
     """Train and test one prompt; write its result, snapshot and tensorboard events; return the result.
 
     A finished run is read and returned, an interrupted one goes on from its last state. `frozen` saves loading the
-    model again. Raises UsageError, InputError, Interrupted or OutOfRoom, each in one line.
+    model again, and has to be the very model that the settings name. Raises UsageError, InputError, Interrupted or
+    OutOfRoom, each in one line.
     """
     check_conditions(config)
     find_device(config.device)
+    if frozen is not None:
+        refuse_other_model(config, frozen)
     paths = run_paths(config)
     with only_writer(paths), stop_signals() as stop, out_of_memory_is_out_of_room():
         if (finished := finished_result(config, paths)) is not None:
@@ -54,8 +57,8 @@ def run(config: RunConfig, frozen: FrozenModel | None = None) -> Result:
         frozen = frozen or load_for(config)
         refuse_beyond_context(config, frozen)
         data = config.task.open(data_request(config), frozen.tokenizer)
-        kind = KINDS.get(config.role.name, RUN_KIND)
-        at = kind.prepare(Apparatus(config, paths, frozen, data, prompt_for(config, frozen)))
+        maker = maker_of(config.role)
+        at = maker.prepare(Apparatus(config, paths, frozen, data, prompt_for(config, frozen)))
         validation, test = (set_conditions(at.data.held_out(split), config) for split in ("validation", "test"))
         state = restore(at) or first_state(at)
         events = EventLog(paths.events if PartialState().is_main_process else None, state.step if state else 0)
@@ -75,9 +78,8 @@ def run(config: RunConfig, frozen: FrozenModel | None = None) -> Result:
                     failure = str(error)
         if failure is None:
             try:
-                measured = (kind.measure or measure)(
-                    at, validation, test, progress.micro_batch_size or EVALUATION_BATCH
-                )
+                at_once = progress.micro_batch_size or config.micro_batch_size or config.batch_size
+                measured = maker.measure(at, validation, test, at_once)
             except LossNotFinite as error:
                 failure = str(error)
         at = at._replace(frozen=frozen)  # the result is about the model that was asked for, not a trained copy of it

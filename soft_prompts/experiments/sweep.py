@@ -16,7 +16,7 @@ from soft_prompts.common.errors import Interrupted
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.run import run
 from soft_prompts.results.files import Result
-from soft_prompts.training.apparatus import load_for, run_paths, title
+from soft_prompts.training.apparatus import LoadedModel, run_paths, title
 
 POLL_SECONDS = 0.5  # how soon a worker's death is noticed
 
@@ -38,23 +38,20 @@ def run_all(configs: Sequence[RunConfig], jobs: int = 1) -> list[str]:
     if len(set(paths)) < len(paths):
         raise ValueError("two runs of the grid have one path")  # settings_that_count forgot a setting
     if jobs == 1 or len(configs) == 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:  # processes share each run
-        return _one_after_another(configs)
+        loaded, failures = LoadedModel(), []
+        for config in configs:
+            failures += _failure(config, run(config, loaded.named_by(config) if _needs_model(config) else None))
+        return failures
     return _side_by_side(configs, jobs)
+
+
+def _needs_model(config: RunConfig) -> bool:
+    """A run that is finished is only read."""
+    return config.fresh or not run_paths(config).result.is_file()
 
 
 def _failure(config: RunConfig, result: Result) -> list[str]:
     return [] if result.status == "success" else [f"{title(config)} {result.status}: {result.reason}"]
-
-
-def _one_after_another(configs: Sequence[RunConfig]) -> list[str]:
-    frozen, failures = None, []
-    for config in configs:
-        if frozen is not None and frozen.name != config.model:
-            frozen = None  # let the old model go before the next one comes
-        if frozen is None and not run_paths(config).result.is_file():  # a finished run needs no model
-            frozen = load_for(config)
-        failures += _failure(config, run(config, frozen))
-    return failures
 
 
 class _Ending(NamedTuple):
@@ -122,9 +119,11 @@ def _work(todo: Any, endings: Any, threads: int) -> None:
     os.setpgrp()  # Ctrl-C goes to every process of a terminal; this one hears of it from its parent, once
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+    loaded = LoadedModel()
     while (config := todo.get()) is not None:
         try:
-            endings.put(_Ending(_failure(config, run(config))))
+            frozen = loaded.named_by(config) if _needs_model(config) else None
+            endings.put(_Ending(_failure(config, run(config, frozen))))
         except BaseException as error:
             code = getattr(error, "exit_code", 1)
             endings.put(_Ending((), str(error) or type(error).__name__, code, traceback.format_exc()))

@@ -11,11 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal
 
-# What the bare model does not depend on: it has no prompt and takes no step.
-PROMPT_ONLY = {
-    *("seed", "prompt", "hidden_layers", "hidden_width", "residual_width", "init", "condition", "steps", "batch_size"),
-    *("learning_rate", "weight_decay", "schedule", "warmup_steps", "clip", "validate_every"),
-}
 SLUG_LENGTH = 80  # the longest file name on common systems is 255 bytes; the leaf carries suffixes
 RESERVED = {"reference"}  # a folder of this name counts in `compare` only when it is named itself
 

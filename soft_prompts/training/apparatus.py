@@ -12,7 +12,7 @@ from torch import nn
 from soft_prompts.common.errors import UsageError
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
-from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.models.frozen import FrozenModel, dtype_name, load_frozen_model
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.results.files import result_path, run_path
@@ -60,6 +60,11 @@ def run_paths(config: RunConfig) -> Paths:
     return Paths(*(result_path(config.output_dir, folder, where) for folder in folders))
 
 
+def snapshot_name(config: RunConfig) -> str:
+    """The folder of the run's trained prompt, seen from snapshots/."""
+    return run_paths(config).snapshot.relative_to(config.output_dir / "snapshots").as_posix()
+
+
 def title(config: RunConfig) -> str:
     """A run's short name for people."""
     role = "" if config.role == RUN else f"{config.role.name} of "
@@ -78,6 +83,41 @@ def load_for(config: RunConfig) -> FrozenModel:
         offline=config.offline,
         trust_remote_code=config.trust_remote_code,
     )
+
+
+def refuse_other_model(config: RunConfig, frozen: FrozenModel) -> None:
+    """Raise UsageError unless the loaded model is the one that the settings name, in their precision and place."""
+    if differs := differences(config, frozen):
+        raise UsageError(f"{'; '.join(differs)}; leave the loaded model out, or load it as the settings say")
+
+
+def differences(config: RunConfig, frozen: FrozenModel) -> list[str]:
+    """How a loaded model departs from the one that the settings name, a phrase each."""
+    device = find_device(config.device)
+    pairs = {
+        "model": (config.model, frozen.name),
+        "revision": (config.revision, frozen.revision),
+        "dtype": (dtype_name(config.dtype, device), frozen.dtype),
+        "device": (str(device), str(frozen.device)),
+    }
+    return [
+        f"{what} is {asked}, the loaded model's {found}" for what, (asked, found) in pairs.items() if asked != found
+    ]
+
+
+class LoadedModel:
+    """The one frozen model that a process holds: asked for another, it lets the old one go before that one comes."""
+
+    def __init__(self) -> None:
+        self._frozen: FrozenModel | None = None
+
+    def named_by(self, config: RunConfig) -> FrozenModel:
+        """The very model that the settings name, in their precision and place; loaded where it is not held."""
+        if self._frozen is not None and differences(config, self._frozen):
+            self._frozen = None
+        if self._frozen is None:
+            self._frozen = load_for(config)
+        return self._frozen
 
 
 def find_device(name: str) -> torch.device:

@@ -65,15 +65,10 @@ def items_of(config: RunConfig, examples: Sequence[Example], loss_nats: np.ndarr
     )
 
 
-EVALUATION_BATCH = 64  # samples at once for the bare model, which has no micro-batch
-
-
 SWAP_SEED = 0  # one dealing of conditions, the same for every prompt
 
 
-def measure(
-    at: Apparatus, validation: Sequence[Example], test: Sequence[Example], batch_size: int = EVALUATION_BATCH
-) -> Measured:
+def measure(at: Apparatus, validation: Sequence[Example], test: Sequence[Example], batch_size: int) -> Measured:
     """Every number of a result: losses, what the conditions are worth, and the task's own scores."""
     task, score_first = at.config.task, at.config.score_first
     losses = partial(evaluate, at.frozen, at.prompt, batch_size=batch_size, score_first=score_first)

@@ -16,13 +16,13 @@ from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.search import Search, first_tokens, search
 from soft_prompts.prompts.build import grow
 from soft_prompts.prompts.snapshot import load_snapshot
+from soft_prompts.results.roles import Trial
 from soft_prompts.training.apparatus import Apparatus, run_paths
 from soft_prompts.training.checkpoint import State, training_tensors
 from soft_prompts.training.loop import Progress, set_conditions
 from soft_prompts.training.resume import publish_state
 
 SEARCH = Search()
-GROWN_FROM = "grown_from"  # fact of a role: the folder of the smaller prompt, seen from snapshots/
 
 
 def first_state(at: Apparatus) -> State | None:
@@ -67,9 +67,9 @@ def smaller_prompt(config: RunConfig) -> Path:
 
     Raises InputError where no such prompt is there.
     """
-    known = config.role.fact(GROWN_FROM)
+    known = config.role.grown_from if isinstance(config.role, Trial) else None
     half = replace(config, tokens=config.tokens // 2, init="vocabulary")
-    folder = run_paths(half).snapshot if known is None else config.output_dir / "snapshots" / str(known)
+    folder = run_paths(half).snapshot if known is None else config.output_dir / "snapshots" / known
     if not (folder / "prompt.json").is_file():
         raise InputError(
             f"init is grown, but {folder} holds no trained prompt; run --tokens {half.tokens} with these settings and "

@@ -23,6 +23,7 @@ from soft_prompts.experiments.evidence.rounding import trained_prompt
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.prompts.build import token_rows
 from soft_prompts.results.files import Metric
+from soft_prompts.results.roles import HardPrompt
 from soft_prompts.tasks.task import Example, KnowsEntropy, ShowsExamples
 from soft_prompts.training.apparatus import Apparatus
 from soft_prompts.training.measures import Measured, from_items, items_of, scored_labels
@@ -63,7 +64,7 @@ def only_bos(at: Apparatus) -> Apparatus:
 
 def hard_prompt(at: Apparatus) -> Apparatus:
     """The tokens nearest to a trained prompt, or those that a search finds."""
-    if at.config.role.fact("found_by") == "search":
+    if at.config.role == HardPrompt("search"):
         search_start(at)
         return at
     emitted = emitted_prompt(at).to(at.frozen.device)

@@ -1,15 +1,14 @@
 """How is each kind of result made, where it is not a plain run? What changes before the held-out items are read, and
-how they are measured. A kind without an entry (`battery:rates`) is a run with other settings."""
+how they are measured. A role without an entry (a trial of the battery) is a run with other settings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from soft_prompts.experiments.evidence import anchors, controls
-from soft_prompts.experiments.evidence import rounding as coding
-from soft_prompts.experiments.evidence import trained_weights as upper_anchors
+from soft_prompts.experiments.evidence import anchors, controls, rounding, trained_weights
+from soft_prompts.results import roles
 from soft_prompts.tasks.task import Example
 from soft_prompts.training.apparatus import Apparatus
-from soft_prompts.training.measures import Measured, measure_losses
+from soft_prompts.training.measures import Measured, measure, measure_losses
 
 Measure = Callable[[Apparatus, Sequence[Example], Sequence[Example], int], Measured]
 
@@ -19,27 +18,32 @@ def unchanged(at: Apparatus) -> Apparatus:
     return at
 
 
-class Kind(NamedTuple):
+class Maker(NamedTuple):
     """How a result of a role is made."""
 
     prepare: Callable[[Apparatus], Apparatus] = unchanged
     """Takes what the settings say; gives the model, the data and the prompt that are used."""
-    measure: Measure | None = None
-    """Of validation and test items, at most so many samples at once; None: everything that a run measures."""
+    measure: Measure = measure
+    """Of validation and test items, at most so many samples at once."""
 
 
-RUN_KIND = Kind()
-KINDS: Mapping[str, Kind] = {
-    "anchor:no_skill": Kind(measure=anchors.measure_frequencies),
-    "anchor:exact": Kind(measure=anchors.measure_source),
-    "anchor:placebo": Kind(anchors.random_tokens, measure_losses),
-    "anchor:placebo_bos": Kind(anchors.only_bos, measure_losses),
-    "anchor:hard_prompt": Kind(anchors.hard_prompt),
-    "anchor:few_shot": Kind(anchors.examples_in_front),
-    "anchor:lora": Kind(upper_anchors.with_adapters),
-    "anchor:full": Kind(upper_anchors.with_all_weights),
-    "control:permuted_targets": Kind(controls.permuted_targets, measure_losses),
-    "control:random_strings": Kind(controls.random_strings, measure_losses),
-    "control:random_weights": Kind(controls.random_weights, measure_losses),
-    **{f"code:{bits}": Kind(coding.rounded, coding.measure_coded) for bits in coding.BITS},
+PLAIN = Maker()
+MAKERS: Mapping[type[roles.Role], Maker] = {
+    roles.NoSkill: Maker(measure=anchors.measure_frequencies),
+    roles.Exact: Maker(measure=anchors.measure_source),
+    roles.Placebo: Maker(anchors.random_tokens, measure_losses),
+    roles.PlaceboBos: Maker(anchors.only_bos, measure_losses),
+    roles.HardPrompt: Maker(anchors.hard_prompt),
+    roles.FewShot: Maker(anchors.examples_in_front),
+    roles.Lora: Maker(trained_weights.with_adapters),
+    roles.FullFineTune: Maker(trained_weights.with_all_weights),
+    roles.PermutedTargets: Maker(controls.permuted_targets, measure_losses),
+    roles.RandomStrings: Maker(controls.random_strings, measure_losses),
+    roles.RandomWeights: Maker(controls.random_weights, measure_losses),
+    roles.Rounded: Maker(rounding.rounded, rounding.measure_coded),
 }
+
+
+def maker_of(role: roles.Role) -> Maker:
+    """How results of this role are made."""
+    return MAKERS.get(type(role), PLAIN)

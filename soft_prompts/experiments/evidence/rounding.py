@@ -2,7 +2,6 @@
 trained again, and tested: a conditional prompt's are those of its encoder."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -10,18 +9,20 @@ from torch import Tensor, nn
 from soft_prompts.config import RunConfig
 from soft_prompts.prompts.snapshot import Snapshot, load_snapshot
 from soft_prompts.results.files import Metric
+from soft_prompts.results.roles import HardPrompt, Rounded
 from soft_prompts.stats.bits import prompt_bits, quantise
 from soft_prompts.tasks.task import Example
 from soft_prompts.training.apparatus import Apparatus
 from soft_prompts.training.measures import Measured, measure_losses
 
 BITS = (2, 4, 8)
-SOURCE = "made_from"  # fact of a role: the folder of the trained prompt, seen from snapshots/
 
 
 def trained_prompt(config: RunConfig) -> Snapshot:
     """The prompt that something is made of."""
-    return load_snapshot(config.output_dir / "snapshots" / Path(str(config.role.fact(SOURCE))))
+    if not isinstance(config.role, Rounded | HardPrompt) or config.role.made_from is None:
+        raise ValueError(f"{config.role.name} is made of no trained prompt")
+    return load_snapshot(config.output_dir / "snapshots" / config.role.made_from)
 
 
 def rounded(at: Apparatus) -> Apparatus:
@@ -49,7 +50,9 @@ def measure_coded(at: Apparatus, validation: Sequence[Example], test: Sequence[E
 
 
 def _bits(config: RunConfig) -> int:
-    return int(config.role.name.removeprefix("code:"))
+    if not isinstance(config.role, Rounded):
+        raise ValueError(f"{config.role.name} is no rounded prompt")
+    return config.role.bits
 
 
 def _tensors(prompt: nn.Module) -> list[Tensor]:

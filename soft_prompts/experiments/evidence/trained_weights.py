@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.results.roles import Lora
 from soft_prompts.training.apparatus import Apparatus, load_for
 
-RANK = 8
 LORA_RATES = (5e-4, 2e-3, 8e-3)
 FULL_RATES = (1e-4, 3e-4, 1e-3)
 MOST_PARAMETERS = 20_000_000  # of a model that is trained whole
@@ -37,8 +37,9 @@ class TrainedWeights(nn.Module):
 
 def with_adapters(at: Apparatus) -> Apparatus:
     """A copy of the model with LoRA adapters that begin at nothing; the adapters learn."""
+    rank = at.config.role.rank if isinstance(at.config.role, Lora) else Lora.rank
     copy = load_for(at.config)
-    _add_adapters(copy.model, int(at.config.role.fact("rank") or RANK), at.config.seed)
+    _add_adapters(copy.model, rank, at.config.seed)
     learning = [weight for name, weight in copy.model.named_parameters() if "lora_" in name]
     for weight in copy.model.parameters():
         weight.requires_grad_(False)

@@ -22,6 +22,7 @@ from soft_prompts.report.page.text import (
     tokens_text,
     value_text,
 )
+from soft_prompts.results.roles import ANCHOR
 from soft_prompts.stats.contrasts import Contrast, Selectivity
 
 Row = tuple[Cell, ...]
@@ -77,7 +78,7 @@ def _anchor(name: str, role: str, tokens: int, valued: Sequence[Loss], links: Li
     (least, first), (greatest, last) = valued[0], valued[-1]
     models = listed(sorted({run.result.model.name for _, run in valued}))
     return (
-        *(Cell(name), Cell(plain_name(role.removeprefix("anchor:"))), number(tokens)),
+        *(Cell(name), Cell(plain_name(role.removeprefix(ANCHOR))), number(tokens)),
         Cell(value_text(least), links.to(first.path), True, least),
         Cell(value_text(greatest), links.to(last.path), True, greatest),
         *(number(len(valued)), Cell(models)),

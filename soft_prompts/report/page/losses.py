@@ -12,16 +12,27 @@ from soft_prompts.report.labels import row_label, unit_text
 from soft_prompts.report.page.paper import paper, published
 from soft_prompts.report.page.table import Links
 from soft_prompts.report.page.text import Number, count_text, plain_name, tokens_text, value_text
+from soft_prompts.results.roles import (
+    ANCHOR,
+    Exact,
+    FewShot,
+    FullFineTune,
+    HardPrompt,
+    Lora,
+    NoSkill,
+    Placebo,
+    PlaceboBos,
+)
 from soft_prompts.stats.admissibility import SELF
 
 INTERVAL = 1.96  # standard errors either side: 95 % of a normal distribution
 SAME = 1e-3  # relative: anchors nearer than this are one line
-UPPER = {"anchor:exact": "exact", "anchor:lora": "LoRA", "anchor:full": "full fine-tune"}
-LEVELS = {"anchor:no_skill": "no skill", "anchor:few_shot": "few-shot", **UPPER}
+UPPER = {Exact.kind: "exact", Lora.kind: "LoRA", FullFineTune.kind: "full fine-tune"}
+LEVELS = {NoSkill.kind: "no skill", FewShot.kind: "few-shot", **UPPER}
 EXTRAS = {
-    "anchor:placebo": ("random tokens", "triangle"),
-    "anchor:placebo_bos": ("BOS tokens", "square"),
-    "anchor:hard_prompt": ("hard prompt", "diamond"),
+    Placebo.kind: ("random tokens", "triangle"),
+    PlaceboBos.kind: ("BOS tokens", "square"),
+    HardPrompt.kind: ("hard prompt", "diamond"),
 }
 
 
@@ -106,7 +117,7 @@ def anchor_value(reading: Reading, role: str) -> float | None:
     """Loss of an anchor: the one that the distance used, else the least of its runs."""
     if reading.distance is not None:
         anchors = reading.distance.anchors
-        used = {"anchor:no_skill": anchors.no_skill, f"anchor:{reading.distance.saturation}": anchors.saturation}
+        used = {NoSkill.kind: anchors.no_skill, f"{ANCHOR}{reading.distance.saturation}": anchors.saturation}
         if used.get(role) is not None:
             return used[role]
     values = [metric_value(run, reading.curve.metric) for run in reading.anchors.get(role, ())]
@@ -123,7 +134,7 @@ def _extras(reading: Reading, look: Look, links: Links) -> list[Extra]:
                 by_tokens[run.tokens].append((value, run))
         for tokens, found in sorted(by_tokens.items()):
             losses = [value for value, _ in found]
-            shown = min(losses) if role == "anchor:hard_prompt" else median(losses)
+            shown = min(losses) if role == HardPrompt.kind else median(losses)
             nearest = min(found, key=lambda one: abs(one[0] - shown))[1]
             title = f"{name}, {count_text(tokens, 'token')}: {value_text(shown)}"
             extras.append(Extra(tokens, shown, look.role, marker, title, links.to(nearest.path)))

@@ -260,7 +260,8 @@ def test_a_killed_process_is_an_error(tmp_path: Path, lines: list[Line]) -> None
 def test_processes_end_when_their_parent_is_killed(tmp_path: Path, lines: list[Line]) -> None:
     source = write(tmp_path / "games.pgn", of_lines(lines) * 40)
     code = (
-        "import sys, time; from pathlib import Path; from soft_prompts.data.lichess import GameSource, read_games\n"
+        "import sys, time; from pathlib import Path\n"
+        "from soft_prompts.data.games.lichess import GameSource, read_games\n"
         "stream = read_games(GameSource(Path(sys.argv[1])), workers=2); next(stream)\n"
         "print('reading', flush=True); time.sleep(60)"
     )
@@ -275,7 +276,7 @@ def test_processes_end_when_their_parent_is_killed(tmp_path: Path, lines: list[L
 
 
 def test_reading_games_does_not_import_torch() -> None:
-    code = "import sys, soft_prompts.data.lichess; print('torch' in sys.modules)"
+    code = "import sys, soft_prompts.data.games.lichess; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "False"
 

@@ -27,7 +27,7 @@ from soft_prompts.experiments.sweep import run_all
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.prompts.snapshot import load_snapshot
 from soft_prompts.results.files import Result, read_items, read_result
-from soft_prompts.results.roles import RUN, Role
+from soft_prompts.results.roles import RUN, OtherRate
 from soft_prompts.stats.bits import prompt_bits, quantise
 from soft_prompts.tasks.task import TaskData
 from soft_prompts.training import starts
@@ -157,7 +157,9 @@ def test_a_placebo_is_its_tokens_in_the_text(whole: Whole) -> None:
 
 
 def test_a_projection_is_of_the_prompt_emitted_on_average(whole: Whole) -> None:
-    found = {str(config.role.fact("found_by")): (config, result) for config, result in whole.of("anchor:hard_prompt")}
+    found = {
+        str(config.role.facts()["found_by"]): (config, result) for config, result in whole.of("anchor:hard_prompt")
+    }
     config, result = found["projection"]
     assert result.config["found_by"] == "projection"
     trained = load_snapshot(run_paths(whole.runs[1]).snapshot).prompt
@@ -253,7 +255,7 @@ def test_random_weights_are_another_model(whole: Whole) -> None:
 def test_settings_of_runs_are_what_they_were(settings: Settings, tmp_path: Path) -> None:
     config = settings(tmp_path)
     assert "role" not in settings_that_count(config)
-    other = replace(config, role=Role("battery:rates"))
+    other = replace(config, role=OtherRate())
     assert settings_that_count(other)["role"] == "battery:rates"
     assert run_paths(other).result.name.startswith("battery-rates-mlp-2t-s0-")
     assert RUN.prefix == ""

@@ -316,5 +316,7 @@ def test_the_list_of_experiments() -> None:
 
 
 def test_reading_results_never_waits_for_torch() -> None:
-    code = "import sys, soft_prompts.cli, soft_prompts.compare; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, soft_prompts.commands.main, soft_prompts.report.terminal.command; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

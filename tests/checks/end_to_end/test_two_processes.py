@@ -26,7 +26,7 @@ import torch
 torch.set_num_threads(1)
 from soft_prompts.config import RunConfig
 from soft_prompts.tasks.chess import ChessTask
-from soft_prompts.one_run import run
+from soft_prompts.experiments.run import run
 from soft_prompts import training
 settings = {settings!r}
 task = ChessTask(max_plies=settings.pop("plies"))

@@ -43,7 +43,7 @@ Record = Callable[[str, object], None]
 BOMB_READER = """
 import sys
 from pathlib import Path
-from soft_prompts.data.lichess import GameSource, read_games
+from soft_prompts.data.games.lichess import GameSource, read_games
 def peak_mb():
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024

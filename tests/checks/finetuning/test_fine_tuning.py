@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from soft_prompts.common.errors import InputError, Interrupted, OutOfRoom, UsageError
 from soft_prompts.finetuning import fine_tuning
-from soft_prompts.finetuning.documents import read_documents
+from soft_prompts.finetuning.documents import document_batch, read_documents
 from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune, fine_tune_all
 from soft_prompts.finetuning.weights import unfreeze
 from soft_prompts.models.frozen import FrozenModel, load_frozen_model
@@ -218,9 +218,9 @@ def test_equal_documents_are_learnt_afresh_once(plan: Plan, monkeypatch: pytest.
 
 ORPHAN = """
 import multiprocessing, os, signal, time
-from soft_prompts import fine_tuning
-from soft_prompts.resume import stop_signals
-from soft_prompts.errors import Interrupted
+from soft_prompts.finetuning import fine_tuning
+from soft_prompts.training.resume import stop_signals
+from soft_prompts.common.errors import Interrupted
 
 def work(plans):
     fine_tuning._begin_worker(1)
@@ -335,7 +335,7 @@ def test_labels_of_a_completion(plan: Plan, frozen: FrozenModel) -> None:
 def test_leading_tokens_are_never_scored(plan: Plan, one_frozen: FrozenModel) -> None:
     lesson = replace(plan().lesson, leading_tokens=5)
     documents = read_documents(lesson.documents, one_frozen.tokenizer, False, 100)
-    batches = [fine_tuning._batch(lesson, documents, step, one_frozen) for step in range(40)]
+    batches = [document_batch(lesson, documents, step, one_frozen) for step in range(40)]
     plain = {tuple(document.labels[1:]) for document in documents}
     leads = set()
     for batch in batches:
@@ -355,10 +355,8 @@ def test_leading_tokens_stand_behind_a_bos_and_fit_the_model(plan: Plan, one_fro
     )
     lesson = replace(plan().lesson, leading_tokens=5)
     documents = read_documents(lesson.documents, tokenizer, False, 100)
-    batches = [fine_tuning._batch(lesson, documents, step, replace(one_frozen, tokenizer=tokenizer)) for step in (0, 1)]
-    batches += [
-        fine_tuning._batch(lesson, documents, step, replace(one_frozen, tokenizer=tokenizer)) for step in (2, 3)
-    ]
+    batches = [document_batch(lesson, documents, step, replace(one_frozen, tokenizer=tokenizer)) for step in (0, 1)]
+    batches += [document_batch(lesson, documents, step, replace(one_frozen, tokenizer=tokenizer)) for step in (2, 3)]
     assert len({batch.input_ids.shape for batch in batches}) > 1
     for batch in batches:
         assert set(batch.input_ids[:, 0].tolist()) == {0}
@@ -392,7 +390,7 @@ def test_the_order_of_the_file(plan: Plan, one_frozen: FrozenModel) -> None:
     lesson = replace(plan().lesson, shuffled=False)
     documents = read_documents(lesson.documents, one_frozen.tokenizer, False, 100)
     for epoch in range(2):
-        rows = [row for step in range(3) for row in fine_tuning._batch(lesson, documents, 3 * epoch + step, one_frozen)
+        rows = [row for step in range(3) for row in document_batch(lesson, documents, 3 * epoch + step, one_frozen)
                 .labels.tolist()]  # fmt: skip
         read = [[label for label in row if label != UNSCORED] for row in rows]
         assert read == [document.labels[1:] for document in documents]

@@ -292,7 +292,7 @@ def test_a_narrow_terminal_gets_several_tables(tmp_path, save_run, capsys, monke
 
 
 def test_a_terminal_that_speaks_ascii_alone_gets_ascii(curve_runs):
-    code = "from soft_prompts.compare import *; from pathlib import Path; "
+    code = "from soft_prompts.report.terminal.command import *; from pathlib import Path; "
     code += "compare_command(CompareOptions((Path('results'),)))"
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -248,7 +248,7 @@ def test_losses_that_do_not_fit_are_refused():
 
 
 def test_a_distance_needs_no_torch():
-    code = "import sys, soft_prompts.contrasts, soft_prompts.bits; sys.exit('torch' in sys.modules)"
+    code = "import sys, soft_prompts.stats.contrasts, soft_prompts.stats.bits; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

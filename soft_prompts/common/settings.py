@@ -1,0 +1,125 @@
+"""Is a setting what its definition says? Type, choices and bounds stand where a setting is defined, and hold from
+Python as from the command line."""
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from soft_prompts.common.errors import UsageError, near_match
+
+T = TypeVar("T")
+BOUNDS = "bounds"  # key of a field's metadata
+CHANGES = "changes"
+Changes = Literal["all", "prompts", "nothing"]
+"""What a setting changes: the numbers of every run, of runs that train, or none: where a run happens and what it
+leaves behind."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Of a number, or of each number of a tuple."""
+
+    least: int | float | None = None
+    above: int | float | None = None
+    most: int | float | None = None
+    hint: str | None = None
+    """What to give, where the bounds alone do not say it well."""
+
+    def __str__(self) -> str:
+        if self.hint is not None:
+            return self.hint
+        if self.most is not None:
+            return f"a number between {self.least:g} and {self.most:g}"
+        return f"a number above {self.above:g}" if self.above is not None else f"{self.least or 0:g} or more"
+
+    def hold(self, value: int | float) -> bool:
+        """Whether the value is finite and within."""
+        above = (self.least is None or value >= self.least) and (self.above is None or value > self.above)
+        return above and value < float("inf") and (self.most is None or value <= self.most)
+
+
+def setting(default: T, changes: Changes, bounds: Bounds | None = None) -> T:
+    """A field of a dataclass of settings: its default, what it changes, and which numbers it takes."""
+    return field(default=default, metadata=marks(changes, bounds))
+
+
+def marks(changes: Changes, bounds: Bounds | None = None) -> Mapping[str, object]:
+    """What a field says of itself; for `field(metadata=...)` where there is no default."""
+    return {CHANGES: changes, BOUNDS: bounds}
+
+
+def names_that_change(kind: type, *changes: Changes) -> frozenset[str]:
+    """Names of the settings that change just that."""
+    return frozenset(one.name for one in fields(kind) if one.metadata[CHANGES] in changes)
+
+
+def check_settings(settings: Any) -> None:
+    """Raise UsageError for the first setting that its definition does not allow; text where a path belongs becomes a
+    path."""
+    for one in fields(settings):
+        value, kind = getattr(settings, one.name), _hints(type(settings))[one.name]
+        if isinstance(value, str) and kind is Path:
+            object.__setattr__(settings, one.name, value := Path(value))  # frozen only after it is made
+        flag = one.name.replace("_", "-")
+        if not _is(value, kind):
+            raise UsageError(f"{flag} is {value!r}; {_allowed(value, kind)}")
+        bounds = one.metadata.get(BOUNDS)
+        for number in value if isinstance(value, tuple) else (value,):
+            if bounds is not None and number is not None and not bounds.hold(number):
+                raise UsageError(f"{flag} is {number}; give {bounds}")
+
+
+@cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    return {name: _plain(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
+
+
+def _plain(hint: Any) -> Any:
+    """Without what the command line wants to know of it."""
+    return _plain(get_args(hint)[0]) if get_origin(hint) is Annotated else hint
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether a value is of a type as it stands in a definition; a type that is none of these takes everything."""
+    origin, arguments = get_origin(kind), [_plain(argument) for argument in get_args(kind)]
+    if origin is Literal:
+        return any(type(value) is type(choice) and value == choice for choice in arguments)
+    if origin in (Union, types.UnionType):
+        return any(_is(value, argument) for argument in arguments)
+    if origin is tuple:
+        items = arguments[:1] * len(value) if isinstance(value, tuple) and arguments[-1] is ... else arguments
+        return isinstance(value, tuple) and len(value) == len(items) and all(map(_is, value, items))
+    if kind in (int, float, bool, str):
+        return type(value) is kind or (kind is float and type(value) is int)
+    return not isinstance(kind, type) or isinstance(value, kind)
+
+
+def _allowed(value: Any, kind: Any) -> str:
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    if choices:
+        known = list(map(str, choices))
+        return f"{near_match(str(value), known)}give one of {', '.join(known)}"
+    return f"give {KINDS.get(kind) or _words(kind)}"
+
+
+def _words(kind: Any) -> str:
+    if get_origin(kind) in (Union, types.UnionType):
+        return " or ".join(KINDS.get(argument) or _words(_plain(argument)) for argument in get_args(kind))
+    if get_origin(kind) is tuple:
+        return f"a tuple, each of it {KINDS.get(get_args(kind)[0], 'as its flag takes it')}"
+    if get_origin(kind) is Literal:
+        return ", ".join(map(str, get_args(kind)))
+    return f"a {getattr(kind, '__name__', str(kind))}"
+
+
+KINDS: Mapping[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "a text",
+    Path: "a path",
+    type(None): "None",
+}

@@ -1,0 +1,79 @@
+"""Is the model that is measured the one that was named? A loaded model is reused for its own settings alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from soft_prompts.common.errors import UsageError
+from soft_prompts.config import RunConfig
+from soft_prompts.engine import evaluation
+from soft_prompts.experiments.run import run
+from soft_prompts.experiments.sweep import run_all
+from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.results.files import find_results
+from soft_prompts.training import apparatus
+from soft_prompts.training.apparatus import LoadedModel
+
+Settings = Callable[..., RunConfig]
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Name and precision of every model that is loaded, in order."""
+    found: list[tuple[str, str]] = []
+
+    def load(config: RunConfig) -> FrozenModel:
+        found.append((config.model, config.dtype))
+        return load_frozen_model(config.model, dtype=config.dtype)
+
+    monkeypatch.setattr(apparatus, "load_for", load)
+    return found
+
+
+def test_one_model_is_loaded_once_and_another_is_not_taken_for_it(
+    settings: Settings, tmp_path: Path, tiny_folders: dict[str, Path], loads: list[tuple[str, str]]
+) -> None:
+    loaded, config = LoadedModel(), settings(tmp_path)
+    first = loaded.named_by(config)
+    assert loaded.named_by(replace(config, seed=1, tokens=3)) is first
+    for other in (replace(config, dtype="bfloat16"), replace(config, model=str(tiny_folders["gpt2"]))):
+        found = loaded.named_by(other)
+        assert (found.name, found.dtype) == (other.model, {"auto": "float32"}.get(other.dtype, other.dtype))
+    assert len(loads) == 3
+
+
+@pytest.mark.parametrize("changed", [{"dtype": "bfloat16"}, {"model": "tiny-text"}, {"revision": "main"}], ids=str)
+def test_a_run_refuses_a_loaded_model_that_it_does_not_name(
+    settings: Settings, tmp_path: Path, one_frozen: FrozenModel, changed: dict[str, str]
+) -> None:
+    with pytest.raises(UsageError, match=f"^{next(iter(changed))} is .*; leave the loaded model out"):
+        run(replace(settings(tmp_path), **changed), one_frozen)
+
+
+def test_runs_of_several_precisions_are_recorded_as_what_they_were(
+    settings: Settings, tmp_path: Path, loads: list[tuple[str, str]]
+) -> None:
+    base = settings(tmp_path)
+    configs = [replace(base, tokens=tokens, dtype=dtype) for dtype in ("float32", "bfloat16") for tokens in (0, 1)]
+    assert run_all(configs) == run_all(configs) == []
+    assert [dtype for _, dtype in loads] == ["float32", "bfloat16"]
+    results = [result for _, result in find_results([base.output_dir / "results"]).results]
+    losses = {(one.config["dtype"], one.prompt.tokens): one.metrics["test_loss"].value for one in results}
+    assert {(one.config["dtype"], one.model.dtype) for one in results} == {
+        (name,) * 2 for name in ("float32", "bfloat16")
+    }
+    assert losses["float32", 0] != losses["bfloat16", 0]
+
+
+def test_the_bare_model_is_measured_in_the_micro_batches_that_are_asked_for(
+    settings: Settings, tmp_path: Path, one_frozen: FrozenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[int] = []
+    collate = evaluation.collate
+    monkeypatch.setattr(evaluation, "collate", lambda some, *rest: rows.append(len(some)) or collate(some, *rest))
+    for tokens in (0, 1):
+        rows.clear()
+        run(replace(settings(tmp_path), tokens=tokens, micro_batch_size=2, steps=1), one_frozen)
+        assert max(rows) == 2
