@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from soft_prompts.common.errors import Interrupted
+from soft_prompts.common.machine import threads_for
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.run import run
 from soft_prompts.results.files import Result
@@ -71,7 +72,7 @@ def _side_by_side(configs: Sequence[RunConfig], jobs: int) -> list[str]:
     endings: Any = context.Queue()
     for config in sorted(configs, key=lambda config: -config.tokens):
         todo.put(config)
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = threads_for(jobs)
     workers = [context.Process(target=_work, args=(todo, endings, threads)) for _ in range(min(jobs, len(configs)))]
     stopped: list[int] = []
     before = {

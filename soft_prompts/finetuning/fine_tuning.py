@@ -26,6 +26,7 @@ from accelerate import PartialState
 from soft_prompts.common.console import StepProgress, say
 from soft_prompts.common.errors import InputError, Interrupted, UsageError
 from soft_prompts.common.files import fingerprint_files, sync, writing_to
+from soft_prompts.common.machine import threads_for
 from soft_prompts.finetuning.documents import document_batch, read_documents
 from soft_prompts.finetuning.weights import Learner, put_back, state_tensors, take_step, unfreeze
 from soft_prompts.models.frozen import FrozenModel, find_fingerprint, load_frozen_model, quiet
@@ -113,7 +114,7 @@ def fine_tune_all(plans: Sequence[FineTuning], jobs: int = 1) -> list[Path]:
     missing = [plan for plan in different if plan.fresh or not _is_finished(_place(plan))]
     if not missing:
         return folders
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = threads_for(jobs)
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_begin_worker, initargs=(threads,))
     try:
         with stop_signals():

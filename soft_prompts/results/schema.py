@@ -23,7 +23,11 @@ from jsonschema.validators import extend
 SCHEMA_VERSION = 1
 
 
-OPTIONAL_FIELDS = ("rejected", "skipped_steps", "micro_batch_size")  # left out of the JSON where they are None
+# left out of the JSON where they are None
+OPTIONAL_FIELDS = (
+    *("rejected", "skipped_steps", "micro_batch_size"),
+    *("threads", "training_seconds", "measuring_seconds"),
+)
 
 
 class Metric(NamedTuple):
@@ -102,6 +106,9 @@ class TimingSection:
     wall_seconds: float | None
     target_tokens_per_second: float | None
     data_wait_share: float | None
+    training_seconds: float | None = None
+    """Of all sittings; wall_seconds holds them and the rest of the last one: loading, opening, measuring."""
+    measuring_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +123,7 @@ class EnvironmentSection:
     platform: str
     started: str
     finished: str | None
+    threads: int | None = None
 
 
 SECTIONS = {

@@ -74,6 +74,7 @@ def title(config: RunConfig) -> str:
 def load_for(config: RunConfig) -> FrozenModel:
     """The frozen model that a run's settings name, on the device that they name."""
     if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch refuses cuBLAS without it
         torch.use_deterministic_algorithms(True)
     return load_frozen_model(
         config.model,

@@ -39,6 +39,7 @@ def environment(frozen: FrozenModel, started: datetime) -> EnvironmentSection:
         transformers=transformers.__version__,
         device=torch.cuda.get_device_name(frozen.device) if frozen.device.type == "cuda" else "cpu",
         platform=platform.platform(),
+        threads=torch.get_num_threads(),
         started=started.isoformat(),
         finished=datetime.now(UTC).isoformat(),
     )

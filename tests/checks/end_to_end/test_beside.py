@@ -157,9 +157,8 @@ def test_a_placebo_is_its_tokens_in_the_text(whole: Whole) -> None:
 
 
 def test_a_projection_is_of_the_prompt_emitted_on_average(whole: Whole) -> None:
-    found = {
-        str(config.role.facts()["found_by"]): (config, result) for config, result in whole.of("anchor:hard_prompt")
-    }
+    hard = whole.of("anchor:hard_prompt")
+    found = {str(config.role.facts()["found_by"]): (config, result) for config, result in hard}
     config, result = found["projection"]
     assert result.config["found_by"] == "projection"
     trained = load_snapshot(run_paths(whole.runs[1]).snapshot).prompt

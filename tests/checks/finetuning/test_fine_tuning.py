@@ -187,7 +187,8 @@ def test_the_last_missing_of_several_has_a_process_too(plan: Plan, monkeypatch: 
 
     folder = fine_tune(plans[0])
     monkeypatch.setattr(fine_tuning, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    monkeypatch.setattr("soft_prompts.common.machine.cores", lambda: 8)
     copied = plans[1].lesson.documents.parent / "elsewhere" / "documents.jsonl"
     copied.parent.mkdir()
     copied.write_bytes(plans[1].lesson.documents.read_bytes())
