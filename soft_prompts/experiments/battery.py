@@ -15,7 +15,7 @@ from soft_prompts.prompts.architectures import Initialisation
 from soft_prompts.results.files import read_result
 from soft_prompts.results.roles import Role
 from soft_prompts.training.apparatus import run_paths
-from soft_prompts.training.starts import GROWN_FROM
+from soft_prompts.training.sources import GROWN_FROM
 
 RATES = (0.25, 0.5, 1.0, 2.0)  # times the run's own
 STARTS: tuple[Initialisation, ...] = ("vocabulary", "mean_noise", "grown", "search")

@@ -14,7 +14,7 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments.battery import battery_bases, halves, second_round, trials
 from soft_prompts.experiments.evidence.anchors import shots_that_fit
 from soft_prompts.experiments.evidence.controls import changed_share, permute_targets
-from soft_prompts.experiments.evidence.rounding import BITS, SOURCE
+from soft_prompts.experiments.evidence.rounding import BITS
 from soft_prompts.experiments.evidence.trained_weights import FULL_RATES, LORA_RATES, MOST_PARAMETERS, RANK
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.sweep import run_all
@@ -23,6 +23,7 @@ from soft_prompts.results.files import read_result
 from soft_prompts.results.roles import Role
 from soft_prompts.tasks.task import KnowsEntropy, ShowsExamples, StartsFromBare, TaskData
 from soft_prompts.training.apparatus import data_request, load_for, run_paths
+from soft_prompts.training.sources import MADE_FROM
 from soft_prompts.training.starts import SEARCH
 
 PLACEBO_DRAWS = 5
@@ -202,7 +203,7 @@ def _is_trained(config: RunConfig) -> bool:
 
 def _source(config: RunConfig) -> tuple[str, str]:
     """The fact that names the trained prompt of a run."""
-    return SOURCE, run_paths(config).snapshot.relative_to(config.output_dir / "snapshots").as_posix()
+    return MADE_FROM, run_paths(config).snapshot.relative_to(config.output_dir / "snapshots").as_posix()
 
 
 def _by(method: str) -> tuple[str, str]:

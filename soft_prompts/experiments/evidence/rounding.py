@@ -2,7 +2,6 @@
 trained again, and tested: a conditional prompt's are those of its encoder."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +13,17 @@ from soft_prompts.stats.bits import prompt_bits, quantise
 from soft_prompts.tasks.task import Example
 from soft_prompts.training.apparatus import Apparatus
 from soft_prompts.training.measures import Measured, measure_losses
+from soft_prompts.training.sources import source_folder
 
 BITS = (2, 4, 8)
-SOURCE = "made_from"  # fact of a role: the folder of the trained prompt, seen from snapshots/
 
 
 def trained_prompt(config: RunConfig) -> Snapshot:
     """The prompt that something is made of."""
-    return load_snapshot(config.output_dir / "snapshots" / Path(str(config.role.fact(SOURCE))))
+    folder = source_folder(config)
+    if folder is None:
+        raise ValueError(f"{config.role.name} names no trained prompt")
+    return load_snapshot(folder)
 
 
 def rounded(at: Apparatus) -> Apparatus:

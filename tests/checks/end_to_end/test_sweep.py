@@ -26,9 +26,9 @@ import os, sys
 from pathlib import Path
 from dataclasses import replace
 if __name__ == "__main__":
-    from soft_prompts.command_line import guarded
+    from soft_prompts.common.command_line import guarded
     from soft_prompts.config import RunConfig
-    from soft_prompts.sweep import run_all
+    from soft_prompts.experiments.sweep import run_all
     from soft_prompts.tasks.chess import ChessTask
     base = RunConfig(ChessTask(max_plies=6), {model!r}, 1, data={data!r}, steps=2000, checkpoint_every=2000,
                      validate_every=2000, warmup_steps=0, batch_size=8, sample_tokens=48, validation_samples=4,
@@ -69,7 +69,7 @@ def test_a_failed_result_is_told(settings: Settings, tmp_path: Path, monkeypatch
     done = run_all([good])
     failed = replace(read_result(run_paths(good).result), status="failed", reason="nothing was finite")
     real = sweep.run
-    monkeypatch.setattr(sweep, "run", lambda config, frozen: failed if config == bad else real(config, frozen))
+    monkeypatch.setattr(sweep, "run", lambda config, *rest: failed if config == bad else real(config, *rest))
     (line,) = run_all([bad, good])
     assert done == []
     assert line.endswith("1 tokens seed 0 failed: nothing was finite")
