@@ -98,6 +98,7 @@ def test_a_terminal_interrupts_all_of_them(
     _, text = launched.communicate(timeout=120)
     assert launched.returncode == 4, text
     assert "Traceback" not in text
+    assert text.count("finishing this step; again to lose it") == 1
     assert len(list(output.rglob("step-*"))) == 2
     assert not list(output.rglob("lock.holder"))
     record_property("fault", {"fault": f"{number.name} to runs side by side", "trials": 2, "passed": 2})
