@@ -9,11 +9,13 @@ from typing import Any, Generic
 from accelerate import PartialState
 
 from soft_prompts.common.command_line import guarded, parse
-from soft_prompts.common.console import say
+from soft_prompts.common.console import each_line_once, say
 from soft_prompts.common.errors import UsageError, near_match
 from soft_prompts.config import RunConfig, as_json
 from soft_prompts.experiments.beside import make_beside
+from soft_prompts.experiments.curve_events import write_curves
 from soft_prompts.experiments.grid import Grid, TaskT, variant
+from soft_prompts.experiments.progress import say_where
 from soft_prompts.experiments.sweep import run_all
 from soft_prompts.finetuning.stages import after_lessons, wanted
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
@@ -48,10 +50,11 @@ class Experiment(Generic[TaskT]):
         if grid.print_config:
             print(json.dumps([as_json(config) for config in configs], indent=2))
             return 0
-        configs = after_lessons(configs, grid.jobs)
-        failures = run_all(configs, grid.jobs)
-        beside = make_beside(configs, grid)
-        failures += beside.failures
+        with each_line_once():
+            configs = after_lessons(configs, grid.jobs)
+            failures = run_all(configs, grid.jobs)
+            beside = make_beside(configs, grid)
+            failures += beside.failures
         if not PartialState().is_main_process:
             return 0
         results = tuple(run_paths(config).result for config in [*configs, *beside.configs])
@@ -61,6 +64,8 @@ class Experiment(Generic[TaskT]):
         for metric in [None, *(name for name in self.metrics if name in measured)]:
             options = CompareOptions(paths=results, metric=metric, plot=plot if metric == drawn else None)
             code |= compare_command(options if metric else replace(options, reference=grid.reference))
+        write_curves(configs)
+        say_where(configs)
         for failure in failures:
             say(failure)
         return 1 if failures else code

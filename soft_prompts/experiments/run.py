@@ -12,6 +12,7 @@ from soft_prompts.common.console import StepProgress
 from soft_prompts.config import RunConfig, check_conditions
 from soft_prompts.engine.evaluation import LossNotFinite
 from soft_prompts.experiments.evidence.makers import maker_of
+from soft_prompts.experiments.progress import Turn
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.results.files import Result
 from soft_prompts.training.apparatus import (
@@ -35,36 +36,38 @@ from soft_prompts.training.loop import (
 )
 from soft_prompts.training.record import as_result, record
 from soft_prompts.training.resume import finished_result, only_writer, publish_state, restore, stop_signals
+from soft_prompts.training.sources import source_print
 from soft_prompts.training.starts import first_state
+from soft_prompts.training.titles import title
 
 
-def run(config: RunConfig, frozen: FrozenModel | None = None) -> Result:
+def run(config: RunConfig, frozen: FrozenModel | None = None, turn: Turn | None = None) -> Result:
     """Train and test one prompt; write its result, snapshot and tensorboard events; return the result.
 
     A finished run is read and returned, an interrupted one goes on from its last state. `frozen` saves loading the
-    model again, and has to be the very model that the settings name. Raises UsageError, InputError, Interrupted or
-    OutOfRoom, each in one line.
+    model again, and has to be the very model that the settings name; `turn` names the run among others. Raises
+    UsageError, InputError, Interrupted or OutOfRoom, each in one line.
     """
     check_conditions(config)
     find_device(config.device)
     if frozen is not None:
         refuse_other_model(config, frozen)
-    paths = run_paths(config)
+    paths, turn = run_paths(config), turn or Turn(title(config))
     with only_writer(paths), stop_signals() as stop, out_of_memory_is_out_of_room():
-        if (finished := finished_result(config, paths)) is not None:
+        if (finished := finished_result(config, paths, turn.title)) is not None:
             return finished
         started = datetime.now(UTC)
         frozen = frozen or load_for(config)
         refuse_beyond_context(config, frozen)
         data = config.task.open(data_request(config), frozen.tokenizer)
-        maker = maker_of(config.role)
-        at = maker.prepare(Apparatus(config, paths, frozen, data, prompt_for(config, frozen)))
+        maker, source = maker_of(config.role), source_print(config)
+        at = maker.prepare(Apparatus(config, paths, frozen, data, prompt_for(config, frozen), turn.title, source))
         validation, test = (set_conditions(at.data.held_out(split), config) for split in ("validation", "test"))
         state = restore(at) or first_state(at)
         events = EventLog(paths.events if PartialState().is_main_process else None, state.step if state else 0)
         progress, failure, measured = Progress(), None, None
         if config.trains:
-            with StepProgress(at.title, config.steps, quiet=not PartialState().is_main_process) as show:
+            with StepProgress(at.title, config.steps, quiet=not PartialState().is_main_process, grid=turn.grid) as show:
                 hooks = Hooks(
                     publish=partial(publish_state, at),
                     events=events,

@@ -12,12 +12,15 @@ from typing import Any, NamedTuple
 
 import torch
 
+from soft_prompts.common.console import each_line_once, say_at_once
 from soft_prompts.common.errors import Interrupted
 from soft_prompts.common.machine import threads_for
 from soft_prompts.config import RunConfig
+from soft_prompts.experiments.progress import GridProgress, Turn
 from soft_prompts.experiments.run import run
 from soft_prompts.results.files import Result
-from soft_prompts.training.apparatus import LoadedModel, run_paths, title
+from soft_prompts.training.apparatus import LoadedModel, run_paths
+from soft_prompts.training.resume import FINISHING
 
 POLL_SECONDS = 0.5  # how soon a worker's death is noticed
 
@@ -38,42 +41,43 @@ def run_all(configs: Sequence[RunConfig], jobs: int = 1) -> list[str]:
     paths = [run_paths(config) for config in configs]
     if len(set(paths)) < len(paths):
         raise ValueError("two runs of the grid have one path")  # settings_that_count forgot a setting
-    if jobs == 1 or len(configs) == 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:  # processes share each run
-        loaded, failures = LoadedModel(), []
-        for config in configs:
-            failures += _failure(config, run(config, loaded.named_by(config) if _needs_model(config) else None))
+    with each_line_once():
+        if jobs > 1 and len(configs) > 1 and int(os.environ.get("WORLD_SIZE", "1")) == 1:  # processes share each run
+            return _side_by_side(GridProgress(configs, jobs))
+        progress, loaded, failures = GridProgress(configs, 1), LoadedModel(), []
+        for place, config in enumerate(configs):
+            with progress.turn(place) as turn:  # a finished run needs no model
+                frozen = None if progress.known[place] else loaded.named_by(config)
+                failures += _failure(turn.title, run(config, frozen, turn))
         return failures
-    return _side_by_side(configs, jobs)
 
 
-def _needs_model(config: RunConfig) -> bool:
-    """A run that is finished is only read."""
-    return config.fresh or not run_paths(config).result.is_file()
+def _failure(title: str, result: Result) -> list[str]:
+    return [] if result.status == "success" else [f"{title} {result.status}: {result.reason}"]
 
 
-def _failure(config: RunConfig, result: Result) -> list[str]:
-    return [] if result.status == "success" else [f"{title(config)} {result.status}: {result.reason}"]
+class _Heard(NamedTuple):
+    """What a worker says of the run at a place: that it begins, or how it ended."""
 
-
-class _Ending(NamedTuple):
-    """What a worker says of a run."""
-
+    place: int
+    ended: bool = False
     failures: Sequence[str] = ()
     error: str | None = None
     exit_code: int = 0
     details: str = ""
 
 
-def _side_by_side(configs: Sequence[RunConfig], jobs: int) -> list[str]:
+def _side_by_side(progress: GridProgress) -> list[str]:
     """Workers are started afresh (no fork of a process that has threads); the largest prompts go first."""
     context = multiprocessing.get_context("spawn")
     todo: Any = context.Queue()
     todo.cancel_join_thread()  # after a failure nobody reads the rest, and leaving must not wait for a reader
-    endings: Any = context.Queue()
-    for config in sorted(configs, key=lambda config: -config.tokens):
-        todo.put(config)
-    threads = threads_for(jobs)
-    workers = [context.Process(target=_work, args=(todo, endings, threads)) for _ in range(min(jobs, len(configs)))]
+    heard: Any = context.Queue()
+    configs, jobs = progress.configs, min(progress.jobs, len(progress.configs))
+    for place in sorted(range(len(configs)), key=lambda place: -configs[place].tokens):
+        todo.put((place, configs[place], progress.titles[place], progress.known[place]))
+    threads = threads_for(progress.jobs)
+    workers = [context.Process(target=_work, args=(todo, heard, threads)) for _ in range(jobs)]
     stopped: list[int] = []
     before = {
         number: signal.signal(number, lambda *_: _stop(workers, stopped)) for number in (signal.SIGINT, signal.SIGTERM)
@@ -82,7 +86,7 @@ def _side_by_side(configs: Sequence[RunConfig], jobs: int) -> list[str]:
         for worker in workers:
             todo.put(None)
             worker.start()
-        return _wait(endings, len(configs), workers, stopped)
+        return _wait(heard, progress, workers, stopped)
     finally:
         for worker in workers:
             if worker.is_alive():
@@ -92,12 +96,12 @@ def _side_by_side(configs: Sequence[RunConfig], jobs: int) -> list[str]:
             signal.signal(number, handler)
 
 
-def _wait(endings: Any, count: int, workers: Sequence[Any], stopped: list[int]) -> list[str]:
+def _wait(heard: Any, progress: GridProgress, workers: Sequence[Any], stopped: list[int]) -> list[str]:
     """Until every run has a result; raises for the first that has none, or when a worker dies."""
-    ended, failures = 0, []
-    while ended < count:
+    failures: list[str] = []
+    while len(progress.took) < len(progress.configs):
         try:
-            ending: _Ending = endings.get(timeout=POLL_SECONDS)
+            news: _Heard = heard.get(timeout=POLL_SECONDS)
         except Empty:
             if stopped:
                 if any(worker.is_alive() for worker in workers):
@@ -108,27 +112,30 @@ def _wait(endings: Any, count: int, workers: Sequence[Any], stopped: list[int]) 
                     f"a run's process died with code {dead[0]}; the same command goes on from there", 1
                 ) from None
             continue
-        ended += 1
-        if ending.error is not None:
-            raise RunFailed(ending.error, ending.exit_code, ending.details)
-        failures += ending.failures
+        if news.error is not None:
+            raise RunFailed(news.error, news.exit_code, news.details)
+        (progress.ends if news.ended else progress.begins)(news.place)
+        failures += news.failures
     return failures
 
 
-def _work(todo: Any, endings: Any, threads: int) -> None:
+def _work(todo: Any, heard: Any, threads: int) -> None:
     """A worker's life: runs from the queue, until there is none left or one ends badly."""
     os.setpgrp()  # Ctrl-C goes to every process of a terminal; this one hears of it from its parent, once
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     loaded = LoadedModel()
-    while (config := todo.get()) is not None:
-        try:
-            frozen = loaded.named_by(config) if _needs_model(config) else None
-            endings.put(_Ending(_failure(config, run(config, frozen))))
-        except BaseException as error:
-            code = getattr(error, "exit_code", 1)
-            endings.put(_Ending((), str(error) or type(error).__name__, code, traceback.format_exc()))
-            return
+    with each_line_once():
+        while (task := todo.get()) is not None:
+            place, config, title, known = task
+            heard.put(_Heard(place))
+            try:
+                result = run(config, None if known else loaded.named_by(config), Turn(title))
+                heard.put(_Heard(place, True, _failure(title, result)))
+            except BaseException as error:
+                code = getattr(error, "exit_code", 1)
+                heard.put(_Heard(place, True, (), str(error) or type(error).__name__, code, traceback.format_exc()))
+                return
 
 
 def _end_with_parent() -> None:
@@ -140,7 +147,9 @@ def _end_with_parent() -> None:
 
 
 def _stop(workers: Sequence[Any], stopped: list[int]) -> None:
-    """Pass a signal on; the second one ends at once."""
+    """Say it for all, and pass the signal on; the second one ends at once."""
+    if not stopped:
+        say_at_once(FINISHING)
     for worker in workers:
         if worker.is_alive():
             (worker.kill if stopped else worker.terminate)()

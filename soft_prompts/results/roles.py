@@ -29,6 +29,11 @@ class Role:
         return self.kind
 
     @property
+    def source(self) -> str | None:
+        """Folder of the trained prompt that it is made from, seen from snapshots/."""
+        return None
+
+    @property
     def prefix(self) -> str:
         """What its files' names begin with: nothing for a run, `anchor-lora-` for anchor:lora."""
         return "" if self == RUN else f"{self.name.replace(':', '-')}-"
@@ -95,7 +100,11 @@ class HardPrompt(Role):
     learns: ClassVar[Learns] = "nothing"
     found_by: Literal["projection", "search"] = "search"
     made_from: str | None = None
-    """Folder of the trained prompt that is projected, seen from snapshots/."""
+    """The trained prompt that is projected."""
+
+    @property
+    def source(self) -> str | None:
+        return self.made_from
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,11 @@ class Trial(Role):
     """A run with other settings of the optimiser."""
 
     grown_from: str | None = None
-    """Folder of the smaller prompt that it began as, seen from snapshots/."""
+    """The smaller prompt that it began as."""
+
+    @property
+    def source(self) -> str | None:
+        return self.grown_from
 
 
 @dataclass(frozen=True)
@@ -178,7 +191,11 @@ class Rounded(Role):
     learns: ClassVar[Learns] = "nothing"
     bits: int
     made_from: str
-    """Folder of the trained prompt, seen from snapshots/."""
+    """The trained prompt that is rounded."""
+
+    @property
+    def source(self) -> str:
+        return self.made_from
 
     @property
     def name(self) -> str:

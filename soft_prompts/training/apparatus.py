@@ -2,6 +2,7 @@
 made."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,6 @@ from soft_prompts.models.frozen import FrozenModel, dtype_name, load_frozen_mode
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.results.files import result_path, run_path
-from soft_prompts.results.roles import RUN
 from soft_prompts.tasks.task import DataRequest, TaskData, encoder_of
 
 
@@ -36,11 +36,10 @@ class Apparatus(NamedTuple):
     frozen: FrozenModel
     data: TaskData
     prompt: nn.Module
-
-    @property
-    def title(self) -> str:
-        """The run's short name for people."""
-        return title(self.config)
+    title: str = ""
+    """The run's name for people."""
+    source: Mapping[str, str] = {}
+    """What the prompt is made from, where it is made from another: `source_print`."""
 
 
 def run_paths(config: RunConfig) -> Paths:
@@ -63,12 +62,6 @@ def run_paths(config: RunConfig) -> Paths:
 def snapshot_name(config: RunConfig) -> str:
     """The folder of the run's trained prompt, seen from snapshots/."""
     return run_paths(config).snapshot.relative_to(config.output_dir / "snapshots").as_posix()
-
-
-def title(config: RunConfig) -> str:
-    """A run's short name for people."""
-    role = "" if config.role == RUN else f"{config.role.name} of "
-    return f"{role}{config.task.name} {config.model} {config.tokens} tokens seed {config.seed}"
 
 
 def load_for(config: RunConfig) -> FrozenModel:

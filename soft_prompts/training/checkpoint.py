@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,6 +84,15 @@ def sweep(folder: Path) -> None:
     """Remove what a killed writer left; call with the run's lock held."""
     for stale in folder.glob(".tmp-*"):
         shutil.rmtree(stale, ignore_errors=True)
+
+
+def forget(folder: Path) -> None:
+    """Remove every state; what cannot be removed stays, and is swept another time."""
+    for number, state in enumerate(_steps(folder)):  # the newest first: what is left is older, never newer
+        with suppress(OSError):
+            shutil.rmtree(state.rename(folder / f".tmp-forgotten-{number}"), ignore_errors=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def training_tensors(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams, scalar, text
 
@@ -43,10 +44,21 @@ class EventLog:
         rows = [[f"**{name}**: {words}" for name, words in row._asdict().items() if words] for row in shown]
         self._write((text(f"generation/{number}", "\n\n".join(row)) for number, row in enumerate(rows)), step)
 
-    def settings(self, values: Mapping[str, bool | str | float | int], metrics: Mapping[str, float], step: int) -> None:
-        """A row of the HPARAMS tab; metrics are also scalars of the same names."""
+    def settings(
+        self, values: Mapping[str, bool | str | float | int], metrics: Mapping[str, float | None], step: int
+    ) -> None:
+        """A row of the HPARAMS tab, in the order given; metrics with a value are also scalars of the same names.
+
+        The tab takes its columns from one run and shows all others in them: name the same for every run.
+        """
         self._write(hparams(dict(values), dict(metrics)), 0)
-        self.scalars(metrics, step)
+        self.scalars({name: value for name, value in metrics.items() if value is not None}, step)
+
+    def image(self, name: str, png: bytes) -> None:
+        """A picture for the IMAGES tab."""
+        width, height = (int.from_bytes(png[place : place + 4], "big") for place in (16, 20))  # of its first chunk
+        shown = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png)
+        self._write([Summary(value=[Summary.Value(tag=name, image=shown)])], 0)
 
     def flush(self) -> None:
         """Bring all events to the file, before a state that counts on them is published."""

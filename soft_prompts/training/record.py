@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from accelerate import PartialState
 
-from soft_prompts.config import as_json, settings_that_count
+from soft_prompts.config import as_json
 from soft_prompts.prompts.snapshot import Snapshot, save_snapshot
 from soft_prompts.results.files import (
     DataSection,
@@ -20,9 +20,11 @@ from soft_prompts.results.files import (
     write_result,
 )
 from soft_prompts.training.apparatus import Apparatus, encoder_for_run, shape_for
+from soft_prompts.training.checkpoint import forget
 from soft_prompts.training.environment import environment
 from soft_prompts.training.events import EventLog
 from soft_prompts.training.loop import Progress
+from soft_prompts.training.titles import flat_settings
 
 
 def record(at: Apparatus, result: Result, items: Items | None, events: EventLog) -> None:
@@ -33,16 +35,16 @@ def record(at: Apparatus, result: Result, items: Items | None, events: EventLog)
         if result.status == "success" and at.config.tokens > 0 and at.config.role.learns != "weights":
             _record_snapshot(at, result)
         write_result(at.paths.result, result, items)
+        if result.status == "success":
+            forget(at.paths.snapshot / "state")
     PartialState().wait_for_everyone()
 
 
 def _record_events(at: Apparatus, result: Result, events: EventLog) -> None:
     step = result.training.steps
     events.generations(result.generations, step)
-    settings = {"model": at.config.model, "tokens": at.config.tokens} | settings_that_count(at.config)
-    plain = {name: value for name, value in settings.items() if isinstance(value, bool | int | float | str)}
-    metrics = {name: metric.value for name, metric in result.metrics.items() if metric.value is not None}
-    events.settings(plain, {f"test/{name.removeprefix('test_')}": value for name, value in metrics.items()}, step)
+    metrics = {f"test/{name.removeprefix('test_')}": metric.value for name, metric in result.metrics.items()}
+    events.settings(flat_settings(at.config), metrics, step)
     events.close()
 
 
@@ -127,5 +129,5 @@ def as_result(
         metrics=metrics,
         generations=tuple(generations),
         environment=environment(frozen, started),
-        config=as_json(config),
+        config=as_json(config) | dict(at.source),
     )

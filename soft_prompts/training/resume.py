@@ -1,38 +1,63 @@
 """How does a run meet what is there already: an earlier result, an unfinished state, another process, a signal?"""
 
+import multiprocessing
 import os
 import signal
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 from filelock import FileLock, Timeout
 
-from soft_prompts.common.console import say
+from soft_prompts.common.console import say, say_at_once
 from soft_prompts.common.errors import Interrupted, UsageError
 from soft_prompts.common.files import writing_to
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.models.frozen import dtype_name, find_fingerprint
 from soft_prompts.results.files import Result, read_result
-from soft_prompts.training.apparatus import Apparatus, Paths, data_request, find_device, title
-from soft_prompts.training.checkpoint import State, newest, publish, sweep
+from soft_prompts.training.apparatus import Apparatus, Paths, data_request, find_device
+from soft_prompts.training.checkpoint import State, forget, newest, publish, sweep
+from soft_prompts.training.sources import SOURCE_PRINT, has_other_source, source_folder
+
+POLL_SECONDS = 0.2  # how soon a waiting run notices that the other one has ended
+FINISHING = "finishing this step; again to lose it"
 
 
-def finished_result(config: RunConfig, paths: Paths) -> Result | None:
-    """The result of an earlier, successful run of the same settings; with --fresh whatever is there is forgotten."""
+def finished_result(config: RunConfig, paths: Paths, title: str) -> Result | None:
+    """The result of an earlier, successful run of the same settings, made from the same prompt if from any; with
+    --fresh whatever is there is forgotten."""
     if config.fresh and PartialState().is_main_process:
-        paths.result.unlink(missing_ok=True)
-        for state in (paths.snapshot / "state").glob("step-*"):
-            state.rename(state.with_name(f".tmp-forgotten-{state.name}"))
+        _forget(paths)
     PartialState().wait_for_everyone()  # no process finds what another is about to forget
     if config.fresh or not paths.result.is_file():
         return None
     result = read_result(paths.result)
     if result.status != "success":
         return None
+    _refuse_changes(config, paths, result)
+    if has_other_source(config, result):
+        say(f"{title}: made again, for the prompt that it was made from is another one now ({source_folder(config)})")
+        return None
+    if PartialState().is_main_process:
+        forget(paths.snapshot / "state")  # of a writer that was killed before it could
+    say(f"{title}: finished before, read from {paths.result}")
+    return result
+
+
+def _forget(paths: Paths) -> None:
+    """Result, snapshot and states of an earlier run."""
+    with writing_to(paths.snapshot):
+        for file in (paths.result, paths.snapshot / "prompt.json", paths.snapshot / "prompt.safetensors"):
+            file.unlink(missing_ok=True)
+    forget(paths.snapshot / "state")
+
+
+def _refuse_changes(config: RunConfig, paths: Paths, result: Result) -> None:
+    """Raise UsageError where data or model are not what the result was made with."""
     prints = {
         "data": (result.data.fingerprint, config.task.fingerprint(data_request(config))),
         "model": (
@@ -46,15 +71,13 @@ def finished_result(config: RunConfig, paths: Paths) -> Result | None:
             raise UsageError(
                 f"the {what} changed since {paths.result} was made ({then}, now {now}); --fresh starts over"
             )
-    say(f"{title(config)}: finished before, read from {paths.result}")
-    return result
 
 
 def identity(at: Apparatus) -> dict[str, Any]:
     """What a state belongs to: it is resumed by the same settings, model and data only."""
     prints = {"model_fingerprint": at.frozen.fingerprint, "data_fingerprint": at.data.fingerprint}
     prints["dtype"] = at.frozen.dtype  # auto is another precision on another device
-    return settings_that_count(at.config) | prints
+    return settings_that_count(at.config) | prints | dict(at.source)
 
 
 def publish_state(at: Apparatus, state: State) -> None:
@@ -73,6 +96,12 @@ def restore(at: Apparatus) -> State | None:
     if state is None:
         return None
     here, there = identity(at), state.facts["identity"]
+    if here | {SOURCE_PRINT: None} == there | {SOURCE_PRINT: None} and here != there:
+        say(f"{at.title}: starts over, for the prompt that it grows from is another one now")
+        PartialState().wait_for_everyone()  # all have read what the first one forgets
+        if PartialState().is_main_process:
+            forget(at.paths.snapshot / "state")
+        return None
     changed = [
         f"{name} was {there.get(name)}, is {here.get(name)}"
         for name in here | there
@@ -87,22 +116,16 @@ def restore(at: Apparatus) -> State | None:
 
 @contextmanager
 def only_writer(paths: Paths) -> Iterator[None]:
-    """Hold the run's lock; raises UsageError, with the holder, where another process has it."""
+    """Hold the run's lock, having waited for another process that has it; raises Interrupted when told to stop."""
     if not PartialState().is_main_process:
         yield
         return
-    lock, holder = FileLock(paths.snapshot / "lock", timeout=0), paths.snapshot / "lock.holder"
+    lock, holder = FileLock(paths.snapshot / "lock"), paths.snapshot / "lock.holder"
     for folder in (paths.snapshot, paths.events, paths.result.parent):  # what cannot be written is said at once
         with writing_to(folder):
             folder.mkdir(parents=True, exist_ok=True)
     with writing_to(paths.snapshot):
-        try:
-            lock.acquire()
-        except Timeout as error:
-            who = holder.read_text() if holder.exists() else "another process"
-            raise UsageError(
-                f"{who} is at this very run ({paths.snapshot}); wait for it, or give another --output-dir"
-            ) from error
+        _acquire(lock, holder)
     try:
         with writing_to(paths.snapshot):
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
@@ -111,6 +134,24 @@ def only_writer(paths: Paths) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _acquire(lock: FileLock, holder: Path) -> None:
+    """The system frees the lock of a process that dies: its holder's name is for people alone."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = _name_of(holder)
+        say(f"waiting for {who}, which is at this very run ({holder.parent}); Ctrl-C stops the waiting")
+        with stop_signals(f"stopped waiting for {who}; the same command waits again, or goes on from there"):
+            lock.acquire(poll_interval=POLL_SECONDS)
+
+
+def _name_of(holder: Path) -> str:
+    try:
+        return holder.read_text() or "another process"
+    except OSError:  # not written yet, or just gone
+        return "another process"
 
 
 class StopSignals:
@@ -140,13 +181,16 @@ class StopSignals:
         if self.asked():
             os._exit(128 + number)
         self._numbers.append(number)
+        if self._waits and multiprocessing.parent_process() is None:  # a parent says it for all its runs
+            say_at_once(FINISHING)
         if not self._waits:
             raise KeyboardInterrupt  # unlike our own error, no library on the way catches it
 
 
 @contextmanager
-def stop_signals() -> Iterator[StopSignals]:
-    """Listen to SIGINT and SIGTERM; raises Interrupted. Outside of the main thread somebody else listens."""
+def stop_signals(line: str = "stopped; the same command goes on from the last state") -> Iterator[StopSignals]:
+    """Listen to SIGINT and SIGTERM; raises Interrupted with the line. Outside of the main thread somebody else
+    listens."""
     stop = StopSignals()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -155,7 +199,7 @@ def stop_signals() -> Iterator[StopSignals]:
     try:
         yield stop
     except KeyboardInterrupt:
-        raise Interrupted("stopped; the same command goes on from the last state") from None
+        raise Interrupted(line) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -2,7 +2,7 @@
 or with the trained prompt of half the tokens."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -16,11 +16,11 @@ from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.search import Search, first_tokens, search
 from soft_prompts.prompts.build import grow
 from soft_prompts.prompts.snapshot import load_snapshot
-from soft_prompts.results.roles import Trial
-from soft_prompts.training.apparatus import Apparatus, run_paths
+from soft_prompts.training.apparatus import Apparatus
 from soft_prompts.training.checkpoint import State, training_tensors
 from soft_prompts.training.loop import Progress, set_conditions
 from soft_prompts.training.resume import publish_state
+from soft_prompts.training.sources import source_folder
 
 SEARCH = Search()
 
@@ -31,8 +31,8 @@ def first_state(at: Apparatus) -> State | None:
     Raises InputError where a prompt is to grow and the smaller one is not there.
     """
     config = at.config
-    if not config.tokens or config.init not in ("search", "grown"):
-        return None
+    if not (config.trains and config.tokens) or config.init not in ("search", "grown"):
+        return None  # what is not trained is made as its kind says
     if config.init == "search":
         search_start(at)
     else:
@@ -67,12 +67,10 @@ def smaller_prompt(config: RunConfig) -> Path:
 
     Raises InputError where no such prompt is there.
     """
-    known = config.role.grown_from if isinstance(config.role, Trial) else None
-    half = replace(config, tokens=config.tokens // 2, init="vocabulary")
-    folder = run_paths(half).snapshot if known is None else config.output_dir / "snapshots" / known
-    if not (folder / "prompt.json").is_file():
+    folder = source_folder(config)
+    if folder is None or not (folder / "prompt.json").is_file():
         raise InputError(
-            f"init is grown, but {folder} holds no trained prompt; run --tokens {half.tokens} with these settings and "
-            "--init vocabulary first"
+            f"init is grown, but {folder} holds no trained prompt; run --tokens {config.tokens // 2} with these "
+            "settings and --init vocabulary first"
         )
     return folder

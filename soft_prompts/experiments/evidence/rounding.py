@@ -9,20 +9,22 @@ from torch import Tensor, nn
 from soft_prompts.config import RunConfig
 from soft_prompts.prompts.snapshot import Snapshot, load_snapshot
 from soft_prompts.results.files import Metric
-from soft_prompts.results.roles import HardPrompt, Rounded
+from soft_prompts.results.roles import Rounded
 from soft_prompts.stats.bits import prompt_bits, quantise
 from soft_prompts.tasks.task import Example
 from soft_prompts.training.apparatus import Apparatus
 from soft_prompts.training.measures import Measured, measure_losses
+from soft_prompts.training.sources import source_folder
 
 BITS = (2, 4, 8)
 
 
 def trained_prompt(config: RunConfig) -> Snapshot:
     """The prompt that something is made of."""
-    if not isinstance(config.role, Rounded | HardPrompt) or config.role.made_from is None:
-        raise ValueError(f"{config.role.name} is made of no trained prompt")
-    return load_snapshot(config.output_dir / "snapshots" / config.role.made_from)
+    folder = source_folder(config)
+    if folder is None:
+        raise ValueError(f"{config.role.name} names no trained prompt")
+    return load_snapshot(folder)
 
 
 def rounded(at: Apparatus) -> Apparatus:

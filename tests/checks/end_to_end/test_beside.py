@@ -27,12 +27,13 @@ from soft_prompts.experiments.sweep import run_all
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.prompts.snapshot import load_snapshot
 from soft_prompts.results.files import Result, read_items, read_result
-from soft_prompts.results.roles import RUN, OtherRate
+from soft_prompts.results.roles import RUN, Half, OtherRate
 from soft_prompts.stats.bits import prompt_bits, quantise
 from soft_prompts.tasks.task import TaskData
 from soft_prompts.training import starts
 from soft_prompts.training.apparatus import Apparatus, data_request, load_for, prompt_for, run_paths
 from soft_prompts.training.loop import set_conditions
+from soft_prompts.training.titles import titles
 from tests.checks.made.disturbances import at_step
 
 Settings = Callable[..., RunConfig]
@@ -113,6 +114,20 @@ def test_what_is_there_is_not_made_again(whole: Whole, capsys: pytest.CaptureFix
     said = capsys.readouterr().err
     assert "anchors: 22 results beside the runs, all there already" in said
     assert "controls: 6 results beside the runs, all there already" in said
+
+
+def test_no_two_of_them_have_one_title(whole: Whole) -> None:
+    """Of a whole grid with all its evidence, each list that is run together, and all of them at once."""
+    base = replace(whole.runs[1], tokens=4)
+    tried = trials(base, [base])
+    made = [*whole.runs, *whole.made.configs, *tried, replace(base, tokens=2, role=Half())]
+    for configs in (whole.runs, whole.made.configs, tried, made):
+        named = titles(configs)
+        assert len(set(named)) == len(configs)
+    rates = [text for text in titles(whole.made.configs) if text.startswith("anchor:lora of ")]
+    assert [text.split(", ")[1:] for text in rates] == [
+        *(["learning-rate 0.0005"], ["learning-rate 0.002"], ["learning-rate 0.008"])
+    ]
 
 
 def test_no_skill_is_counted_by_hand(whole: Whole) -> None:

@@ -78,6 +78,7 @@ def test_asked_to_stop(
         state, problems = newest(run_paths(config).snapshot / "state")
         right = ended.code == Interrupted.exit_code and state is not None and state.step == step and not problems
         assert f"stopped after step {step}" in ended.text
+        assert ended.text.count("finishing this step; again to lose it\n") == 1
         assert not run_paths(config).result.exists()
         assert harness.run(config).code == 0
         mine = read_outputs(config)
@@ -151,21 +152,96 @@ def test_signals_are_given_back() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.mark.parametrize("trials", [3, pytest.param(100, marks=faults)])
-def test_two_runs_on_one_path(
+def until_it_says(log: Path, words: str) -> str:
+    """What a process in the background has said, once these words are in it."""
+    end = time.monotonic() + 90
+    while time.monotonic() < end:
+        text = log.read_text() if log.exists() else ""
+        if words in text:
+            return text
+        time.sleep(0.01)
+    raise AssertionError(f"{words!r} is not in {text!r}")
+
+
+@pytest.mark.parametrize("trials", [2, pytest.param(50, marks=faults)])
+def test_a_second_run_waits_and_reads_the_result(
     harness: Any, settings: Settings, tmp_path: Path, record_property: Record, trials: int
 ) -> None:
-    """One winner; the other is told who has it, and exits with 2."""
+    """It says once for whom; of the two, one made the result and the other read it."""
     outcomes = []
     for trial in range(trials):
         config = settings(tmp_path / str(trial), steps=2, checkpoint_every=2, validate_every=2)
-        paths = run_paths(config)
-        with only_writer(paths):
-            other = harness.run(config)
-        refused = other.code == UsageError.exit_code and f"process {os.getpid()} on" in other.text
-        outcomes.append(refused and not (paths.snapshot / "lock.holder").exists())
-    assert harness.run(settings(tmp_path / "0", steps=2, checkpoint_every=2, validate_every=2)).code == 0
+        paths, gate = run_paths(config), tmp_path / f"go-{trial}"
+
+        def hold(gate: Path = gate) -> None:
+            while not gate.exists():
+                time.sleep(0.01)
+
+        first, first_log = harness.start(config, before=at_step(1, hold))
+        until_it_says(first_log, "step 1/2")
+        second, second_log = harness.start(config)
+        said = until_it_says(second_log, "waiting for")
+        assert f"waiting for process {first} on" in said
+        assert "Ctrl-C stops the waiting" in said
+        gate.touch()
+        ended = [harness.finish(first, first_log), harness.finish(second, second_log)]
+        made = paths.result.stat().st_mtime_ns
+        right = [one.code for one in ended] == [0, 0] and ended[1].text.count("waiting for") == 1
+        right &= "finished before, read from" in ended[1].text and "step 2/2" not in ended[1].text
+        outcomes.append(right and not (paths.snapshot / "lock.holder").exists())
+        assert harness.run(config).code == 0
+        assert paths.result.stat().st_mtime_ns == made
     count_fault(record_property, "two runs, one path", outcomes)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_waiting_can_be_stopped(harness: Any, settings: Settings, tmp_path: Path, number: signal.Signals) -> None:
+    config = settings(tmp_path, steps=2)
+    with only_writer(run_paths(config)):
+        other, log = harness.start(config)
+        until_it_says(log, "waiting for")
+        os.kill(other, number)
+        ended = harness.finish(other, log)
+    assert ended.code == Interrupted.exit_code
+    waiting, stopped = ended.text.splitlines()
+    assert waiting.startswith(f"waiting for process {os.getpid()} on ")
+    assert stopped.startswith(f"Interrupted: stopped waiting for process {os.getpid()} on ")
+    assert harness.run(config).code == 0
+
+
+def test_a_second_run_goes_on_where_the_first_was_killed(
+    harness: Any, whole: Any, settings: Settings, tmp_path: Path, read_outputs: Callable[[RunConfig], Any]
+) -> None:
+    """The lock is free at once, whatever its holder's file says; the second goes on from the state."""
+    config = settings(tmp_path)
+
+    def die_when_told() -> None:
+        while not (tmp_path / "die").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    first, first_log = harness.start(config, before=at_step(5, die_when_told))
+    until_it_says(first_log, "step 4/8")
+    second, second_log = harness.start(config)
+    until_it_says(second_log, f"waiting for process {first} on")
+    (tmp_path / "die").touch()
+    assert harness.finish(first, first_log).code == -signal.SIGKILL
+    ended = harness.finish(second, second_log)
+    assert ended.code == 0, ended.text
+    assert "goes on after step 4" in ended.text
+    assert read_outputs(config) == whole.outputs
+
+
+def test_a_holder_that_is_gone_is_no_hindrance(harness: Any, settings: Settings, tmp_path: Path) -> None:
+    config = settings(tmp_path, steps=2)
+    holder = run_paths(config).snapshot / "lock.holder"
+    holder.parent.mkdir(parents=True)
+    holder.write_text("process 1 on elsewhere")
+    (holder.parent / "lock").touch()
+    ended = harness.run(config)
+    assert ended.code == 0
+    assert "waiting" not in ended.text
+    assert not holder.exists()
 
 
 def rewrite(state: Path, **changes: Any) -> None:

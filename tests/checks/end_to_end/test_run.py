@@ -11,6 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import soft_prompts.experiments.run as run_module
 from soft_prompts.config import ConditionMode, RunConfig
@@ -116,8 +117,49 @@ def test_tensorboard_holds_curves_texts_and_hparams(done: Done, events_of: Calla
     assert {"_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"} <= data.keys()
     started = data["_hparams_/session_start_info"].plugin_data
     assert started.plugin_name == "hparams"
-    assert b"learning_rate" in started.content
-    assert b"tokens" in started.content
+
+
+def columns_of(folder: Path, events_of: Callable[[Path], Any]) -> tuple[list[str], list[str], dict[str, Any]]:
+    """Of a run's row in the HPARAMS tab: names of settings and of metrics in their order, and the settings' values."""
+    kept = {tag: data.plugin_data.content for tag, data in events_of(folder).summary_metadata.items()}
+    plan = HParamsPluginData.FromString(kept["_hparams_/experiment"]).experiment
+    given = HParamsPluginData.FromString(kept["_hparams_/session_start_info"]).session_start_info.hparams
+    values = {name: getattr(value, value.WhichOneof("kind")) for name, value in given.items()}
+    return [info.name for info in plan.hparam_infos], [info.name.tag for info in plan.metric_infos], values
+
+
+def test_hparams_are_every_setting_tokens_first_for_bare_runs_too(
+    done: Done, settings: Settings, one_frozen: FrozenModel, tmp_path: Path, events_of: Callable[[Path], Any]
+) -> None:
+    names, metrics, values = columns_of(done.paths.events, events_of)
+    assert names[:2] == ["tokens", "model"]
+    plain = {name for name in done.json["config"] if name != "task"}
+    task = {f"task.{name}" for name in done.json["config"]["task"]}
+    assert set(names) == plain | task | {"tokens", "model", "role"}
+    assert set(values) == set(names)
+    assert (values["tokens"], values["learning_rate"], values["task.max_plies"]) == (2, 1e-2, 6)
+    assert (values["micro_batch_size"], values["test_data"], values["role"]) == ("None", "None", "run")
+    assert values["output_dir"] == str(done.config.output_dir)
+    assert {"test/loss_per_move", "test/loss", "test/validation_loss"} <= set(metrics)
+    bare = settings(tmp_path, tokens=0)
+    run(bare, one_frozen)
+    bare_names, bare_metrics, bare_values = columns_of(run_paths(bare).events, events_of)
+    assert bare_names == names
+    assert set(bare_metrics) == set(metrics)
+    assert (bare_values["tokens"], bare_values["learning_rate"]) == (0, 1e-2)
+    shown = events_of(run_paths(bare).events).Tags()["scalars"]
+    assert "test/loss_per_move" in shown
+    assert "test/condition_sensitivity" not in shown  # it has no value
+
+
+def test_a_success_leaves_no_state(done: Done, settings: Settings, one_frozen: FrozenModel, tmp_path: Path) -> None:
+    assert not (done.paths.snapshot / "state").exists()
+    config = settings(tmp_path, steps=2)
+    run(config, one_frozen)
+    left = run_paths(config).snapshot / "state" / "step-2"
+    left.mkdir(parents=True)  # as if the writer had been killed before it could
+    run(config, one_frozen)
+    assert not left.parent.exists()
 
 
 def test_a_finished_run_is_read_and_not_run(
@@ -177,12 +219,26 @@ def test_the_best_prompt_is_kept_and_tested(
     assert result.metrics["validation_loss"].value == pytest.approx(losses[3], rel=1e-6)
 
 
-def test_fresh_starts_over(done: Done, settings: Settings, one_frozen: FrozenModel, tmp_path: Path) -> None:
+def test_fresh_starts_over(
+    settings: Settings, one_frozen: FrozenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Result, snapshot and states of the earlier run are gone before the new one trains."""
     first = settings(tmp_path, steps=2)
     run(first, one_frozen)
-    made = run_paths(first).result.stat().st_mtime_ns
+    paths = run_paths(first)
+    made = paths.result.stat().st_mtime_ns
+    (paths.snapshot / "state" / "step-2").mkdir(parents=True)
+    real, found = run_module.train, []
+
+    def look(*arguments: Any) -> Any:
+        found.extend(path for path in (paths.result, *paths.snapshot.iterdir()) if path.exists())
+        return real(*arguments)
+
+    monkeypatch.setattr(run_module, "train", look)
     run(settings(tmp_path, steps=2, fresh=True), one_frozen)
-    assert run_paths(first).result.stat().st_mtime_ns > made
+    assert {path.name for path in found} == {"lock", "lock.holder"}
+    assert paths.result.stat().st_mtime_ns > made
+    assert (paths.snapshot / "prompt.safetensors").is_file()
 
 
 def test_the_bare_model_is_one_run_for_all_seeds_and_prompts(

@@ -26,7 +26,7 @@ import os, sys
 from pathlib import Path
 from dataclasses import replace
 if __name__ == "__main__":
-    from soft_prompts.command_line import guarded
+    from soft_prompts.common.command_line import guarded
     from soft_prompts.config import RunConfig
     from soft_prompts.experiments.sweep import run_all
     from soft_prompts.tasks.chess import ChessTask
@@ -69,7 +69,7 @@ def test_a_failed_result_is_told(settings: Settings, tmp_path: Path, monkeypatch
     done = run_all([good])
     failed = replace(read_result(run_paths(good).result), status="failed", reason="nothing was finite")
     real = sweep.run
-    monkeypatch.setattr(sweep, "run", lambda config, frozen: failed if config == bad else real(config, frozen))
+    monkeypatch.setattr(sweep, "run", lambda config, *rest: failed if config == bad else real(config, *rest))
     (line,) = run_all([bad, good])
     assert done == []
     assert line.endswith("1 tokens seed 0 failed: nothing was finite")
@@ -83,21 +83,23 @@ def test_a_terminal_interrupts_all_of_them(
     """Ctrl-C reaches every process of a terminal: each run publishes its last whole step, and the command exits 4."""
     script, output = tmp_path / "command.py", tmp_path / "out"
     script.write_text(COMMAND.format(model=str(tiny_folders["gpt_neox"]), data=str(games), output=str(output)))
-    launched = subprocess.Popen(
-        [sys.executable, str(script)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    log = tmp_path / "stderr"
+    with log.open("w") as stream:
+        launched = subprocess.Popen(
+            [sys.executable, str(script)],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stderr=stream,
+            start_new_session=True,
+        )
     until = time.monotonic() + 240
-    while len(list(output.rglob("events*"))) < 2 and time.monotonic() < until and launched.poll() is None:
-        time.sleep(0.1)
-    time.sleep(1)
+    while log.read_text().count(" s for 2000 steps") < 2 and time.monotonic() < until and launched.poll() is None:
+        time.sleep(0.1)  # until both have trained five steps
     os.killpg(launched.pid, number)
-    _, text = launched.communicate(timeout=120)
+    launched.wait(timeout=120)
+    text = log.read_text()
     assert launched.returncode == 4, text
     assert "Traceback" not in text
+    assert text.count("finishing this step; again to lose it") == 1
     assert len(list(output.rglob("step-*"))) == 2
     assert not list(output.rglob("lock.holder"))
     record_property("fault", {"fault": f"{number.name} to runs side by side", "trials": 2, "passed": 2})

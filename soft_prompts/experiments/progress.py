@@ -1,0 +1,112 @@
+"""How far is a grid, and where is what it made? Which run of how many, the time left, and at the end the places and the
+next command."""
+
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from soft_prompts.common.console import duration, say
+from soft_prompts.config import RunConfig
+from soft_prompts.training.apparatus import run_paths
+from soft_prompts.training.titles import titles
+
+
+class Turn(NamedTuple):
+    """A run's place among others, in words."""
+
+    title: str
+    grid: Callable[[], str] | None = None
+    """Where the grid stands now; None where the run is alone, or somebody else says it."""
+
+
+class GridProgress:
+    """Which of several runs are done, and what that says of the others; a run is named by its place among them."""
+
+    def __init__(self, configs: Sequence[RunConfig], jobs: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.configs, self.jobs, self.clock = configs, jobs, clock
+        self.titles = titles(configs)
+        self.known = [not config.fresh and run_paths(config).result.is_file() for config in configs]
+        self.began: dict[int, float] = {}
+        self.took: dict[int, float] = {}
+
+    @contextmanager
+    def turn(self, place: int) -> Iterator[Turn]:
+        """One run, from its first line to its end."""
+        self.begins(place)
+        yield Turn(self.titles[place], self.line)
+        self.ends(place)
+
+    def begins(self, place: int) -> None:
+        """Say so, but of a result that is read: that says it is."""
+        self.began[place] = self.clock()
+        if not self.known[place]:
+            say(f"{self.line()}: {self.titles[place]}")
+
+    def ends(self, place: int) -> None:
+        """The run has its result."""
+        self.took[place] = self.clock() - self.began[place]
+
+    def line(self) -> str:
+        """`run 3 of 8, about 6 minutes left`."""
+        left = self.seconds_left()
+        about = "" if left is None else f", about {duration(left)} left"
+        return f"run {len(self.began)} of {len(self.configs)}{about}"
+
+    def seconds_left(self) -> float | None:
+        """Until the last run has ended; None where none was made yet. Results that are only read take no time."""
+        made = [place for place in self.took if not self.known[place]]
+        if not made:
+            return None
+        left = [
+            max(0.0, self._expected(place, made) - self._spent(place))
+            for place in range(len(self.configs))
+            if place not in self.took and not self.known[place]
+        ]
+        return max(sum(left) / self.jobs, max(left, default=0.0))
+
+    def _spent(self, place: int) -> float:
+        return self.clock() - self.began[place] if place in self.began else 0.0
+
+    def _expected(self, place: int, made: Sequence[int]) -> float:
+        """Mean of the finished runs that are most like this one, where they train by their steps."""
+        least = min(self._unlike(place, other) for other in made)
+        alike = [other for other in made if self._unlike(place, other) == least]
+        return sum(self.took[other] * self._steps(place, other) for other in alike) / len(alike)
+
+    def _unlike(self, place: int, other: int) -> tuple[bool, bool, bool, int]:
+        one, two = self.configs[place], self.configs[other]
+        return (
+            one.trains != two.trains,
+            one.model != two.model,
+            (one.task, one.role) != (two.task, two.role),
+            abs(one.tokens - two.tokens),
+        )
+
+    def _steps(self, place: int, other: int) -> float:
+        """How many times the other's steps; without steps on both sides it says nothing."""
+        one, two = self.configs[place], self.configs[other]
+        return one.steps / two.steps if one.trains and two.trains else 1.0
+
+
+def say_where(configs: Sequence[RunConfig]) -> None:
+    """Where results, snapshots and curves lie, and what to look at them with."""
+    results, snapshots, events = (str(folder) for folder in _folders(configs))
+    say(f"results:   {results}")
+    say(f"snapshots: {snapshots}")
+    say(f"curves:    tensorboard --logdir {shlex.quote(events)}")
+    say(f"next:      soft-prompts report {shlex.quote(results)} --out report.html")
+
+
+def experiment_folder(config: RunConfig) -> str:
+    """The first part of the run's path: experiment and variant."""
+    return run_paths(config).events.relative_to(config.output_dir / "runs").parts[0]
+
+
+def _folders(configs: Sequence[RunConfig]) -> tuple[Path, Path, Path]:
+    """The experiment's own under results/, snapshots/ and runs/; these themselves where it has several variants."""
+    output, names = configs[0].output_dir, {experiment_folder(config) for config in configs}
+    name = names.pop() if len(names) == 1 else ""
+    return output / "results" / name, output / "snapshots" / name, output / "runs" / name
