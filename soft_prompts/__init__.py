@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from soft_prompts.prompts.snapshot import load_snapshot
     from soft_prompts.results.files import read_result
     from soft_prompts.stats.distance import capability_distance
-    from soft_prompts.tasks import TASKS
+    from soft_prompts.tasks.registry import TASKS
     from soft_prompts.training.loop import batch_loss, train
 
 _HOME = {
@@ -31,7 +31,7 @@ _HOME = {
     "read_result": "results.files",
     "run": "experiments.run",
     "load_snapshot": "prompts.snapshot",
-    "TASKS": "tasks",
+    "TASKS": "tasks.registry",
     "batch_loss": "training.loop",
     "train": "training.loop",
 }

@@ -19,6 +19,7 @@ from soft_prompts.experiments.evidence.trained_weights import FULL_RATES, LORA_R
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.sweep import run_all
 from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.prompts.kinds import UNCONDITIONAL, architecture
 from soft_prompts.results.files import read_result
 from soft_prompts.results.roles import Role
 from soft_prompts.tasks.task import KnowsEntropy, ShowsExamples, StartsFromBare, TaskData
@@ -84,7 +85,7 @@ def anchor_runs(subject: Subject) -> list[RunConfig]:
     """Every anchor that the task, the model and the tokenizer have a form for, and the rounded prompts."""
     base, ends = subject.base, sorted({1, min(max(subject.counts), MOST_PLACEBO)})
     bare = replace(base, tokens=0, seed=0)
-    plain = replace(base, condition="none")  # tokens as they are: a direct prompt
+    plain = _plain(base)
     leads = (("share_from", "bare"),) if isinstance(base.task, StartsFromBare) else ()
     runs = [replace(bare, role=Role(f"anchor:{name}", "nothing", leads)) for name in _untrained(subject)]
     runs += [
@@ -97,7 +98,7 @@ def anchor_runs(subject: Subject) -> list[RunConfig]:
         runs += [replace(plain, tokens=tokens, seed=0, role=bos) for tokens in ends]
     trained = list({(run.tokens, run.seed): run for run in reversed(subject.runs) if _is_trained(run)}.values())
     runs += [
-        replace(run, condition="none", role=Role("anchor:hard_prompt", "nothing", (_by("projection"), _source(run))))
+        replace(_plain(run), role=Role("anchor:hard_prompt", "nothing", (_by("projection"), _source(run))))
         for run in trained
     ]
     searched = Role("anchor:hard_prompt", "nothing", (_by("search"),))
@@ -110,6 +111,12 @@ def anchor_runs(subject: Subject) -> list[RunConfig]:
         if _is_trained(run)
     ]
     return runs
+
+
+def _plain(config: RunConfig) -> RunConfig:
+    """The run with a prompt that is tokens as they are."""
+    kept = config.prompt if architecture(config.prompt).needs_conditions else UNCONDITIONAL
+    return replace(config, condition="none", prompt=kept)
 
 
 def _untrained(subject: Subject) -> list[str]:
