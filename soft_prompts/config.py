@@ -126,6 +126,7 @@ class RunConfig:
     """Let a model run its own code. Never set but by this flag."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "output_dir", Path(self.output_dir))  # a str will do
         _check_run(self)
 
     @property

@@ -6,15 +6,18 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from queue import Empty
 from typing import Any, NamedTuple
 
 import torch
 
+from soft_prompts.common.console import say
 from soft_prompts.common.errors import Interrupted
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.run import run
+from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.results.files import Result
 from soft_prompts.training.apparatus import load_for, run_paths, title
 
@@ -39,7 +42,21 @@ def run_all(configs: Sequence[RunConfig], jobs: int = 1) -> list[str]:
         raise ValueError("two runs of the grid have one path")  # settings_that_count forgot a setting
     if jobs == 1 or len(configs) == 1 or int(os.environ.get("WORLD_SIZE", "1")) > 1:  # processes share each run
         return _one_after_another(configs)
+    own = {type(config.task) for config in configs} | {kind for kind in PROMPTS.values() if isinstance(kind, type)}
+    if here := sorted(kind.__name__ for kind in own if not _is_importable(kind)):
+        say(f"{', '.join(here)}: no other process can import what is defined in a notebook or script; one job does all")
+        return _one_after_another(configs)
     return _side_by_side(configs, jobs)
+
+
+def _is_importable(kind: type) -> bool:
+    """Can another process import the class? Not what stands in a notebook, a script or a function."""
+    if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__:
+        return False
+    try:
+        return find_spec(kind.__module__) is not None
+    except (ImportError, ValueError):  # its package is not there; it was made by hand
+        return False
 
 
 def _failure(config: RunConfig, result: Result) -> list[str]:
@@ -75,7 +92,8 @@ def _side_by_side(configs: Sequence[RunConfig], jobs: int) -> list[str]:
     for config in sorted(configs, key=lambda config: -config.tokens):
         todo.put(config)
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    workers = [context.Process(target=_work, args=(todo, endings, threads)) for _ in range(min(jobs, len(configs)))]
+    given = (todo, endings, threads, PROMPTS)
+    workers = [context.Process(target=_work, args=given) for _ in range(min(jobs, len(configs)))]
     stopped: list[int] = []
     before = {
         number: signal.signal(number, lambda *_: _stop(workers, stopped)) for number in (signal.SIGINT, signal.SIGTERM)
@@ -117,8 +135,9 @@ def _wait(endings: Any, count: int, workers: Sequence[Any], stopped: list[int]) 
     return failures
 
 
-def _work(todo: Any, endings: Any, threads: int) -> None:
+def _work(todo: Any, endings: Any, threads: int, prompts: Mapping[str, Any]) -> None:
     """A worker's life: runs from the queue, until there is none left or one ends badly."""
+    PROMPTS.update(prompts)  # architectures that were registered in the parent alone
     os.setpgrp()  # Ctrl-C goes to every process of a terminal; this one hears of it from its parent, once
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)

@@ -55,7 +55,7 @@ def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
         sync(folder)
 
 
-def load_snapshot(folder: Path) -> Snapshot:
+def load_snapshot(folder: str | Path) -> Snapshot:
     """Read a snapshot folder; raises InputError that names the field where it is not one."""
     folder = Path(folder)
     for name in ("prompt.json", "prompt.safetensors"):
