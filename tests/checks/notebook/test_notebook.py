@@ -136,9 +136,9 @@ def test_run_takes_a_name_a_task_or_a_config(tiny_folders: dict[str, Path], tmp_
     texts.write_text("\n".join(json.dumps({"text": f"the of and {number} " * 8}) for number in range(80)))
     small = {"steps": 1, "batch_size": 2, "sample_tokens": 24, "validation_samples": 4, "test_samples": 4}
     small |= {"model": str(tiny_folders["gpt_neox"]), "tokens": 1, "data": str(texts), "data_workers": 0}
-    named = sp.run("autoregressive", output_dir=str(tmp_path), **small)
+    named = sp.run("autoregressive", output_dir=tmp_path, **small)
     assert named.prompt.kind == "direct"  # the task has no conditions
-    config = sp.RunConfig(AutoregressiveTask(), prompt="direct", output_dir=str(tmp_path), **small)  # pyright: ignore
+    config = sp.RunConfig(AutoregressiveTask(), prompt="direct", output_dir=tmp_path, **small)  # pyright: ignore
     assert named.path == run_paths(config).result
     assert sp.run(AutoregressiveTask(), output_dir=tmp_path, **small) == named  # read, not run again
     assert sp.run(config) == named
