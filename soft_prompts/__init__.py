@@ -1,6 +1,7 @@
 """How many soft-prompt tokens does it take to bring a behaviour out of a frozen language model?
 
-The public names; each is loaded when it is first used, so that reading results never waits for torch.
+The public names, for a notebook: `import soft_prompts as sp`. Each is loaded when it is first used, so that reading
+results never waits for torch.
 """
 
 from importlib import import_module
@@ -11,49 +12,90 @@ if TYPE_CHECKING:
     from soft_prompts.engine.evaluation import evaluate
     from soft_prompts.engine.generation import generate
     from soft_prompts.engine.insertion import insert_prompt
-    from soft_prompts.experiments.run import run
+    from soft_prompts.experiments.experiment import Experiment
+    from soft_prompts.experiments.grid import Grid
+    from soft_prompts.experiments.notebook import run
     from soft_prompts.models.frozen import load_frozen_model
     from soft_prompts.prompts.build import build_prompt
+    from soft_prompts.prompts.kinds import PROMPTS
     from soft_prompts.prompts.snapshot import load_snapshot
-    from soft_prompts.results.files import read_result
+    from soft_prompts.report.notebook import compare, plot, to_frame
+    from soft_prompts.results.files import read_result, read_results
     from soft_prompts.stats.distance import capability_distance
-    from soft_prompts.tasks import TASKS
+    from soft_prompts.tasks.listed import ListedData
+    from soft_prompts.tasks.registry import TASKS
+    from soft_prompts.tasks.task import Example, Query, Task, TaskData
     from soft_prompts.training.loop import batch_loss, train
 
+    __version__: str
+
 _HOME = {
-    "capability_distance": "stats.distance",
+    "Example": "tasks.task",
+    "Experiment": "experiments.experiment",
+    "Grid": "experiments.grid",
+    "ListedData": "tasks.listed",
+    "PROMPTS": "prompts.kinds",
+    "Query": "tasks.task",
     "RunConfig": "config",
+    "TASKS": "tasks.registry",
+    "Task": "tasks.task",
+    "TaskData": "tasks.task",
+    "batch_loss": "training.loop",
+    "build_prompt": "prompts.build",
+    "capability_distance": "stats.distance",
+    "compare": "report.notebook",
     "evaluate": "engine.evaluation",
-    "load_frozen_model": "models.frozen",
     "generate": "engine.generation",
     "insert_prompt": "engine.insertion",
-    "build_prompt": "prompts.build",
-    "read_result": "results.files",
-    "run": "experiments.run",
+    "load_frozen_model": "models.frozen",
     "load_snapshot": "prompts.snapshot",
-    "TASKS": "tasks",
-    "batch_loss": "training.loop",
+    "plot": "report.notebook",
+    "read_result": "results.files",
+    "read_results": "results.files",
+    "run": "experiments.notebook",
+    "to_frame": "report.notebook",
     "train": "training.loop",
 }
 
 __all__ = [
+    "PROMPTS",
     "TASKS",
+    "Example",
+    "Experiment",
+    "Grid",
+    "ListedData",
+    "Query",
     "RunConfig",
+    "Task",
+    "TaskData",
+    "__version__",
     "batch_loss",
     "build_prompt",
     "capability_distance",
+    "compare",
     "evaluate",
     "generate",
     "insert_prompt",
     "load_frozen_model",
     "load_snapshot",
+    "plot",
     "read_result",
+    "read_results",
     "run",
+    "to_frame",
     "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # a tenth of a second
+
+        return version("soft_prompts")
     if name not in _HOME:
         raise AttributeError(f"soft_prompts has no {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(f"soft_prompts.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -6,13 +6,13 @@ for: several runs. The text under each field is its help string on the command l
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.common.settings import Bounds, check_settings, marks, names_that_change, setting
-from soft_prompts.prompts.architectures import Initialisation, PromptKind
+from soft_prompts.prompts.kinds import FROM_ROWS, PROMPTS, UNCONDITIONAL, Initialisation, architecture
 from soft_prompts.results.roles import RUN, Role
 from soft_prompts.tasks.task import Task
 
@@ -20,6 +20,17 @@ ConditionMode = Literal["true", "none", "shuffled", "constant"]
 
 
 Schedule = Literal["constant", "cosine"]
+
+
+def _architectures() -> Any:
+    """What --prompt takes; asked when a command line is read, so that architectures of one's own are among them."""
+    return Literal[tuple(PROMPTS)]  # pyright: ignore[reportInvalidTypeForm]
+
+
+def _default(label: str) -> str:
+    """tyro shows the default of what is asked late as a list of words."""
+    word = label.strip("[']")
+    return f"(default: {word})"
 
 
 @dataclass(frozen=True)
@@ -43,8 +54,10 @@ class RunConfig:
 
     revision: str | None = setting(None, "all")
     """Branch, tag or commit of a hub model; pins what a moving branch would change."""
-    prompt: PromptKind = setting("mlp", "prompts")
-    """How the prompt is made from its conditions: one of five architectures."""
+    prompt: Annotated[str, tyro.conf.arg(constructor_factory=_architectures, help_behavior_hint=_default)] = setting(
+        "mlp", "prompts"
+    )
+    """How the prompt is made from its conditions: an architecture, by its name in PROMPTS."""
     hidden_layers: int = setting(0, "prompts", Bounds(least=0))
     """Hidden layers L of mlp, residual layers of resnet and shared_resnet."""
     hidden_width: int = setting(128, "prompts", Bounds(least=1))
@@ -130,11 +143,17 @@ class RunConfig:
         return () if self.condition == "none" or self.tokens == 0 else self.task.condition_names
 
     @property
-    def prompt_kind(self) -> PromptKind | None:
-        """The architecture in use: without conditions it is direct, without tokens there is none."""
+    def prompt_kind(self) -> str | None:
+        """The architecture in use: direct for one that lacks the conditions it needs, none without tokens."""
         if self.tokens == 0:
             return None
-        return self.prompt if self.condition_names else "direct"
+        lacks_conditions = architecture(self.prompt).needs_conditions and not self.condition_names
+        return UNCONDITIONAL if lacks_conditions else self.prompt
+
+    @property
+    def has_rows(self) -> bool:
+        """Has each of the prompt's tokens a part of its own that no condition moves?"""
+        return architecture(self.prompt_kind or UNCONDITIONAL).has_rows
 
     @property
     def trains(self) -> bool:
@@ -183,9 +202,10 @@ def _check_run(config: RunConfig) -> None:
         raise UsageError(
             "condition is shuffled and batch-size 1; give a batch-size of 2 or more to deal conditions within"
         )
-    if config.init in ("search", "grown") and config.prompt_kind == "shared_resnet":
+    architecture(config.prompt)
+    if config.init in FROM_ROWS and not config.has_rows:
         raise UsageError(
-            f"init is {config.init}; a shared_resnet has no row for each token: give another init or prompt"
+            f"init is {config.init}; a {config.prompt} has no row for each token: give another init or prompt"
         )
     if config.model == "":
         raise UsageError("models holds an empty name; give an embedded name, a folder or a hub id")
@@ -197,5 +217,8 @@ def check_conditions(config: RunConfig) -> None:
         raise UsageError(
             f"condition is {config.condition}; the task {config.task.name} has no conditions; leave the flag out"
         )
-    if config.prompt != "direct" and config.condition == "true" and not config.task.condition_names:
-        raise UsageError(f"prompt is {config.prompt}; the task {config.task.name} has no conditions; give direct")
+    wants_conditions = architecture(config.prompt).needs_conditions and config.condition == "true"
+    if wants_conditions and not config.task.condition_names:
+        raise UsageError(
+            f"prompt is {config.prompt}; the task {config.task.name} has no conditions; give {UNCONDITIONAL}"
+        )

@@ -12,6 +12,7 @@ from soft_prompts.analysis.drafts import (
     Draft,
     drafts_of,
 )
+from soft_prompts.prompts.kinds import UNCONDITIONAL
 from soft_prompts.results.files import Found, find_results
 
 
@@ -75,7 +76,7 @@ def _information(draft: Draft, drafts: list[Draft]) -> tuple[Difference, ...]:
     rivals = [other for other in drafts if other.subject == draft.subject and other.kind.condition_mode == "none"]
     if draft.kind.condition_mode != "true" or not rivals:
         return ()
-    without = next((rival for rival in rivals if rival.kind.prompt == "direct"), rivals[0])
+    without = next((rival for rival in rivals if rival.kind.prompt == UNCONDITIONAL), rivals[0])
     counts = sorted({run.tokens for run in draft.runs if run.tokens} & {run.tokens for run in without.runs})
     found = (difference(without, tokens, draft, tokens) for tokens in counts)
     return tuple(difference for difference in found if difference is not None)

@@ -14,14 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from soft_prompts.engine.batch import Batch
 from soft_prompts.engine.forward import token_losses
 from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.loss import CHUNK
 from soft_prompts.models.frozen import FrozenModel
-from soft_prompts.prompts.build import token_rows
+from soft_prompts.prompts.architectures import Prompt
 from soft_prompts.tasks.task import UNSCORED
 
 
@@ -51,7 +51,7 @@ class Search(NamedTuple):
 
 
 def search(
-    frozen: FrozenModel, prompt: nn.Module, batches: Iterator[Batch], ids: Sequence[int], settings: Search
+    frozen: FrozenModel, prompt: Prompt, batches: Iterator[Batch], ids: Sequence[int], settings: Search
 ) -> list[int]:
     """Set the prompt's rows to the token embeddings found, beginning with those of `ids`; returns the tokens' ids.
 
@@ -59,7 +59,7 @@ def search(
     after a pass that changed nothing.
     """
     vocabulary = frozen.vocabulary.float()
-    rows, generator = token_rows(prompt, frozen.hidden_size), np.random.default_rng((settings.seed, 1))
+    rows, generator = prompt.rows, np.random.default_rng((settings.seed, 1))
     found = list(ids)
     _set(rows, vocabulary, found)
     left = settings.steps(len(found))
@@ -89,7 +89,7 @@ def _set(rows: Tensor, vocabulary: Tensor, ids: Sequence[int]) -> None:
 
 def _candidates(
     frozen: FrozenModel,
-    prompt: nn.Module,
+    prompt: Prompt,
     batch: Batch,
     here: tuple[int, int],
     vocabulary: Float[Tensor, "V H"],
@@ -106,9 +106,9 @@ def _candidates(
     return list(dict.fromkeys([current, *promised, *drawn]))
 
 
-def row_gradient(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> Float[Tensor, "P H"]:
+def row_gradient(frozen: FrozenModel, prompt: Prompt, batch: Batch) -> Float[Tensor, "P H"]:
     """Slope of the batch's summed nats along each coordinate of the prompt's rows."""
-    rows = token_rows(prompt, frozen.hidden_size)
+    rows = prompt.rows
     with torch.enable_grad():
         nats = token_losses(frozen, prompt, batch).nats.sum()
         holder = next(parameter for parameter in prompt.parameters() if parameter.data_ptr() == rows.data_ptr())
@@ -119,7 +119,7 @@ def row_gradient(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> Float[
 @torch.no_grad()
 def candidate_scores(
     frozen: FrozenModel,
-    prompt: nn.Module,
+    prompt: Prompt,
     batch: Batch,
     place: int,
     candidates: Float[Tensor, "C H"],
@@ -127,7 +127,7 @@ def candidate_scores(
 ) -> Float[Tensor, " C"]:
     """Mean log-rank of the batch's labels with each candidate as the row of one place."""
     emitted: Float[Tensor, "B P H"] = prompt(batch.conditions)
-    conditional = emitted[:, place] - token_rows(prompt, frozen.hidden_size)[place]  # [B H]
+    conditional = emitted[:, place] - prompt.rows[place]  # [B H]
     size, scores = len(batch.input_ids), []
     for some in candidates.split(max(1, rows_at_once // size)):
         many = emitted.repeat(len(some), 1, 1)  # [c*B P H], candidate by candidate

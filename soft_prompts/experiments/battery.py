@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from soft_prompts.config import RunConfig
-from soft_prompts.prompts.architectures import Initialisation
+from soft_prompts.prompts.kinds import FROM_ROWS, Initialisation
 from soft_prompts.results import roles
 from soft_prompts.results.files import read_result
 from soft_prompts.training.apparatus import run_paths, snapshot_name
@@ -19,7 +19,6 @@ from soft_prompts.training.apparatus import run_paths, snapshot_name
 RATES = (0.25, 0.5, 1.0, 2.0)  # times the run's own
 STARTS: tuple[Initialisation, ...] = ("vocabulary", "mean_noise", "grown", "search")
 SEEDS = 5
-ROWLESS = ("grown", "search")  # starts that a prompt without rows of its own for each token cannot have
 
 
 def battery_bases(configs: Sequence[RunConfig]) -> list[RunConfig]:
@@ -61,7 +60,7 @@ def starts_of(base: RunConfig) -> list[Initialisation]:
     return [
         start
         for start in dict.fromkeys((base.init, *STARTS))
-        if not (start in ROWLESS and base.prompt_kind == "shared_resnet") and not (start == "grown" and base.tokens < 2)
+        if not (start in FROM_ROWS and not base.has_rows) and not (start == "grown" and base.tokens < 2)
     ]
 
 

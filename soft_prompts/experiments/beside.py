@@ -18,6 +18,7 @@ from soft_prompts.experiments.evidence.rounding import BITS
 from soft_prompts.experiments.evidence.trained_weights import FULL_RATES, LORA_RATES, MOST_PARAMETERS
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.sweep import run_all
+from soft_prompts.prompts.kinds import UNCONDITIONAL, architecture
 from soft_prompts.results import roles
 from soft_prompts.results.files import read_result
 from soft_prompts.tasks.task import KnowsEntropy, ShowsExamples, StartsFromBare, TaskData
@@ -88,7 +89,7 @@ def anchor_runs(subject: Subject) -> list[RunConfig]:
     """Every anchor that the task, the model and the tokenizer have a form for, and the rounded prompts."""
     base, ends = subject.base, sorted({1, min(max(subject.counts), MOST_PLACEBO)})
     bare = replace(base, tokens=0, seed=0)
-    plain = replace(base, condition="none")  # tokens as they are: a direct prompt
+    plain = _plain(base)
     runs = [replace(bare, role=role) for role in _untrained(subject)]
     runs += [
         replace(plain, tokens=tokens, seed=draw, role=roles.Placebo())
@@ -98,7 +99,7 @@ def anchor_runs(subject: Subject) -> list[RunConfig]:
     if subject.has_bos:
         runs += [replace(plain, tokens=tokens, seed=0, role=roles.PlaceboBos()) for tokens in ends]
     trained = list({(run.tokens, run.seed): run for run in reversed(subject.runs) if _is_trained(run)}.values())
-    runs += [replace(run, condition="none", role=roles.HardPrompt("projection", snapshot_name(run))) for run in trained]
+    runs += [replace(_plain(run), role=roles.HardPrompt("projection", snapshot_name(run))) for run in trained]
     searched = roles.HardPrompt("search")
     runs += [replace(plain, tokens=tokens, role=searched) for tokens in subject.counts if tokens <= MOST_SEARCHED]
     runs += _upper(subject)
@@ -109,6 +110,12 @@ def anchor_runs(subject: Subject) -> list[RunConfig]:
         if _is_trained(run)
     ]
     return runs
+
+
+def _plain(config: RunConfig) -> RunConfig:
+    """The run with a prompt that is tokens as they are."""
+    kept = config.prompt if architecture(config.prompt).needs_conditions else UNCONDITIONAL
+    return replace(config, condition="none", prompt=kept)
 
 
 def _untrained(subject: Subject) -> list[roles.Untrained]:

@@ -6,18 +6,20 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from queue import Empty
 from typing import Any, NamedTuple
 
 import torch
 
-from soft_prompts.common.console import each_line_once, say_at_once
+from soft_prompts.common.console import each_line_once, say, say_at_once
 from soft_prompts.common.errors import Interrupted
 from soft_prompts.common.machine import threads_for
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.progress import GridProgress, Turn
 from soft_prompts.experiments.run import run
+from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.results.files import Result
 from soft_prompts.training.apparatus import LoadedModel, run_paths
 from soft_prompts.training.resume import FINISHING
@@ -42,7 +44,7 @@ def run_all(configs: Sequence[RunConfig], jobs: int = 1) -> list[str]:
     if len(set(paths)) < len(paths):
         raise ValueError("two runs of the grid have one path")  # settings_that_count forgot a setting
     with each_line_once():
-        if jobs > 1 and len(configs) > 1 and int(os.environ.get("WORLD_SIZE", "1")) == 1:  # processes share each run
+        if jobs > 1 and len(configs) > 1 and _may_share_out(configs):
             return _side_by_side(GridProgress(configs, jobs))
         progress, loaded, failures = GridProgress(configs, 1), LoadedModel(), []
         for place, config in enumerate(configs):
@@ -50,6 +52,27 @@ def run_all(configs: Sequence[RunConfig], jobs: int = 1) -> list[str]:
                 frozen = None if progress.known[place] else loaded.named_by(config)
                 failures += _failure(turn.title, run(config, frozen, turn))
         return failures
+
+
+def _may_share_out(configs: Sequence[RunConfig]) -> bool:
+    """Can runs go to processes of their own? Not where processes share each run, nor where no other one can import
+    what a run is made of, which is said."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return False
+    own = {type(config.task) for config in configs} | {kind for kind in PROMPTS.values() if isinstance(kind, type)}
+    if here := sorted(kind.__name__ for kind in own if not _is_importable(kind)):
+        say(f"{', '.join(here)}: no other process can import what is defined in a notebook or script; one job does all")
+    return not here
+
+
+def _is_importable(kind: type) -> bool:
+    """Can another process import the class? Not what stands in a notebook, a script or a function."""
+    if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__:
+        return False
+    try:
+        return find_spec(kind.__module__) is not None
+    except (ImportError, ValueError):  # its package is not there; it was made by hand
+        return False
 
 
 def _failure(title: str, result: Result) -> list[str]:
@@ -76,8 +99,8 @@ def _side_by_side(progress: GridProgress) -> list[str]:
     configs, jobs = progress.configs, min(progress.jobs, len(progress.configs))
     for place in sorted(range(len(configs)), key=lambda place: -configs[place].tokens):
         todo.put((place, configs[place], progress.titles[place], progress.known[place]))
-    threads = threads_for(progress.jobs)
-    workers = [context.Process(target=_work, args=(todo, heard, threads)) for _ in range(jobs)]
+    given = (todo, heard, threads_for(progress.jobs), PROMPTS)
+    workers = [context.Process(target=_work, args=given) for _ in range(jobs)]
     stopped: list[int] = []
     before = {
         number: signal.signal(number, lambda *_: _stop(workers, stopped)) for number in (signal.SIGINT, signal.SIGTERM)
@@ -119,8 +142,9 @@ def _wait(heard: Any, progress: GridProgress, workers: Sequence[Any], stopped: l
     return failures
 
 
-def _work(todo: Any, heard: Any, threads: int) -> None:
+def _work(todo: Any, heard: Any, threads: int, prompts: Mapping[str, Any]) -> None:
     """A worker's life: runs from the queue, until there is none left or one ends badly."""
+    PROMPTS.update(prompts)  # architectures that were registered in the parent alone
     os.setpgrp()  # Ctrl-C goes to every process of a terminal; this one hears of it from its parent, once
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)

@@ -7,18 +7,14 @@ embeddings are.
 """
 
 import math
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, mish
 
-PromptKind = Literal["direct", "linear", "mlp", "resnet", "shared_resnet"]
-
-
-Initialisation = Literal["vocabulary", "zeros", "normal", "paper", "mean_noise", "search", "grown"]
+CONDITIONAL_SHARE = 0.3  # length of the conditional part against a token embedding; measured on tiny-chess
 
 
 class PromptShape(NamedTuple):
@@ -30,6 +26,37 @@ class PromptShape(NamedTuple):
     hidden_layers: int = 0
     hidden_width: int = 128
     residual_width: int = 64
+
+
+class Prompt(nn.Module):
+    """An architecture: conditions [B, C] in, prompt [B, P, H] out.
+
+    A new one says what it is (`needs_conditions`, `has_rows`), how it computes (`forward`) and how it begins (`begin`).
+    """
+
+    needs_conditions: ClassVar[bool] = False
+    has_rows: ClassVar[bool] = False
+    """Has each token a part of its own that no condition moves, held by one parameter?"""
+
+    def __init__(self, shape: PromptShape) -> None:
+        super().__init__()
+        self.shape = shape
+
+    @property
+    def rows(self) -> Float[Tensor, "P H"]:
+        """That part: a view of the parameter. Raises ValueError for an architecture without rows."""
+        raise ValueError(f"a {type(self).__name__} has no row for each token; give another kind of prompt")
+
+    def begin(self, rows: Float[Tensor, "P H"], length: float) -> None:
+        """Emit these rows, as nearly as the architecture can; what conditions add is shorter than `length`, the mean of
+        token embeddings."""
+        raise NotImplementedError(
+            f"{type(self).__name__} does not say how it begins; give it a method begin(rows, length), or init paper"
+        )
+
+    def begin_random(self, deviation: float) -> None:
+        """Emit rows of N(0, deviation) whatever the conditions; zeros at 0, and still able to learn."""
+        self.begin(torch.empty(self.shape.tokens, self.shape.hidden_size).normal_(0, deviation), 0.0)
 
 
 class PerTokenLinear(nn.Module):
@@ -57,35 +84,67 @@ class PerTokenNorm(nn.Module):
         return layer_norm(x, x.shape[-1:]) * self.weight + self.bias
 
 
-class DirectPrompt(nn.Module):
+class DirectPrompt(Prompt):
     """A matrix [P, H], the same for every sample: PEFT's and Lester's prompt tuning."""
 
+    has_rows = True
+
     def __init__(self, shape: PromptShape) -> None:
-        super().__init__()
+        super().__init__(shape)
         self.matrix = nn.Parameter(0.1 * torch.randn(shape.tokens, shape.hidden_size))
 
     def forward(self, conditions: Float[Tensor, "B C"]) -> Float[Tensor, "B P H"]:
         return self.matrix.expand(len(conditions), -1, -1)
 
+    @property
+    def rows(self) -> Float[Tensor, "P H"]:
+        return self.matrix
 
-class LinearPrompt(nn.Module):
+    def begin(self, rows: Float[Tensor, "P H"], length: float) -> None:
+        self.matrix.copy_(rows)
+
+
+class ConditionalPrompt(Prompt):
+    """A network that ends in an output layer, whose bias is the part of a prompt that no condition moves."""
+
+    needs_conditions = True
+    has_rows = True
+    output: "nn.Linear | PerTokenLinear"
+
+    @property
+    def rows(self) -> Float[Tensor, "P H"]:
+        return self.output.bias.view(-1, self.shape.hidden_size)
+
+    def begin(self, rows: Float[Tensor, "P H"], length: float) -> None:
+        self.output.bias.zero_()
+        self.output.weight.mul_(CONDITIONAL_SHARE * length / self._emitted_length())
+        self.output.bias.copy_(rows.view_as(self.output.bias))
+
+    def begin_random(self, deviation: float) -> None:
+        self.output.weight.zero_()
+        self.output.bias.normal_(0, deviation)
+
+    def _emitted_length(self) -> float:
+        probe = torch.rand(64, self.shape.conditions)  # encoders give floats of this order
+        return self(probe).norm(dim=-1).mean().item()
+
+
+class LinearPrompt(ConditionalPrompt):
     """Linear(C -> P*H)."""
 
     def __init__(self, shape: PromptShape) -> None:
-        super().__init__()
-        self.shape = shape
+        super().__init__(shape)
         self.output = nn.Linear(shape.conditions, shape.tokens * shape.hidden_size)
 
     def forward(self, conditions: Float[Tensor, "B C"]) -> Float[Tensor, "B P H"]:
         return self.output(conditions).view(len(conditions), self.shape.tokens, self.shape.hidden_size)
 
 
-class MlpPrompt(nn.Module):
+class MlpPrompt(ConditionalPrompt):
     """Linear(C -> P*h), Mish; L times a per-token Linear(h -> h), Mish; per-token Linear(h -> H)."""
 
     def __init__(self, shape: PromptShape) -> None:
-        super().__init__()
-        self.shape = shape
+        super().__init__(shape)
         tokens, width = shape.tokens, shape.hidden_width
         self.input = nn.Linear(shape.conditions, tokens * width)
         self.hidden = nn.ModuleList(PerTokenLinear(tokens, width, width) for _ in range(shape.hidden_layers))
@@ -98,12 +157,11 @@ class MlpPrompt(nn.Module):
         return self.output(x)
 
 
-class ResnetPrompt(nn.Module):
+class ResnetPrompt(ConditionalPrompt):
     """Linear(C -> P*r), Mish; L times per token LayerNorm(x + W2 Mish(W1 x)); per-token Linear(r -> H)."""
 
     def __init__(self, shape: PromptShape) -> None:
-        super().__init__()
-        self.shape = shape
+        super().__init__(shape)
         tokens, inner, residual = shape.tokens, shape.hidden_width, shape.residual_width
         self.input = nn.Linear(shape.conditions, tokens * residual)
         self.widen = nn.ModuleList(PerTokenLinear(tokens, residual, inner) for _ in range(shape.hidden_layers))
@@ -118,15 +176,16 @@ class ResnetPrompt(nn.Module):
         return self.output(x)
 
 
-class SharedResnetPrompt(nn.Module):
+class SharedResnetPrompt(ConditionalPrompt):
     """One resnet for all tokens; its input is the conditions and the binary code of the token's index, lowest bit
     first."""
 
     code: Tensor
 
+    has_rows = False
+
     def __init__(self, shape: PromptShape) -> None:
-        super().__init__()
-        self.shape = shape
+        super().__init__(shape)
         self.register_buffer("code", index_code(shape.tokens), persistent=False)
         inner, residual = shape.hidden_width, shape.residual_width
         self.input = nn.Linear(shape.conditions + self.code.shape[1], residual)
@@ -143,14 +202,18 @@ class SharedResnetPrompt(nn.Module):
             x = norm(x + narrow(mish(widen(x))))
         return self.output(x)
 
+    @property
+    def rows(self) -> Float[Tensor, "P H"]:
+        return super(ConditionalPrompt, self).rows  # the refusal: tokens share the output layer's bias
 
-PROMPTS: dict[PromptKind, Callable[[PromptShape], nn.Module]] = {
-    "direct": DirectPrompt,
-    "linear": LinearPrompt,
-    "mlp": MlpPrompt,
-    "resnet": ResnetPrompt,
-    "shared_resnet": SharedResnetPrompt,
-}
+    def begin(self, rows: Float[Tensor, "P H"], length: float) -> None:
+        """As long as token embeddings: an output layer that several tokens share has no row for each."""
+        if self.shape.tokens == 1:
+            super().begin(rows, length)
+            return
+        scale = length / self._emitted_length()
+        self.output.weight.mul_(scale)
+        self.output.bias.mul_(scale)
 
 
 def index_code(tokens: int) -> Float[Tensor, "P K"]:

@@ -16,7 +16,8 @@ from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.common.files import sync, writing_to
 from soft_prompts.data.conditions import ConditionEncoder, encoder_for, own_numbers
 from soft_prompts.models.frozen import FrozenModel
-from soft_prompts.prompts.architectures import PROMPTS, PromptShape
+from soft_prompts.prompts.architectures import Prompt, PromptShape
+from soft_prompts.prompts.kinds import PROMPTS
 
 FORMAT = 1
 MOST_LAYERS = 1024  # more would only be there to keep a reader busy
@@ -26,7 +27,7 @@ MOST_LAYERS = 1024  # more would only be there to keep a reader busy
 class Snapshot:
     """A prompt, and the model it was trained for."""
 
-    prompt: nn.Module
+    prompt: Prompt
     kind: str
     shape: PromptShape
     conditions: ConditionEncoder
@@ -54,7 +55,7 @@ def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
         sync(folder)
 
 
-def load_snapshot(folder: Path) -> Snapshot:
+def load_snapshot(folder: str | Path) -> Snapshot:
     """Read a snapshot folder; raises InputError that names the field where it is not one."""
     folder = Path(folder)
     for name in ("prompt.json", "prompt.safetensors"):
@@ -68,7 +69,7 @@ def load_snapshot(folder: Path) -> Snapshot:
     shape, kind = PromptShape(**facts["shape"]), PROMPTS[facts["kind"]]
     with torch.device("meta"):  # what a file claims takes no memory before its tensors agree
         _check_tensors(folder, kind(shape), tensors)
-    prompt = kind(shape)
+    prompt: Prompt = kind(shape)
     prompt.load_state_dict(tensors)
     return Snapshot(
         prompt=prompt.requires_grad_(False),
@@ -133,7 +134,10 @@ def _are_numbers(value: Any) -> bool:
 # Every field of prompt.json: is a value right, and what is wanted.
 FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "format": (lambda value: type(value) is int and value == FORMAT, f"{FORMAT}: another version wrote it"),
-    "kind": (lambda value: isinstance(value, str) and value in PROMPTS, f"one of {', '.join(PROMPTS)}"),
+    "kind": (
+        lambda value: isinstance(value, str) and value in PROMPTS,
+        "a name in PROMPTS; register your own first",
+    ),
     "shape": (_is_shape, f"whole numbers from 0 for {', '.join(PromptShape._fields)}"),
     "conditions": (_are_names, "a list of names"),
     "encoder": (_are_numbers, "null, or offset and scale"),

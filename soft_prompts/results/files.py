@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +53,7 @@ __all__ = [
     "items_path",
     "read_items",
     "read_result",
+    "read_results",
     "result_path",
     "run_path",
     "write_atomically",
@@ -92,15 +94,15 @@ def write_result(path: Path, result: Result, items: Items | None) -> Result:
     return result
 
 
-def read_result(path: Path) -> Result:
+def read_result(path: str | os.PathLike[str]) -> Result:
     """Raises InputError, in one line, for whatever is not a whole result of this version."""
-    text = ""
+    path, text = Path(path), ""
     try:
         if path.stat().st_size > MAX_RESULT_BYTES:
             raise ValueError(f"larger than {MAX_RESULT_BYTES // 2**20} MB: not a result")
         text = path.read_bytes().decode()
         values = json.loads(text, parse_constant=refuse_number, parse_float=finite_float)
-        return Result.from_json(values)
+        return dataclasses.replace(Result.from_json(values), path=path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except json.JSONDecodeError as error:
@@ -110,6 +112,14 @@ def read_result(path: Path) -> Result:
         raise InputError(f"{path}: nested too deeply: not a result") from error
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def read_results(*paths: str | os.PathLike[str]) -> list[Result]:
+    """Every result in files and folders, in order of path; a file that is none is named in a warning."""
+    found = find_results(Path(path) for path in paths)
+    for problem in found.problems:
+        warnings.warn(f"skipped: {problem}", stacklevel=2)
+    return [result for _, result in found.results]
 
 
 def read_items(path: Path) -> Items:

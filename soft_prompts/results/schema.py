@@ -6,12 +6,13 @@ it is written and when it is read. Nothing here needs torch, so that tables and 
 
 import dataclasses
 import functools
+import html
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -136,7 +137,7 @@ SECTIONS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Result:
     """One run, in the order of its JSON. A field means what result.schema.json says of it."""
 
@@ -156,11 +157,49 @@ class Result:
     items: str | None = None
     environment: EnvironmentSection
     config: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | None = field(default=None, compare=False)
+    """The file that it was read from; no part of its JSON."""
+
+    def __fspath__(self) -> str:
+        """A result that was read stands for its file."""
+        if self.path is None:
+            raise ValueError("this result was not read from a file; give one of read_results, or a path")
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        shown = dict(self.facts())
+        what = " ".join(shown.pop(name) for name in ("experiment", "model", "prompt"))
+        return f"<Result {what}: {', '.join(f'{name} {value}' for name, value in shown.items())}>"
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        rows = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in self.facts()
+        )
+        return f"<table>{rows}</table>"
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What a person wants to know first: experiment, model, prompt, headline, and where it is."""
+        tokens = "1 token" if self.prompt.tokens == 1 else f"{self.prompt.tokens} tokens"
+        prompt = f"{self.prompt.kind} {tokens} seed {self.training.seed}" if self.prompt.kind else "bare"
+        metric = self.metrics.get(self.headline, Metric(None, reason=self.reason))
+        value = f"{self.status}: {metric.reason}"
+        if metric.value is not None:
+            error = "" if metric.stderr is None else f" ± {metric.stderr:.2g}"
+            value = f"{metric.value:.5g}{error} {metric.unit}"
+        return [
+            ("experiment", " ".join(filter(None, (self.experiment, self.variant)))),
+            ("model", self.model.name),
+            ("prompt", prompt),
+            *([] if self.role == "run" else [("role", self.role)]),
+            (self.headline, value),
+            *([] if self.path is None else [("file", str(self.path))]),
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; raises ValueError where they do not fit the schema."""
         values: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
-        for name in (f.name for f in dataclasses.fields(self)):
+        for name in (f.name for f in dataclasses.fields(self) if f.name != "path"):
             values[name] = _section_json(getattr(self, name)) if name in SECTIONS else getattr(self, name)
         values["metrics"] = {name: metric.to_json() for name, metric in self.metrics.items()}
         values["generations"] = [generation._asdict() for generation in self.generations]

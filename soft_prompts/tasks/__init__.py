@@ -1,25 +1,2 @@
 """What is asked of a model? Data become examples, and answers become scores. A new task is one file here and one line
-in TASKS. It never imports a model, a prompt or the engine."""
-
-from soft_prompts.tasks.autoregressive import AutoregressiveTask
-from soft_prompts.tasks.chat_detuning import ChatDetuningTask
-from soft_prompts.tasks.chess import ChessTask
-from soft_prompts.tasks.completion import CompletionTask
-from soft_prompts.tasks.guidance.task import GuidanceTask
-from soft_prompts.tasks.known_source import KnownSourceTask
-from soft_prompts.tasks.pathfinding import PathfindingTask
-from soft_prompts.tasks.repetition import RepetitionTask
-from soft_prompts.tasks.skip_tokens import SkipTokensTask
-from soft_prompts.tasks.task import Task
-
-TASKS: dict[str, type[Task]] = {
-    "autoregressive": AutoregressiveTask,
-    "chat_detuning": ChatDetuningTask,
-    "chess": ChessTask,
-    "completion": CompletionTask,
-    "known_source": KnownSourceTask,
-    "guidance_softprompt": GuidanceTask,
-    "pathfinding": PathfindingTask,
-    "repetition": RepetitionTask,
-    "skip_tokens": SkipTokensTask,
-}
+in `tasks.registry.TASKS`. It never imports a model, a prompt or the engine."""

@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkab
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
 from soft_prompts.data.conditions import ConditionEncoder
+from soft_prompts.data.tokenizer import PreTrainedTokenizerBase
 from soft_prompts.results.files import Generation, Items, Metric
 
 UNSCORED = -100  # the label that no loss counts, torch's own convention

@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import torch
 from accelerate import PartialState
-from torch import nn
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.models.frozen import FrozenModel, dtype_name, load_frozen_model
-from soft_prompts.prompts.architectures import PromptShape
+from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
+from soft_prompts.prompts.kinds import UNCONDITIONAL
 from soft_prompts.results.files import result_path, run_path
 from soft_prompts.tasks.task import DataRequest, TaskData, encoder_of
 
@@ -35,7 +35,7 @@ class Apparatus(NamedTuple):
     paths: Paths
     frozen: FrozenModel
     data: TaskData
-    prompt: nn.Module
+    prompt: Prompt
     title: str = ""
     """The run's name for people."""
     source: Mapping[str, str] = {}
@@ -160,8 +160,8 @@ def shape_for(config: RunConfig, frozen: FrozenModel) -> PromptShape:
     )
 
 
-def prompt_for(config: RunConfig, frozen: FrozenModel) -> nn.Module:
+def prompt_for(config: RunConfig, frozen: FrozenModel) -> Prompt:
     """The run's prompt before its first step, on the model's device; without tokens an empty one."""
     vocabulary = frozen.vocabulary.cpu()  # beyond is padding
-    kind, shape = config.prompt_kind or "direct", shape_for(config, frozen)
+    kind, shape = config.prompt_kind or UNCONDITIONAL, shape_for(config, frozen)
     return build_prompt(kind, shape, vocabulary, config.init, config.seed).to(frozen.device)

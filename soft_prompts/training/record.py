@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from accelerate import PartialState
 
 from soft_prompts.config import as_json
+from soft_prompts.prompts.kinds import UNCONDITIONAL
 from soft_prompts.prompts.snapshot import Snapshot, save_snapshot
 from soft_prompts.results.files import (
     DataSection,
@@ -51,7 +52,7 @@ def _record_events(at: Apparatus, result: Result, events: EventLog) -> None:
 def _record_snapshot(at: Apparatus, result: Result) -> None:
     snapshot = Snapshot(
         prompt=at.prompt,
-        kind=at.config.prompt_kind or "direct",
+        kind=at.config.prompt_kind or UNCONDITIONAL,
         shape=shape_for(at.config, at.frozen),
         conditions=encoder_for_run(at.config),
         model=at.config.model,

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from soft_prompts.experiments.evidence.rounding import trained_prompt
 from soft_prompts.models.frozen import FrozenModel
-from soft_prompts.prompts.build import token_rows
+from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.results.files import Metric
 from soft_prompts.results.roles import HardPrompt
 from soft_prompts.tasks.task import Example, KnowsEntropy, ShowsExamples
@@ -35,17 +35,17 @@ PLACES = 64  # in an answer that are counted apart
 SHOTS = 4
 
 
-class FixedPrompt(nn.Module):
+class FixedPrompt(Prompt):
     """Token embeddings in place of a prompt; nothing to train, and no parameters."""
 
-    rows: Tensor
+    matrix: Tensor
 
     def __init__(self, rows: Float[Tensor, "P H"]) -> None:
-        super().__init__()
-        self.register_buffer("rows", rows)
+        super().__init__(PromptShape(*rows.shape, conditions=0))
+        self.register_buffer("matrix", rows)
 
     def forward(self, conditions: Float[Tensor, "B C"]) -> Float[Tensor, "B P H"]:
-        return self.rows.expand(len(conditions), -1, -1)
+        return self.matrix.expand(len(conditions), -1, -1)
 
 
 def random_tokens(at: Apparatus) -> Apparatus:
@@ -158,5 +158,5 @@ def measure_source(at: Apparatus, validation: Sequence[Example], test: Sequence[
 def _with_tokens(at: Apparatus, ids: Sequence[int]) -> Apparatus:
     rows = at.frozen.vocabulary[list(ids)]
     with torch.no_grad():
-        token_rows(at.prompt, at.frozen.hidden_size).copy_(rows)
+        at.prompt.rows.copy_(rows)
     return at

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.prompts.architectures import Prompt
 from soft_prompts.results.roles import Lora
 from soft_prompts.training.apparatus import Apparatus, load_for
 
@@ -23,11 +24,11 @@ FULL_RATES = (1e-4, 3e-4, 1e-3)
 MOST_PARAMETERS = 20_000_000  # of a model that is trained whole
 
 
-class TrainedWeights(nn.Module):
+class TrainedWeights(Prompt):
     """Weights of a model that learn, and the prompt that goes with them."""
 
-    def __init__(self, prompt: nn.Module, weights: Iterable[nn.Parameter]) -> None:
-        super().__init__()
+    def __init__(self, prompt: Prompt, weights: Iterable[nn.Parameter]) -> None:
+        super().__init__(prompt.shape)
         self.prompt = prompt
         self.weights = nn.ParameterList(weights)  # the model's own: a step changes the model
 

@@ -46,6 +46,15 @@ MOST_LETTERS = 32  # of a name beside a line
 LABELLED_DIRECTLY = 6  # more curves than this are named in a legend
 
 
+class CurveFigure(Figure):
+    """A figure that a notebook shows without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=80)
+        return buffer.getvalue()
+
+
 class Style(NamedTuple):
     colour: str
     marker: str
@@ -59,7 +68,7 @@ def curve_figure(comparison: Comparison) -> Figure:
         raise InputError("no result has a value to draw; the warnings of `compare` without --plot say why")
     columns = max(math.ceil(len(_panels(members)) / PANELS_A_COLUMN) for members in groups)
     heights = [5.6 if len(_panels(members)) < PANELS_A_COLUMN else 6.6 for members in groups]
-    figure = Figure(figsize=(7.2 + 3.9 * columns, sum(heights)), facecolor="white")
+    figure = CurveFigure(figsize=(7.2 + 3.9 * columns, sum(heights)), facecolor="white")
     FigureCanvasAgg(figure)
     figure.set_layout_engine("constrained", w_pad=0.14, h_pad=0.12)
     rows = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]

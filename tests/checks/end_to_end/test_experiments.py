@@ -5,13 +5,12 @@ import importlib
 import itertools
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid, variant
-from soft_prompts.prompts.architectures import PromptKind
+from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.results.files import find_results
 
 ROOT = Path(__file__).parents[3]
@@ -34,7 +33,7 @@ TINY_TASKS = {
     "pathfinding": {"board": "4x4"},
 }
 ARCHITECTURES = ("gpt_neox", "llama", "gpt2")
-KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
+KINDS = tuple(PROMPTS)
 SHAPES = list(itertools.product(ARCHITECTURES, KINDS))
 
 
@@ -48,7 +47,7 @@ def takes_kinds(path: Path) -> bool:
     return bool(experiment.presets["default"].task.condition_names) and not experiment.cases
 
 
-def covered() -> list[tuple[Path, str, PromptKind]]:
+def covered() -> list[tuple[Path, str, str]]:
     """Every experiment on every architecture, with kinds in turn; each exploratory one on one architecture."""
     kinds = itertools.cycle(KINDS)
     return [
@@ -60,7 +59,7 @@ def covered() -> list[tuple[Path, str, PromptKind]]:
     ]
 
 
-def every() -> list[tuple[Path, str, PromptKind]]:
+def every() -> list[tuple[Path, str, str]]:
     return [(path, *shape) for path in FILES for shape in SHAPES if takes_kinds(path) or shape[1] == "direct"]
 
 
@@ -90,7 +89,7 @@ def test_every_preset_is_whole(path: Path) -> None:
         assert experiment.runs(grid)
 
 
-def three_steps(path: Path, folder: Path, kind: PromptKind, output: Path, most_cases: int | None = None) -> None:
+def three_steps(path: Path, folder: Path, kind: str, output: Path, most_cases: int | None = None) -> None:
     """The default preset, made small, through the experiment's own main."""
     experiment = experiment_of(path)
     cases = dict(list(experiment.cases.items())[:most_cases])
@@ -115,7 +114,7 @@ def three_steps(path: Path, folder: Path, kind: PromptKind, output: Path, most_c
 def test_an_experiment_takes_three_steps(
     path: Path,
     architecture: str,
-    kind: PromptKind,
+    kind: str,
     tiny_folders: dict[str, Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -129,7 +128,7 @@ def test_an_experiment_takes_three_steps(
     ("path", "architecture", "kind"), every(), ids=lambda part: part.stem if isinstance(part, Path) else part
 )
 def test_an_experiment_takes_three_steps_in_every_combination(
-    path: Path, architecture: str, kind: PromptKind, tiny_folders: dict[str, Path], tmp_path: Path
+    path: Path, architecture: str, kind: str, tiny_folders: dict[str, Path], tmp_path: Path
 ) -> None:
     three_steps(path, tiny_folders[architecture], kind, tmp_path)
 

@@ -16,7 +16,8 @@ from soft_prompts.data.conditions import MODEL_ID, NO_CONDITIONS, ConditionEncod
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.models.frozen import FrozenModel, load_frozen_model
-from soft_prompts.prompts.architectures import PROMPTS, PromptShape
+from soft_prompts.prompts.architectures import PromptShape
+from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.prompts.snapshot import Snapshot, save_snapshot
 from soft_prompts.tasks.guidance.dataset import GuidancePlan, Row, make_guidance
 from soft_prompts.tasks.guidance.files import read_questions, write_guidance

@@ -18,7 +18,7 @@ from soft_prompts.config import ConditionMode, RunConfig
 from soft_prompts.engine.generation import generate
 from soft_prompts.experiments.run import run
 from soft_prompts.models.frozen import FrozenModel
-from soft_prompts.prompts.architectures import PromptKind
+from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.prompts.snapshot import load_snapshot
 from soft_prompts.results.files import Result, read_items, read_result
 from soft_prompts.results.metrics import loss_per_token, ratio
@@ -255,7 +255,7 @@ def test_the_bare_model_is_one_run_for_all_seeds_and_prompts(
         assert run_paths(settings(tmp_path, tokens=2, **other)) != run_paths(settings(tmp_path, tokens=2))
 
 
-KINDS, MODES = get_args(PromptKind), get_args(ConditionMode)
+KINDS, MODES = tuple(PROMPTS), get_args(ConditionMode)
 ARRAY = [(kind, MODES[place % 3], 1 + place % 2) for place, kind in enumerate(KINDS)]  # each kind once, each mode
 PRODUCT = [case for case in itertools.product(KINDS, MODES, (1, 2)) if case not in ARRAY]
 

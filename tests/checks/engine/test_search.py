@@ -14,7 +14,7 @@ from soft_prompts.engine.search import Search, candidate_scores, first_tokens, l
 from soft_prompts.experiments.evidence.anchors import FixedPrompt
 from soft_prompts.models.frozen import FrozenModel, load_frozen_model
 from soft_prompts.prompts.architectures import PromptShape
-from soft_prompts.prompts.build import build_prompt, token_rows
+from soft_prompts.prompts.build import build_prompt
 from soft_prompts.tasks.pathfinding import PathfindingTask
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example
 
@@ -67,7 +67,7 @@ def test_one_token_is_the_best_of_all(one_frozen: FrozenModel) -> None:
     scores = [slow_score(frozen, [token], batch) for token in range(FEW)]
     assert len(set(np.round(scores, 6))) > FEW // 2  # there is something to choose
     assert found == [int(np.argmin(scores))]
-    assert torch.equal(token_rows(prompt, frozen.hidden_size), frozen.vocabulary[found])
+    assert torch.equal(prompt.rows, frozen.vocabulary[found])
 
 
 def test_two_tokens_are_found_one_position_after_the_other(one_frozen: FrozenModel) -> None:
@@ -110,24 +110,24 @@ def test_a_prompt_that_breaks_the_model_scores_worst(one_frozen: FrozenModel) ->
 def test_what_conditions_add_stays_and_scores_are_those_of_the_emitted_prompt(one_frozen: FrozenModel) -> None:
     batch = a_batch(one_frozen, 3, conditions=2, insert_at=2)
     prompt = build_prompt("mlp", PromptShape(3, one_frozen.hidden_size, 2, 0, 8), one_frozen.vocabulary)
-    before = prompt(batch.conditions) - token_rows(prompt, one_frozen.hidden_size)
+    before = prompt(batch.conditions) - prompt.rows
     candidates = one_frozen.vocabulary[[4, 90]]
     scores = candidate_scores(one_frozen, prompt, batch, 1, candidates, 5)
     for score, row in zip(scores.tolist(), candidates, strict=True):
         with torch.no_grad():
-            token_rows(prompt, one_frozen.hidden_size)[1] = row
+            prompt.rows[1] = row
         ranks, _ = log_ranks(one_frozen, prompt(batch.conditions), batch)
         assert score == pytest.approx(float(ranks.mean()), rel=1e-5)
     found = search(one_frozen, prompt, itertools.repeat(batch), [1, 2, 3], Search(rounds=1, whole_vocabulary=0))
-    assert torch.equal(token_rows(prompt, one_frozen.hidden_size), one_frozen.vocabulary[found])
-    after = prompt(batch.conditions) - token_rows(prompt, one_frozen.hidden_size)
+    assert torch.equal(prompt.rows, one_frozen.vocabulary[found])
+    after = prompt(batch.conditions) - prompt.rows
     assert torch.allclose(before, after, atol=1e-5)
 
 
 def test_the_gradient_is_the_slope_of_the_loss(one_frozen: FrozenModel) -> None:
     batch, prompt = a_batch(one_frozen, 5), direct(one_frozen, 2)
     slope = row_gradient(one_frozen, prompt, batch)
-    rows = token_rows(prompt, one_frozen.hidden_size).detach().clone()
+    rows = prompt.rows.detach().clone()
     step = torch.zeros_like(rows)
     step[1, 3] = 1e-2
     sides = [token_losses(one_frozen, FixedPrompt(rows + sign * step), batch).nats.double().sum() for sign in (1, -1)]
@@ -179,5 +179,5 @@ def test_a_lock_of_one_token_is_opened() -> None:
 
 def test_a_prompt_without_rows_is_refused(one_frozen: FrozenModel) -> None:
     prompt = build_prompt("shared_resnet", PromptShape(2, one_frozen.hidden_size, 2), one_frozen.vocabulary)
-    with pytest.raises(ValueError, match="no row for each token"):
-        token_rows(prompt, one_frozen.hidden_size)
+    with pytest.raises(ValueError, match="a SharedResnetPrompt has no row for each token; give another kind"):
+        _ = prompt.rows

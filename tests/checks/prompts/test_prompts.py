@@ -1,6 +1,5 @@
 """Are the five prompt architectures what tasks promise: sizes, starts, and a network of its own for each token?"""
 
-import inspect
 import itertools
 import math
 from typing import get_args
@@ -11,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, mish
 
 from soft_prompts.common.errors import UsageError
-from soft_prompts.prompts.architectures import PROMPTS, Initialisation, PromptKind, PromptShape, index_code
+from soft_prompts.prompts.architectures import Prompt, PromptShape, index_code
 from soft_prompts.prompts.build import build_prompt
+from soft_prompts.prompts.kinds import PROMPTS, Initialisation
 
-KINDS: tuple[PromptKind, ...] = get_args(PromptKind)
+KINDS = tuple(PROMPTS)
 STARTS: tuple[Initialisation, ...] = get_args(Initialisation)
-CONDITIONAL = tuple(kind for kind in KINDS if kind != "direct")
+CONDITIONAL = tuple(kind for kind in KINDS if PROMPTS[kind].needs_conditions)
 SHAPES = [PromptShape(*sizes) for sizes in itertools.product((1, 2, 5), (8, 12), (1, 2), (0, 1, 3), (16,), (6,))]
 VOCABULARY = torch.randn(50, 12, generator=torch.Generator().manual_seed(3))
 
@@ -35,14 +35,14 @@ def parameter_count(kind: str, shape: PromptShape) -> int:
     }[kind]
 
 
-def build(kind: PromptKind, init: Initialisation = "vocabulary", seed: int = 0, **sizes: int) -> nn.Module:
-    conditions = 0 if kind == "direct" else 2
+def build(kind: str, init: Initialisation = "vocabulary", seed: int = 0, **sizes: int) -> Prompt:
+    conditions = 2 if PROMPTS[kind].needs_conditions else 0
     shape = PromptShape(**({"tokens": 5, "hidden_size": 12, "conditions": conditions, "hidden_layers": 2} | sizes))
     return build_prompt(kind, shape, VOCABULARY, init, seed)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_trainable_parameters_are_exactly_the_formulas(kind: PromptKind) -> None:
+def test_trainable_parameters_are_exactly_the_formulas(kind: str) -> None:
     for shape in SHAPES:
         prompt = build_prompt(kind, shape, torch.randn(9, shape.hidden_size))
         assert sum(parameter.numel() for parameter in prompt.parameters()) == parameter_count(kind, shape)
@@ -57,13 +57,13 @@ def test_the_papers_mlp_has_384_plus_129_h_parameters_a_token(tokens: int, width
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_tokens_are_allowed_everywhere(kind: PromptKind) -> None:
+def test_no_tokens_are_allowed_everywhere(kind: str) -> None:
     for init in STARTS:
         assert build(kind, init, tokens=0)(torch.rand(3, 2)).shape == (3, 0, 12)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_float32_always(kind: PromptKind) -> None:
+def test_float32_always(kind: str) -> None:
     for init in STARTS:
         shape = PromptShape(3, 12, 2, 1)
         prompt = build_prompt(kind, shape, VOCABULARY.bfloat16(), init)
@@ -72,7 +72,7 @@ def test_float32_always(kind: PromptKind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_seed_gives_the_same_parameters_and_leaves_torchs_generator(kind: PromptKind) -> None:
+def test_the_same_seed_gives_the_same_parameters_and_leaves_torchs_generator(kind: str) -> None:
     for init in STARTS:
         torch.manual_seed(1)
         before = torch.get_rng_state()
@@ -105,7 +105,7 @@ def test_a_direct_prompt_starts_as_rows_of_the_vocabulary() -> None:
 @pytest.mark.parametrize(
     ("kind", "tokens"), [("linear", 1), ("linear", 7), ("mlp", 1), ("mlp", 7), ("resnet", 7), ("shared_resnet", 1)]
 )
-def test_a_conditional_prompt_starts_as_vocabulary_rows_and_a_shorter_part(kind: PromptKind, tokens: int) -> None:
+def test_a_conditional_prompt_starts_as_vocabulary_rows_and_a_shorter_part(kind: str, tokens: int) -> None:
     prompt = build(kind, tokens=tokens)
     rows = prompt.output.bias.detach().view(tokens, -1)  # pyright: ignore
     assert all((row == VOCABULARY).all(dim=1).any() for row in rows)
@@ -119,7 +119,7 @@ def test_an_output_that_all_tokens_share_starts_as_long_as_the_vocabulary() -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_zeros_emit_zeros_and_still_learn(kind: PromptKind) -> None:
+def test_zeros_emit_zeros_and_still_learn(kind: str) -> None:
     prompt = build(kind, "zeros")
     emitted = prompt(torch.rand(4, 2))
     assert not emitted.any()
@@ -128,7 +128,7 @@ def test_zeros_emit_zeros_and_still_learn(kind: PromptKind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_normal_emits_rows_of_a_tenth_whatever_the_conditions(kind: PromptKind) -> None:
+def test_normal_emits_rows_of_a_tenth_whatever_the_conditions(kind: str) -> None:
     emitted = build(kind, "normal", tokens=40, hidden_size=400)(torch.rand(3, 2))
     assert torch.equal(emitted[0], emitted[2])
     assert float(emitted[0, 0].detach().std()) == pytest.approx(0.1, rel=0.15)
@@ -201,15 +201,29 @@ def test_linear_is_one_matrix() -> None:
 
 
 def test_what_cannot_be_built_is_said_in_one_line() -> None:
-    with pytest.raises(UsageError, match="prompt is 'mpl'; give one of direct, linear, mlp, resnet, shared_resnet"):
-        inspect.unwrap(build_prompt)("mpl", PromptShape(1, 12, 2), VOCABULARY)  # past the checks' own type check
+    known = "direct, linear, mlp, resnet, shared_resnet"
+    with pytest.raises(UsageError, match=rf"prompt is 'mpl'; \(did you mean 'mlp'\?\) give one of {known}"):
+        build_prompt("mpl", PromptShape(1, 12, 2), VOCABULARY)
     for kind in CONDITIONAL:
         with pytest.raises(UsageError, match=f"prompt is {kind}, which needs conditions; give direct"):
             build_prompt(kind, PromptShape(1, 12, 0), VOCABULARY)
 
 
-def test_every_kind_has_a_builder() -> None:
-    assert set(PROMPTS) == set(KINDS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_name_declares_is_what_its_class_declares(kind: str) -> None:
+    declared, built = PROMPTS[kind], build(kind)
+    assert (declared.needs_conditions, declared.has_rows) == (built.needs_conditions, built.has_rows)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if PROMPTS[kind].has_rows])
+def test_rows_are_a_view_of_the_part_that_no_condition_moves(kind: str) -> None:
+    prompt, conditions, row = build(kind), torch.rand(3, 2), torch.randn(12)
+    before = prompt(conditions).detach().clone()
+    moved = row - prompt.rows[1].detach()
+    with torch.no_grad():
+        prompt.rows[1] = row
+    expected = before + torch.stack([torch.zeros(12), moved, *torch.zeros(3, 12)])
+    assert torch.allclose(prompt(conditions), expected, atol=1e-5)
 
 
 def as_linear(layer: nn.Linear, token: int, width: int) -> nn.Linear:

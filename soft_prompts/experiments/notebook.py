@@ -1,0 +1,50 @@
+"""How is a single run started from Python? From a task, by name or as an object, and the settings that differ."""
+
+from dataclasses import MISSING, fields
+from typing import Any
+
+from soft_prompts.common.errors import UsageError, near_match
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.run import run as run_config
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.prompts.kinds import UNCONDITIONAL
+from soft_prompts.results.files import Result, read_result
+from soft_prompts.tasks.registry import TASKS
+from soft_prompts.tasks.task import Task
+from soft_prompts.training.apparatus import run_paths
+
+
+def run(task: RunConfig | Task | str, frozen: FrozenModel | None = None, **settings: Any) -> Result:
+    """Train and test one prompt, and read its result; a finished run is only read, an interrupted one goes on.
+
+    `settings` are fields of RunConfig: `run("chess", model="tiny-chess", tokens=4)`. `frozen` saves loading the model
+    again. Raises UsageError, InputError, Interrupted or OutOfRoom, each in one line.
+    """
+    config = as_config(task, settings)
+    run_config(config, frozen)
+    return read_result(run_paths(config).result)
+
+
+def as_config(task: RunConfig | Task | str, settings: dict[str, Any]) -> RunConfig:
+    """The settings of a run; raises UsageError for a name that is unknown or missing."""
+    if isinstance(task, RunConfig):
+        if settings:
+            raise UsageError(f"{next(iter(settings))} is given beside a RunConfig; change it there")
+        return task
+    task = _named(task) if isinstance(task, str) else task
+    known = {field.name: field for field in fields(RunConfig) if field.name != "task"}
+    if unknown := [name for name in settings if name not in known]:
+        near = near_match(unknown[0], list(known))
+        raise UsageError(f"{unknown[0]} is no setting; {near}give one of {', '.join(known)}")
+    needed = [name for name, field in known.items() if field.default is MISSING]
+    if missing := [name for name in needed if name not in settings]:
+        raise UsageError(f"{missing[0]} is missing; give {' and '.join(needed)}")
+    plain: dict[str, Any] = {} if task.condition_names else {"prompt": UNCONDITIONAL}  # the default needs conditions
+    return RunConfig(task, **(plain | settings))
+
+
+def _named(name: str) -> Task:
+    if name not in TASKS:
+        known = list(TASKS)
+        raise UsageError(f"task is {name!r}; {near_match(name, known)}give one of {', '.join(known)}")
+    return TASKS[name]()
