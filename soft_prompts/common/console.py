@@ -1,6 +1,7 @@
 """What does a person see while a run goes on? A bar on a terminal, plain lines elsewhere; all of it on stderr."""
 
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable
 
@@ -14,6 +15,12 @@ LINES = 5  # progress lines of a run without a terminal
 def say(text: str) -> None:
     """One line on stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_once(text: str) -> None:
+    """The same, from the first of the processes that a launcher started."""
+    if os.environ.get("RANK", "0") == "0":
+        say(text)
 
 
 class StepProgress:

@@ -21,7 +21,7 @@ from soft_prompts.experiments.sweep import run_all
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.results.files import read_result
 from soft_prompts.results.roles import Role
-from soft_prompts.tasks.task import KnowsEntropy, ShowsExamples, StartsFromBare, TaskData
+from soft_prompts.tasks.task import TaskData
 from soft_prompts.training.apparatus import data_request, load_for, run_paths
 from soft_prompts.training.starts import SEARCH
 
@@ -85,7 +85,7 @@ def anchor_runs(subject: Subject) -> list[RunConfig]:
     base, ends = subject.base, sorted({1, min(max(subject.counts), MOST_PLACEBO)})
     bare = replace(base, tokens=0, seed=0)
     plain = replace(base, condition="none")  # tokens as they are: a direct prompt
-    leads = (("share_from", "bare"),) if isinstance(base.task, StartsFromBare) else ()
+    leads = (("share_from", "bare"),) if base.task.starts_from_bare else ()
     runs = [replace(bare, role=Role(f"anchor:{name}", "nothing", leads)) for name in _untrained(subject)]
     runs += [
         replace(plain, tokens=tokens, seed=draw, role=Role("anchor:placebo", "nothing"))
@@ -115,13 +115,13 @@ def anchor_runs(subject: Subject) -> list[RunConfig]:
 def _untrained(subject: Subject) -> list[str]:
     """Anchors of 0 tokens."""
     data, base, names = subject.data, subject.base, []
-    source = data.exact_test_nats if isinstance(data, KnowsEntropy) else None
+    source = data.exact_test_nats()
     if source is not None and not source.any():
         say(f"{base.task.name}: no_skill is left out: every label is known before the text is, so frequencies know all")
     else:
         names.append("no_skill")
     names += [] if source is None else ["exact"]
-    if isinstance(data, ShowsExamples) and shots_that_fit(subject.frozen, data, base.sample_tokens):
+    if shots_that_fit(subject.frozen, data, base.sample_tokens):
         names.append("few_shot")
     return names
 

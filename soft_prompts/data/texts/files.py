@@ -14,9 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
-
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import fingerprint_files
 from soft_prompts.data.games.files import BLOCK_BYTES, CutShort, text_blocks
@@ -224,6 +221,9 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[bytes | None]:
 
 def _parquet_texts(path: Path) -> Iterator[Any]:
     """The column of texts; raises InputError where there is none."""
+    import pyarrow  # most texts are in other files
+    import pyarrow.parquet
+
     try:
         with pyarrow.parquet.ParquetFile(path) as table:
             columns = table.schema_arrow.names
