@@ -12,7 +12,7 @@ from functools import partial
 from typing import ClassVar
 
 from soft_prompts.common.errors import InputError
-from soft_prompts.models.tokenizer import Tokenizer, text_start
+from soft_prompts.models.tokenizer import Tokenizer, encode, need_spans, text_start
 from soft_prompts.results.files import Generation, Items
 from soft_prompts.tasks.autoregressive import SHOWN, SHOWN_TOKENS, continuations, next_token_example
 from soft_prompts.tasks.task import Complete, DataRequest, Example, Measures, PromptPosition, Query, Task
@@ -59,8 +59,10 @@ class ChatDetuningTask(Task):
         return open_text(self, request, tokenizer, label, partial(show_both, tokenizer, self._chats(tokenizer)))
 
     def _chats(self, tokenizer: Tokenizer) -> list[str]:
+        need_spans(tokenizer)
         if self.chat_template_from is None:
-            return chats(tokenizer) if tokenizer.chat_template else []
+            found = chats(tokenizer) if tokenizer.chat_template else []
+            return [begun_once(tokenizer, text) for text in found]
         from soft_prompts.models.frozen import load_tokenizer  # another model's: most runs need none
 
         named = load_tokenizer(self.chat_template_from)
@@ -69,7 +71,7 @@ class ChatDetuningTask(Task):
                 f"{self.chat_template_from} has no chat template; give --chat-template-from a chat model, or leave the "
                 "flag out"
             )
-        return chats(named)
+        return [begun_once(tokenizer, text) for text in chats(named)]
 
 
 def chats(tokenizer: Tokenizer) -> list[str]:
@@ -87,6 +89,13 @@ def chats(tokenizer: Tokenizer) -> list[str]:
 def _chat(tokenizer: Tokenizer, system: str, question: str) -> str:
     messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def begun_once(tokenizer: Tokenizer, text: str) -> str:
+    """The text without special tokens that it begins with and that the tokenizer puts there anyway."""
+    ids, spans, start = encode(tokenizer, text)
+    twice = start > 0 and ids[:start] == ids[start : 2 * start]
+    return text[spans[2 * start - 1][1] :] if twice else text
 
 
 def show_both(

@@ -75,7 +75,9 @@ class RepetitionTask(Task):
                 "give a shorter --string, or more --sample-tokens"
             )
         label = partial(_example, self, request.score_first, tuple(ids))
-        data = open_text(self, request, tokenizer, label, partial(_measures, tokenizer, string))
+        data = open_text(
+            self, request, tokenizer, label, partial(_measures, tokenizer, said_string(tokenizer, ids) or string)
+        )
         opened = (data.request, data.corpus, data.cutter, data.label, data.score, data.chosen)
         return RepetitionData(*opened, string=ids)
 
@@ -123,6 +125,17 @@ def string_ids(tokenizer: Tokenizer, string: str) -> list[int]:
     return ids
 
 
+def said_string(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    """What a second copy of the ids adds to the first: the string as the tokenizer reads it, which some fold, or begin
+    with a space."""
+    once, twice = (_text(tokenizer, list(ids) * times) for times in (1, 2))
+    return twice[len(once) :]
+
+
+def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
 def _example(task: RepetitionTask, score_first: bool, string: Sequence[int], window: Window) -> Example:
     first = first_scored(task, window, score_first)
     labels = repeated_labels(len(window.input_ids), string, window.insert_at, first)
@@ -140,14 +153,7 @@ def _measures(
 ) -> Measures:
     """What the model writes behind text and prompt, with nothing to correct it."""
     chosen = [example for example in examples if example.insert_at > 0][:CONTINUED]  # some text is there to go on from
-    texts = [
-        str(
-            tokenizer.decode(
-                list(e.input_ids[: e.insert_at]), skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-        )
-        for e in chosen
-    ]
+    texts = [_text(tokenizer, e.input_ids[: e.insert_at]) for e in chosen]
     queries = [Query(text, e.conditions, text_end(tokenizer, text)) for text, e in zip(texts, chosen, strict=True)]
     written = complete(queries, NEW_TOKENS)
     shares = np.array([share_in_copies(text, string) for text in written])
