@@ -18,9 +18,10 @@ from soft_prompts.engine.generation import generate
 from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.loss import head_loss, logits_loss
 from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.tokenizer import text_start
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.tasks.guidance.questions import MOST_ANSWER_TOKENS, Question, target_examples
-from soft_prompts.tasks.task import UNSCORED, Example, Query, text_start
+from soft_prompts.tasks.task import UNSCORED, Example, Query
 
 BATCH = 64
 ROWS = 64  # candidates at once: each row holds a copy of the keys and values of what stands before them

@@ -56,8 +56,9 @@ def generate_command(options: GenerateOptions) -> int:
     """Print each text with what the model makes of it."""
     from soft_prompts.engine.generation import generate
     from soft_prompts.models.frozen import load_frozen_model
+    from soft_prompts.models.tokenizer import text_end, text_start
     from soft_prompts.prompts.snapshot import load_snapshot, refuse_other_model
-    from soft_prompts.tasks.task import Query, text_end, text_start
+    from soft_prompts.tasks.task import Query
     from soft_prompts.training.apparatus import find_device  # torch takes seconds to load, and compare does not need it
 
     snapshot = load_snapshot(options.snapshot)

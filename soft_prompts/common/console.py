@@ -121,6 +121,12 @@ def _first_to_say(text: str) -> bool:
     return True
 
 
+def say_once(text: str) -> None:
+    """The same, from the first of the processes that a launcher started."""
+    if os.environ.get("RANK", "0") == "0":
+        say(text)
+
+
 class StepProgress:
     """Progress of one run's steps; a context manager. `grid` says where the run stands among others; without it the
     bar has the run's title."""

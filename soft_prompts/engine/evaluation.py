@@ -92,7 +92,23 @@ def item_losses(
 
 
 def swap_conditions(examples: Sequence[Example], seed: int) -> list[Example]:
-    """The same examples, each with the conditions of another one (a seeded cyclic shift over a random order)."""
-    order = np.random.default_rng((seed, len(examples))).permutation(len(examples))
-    donors = dict(zip(order, np.roll(order, 1), strict=True))
-    return [example._replace(conditions=examples[donors[place]].conditions) for place, example in enumerate(examples)]
+    """The same examples, each with the conditions of another one whose conditions differ, as far as there are such.
+
+    A seeded cyclic shift over a random order deals them; who gets conditions like its own then trades with one drawn
+    from those that both gain by. Only of conditions that more than half of the examples have are some left in place.
+    """
+    generator = np.random.default_rng((seed, len(examples)))
+    order = generator.permutation(len(examples))
+    donor = np.empty_like(order)
+    donor[order] = np.roll(order, 1)
+    numbers = {conditions: number for number, conditions in enumerate({e.conditions: None for e in examples})}
+    alike = np.array([numbers[example.conditions] for example in examples], dtype=np.int64)
+    for place in order:
+        if alike[donor[place]] == alike[place]:
+            gain = np.flatnonzero((alike[donor] != alike[place]) & (alike != alike[place]))
+            if len(gain):
+                other = generator.choice(gain)
+                donor[[place, other]] = donor[[other, place]]
+    return [
+        example._replace(conditions=examples[giver].conditions) for example, giver in zip(examples, donor, strict=True)
+    ]

@@ -17,6 +17,7 @@ from soft_prompts.common.errors import UsageError
 from soft_prompts.engine.batch import collate
 from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.tokenizer import encode
 from soft_prompts.tasks.task import Example, Query
 
 
@@ -94,10 +95,7 @@ def _default_settings(model: PreTrainedModel) -> Iterator[None]:
 
 
 def _as_example(frozen: FrozenModel, query: Query) -> Example:
-    tokens = frozen.tokenizer(query.text, return_special_tokens_mask=True)
-    ids, special = list(tokens["input_ids"]), list(tokens["special_tokens_mask"])  # pyright: ignore[reportArgumentType]
-    while len(ids) > query.insert_at and special[len(ids) - 1]:  # an end token behind the text would end it
-        ids.pop()
+    ids = encode(frozen.tokenizer, query.text).ids
     return Example(ids, ids, query.conditions, query.insert_at)
 
 

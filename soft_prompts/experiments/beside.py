@@ -21,7 +21,7 @@ from soft_prompts.experiments.sweep import run_all
 from soft_prompts.prompts.kinds import UNCONDITIONAL, architecture
 from soft_prompts.results import roles
 from soft_prompts.results.files import read_result
-from soft_prompts.tasks.task import KnowsEntropy, ShowsExamples, StartsFromBare, TaskData
+from soft_prompts.tasks.task import TaskData
 from soft_prompts.training.apparatus import data_request, load_for, run_paths, snapshot_name
 from soft_prompts.training.starts import SEARCH
 
@@ -121,7 +121,7 @@ def _plain(config: RunConfig) -> RunConfig:
 def _untrained(subject: Subject) -> list[roles.Untrained]:
     """Anchors of 0 tokens."""
     data, base, kinds = subject.data, subject.base, list[type[roles.Untrained]]()
-    source = data.exact_test_nats if isinstance(data, KnowsEntropy) else None
+    source = data.exact_test_nats()
     if source is not None and not source.any():
         say(f"{base.task.name}: no_skill is left out: every label is known before the text is, so frequencies know all")
     else:
@@ -129,7 +129,7 @@ def _untrained(subject: Subject) -> list[roles.Untrained]:
     kinds += [] if source is None else [roles.Exact]
     if subject.has_shots:
         kinds.append(roles.FewShot)
-    return [kind("bare" if isinstance(base.task, StartsFromBare) else None) for kind in kinds]
+    return [kind("bare" if base.task.starts_from_bare else None) for kind in kinds]
 
 
 def _upper(subject: Subject) -> list[RunConfig]:
@@ -173,7 +173,7 @@ def _open(runs: list[RunConfig]) -> Subject:
         runs,
         data,
         has_bos=frozen.tokenizer.bos_token_id is not None,
-        has_shots=isinstance(data, ShowsExamples) and shots_that_fit(frozen, data, runs[0].sample_tokens) > 0,
+        has_shots=shots_that_fit(frozen, data, runs[0].sample_tokens) > 0,
         is_small=sum(weight.numel() for weight in frozen.model.parameters()) < MOST_PARAMETERS,
     )
 

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.data.jsonl import read_jsonl
 from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.tokenizer import Tokenizer, encode, end_id, need_spans, text_start
 from soft_prompts.tasks.lesson import Lesson
-from soft_prompts.tasks.task import UNSCORED, Example, text_start
+from soft_prompts.tasks.task import UNSCORED, Example
 
 
 class Document(NamedTuple):
@@ -24,10 +24,9 @@ class Document(NamedTuple):
     labels: list[int]
 
 
-def read_documents(path: Path, tokenizer: PreTrainedTokenizerBase, completion_only: bool, most: int) -> list[Document]:
+def read_documents(path: Path, tokenizer: Tokenizer, completion_only: bool, most: int) -> list[Document]:
     """Every line of the file as token ids and labels; raises InputError with the line's number."""
-    if not tokenizer.is_fast:
-        raise InputError("the model's tokenizer cannot tell where its tokens lie in the text; give one with a fast one")
+    need_spans(tokenizer)
     lines = read_jsonl(path, {"prompt": str, "completion": str})
     documents = [
         _document(tokenizer, line.fields["prompt"], line.fields["completion"], completion_only) for line in lines
@@ -42,13 +41,12 @@ def read_documents(path: Path, tokenizer: PreTrainedTokenizerBase, completion_on
     return [Document(document.input_ids[:most], document.labels[:most]) for document in documents]
 
 
-def _document(tokenizer: PreTrainedTokenizerBase, prompt: str, completion: str, completion_only: bool) -> Document:
+def _document(tokenizer: Tokenizer, prompt: str, completion: str, completion_only: bool) -> Document:
     """A token that begins in the prompt and ends in the completion belongs to the completion."""
-    encoded = tokenizer(prompt + completion, return_offsets_mapping=True, verbose=False)
-    ids, offsets = list(encoded["input_ids"]), encoded["offset_mapping"]  # pyright: ignore[reportArgumentType]
-    border = len(prompt) if completion_only else 0
-    labels = [token if end > border else UNSCORED for token, (_, end) in zip(ids, offsets, strict=True)]
-    if isinstance(end_token := tokenizer.eos_token_id, int) and ids[-1:] != [end_token]:
+    tokens = encode(tokenizer, prompt + completion)
+    learnt = tokens.hold(len(prompt) if completion_only else 0, len(prompt + completion))
+    ids, labels = tokens.ids, [token if keep else UNSCORED for token, keep in zip(tokens.ids, learnt, strict=True)]
+    if (end_token := end_id(tokenizer)) is not None and ids[-1:] != [end_token]:
         ids, labels = [*ids, end_token], [*labels, end_token]
     return Document(ids, labels)
 

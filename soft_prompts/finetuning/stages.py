@@ -3,35 +3,16 @@
 A task that gives lessons gets its runs on the model that had the lesson: a cached folder, made where it is missing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
 
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig
 from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune_all, fine_tuned_folder
 from soft_prompts.models.frozen import load_tokenizer
-from soft_prompts.tasks.lesson import Lesson
+from soft_prompts.tasks.lesson import LessonTask
 from soft_prompts.training.apparatus import data_request
-
-
-@runtime_checkable
-class GivesLessons(Protocol):
-    """A task whose runs can ask for a fine-tuned model, and need not be all of a grid's."""
-
-    def lacks(self, data: str) -> str | None:
-        """Why there can be no such run on these data; None: there can."""
-        ...
-
-    def wanted(self, tokens: int) -> Mapping[str, Any] | None:
-        """Settings that a run of so many prompt tokens has whatever the grid says; None: there is no such run."""
-        ...
-
-    def lesson(self, data: str, folder: Path) -> Lesson | None:
-        """What the run's model learns first, its documents written below `folder`; None: it is asked as it is."""
-        ...
 
 
 def wanted(configs: Iterable[RunConfig]) -> list[RunConfig]:
@@ -43,7 +24,7 @@ def wanted(configs: Iterable[RunConfig]) -> list[RunConfig]:
     lacking: dict[tuple[object, str], str | None] = {}
     for config in configs:
         task = config.task
-        if not isinstance(task, GivesLessons):
+        if not isinstance(task, LessonTask):
             runs.append(config)
             continue
         which = (task, config.data)
@@ -87,7 +68,7 @@ def on_taught_models(configs: Sequence[RunConfig]) -> list[RunConfig]:
 
 def _check_data(configs: Sequence[RunConfig]) -> None:
     """Open whatever stage B will, each once; no model is needed for it."""
-    asked = [config for config in configs if isinstance(config.task, GivesLessons)]
+    asked = [config for config in configs if isinstance(config.task, LessonTask)]
     by_model = {(config.model, config.revision): config for config in asked}
     tokenizers = {
         which: load_tokenizer(config.model, config.revision, config.offline, config.trust_remote_code)
@@ -99,7 +80,7 @@ def _check_data(configs: Sequence[RunConfig]) -> None:
 
 
 def _plan(config: RunConfig) -> FineTuning | None:
-    if not isinstance(config.task, GivesLessons):
+    if not isinstance(config.task, LessonTask):
         return None
     lesson = config.task.lesson(config.data, config.output_dir / "snapshots" / "documents")
     if lesson is None:

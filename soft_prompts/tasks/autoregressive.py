@@ -11,10 +11,9 @@ from functools import partial
 from typing import ClassVar
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from soft_prompts.common.errors import UsageError
-from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
+from soft_prompts.models.tokenizer import Tokenizer, text_end
 from soft_prompts.results.files import Generation, Items
 from soft_prompts.tasks.task import (
     UNSCORED,
@@ -25,7 +24,6 @@ from soft_prompts.tasks.task import (
     PromptPosition,
     Query,
     Task,
-    text_end,
 )
 from soft_prompts.tasks.windows import TextData, Window, next_token_labels, open_text, text_fingerprint
 
@@ -34,7 +32,7 @@ SHOWN_TOKENS = 48  # tokens of a continuation
 
 
 @dataclass(frozen=True)
-class AutoregressiveTask:
+class AutoregressiveTask(Task):
     """The autoregressive experiment's own flags."""
 
     position: PromptPosition = "front"
@@ -47,15 +45,10 @@ class AutoregressiveTask:
     starts_from_bare: ClassVar[bool] = True
     headline: ClassVar[str] = "loss_per_byte"
     unit: ClassVar[str] = "byte"
-    conditions: ClassVar[ConditionEncoder] = NO_CONDITIONS
 
     def __post_init__(self) -> None:
         if self.favour_future is not None and self.favour_future < 1:
             raise UsageError(f"favour-future is {self.favour_future}; give 1 or more tokens, or None")
-
-    @property
-    def condition_names(self) -> tuple[str, ...]:
-        return ()
 
     @property
     def variant(self) -> str | None:
@@ -63,13 +56,10 @@ class AutoregressiveTask:
         parts += [f"favour-{self.favour_future}-on"] if self.favour_future else []
         return "-".join(parts) or None
 
-    def each(self) -> "tuple[AutoregressiveTask]":
-        return (self,)
-
     def fingerprint(self, request: DataRequest) -> str:
         return text_fingerprint(request)
 
-    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> TextData:
+    def open(self, request: DataRequest, tokenizer: Tokenizer) -> TextData:
         """Read the held-out documents; training documents are read as they are needed."""
         label = partial(next_token_example, self, request.score_first, self.favour_future)
         return open_text(self, request, tokenizer, label, partial(show_continuations, tokenizer))
@@ -99,17 +89,13 @@ def future_weights(labels: Sequence[int], ahead: int) -> list[float]:
     return (weights if weights.any() else scored).astype(float).tolist()
 
 
-def show_continuations(
-    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], items: Items, complete: Complete
-) -> Measures:
+def show_continuations(tokenizer: Tokenizer, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
     """What the model adds to the first halves of a few test items."""
     shown = examples[:SHOWN]
     return Measures({}, continuations(tokenizer, shown, complete))
 
 
-def continuations(
-    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], complete: Complete
-) -> list[Generation]:
+def continuations(tokenizer: Tokenizer, examples: Sequence[Example], complete: Complete) -> list[Generation]:
     """The model's own second halves, at most 48 tokens, beside the real ones."""
 
     def text(ids: Sequence[int]) -> str:

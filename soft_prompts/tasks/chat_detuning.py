@@ -11,15 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerBase
-
 from soft_prompts.common.errors import InputError
-from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
-from soft_prompts.models.frozen import load_tokenizer
+from soft_prompts.models.tokenizer import Tokenizer, encode, need_spans, text_start
 from soft_prompts.results.files import Generation, Items
 from soft_prompts.tasks.autoregressive import SHOWN, SHOWN_TOKENS, continuations, next_token_example
-from soft_prompts.tasks.task import Complete, DataRequest, Example, Measures, PromptPosition, Query, text_start
+from soft_prompts.tasks.task import Complete, DataRequest, Example, Measures, PromptPosition, Query, Task
 from soft_prompts.tasks.windows import TextData, open_text, text_fingerprint
 
 SYSTEM_MESSAGES = (
@@ -35,7 +31,7 @@ QUESTIONS = (
 
 
 @dataclass(frozen=True)
-class ChatDetuningTask:
+class ChatDetuningTask(Task):
     """The chat detuning experiment's own flags."""
 
     position: PromptPosition = "front"
@@ -48,43 +44,41 @@ class ChatDetuningTask:
     starts_from_bare: ClassVar[bool] = True
     headline: ClassVar[str] = "loss_per_byte"
     unit: ClassVar[str] = "byte"
-    conditions: ClassVar[ConditionEncoder] = NO_CONDITIONS
-
-    @property
-    def condition_names(self) -> tuple[str, ...]:
-        return ()
 
     @property
     def variant(self) -> str | None:
         return "random-position" if self.position == "random" else None
 
-    def each(self) -> "tuple[ChatDetuningTask]":
-        return (self,)
-
     def fingerprint(self, request: DataRequest) -> str:
         return text_fingerprint(request)
 
-    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> TextData:
+    def open(self, request: DataRequest, tokenizer: Tokenizer) -> TextData:
         """Read the held-out documents and put the questions into the template; raises InputError where the model named
         for it has none."""
         label = partial(next_token_example, self, request.score_first, None)
         return open_text(self, request, tokenizer, label, partial(show_both, tokenizer, self._chats(tokenizer)))
 
-    def _chats(self, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    def _chats(self, tokenizer: Tokenizer) -> list[str]:
+        need_spans(tokenizer)
         if self.chat_template_from is None:
-            return chats(tokenizer) if tokenizer.chat_template else []
+            found = chats(tokenizer) if tokenizer.chat_template else []
+            return [begun_once(tokenizer, text) for text in found]
+        from soft_prompts.models.frozen import load_tokenizer  # another model's: most runs need none
+
         named = load_tokenizer(self.chat_template_from)
         if not named.chat_template:
             raise InputError(
                 f"{self.chat_template_from} has no chat template; give --chat-template-from a chat model, or leave the "
                 "flag out"
             )
-        return chats(named)
+        return [begun_once(tokenizer, text) for text in chats(named)]
 
 
-def chats(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+def chats(tokenizer: Tokenizer) -> list[str]:
     """Every system message with every question, up to where the assistant is to answer; raises InputError where the
     template takes no such conversation."""
+    from jinja2 import TemplateError  # with transformers there already
+
     try:
         return [_chat(tokenizer, *pair) for pair in itertools.product(SYSTEM_MESSAGES, QUESTIONS)]
     except (TemplateError, ValueError, TypeError) as error:
@@ -92,13 +86,20 @@ def chats(tokenizer: PreTrainedTokenizerBase) -> list[str]:
         raise InputError(f"the model's chat template refuses a conversation ({reason}); give another model") from error
 
 
-def _chat(tokenizer: PreTrainedTokenizerBase, system: str, question: str) -> str:
+def _chat(tokenizer: Tokenizer, system: str, question: str) -> str:
     messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
+def begun_once(tokenizer: Tokenizer, text: str) -> str:
+    """The text without special tokens that it begins with and that the tokenizer puts there anyway."""
+    ids, spans, start = encode(tokenizer, text)
+    twice = start > 0 and ids[:start] == ids[start : 2 * start]
+    return text[spans[2 * start - 1][1] :] if twice else text
+
+
 def show_both(
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Tokenizer,
     questions: Sequence[str],
     examples: Sequence[Example],
     items: Items,

@@ -12,16 +12,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-import chess
 import numpy as np
-from accelerate import PartialState
-from transformers import PreTrainedTokenizerBase
 
-from soft_prompts.common.console import say
+from soft_prompts.common.console import say_once
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.conditions import ELO_PAIR, ConditionEncoder
 from soft_prompts.data.games.lichess import Game, GameSource, read_games
 from soft_prompts.data.split import Split, split_of
+from soft_prompts.models.tokenizer import Tokenizer, encode, encode_all, need_spans, text_start
 from soft_prompts.results.files import Generation, Items, Metric
 from soft_prompts.results.metrics import ratio, share
 from soft_prompts.tasks.task import (
@@ -32,9 +30,9 @@ from soft_prompts.tasks.task import (
     HeldOut,
     Measures,
     Position,
-    PromptPosition,
     Query,
-    text_start,
+    Task,
+    TaskData,
 )
 from soft_prompts.zoo import GAMES
 
@@ -48,7 +46,7 @@ NOTHING_NEW = 1000  # held-out games in a row that were all met before: the sour
 
 
 @dataclass(frozen=True)
-class ChessTask:
+class ChessTask(Task):
     """The chess experiment's own flags."""
 
     event: str = "Rated Blitz game"
@@ -64,19 +62,8 @@ class ChessTask:
     conditions: ClassVar[ConditionEncoder] = ELO_PAIR
 
     @property
-    def condition_names(self) -> tuple[str, ...]:
-        return self.conditions.names
-
-    @property
-    def position(self) -> PromptPosition:
-        return "front"
-
-    @property
     def variant(self) -> str | None:
         return f"elo_from_{self.min_elo}" if self.min_elo else None
-
-    def each(self) -> "tuple[ChessTask]":
-        return (self,)
 
     def __post_init__(self) -> None:
         if self.max_plies is not None and self.max_plies < 2:
@@ -87,12 +74,9 @@ class ChessTask:
     def fingerprint(self, request: DataRequest) -> str:
         return "-".join(source.fingerprint() for source in filter(None, self._sources(request)))
 
-    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> "ChessData":
+    def open(self, request: DataRequest, tokenizer: Tokenizer) -> "ChessData":
         """Read the held-out games; training games are read as they are needed."""
-        if not tokenizer.is_fast:
-            raise InputError(
-                "the model's tokenizer cannot tell where its tokens lie in the text; give one with a fast tokenizer"
-            )
+        need_spans(tokenizer)
         sources = self._sources(request)
         for source in filter(None, sources):
             source.verify()
@@ -131,12 +115,12 @@ class Sources(NamedTuple):
 
 
 @dataclass
-class ChessData:
+class ChessData(TaskData):
     """Games as examples for one tokenizer."""
 
     task: ChessTask
     request: DataRequest
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Tokenizer
     sources: Sources
     games: dict[HeldOut, list[Game]]
     held_out_tally: Counter[str]
@@ -208,24 +192,17 @@ class ChessData:
     def _example(self, game: Game, whole_moves: bool) -> Example:
         """All tokens of the text are scored in training; in a held-out example those of whole moves alone."""
         text = _first_plies(game, self.task.max_plies)
-        tokens = self.tokenizer(
-            text,
-            truncation=True,
-            max_length=self.request.sample_tokens,
-            return_offsets_mapping=True,
-            return_special_tokens_mask=True,
-        )
-        ids, ends = list(tokens["input_ids"]), [end for _, end in tokens["offset_mapping"]]  # pyright: ignore
-        special = list(tokens["special_tokens_mask"])  # pyright: ignore[reportArgumentType]
+        ids, spans, start = encode(self.tokenizer, text)
+        ids, ends = ids[: self.request.sample_tokens], [end for _, end in spans[: self.request.sample_tokens]]
         first, last, units = 0, len(text), 0
         if whole_moves:
             first, last, units = whole_move_span(text, max(ends))
-        scored = [not skip and first < end <= last for skip, end in zip(special, ends, strict=True)]
+        scored = [place >= start and first < end <= last for place, end in enumerate(ends)]
         return Example(
             input_ids=ids,
             labels=[token if keep else UNSCORED for token, keep in zip(ids, scored, strict=True)],
             conditions=ELO_PAIR.encode((game.white_elo, game.black_elo)),
-            insert_at=special.index(0) if 0 in special else len(special),
+            insert_at=start,
             units=units,
             cluster=game.game_hash,
         )
@@ -236,7 +213,7 @@ class ChessData:
         wanted = [text.count(" ") for text in texts]
         short = [text for text, example, units in zip(texts, examples, wanted, strict=True) if example.units < units]
         if short:
-            need = max(len(self.tokenizer(text)["input_ids"]) for text in short)  # pyright: ignore[reportArgumentType]
+            need = max(len(encode(self.tokenizer, text).ids) for text in short)
             raise UsageError(
                 f"sample-tokens is {self.request.sample_tokens}, but {self.task.max_plies} plies need {need} "
                 f"tokens of this model; give --sample-tokens {need}, or fewer --max-plies"
@@ -249,7 +226,7 @@ class ChessData:
 
     def _most_tokens_of_a_move(self, games: Sequence[Game]) -> int:
         moves = {f" {move}" for game in games for move in game.text.split(" ")}
-        return max(len(self.tokenizer(move, add_special_tokens=False)["input_ids"]) for move in moves) + 1  # pyright: ignore
+        return max(len(tokens.ids) for tokens in encode_all(self.tokenizer, sorted(moves), special=False)) + 1
 
     def _continuations(
         self, shown: Sequence[tuple[Game, int]], queries: Sequence[Query], complete: Complete
@@ -276,6 +253,8 @@ class Verdict(NamedTuple):
 
 def judge_move(game: str, plies: int, reply: str) -> Verdict:
     """The first word of `reply`, as the answer to the first `plies` moves of a game in UCI."""
+    import chess  # most commands judge no move
+
     moves = game.split(" ")
     board = chess.Board()
     for move in moves[:plies]:
@@ -314,8 +293,8 @@ def _held_out_games(sources: Sources, request: DataRequest) -> tuple[dict[HeldOu
                 break
     for split, found in games.items():
         where = request.test_data or request.data
-        if found and len(found) < wanted[split] and PartialState().is_main_process:
-            say(f"{where} has {len(found)} different {split} games; {wanted[split]} were asked for")
+        if found and len(found) < wanted[split]:
+            say_once(f"{where} has {len(found)} different {split} games; {wanted[split]} were asked for")
         if not found:
             raise InputError(
                 f"{where} holds no usable {split} game of two moves or more; give a larger file or --test-data"

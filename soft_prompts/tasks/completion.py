@@ -5,19 +5,17 @@ token behind it. Further fields can be conditions. A token that holds the end of
 completion counts as completion: let completions begin with a space, as words of a text do.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from accelerate import PartialState
-from transformers import PreTrainedTokenizerBase
-
-from soft_prompts.common.console import say
+from soft_prompts.common.console import say_once
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.completions import REQUIRED, Row, conditions_of, field_encoder, rows_fingerprint, split_rows
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.data.jsonl import line_error
+from soft_prompts.models.tokenizer import Tokenizer, encode, end_id, need_spans, text_start
 from soft_prompts.results.files import Generation, Items, Metric
 from soft_prompts.results.metrics import share
 from soft_prompts.tasks.listed import ListedData
@@ -28,10 +26,8 @@ from soft_prompts.tasks.task import (
     Example,
     HeldOut,
     Measures,
-    Position,
-    PromptPosition,
     Query,
-    text_start,
+    Task,
 )
 
 ASKED = 256  # test lines that the model completes by itself
@@ -40,7 +36,7 @@ SPARE_TOKENS = 2  # beyond the longest completion, so that going on after it is 
 
 
 @dataclass(frozen=True)
-class CompletionTask:
+class CompletionTask(Task):
     """The completion experiment's own flags."""
 
     condition_fields: tuple[str, ...] = ()
@@ -51,7 +47,6 @@ class CompletionTask:
     name: ClassVar[str] = "completion"
     headline: ClassVar[str] = "loss_per_completion"
     unit: ClassVar[str] = "completion"
-    conditions: ClassVar[ConditionEncoder] = NO_CONDITIONS
 
     def __post_init__(self) -> None:
         if wrong := [name for name in self.condition_fields if not name or "=" in name or name in REQUIRED]:
@@ -64,16 +59,9 @@ class CompletionTask:
         return self.condition_fields
 
     @property
-    def position(self) -> PromptPosition:
-        return "front"
-
-    @property
     def variant(self) -> str | None:
         parts = [*self.condition_fields] + ([] if self.end_token else ["no-end-token"])
         return "-".join(parts) or None
-
-    def each(self) -> "tuple[CompletionTask]":
-        return (self,)
 
     def fingerprint(self, request: DataRequest) -> str:
         return "-".join(rows_fingerprint(source) for source in (request.data, request.test_data) if source)
@@ -85,89 +73,33 @@ class CompletionTask:
         rows = split_rows(request.data, request.test_data)["train"]
         return field_encoder(request.data, rows, self.condition_fields)
 
-    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> "CompletionData":
+    def open(self, request: DataRequest, tokenizer: Tokenizer) -> "CompletionData":
         """Read every line; raises InputError that names file and line for one that cannot be used."""
-        if not tokenizer.is_fast:
-            raise InputError(
-                "the model's tokenizer cannot tell where its tokens lie in the text; give one with a fast tokenizer"
-            )
+        need_spans(tokenizer)
         rows = split_rows(request.data, request.test_data)
         rows["validation"] = _first(request, "validation", rows["validation"], request.validation_samples)
         rows["test"] = _first(request, "test", rows["test"], request.test_samples)
         encoder = self.conditions_of(request)
-        end = tokenizer.eos_token_id if self.end_token else None
-        end = end if isinstance(end, int) else None
+        end = end_id(tokenizer) if self.end_token else None
         made = Samples(tokenizer, request.sample_tokens, end, encoder)
         held_out = request.test_data or request.data
-        listed = ListedData(
+        return CompletionData(
             request.name,
             self.fingerprint(request),
             training_examples=made.examples(request.data, rows["train"]),
             validation=made.examples(held_out, rows["validation"]),
             test_examples=made.examples(held_out, rows["test"]),
             seed=request.seed,
+            sources=(request.data, held_out),
+            made=made,
+            test_rows=rows["test"],
         )
-        return CompletionData(request, listed, tokenizer, encoder, rows["test"], end)
-
-
-@dataclass
-class CompletionData:
-    """Lines as examples for one tokenizer, with the texts of those that test."""
-
-    request: DataRequest
-    listed: ListedData
-    tokenizer: PreTrainedTokenizerBase
-    encoder: ConditionEncoder
-    test_rows: Sequence[Row]
-    end: int | None = None
-    """The id scored behind each completion, if any."""
-
-    def __post_init__(self) -> None:
-        self.name, self.fingerprint = self.listed.name, self.listed.fingerprint
-        self.train, self.test = self.request.data, self.request.test_data or self.request.data
-
-    def held_out(self, split: HeldOut) -> list[Example]:
-        return self.listed.held_out(split)
-
-    def training(self, position: Position | None) -> Iterator[tuple[Example, Position]]:
-        return self.listed.training(position)
-
-    def rejected(self, position: Position | None) -> dict[str, int]:
-        return {}
-
-    def shots(self, count: int) -> list[int]:
-        """The first lines of the training data, each as it is trained on, and a newline where no end token divides."""
-        newline = self.tokenizer("\n", add_special_tokens=False)["input_ids"] if self.end is None else []
-        ids: list[int] = []
-        for example in self.listed.training_examples[:count]:
-            ids += [*example.input_ids[example.insert_at :], *newline]  # pyright: ignore[reportGeneralTypeIssues]
-        return ids
-
-    def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
-        """Greedy completions of the first test lines, against theirs."""
-        pairs = list(zip(self.test_rows, examples, strict=True))
-        asked = [(row, example) for row, example in pairs if row.prompt][:ASKED]  # the bare model needs some text
-        queries = [Query(row.prompt, e.conditions, text_start(self.tokenizer, row.prompt)) for row, e in asked]
-        longest = max((sum(label != UNSCORED for label in e.labels) for _, e in asked), default=0)
-        replies = complete(queries, longest + SPARE_TOKENS) if queries else []
-        judged = [(reply, row.completion) for reply, (row, _) in zip(replies, asked, strict=True)]
-        clusters = [example.cluster for _, example in asked]  # one prompt may have several completions
-        metrics: dict[str, Metric] = {
-            "exact_match": share([is_exact(*pair) for pair in judged], "share of completions", clusters),
-            "prefix_match": share([is_prefix(*pair) for pair in judged], "share of completions", clusters),
-        }
-        described = [self.encoder.describe(e.conditions) if e.conditions else None for _, e in asked]
-        shown = [
-            Generation(prompt=row.prompt, condition=condition, text=reply, reference=row.completion)
-            for (row, _), condition, reply in zip(asked, described, replies, strict=True)
-        ]
-        return Measures(metrics, shown[:SHOWN])
 
 
 class Samples(NamedTuple):
     """Makes lines into examples."""
 
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Tokenizer
     sample_tokens: int
     end: int | None
     """The id scored behind each completion, if any."""
@@ -178,21 +110,16 @@ class Samples(NamedTuple):
         return [self._example(source, row) for row in rows]
 
     def _example(self, source: str, row: Row) -> Example:
-        tokens = self.tokenizer(
-            row.prompt + row.completion,
-            return_offsets_mapping=True,
-            return_special_tokens_mask=True,
-            verbose=False,
-        )
-        special = list(tokens["special_tokens_mask"])  # pyright: ignore[reportArgumentType]
-        length = len(special) - special[::-1].index(0) if 0 in special else 0  # an end token of the tokenizer's own
-        ids = list(tokens["input_ids"])[:length]  # pyright: ignore[reportArgumentType]
-        ends = [end for _, end in tokens["offset_mapping"]][:length]  # pyright: ignore
-        asked = [not skip and end > len(row.prompt) for skip, end in zip(special, ends, strict=False)]
+        text, border = row.prompt + row.completion, len(row.prompt)
+        tokens = encode(self.tokenizer, text)
+        asked, ids = tokens.hold(border, len(text)), tokens.ids
         labels = [token if keep else UNSCORED for token, keep in zip(ids, asked, strict=True)]
-        if not any(asked[1:] if row.prompt == "" else asked):
+        if not any(asked):
             wrong = f"the completion is {row.completion!r}, of which this model scores no token; give a longer one"
             raise line_error(Path(source), row.line, wrong)
+        if asked[0]:
+            wrong = f"the completion {row.completion!r} begins in the first token of the text, which nothing precedes"
+            raise line_error(Path(source), row.line, f"{wrong}; give a prompt that is a token of this model by itself")
         if self.end is not None:
             ids, labels = [*ids, self.end], [*labels, self.end]
         if len(ids) > self.sample_tokens:
@@ -202,10 +129,52 @@ class Samples(NamedTuple):
             input_ids=ids,
             labels=labels,
             conditions=conditions_of(source, row, self.encoder),
-            insert_at=special.index(0) if 0 in special else 0,
+            insert_at=tokens.start,
             units=1,
             cluster=row.identity,
         )
+
+
+@dataclass(kw_only=True)
+class CompletionData(ListedData):
+    """Lines as examples for one tokenizer, with the texts of those that test."""
+
+    sources: tuple[str, str]
+    """Of training, and of what is held out."""
+    made: Samples
+    test_rows: Sequence[Row]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.train, self.test = self.sources
+
+    def shots(self, count: int) -> list[int]:
+        """The first lines of the training data, each as it is trained on, and a newline where no end token divides."""
+        newline = encode(self.made.tokenizer, "\n", special=False).ids if self.made.end is None else []
+        ids: list[int] = []
+        for example in self.training_examples[:count]:
+            ids += [*example.input_ids[example.insert_at :], *newline]
+        return ids
+
+    def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
+        """Greedy completions of the first test lines, against theirs."""
+        pairs = list(zip(self.test_rows, examples, strict=True))
+        asked = [(row, example) for row, example in pairs if row.prompt][:ASKED]  # the bare model needs some text
+        queries = [Query(row.prompt, e.conditions, text_start(self.made.tokenizer, row.prompt)) for row, e in asked]
+        longest = max((sum(label != UNSCORED for label in e.labels) for _, e in asked), default=0)
+        replies = complete(queries, longest + SPARE_TOKENS) if queries else []
+        judged = [(reply, row.completion) for reply, (row, _) in zip(replies, asked, strict=True)]
+        clusters = [example.cluster for _, example in asked]  # one prompt may have several completions
+        metrics: dict[str, Metric] = {
+            "exact_match": share([is_exact(*pair) for pair in judged], "share of completions", clusters),
+            "prefix_match": share([is_prefix(*pair) for pair in judged], "share of completions", clusters),
+        }
+        described = [self.made.encoder.describe(e.conditions) if e.conditions else None for _, e in asked]
+        shown = [
+            Generation(prompt=row.prompt, condition=condition, text=reply, reference=row.completion)
+            for (row, _), condition, reply in zip(asked, described, replies, strict=True)
+        ]
+        return Measures(metrics, shown[:SHOWN])
 
 
 def is_exact(reply: str, completion: str) -> bool:
@@ -222,6 +191,6 @@ def _first(request: DataRequest, what: HeldOut, rows: list[Row], wanted: int) ->
     where = request.test_data or request.data
     if not rows:
         raise InputError(f"{where} has no {what} line; give more lines with different prompts, or --test-data")
-    if len(rows) < wanted and PartialState().is_main_process:
-        say(f"{where} has {len(rows)} {what} lines; {wanted} were asked for")
+    if len(rows) < wanted:
+        say_once(f"{where} has {len(rows)} {what} lines; {wanted} were asked for")
     return sorted(rows, key=lambda row: row.identity)[:wanted]  # a file may be sorted by what its lines are about

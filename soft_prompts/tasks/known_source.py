@@ -12,47 +12,33 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import fingerprint_files
-from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.data.known_samples import KnownSamples, read_known_samples
+from soft_prompts.models.tokenizer import Tokenizer
 from soft_prompts.tasks.listed import ListedData
-from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, PromptPosition
+from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, Task
 
 
 @dataclass
 class KnownSourceData(ListedData):
     """Lists, and what the source itself pays."""
 
-    exact_test_nats: NDArray[np.float64] | None = None
-    """[N] of the test examples, summed over their labels: the upper anchor `exact`."""
+    nats: Sequence[float] = ()
+    """Of the test examples, summed over their labels: the upper anchor `exact`."""
+
+    def exact_test_nats(self) -> NDArray[np.float64]:
+        return np.asarray(self.nats)
 
 
 @dataclass(frozen=True)
-class KnownSourceTask:
+class KnownSourceTask(Task):
     """It has no flags of its own: everything lies in the file of samples."""
 
     name: ClassVar[str] = "known_source"
     headline: ClassVar[str] = "test_loss"
     unit: ClassVar[str] = "token"
-    conditions: ClassVar[ConditionEncoder] = NO_CONDITIONS
-
-    @property
-    def condition_names(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def position(self) -> PromptPosition:
-        return "front"
-
-    @property
-    def variant(self) -> None:
-        return None
-
-    def each(self) -> "tuple[KnownSourceTask, ...]":
-        return (self,)
 
     def fingerprint(self, request: DataRequest) -> str:
         path = Path(request.data)
@@ -60,7 +46,7 @@ class KnownSourceTask:
             raise InputError(f"data {request.data!r} is no file; give one that `soft-prompts calibrate` made")
         return fingerprint_files([path])
 
-    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> KnownSourceData:
+    def open(self, request: DataRequest, tokenizer: Tokenizer) -> KnownSourceData:
         """Read the file; raises InputError where it is of another tokenizer or its samples are too long."""
         fingerprint, samples = self.fingerprint(request), read_known_samples(Path(request.data))
         if samples.facts.vocabulary > len(tokenizer):
@@ -82,7 +68,7 @@ class KnownSourceTask:
             validation=_examples(samples, validation),
             test_examples=_examples(samples, test),
             seed=request.seed,
-            exact_test_nats=samples.exact_nats[test],
+            nats=samples.exact_nats[test].tolist(),
         )
 
 

@@ -1,11 +1,14 @@
 """What is a model taught, and how? Documents in a file, and the settings that change what is learnt of them."""
 
 import math
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from soft_prompts.common.errors import UsageError
+from soft_prompts.tasks.task import Task
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Optimiser = Literal["adamw", "muon"]
@@ -78,3 +81,19 @@ class Lesson:
     def name(self) -> str:
         """Short name of what is learnt."""
         return self.label or self.documents.stem
+
+
+class LessonTask(Task, extends=True):
+    """A task whose runs can ask for a model that was taught first, and need not be all of a grid's."""
+
+    @abstractmethod
+    def lacks(self, data: str) -> str | None:
+        """Why there can be no such run on these data; None: there can."""
+
+    @abstractmethod
+    def wanted(self, tokens: int) -> Mapping[str, Any] | None:
+        """Settings that a run of so many prompt tokens has whatever the grid says; None: there is no such run."""
+
+    @abstractmethod
+    def lesson(self, data: str, folder: Path) -> Lesson | None:
+        """What the run's model learns first, its documents written below `folder`; None: it is asked as it is."""

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from soft_prompts.common.errors import InputError
-from soft_prompts.results.files import Items
-from soft_prompts.tasks.task import Complete, Example, HeldOut, Measures, Position
+from soft_prompts.tasks.task import Example, HeldOut, Position, TaskData
 
 
 @dataclass
-class ListedData:
+class ListedData(TaskData):
     """A task's data as lists; the shortest way to a task of your own. Raises InputError where one of the lists is
     empty."""
 
@@ -39,10 +38,3 @@ class ListedData:
             for offset in range(at["offset"], len(order)):
                 yield self.training_examples[order[offset]], {"epoch": at["epoch"], "offset": offset + 1}
             at = {"epoch": at["epoch"] + 1, "offset": 0}
-
-    def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
-        """Nothing beside the loss."""
-        return Measures({}, [])
-
-    def rejected(self, position: Position | None) -> dict[str, int]:
-        return {}

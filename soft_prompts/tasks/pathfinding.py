@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.conditions import PATH_QUALITY, ConditionEncoder
 from soft_prompts.data.mazes.boards import LEAST_SIDE, MOST_SIDE, board_text
-from soft_prompts.data.mazes.samples import Maze, MazeEncoder, draw_samples, open_encoder
+from soft_prompts.data.mazes.samples import Maze, draw_samples
+from soft_prompts.models.tokenizer import Tokenizer, need_spans
 from soft_prompts.results.files import Items, Metric
 from soft_prompts.results.metrics import ratio
+from soft_prompts.tasks.maze_tokens import MazeEncoder, open_encoder
 from soft_prompts.tasks.maze_walks import (
     SOLVED_BOTH,
     Attempt,
@@ -40,8 +41,9 @@ from soft_prompts.tasks.task import (
     HeldOut,
     Measures,
     Position,
-    PromptPosition,
     Query,
+    Task,
+    TaskData,
 )
 
 DATA = "mazes"
@@ -56,7 +58,7 @@ STEERING_SOLVED = f"{STEERING}/solved"
 
 
 @dataclass(frozen=True)
-class PathfindingTask:
+class PathfindingTask(Task):
     """The pathfinding experiment's own flags."""
 
     board: str = "6x6"
@@ -78,51 +80,37 @@ class PathfindingTask:
             raise UsageError(f"--board is {self.board!r}; give rows x columns, {limits}, such as 6x6")
 
     @property
-    def shape(self) -> tuple[int, int]:
+    def _shape(self) -> tuple[int, int]:
         """Rows and columns."""
         rows, columns = self.board.split("x")
         return int(rows), int(columns)
-
-    @property
-    def condition_names(self) -> tuple[str, ...]:
-        return self.conditions.names
-
-    @property
-    def position(self) -> PromptPosition:
-        return "front"
 
     @property
     def variant(self) -> str:
         parts = (self.board, "hits are extra" if self.hits_are_extra else "", self.prefix and f"after {self.prefix}")
         return " ".join(part.strip() for part in parts if part)
 
-    def each(self) -> "tuple[PathfindingTask]":
-        return (self,)
-
     def fingerprint(self, request: DataRequest) -> str:
-        some = draw_samples(DATA_SEED, "test", 0, TRIAL, self.shape)  # another generator makes other boards or walks
+        some = draw_samples(DATA_SEED, "test", 0, TRIAL, self._shape)  # another generator makes other boards or walks
         texts = [self.prefix + board_text(maze.cells) + maze.walk_text for maze in some]
         return hashlib.sha256(repr((self.board, texts)).encode()).hexdigest()[:16]
 
-    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> "PathfindingData":
+    def open(self, request: DataRequest, tokenizer: Tokenizer) -> "PathfindingData":
         """Draw the held-out boards; training boards are drawn as they are needed."""
         for source in filter(None, (request.data, request.test_data)):
             if source != DATA:
                 raise InputError(f"{source} is no data for pathfinding, which draws its boards; give --data {DATA}")
-        if not tokenizer.is_fast:
-            raise InputError(
-                "the model's tokenizer cannot tell where its tokens lie in the text; give one with a fast tokenizer"
-            )
+        need_spans(tokenizer)
         counts: dict[HeldOut, int] = {"validation": request.validation_samples, "test": request.test_samples}
         mazes: dict[HeldOut, list[Maze]] = {
-            split: draw_samples(DATA_SEED, split, 0, count, self.shape) for split, count in counts.items()
+            split: draw_samples(DATA_SEED, split, 0, count, self._shape) for split, count in counts.items()
         }
-        encoder = open_encoder(tokenizer, self.prefix, self.shape, mazes["validation"][:TRIAL])
+        encoder = open_encoder(tokenizer, self.prefix, self._shape, mazes["validation"][:TRIAL])
         return PathfindingData(self, request, encoder, mazes)
 
 
 @dataclass
-class PathfindingData:
+class PathfindingData(TaskData):
     """Boards and walks as examples for one tokenizer."""
 
     task: PathfindingTask
@@ -150,7 +138,7 @@ class PathfindingData:
         """The training boards of the run's seed, which are never held out; a walk that does not fit is cut."""
         index = int((position or {"index": 0})["index"])
         while True:
-            for maze in draw_samples(self.request.seed, "train", index, BLOCK, self.task.shape):
+            for maze in draw_samples(self.request.seed, "train", index, BLOCK, self.task._shape):
                 index += 1
                 yield self._example(maze, self.request.sample_tokens), {"index": index}
 
@@ -173,14 +161,11 @@ class PathfindingData:
         shown = [[*attempts[:SHOWN], *attempts[SHOWN:][-1:]] for attempts in walks.values()]  # unsolvable boards last
         return Measures(metrics, [as_generation(attempt) for attempt in itertools.chain.from_iterable(shown)])
 
-    def rejected(self, position: Position | None) -> dict[str, int]:
-        return {}
-
     def _example(self, maze: Maze, most_tokens: int | None = None) -> Example:
         """The whole sample, or its first tokens."""
         encoded = self.encoder.encode(maze)
-        ids, start, end = encoded.input_ids, encoded.walk_start, encoded.walk_end
-        labels = [UNSCORED] * start + ids[start:end] + [UNSCORED] * (len(ids) - end)
+        ids, start = encoded.input_ids, encoded.walk_start
+        labels = [UNSCORED] * start + ids[start:]
         return Example(
             input_ids=ids[:most_tokens],
             labels=labels[:most_tokens],

@@ -15,13 +15,12 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
 from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
+from soft_prompts.models.tokenizer import Tokenizer, encode, text_end
 from soft_prompts.results.files import Generation, Items, Metric
 from soft_prompts.stats import paired
-from soft_prompts.tasks.task import UNSCORED, Complete, DataRequest, Example, Measures, PromptPosition, Query, text_end
+from soft_prompts.tasks.task import UNSCORED, Complete, DataRequest, Example, Measures, Query, Task
 from soft_prompts.tasks.windows import TextData, Window, first_scored, open_text, text_fingerprint
 
 NAMED = {"1-token": 1, "5-token": 5, "9-token": 9}  # real words, chosen for the model's tokenizer
@@ -38,7 +37,7 @@ SHOWN = 6
 
 
 @dataclass(frozen=True)
-class RepetitionTask:
+class RepetitionTask(Task):
     """The repetition experiment's own flags."""
 
     string: tuple[str, ...] = tuple(NAMED)
@@ -48,19 +47,11 @@ class RepetitionTask:
     name: ClassVar[str] = "repetition"
     headline: ClassVar[str] = "test_loss"
     unit: ClassVar[str] = "token"
-    conditions: ClassVar[ConditionEncoder] = NO_CONDITIONS
+    position = "random"
 
     def __post_init__(self) -> None:
         if not self.string or "" in self.string:
             raise UsageError("string is empty; give at least one text after --string, of one character or more")
-
-    @property
-    def condition_names(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def position(self) -> PromptPosition:
-        return "random"
 
     @property
     def variant(self) -> str:
@@ -72,7 +63,7 @@ class RepetitionTask:
     def fingerprint(self, request: DataRequest) -> str:
         return text_fingerprint(request)
 
-    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> "RepetitionData":
+    def open(self, request: DataRequest, tokenizer: Tokenizer) -> "RepetitionData":
         """Read the held-out documents; raises UsageError or InputError for a string that this tokenizer cannot say."""
         if len(self.string) > 1:
             raise UsageError(f"string is {', '.join(self.string)}; one run has one: give a single text")
@@ -84,7 +75,9 @@ class RepetitionTask:
                 "give a shorter --string, or more --sample-tokens"
             )
         label = partial(_example, self, request.score_first, tuple(ids))
-        data = open_text(self, request, tokenizer, label, partial(_measures, tokenizer, string))
+        data = open_text(
+            self, request, tokenizer, label, partial(_measures, tokenizer, said_string(tokenizer, ids) or string)
+        )
         opened = (data.request, data.corpus, data.cutter, data.label, data.score, data.chosen)
         return RepetitionData(*opened, string=ids)
 
@@ -95,7 +88,6 @@ class RepetitionData(TextData):
 
     string: Sequence[int] = ()
 
-    @property
     def exact_test_nats(self) -> NDArray[np.float64]:
         """Nothing: whoever knows the string and where it begins knows every label."""
         return np.zeros(len(self.held_out("test")))
@@ -105,7 +97,7 @@ class RepetitionData(TextData):
         return list(self.string) * count
 
 
-def wanted_string(tokenizer: PreTrainedTokenizerBase, asked: str) -> str:
+def wanted_string(tokenizer: Tokenizer, asked: str) -> str:
     """`asked` itself, or for one of `NAMED` words that are so many tokens, different ones if there are such; raises
     InputError where there are none. A model whose tokens are no words may get one letter as its 1-token string."""
     if asked not in NAMED:
@@ -125,12 +117,23 @@ def wanted_string(tokenizer: PreTrainedTokenizerBase, asked: str) -> str:
     raise InputError(f"no words that are {wanted} tokens of this model are known here; give a text with --string")
 
 
-def string_ids(tokenizer: PreTrainedTokenizerBase, string: str) -> list[int]:
+def string_ids(tokenizer: Tokenizer, string: str) -> list[int]:
     """Token ids of the string alone; raises UsageError where there are none."""
-    ids = list(tokenizer(string, add_special_tokens=False)["input_ids"])  # pyright: ignore[reportArgumentType]
+    ids = encode(tokenizer, string, special=False).ids
     if not ids:
         raise UsageError(f"string is {string!r}, which is no token of this model; give another --string")
     return ids
+
+
+def said_string(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    """What a second copy of the ids adds to the first: the string as the tokenizer reads it, which some fold, or begin
+    with a space."""
+    once, twice = (_text(tokenizer, list(ids) * times) for times in (1, 2))
+    return twice[len(once) :]
+
+
+def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def _example(task: RepetitionTask, score_first: bool, string: Sequence[int], window: Window) -> Example:
@@ -146,18 +149,11 @@ def repeated_labels(length: int, string: Sequence[int], insert_at: int, first: i
 
 
 def _measures(
-    tokenizer: PreTrainedTokenizerBase, string: str, examples: Sequence[Example], items: Items, complete: Complete
+    tokenizer: Tokenizer, string: str, examples: Sequence[Example], items: Items, complete: Complete
 ) -> Measures:
     """What the model writes behind text and prompt, with nothing to correct it."""
     chosen = [example for example in examples if example.insert_at > 0][:CONTINUED]  # some text is there to go on from
-    texts = [
-        str(
-            tokenizer.decode(
-                list(e.input_ids[: e.insert_at]), skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-        )
-        for e in chosen
-    ]
+    texts = [_text(tokenizer, e.input_ids[: e.insert_at]) for e in chosen]
     queries = [Query(text, e.conditions, text_end(tokenizer, text)) for text, e in zip(texts, chosen, strict=True)]
     written = complete(queries, NEW_TOKENS)
     shares = np.array([share_in_copies(text, string) for text in written])

@@ -10,16 +10,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
-from transformers import PreTrainedTokenizerBase
-
 from soft_prompts.common.errors import UsageError
-from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
-from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, PromptPosition
+from soft_prompts.models.tokenizer import Tokenizer
+from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, Task
 from soft_prompts.tasks.windows import TextData, Window, first_scored, open_text, text_fingerprint
 
 
 @dataclass(frozen=True)
-class SkipTokensTask:
+class SkipTokensTask(Task):
     """The skip experiment's own flags."""
 
     skip: tuple[int, ...] = (1, 2, 4, 8)
@@ -28,21 +26,13 @@ class SkipTokensTask:
     name: ClassVar[str] = "skip_tokens"
     headline: ClassVar[str] = "test_loss"
     unit: ClassVar[str] = "token"
-    conditions: ClassVar[ConditionEncoder] = NO_CONDITIONS
+    position = "random"
 
     def __post_init__(self) -> None:
         if not self.skip:
             raise UsageError("skip is empty; give at least one number of tokens after --skip")
         if wrong := [skip for skip in self.skip if skip < 1]:
             raise UsageError(f"skip is {wrong[0]}; give 1 or more tokens (the autoregressive experiment skips none)")
-
-    @property
-    def condition_names(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def position(self) -> PromptPosition:
-        return "random"
 
     @property
     def variant(self) -> str:
@@ -54,7 +44,7 @@ class SkipTokensTask:
     def fingerprint(self, request: DataRequest) -> str:
         return text_fingerprint(request)
 
-    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> TextData:
+    def open(self, request: DataRequest, tokenizer: Tokenizer) -> TextData:
         """Read the held-out documents; raises UsageError for several skips, or one beyond a sample."""
         if len(self.skip) > 1:
             raise UsageError(f"skip is {', '.join(map(str, self.skip))}; one run has one: give a single value")

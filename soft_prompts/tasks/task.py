@@ -1,5 +1,6 @@
 """What is a task? It turns data into examples and scores what a model makes of them; it never sees the model."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
@@ -7,9 +8,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkab
 import numpy as np
 from numpy.typing import NDArray
 
-from soft_prompts.data.conditions import ConditionEncoder
-from soft_prompts.data.tokenizer import PreTrainedTokenizerBase
+from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
+from soft_prompts.models.tokenizer import Tokenizer
 from soft_prompts.results.files import Generation, Items, Metric
+from soft_prompts.tasks.contract import Contract
 
 UNSCORED = -100  # the label that no loss counts, torch's own convention
 
@@ -72,18 +74,6 @@ class Query(NamedTuple):
     insert_at: int = 0
 
 
-def text_start(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
-    """Position of the first token of the text itself: a prompt in front goes there, behind a BOS and not before it."""
-    special = list(tokenizer(text, return_special_tokens_mask=True)["special_tokens_mask"])  # pyright: ignore
-    return special.index(0) if 0 in special else len(special)
-
-
-def text_end(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
-    """Position behind the last token of the text itself: a prompt at the end goes there, before an end token."""
-    special = list(tokenizer(text, return_special_tokens_mask=True)["special_tokens_mask"])  # pyright: ignore
-    return len(special) - special[::-1].index(0) if 0 in special else text_start(tokenizer, text)
-
-
 @runtime_checkable
 class Complete(Protocol):
     """Continuations: all that a task ever sees of a model."""
@@ -100,9 +90,8 @@ class Measures(NamedTuple):
     generations: list[Generation]
 
 
-@runtime_checkable
-class TaskData(Protocol):
-    """A task's data, opened for one tokenizer."""
+class TaskData(Contract, extends=True):
+    """A task's data, opened for one tokenizer. `held_out` and `training` are all that it must have."""
 
     name: str
     """Short name of the data: `DataRequest.name`."""
@@ -111,108 +100,80 @@ class TaskData(Protocol):
     fingerprint: str
     """Content identity of both sources: a run does not resume on other data."""
 
+    @abstractmethod
     def held_out(self, split: HeldOut) -> list[Example]:
         """The fixed items of a held-out set, in an order that is the same for every prompt size and seed."""
-        ...
 
+    @abstractmethod
     def training(self, position: Position | None) -> Iterator[tuple[Example, Position]]:
         """Endless training examples, each with the position after it; from the start, or from such a position."""
-        ...
 
     def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
-        """Scores of the test items: `examples` with the conditions that the run gives them, `items` their losses."""
-        ...
+        """Scores of the test items: `examples` with the conditions that the run gives them, `items` their losses.
+        Default: nothing beside the loss."""
+        return Measures({}, [])
 
     def rejected(self, position: Position | None) -> dict[str, int]:
-        """Records left out by reason: of the held-out data, and of training up to `position`."""
-        ...
+        """Records left out by reason: of the held-out data, and of training up to `position`. Default: none."""
+        return {}
+
+    def exact_test_nats(self) -> NDArray[np.float64] | None:
+        """[N] what the source of the data pays for the labels of each test example: no model can do better, but by
+        chance. Default: the source is not known."""
+        return None
+
+    def shots(self, count: int) -> list[int]:
+        """Token ids of so many worked examples, to stand where a prompt would stand. Default: there is no form for
+        examples."""
+        return []
+
+    def further(self) -> list[Example]:
+        """Samples whose losses are no part of the test loss. Default: none."""
+        return []
+
+    def further_metrics(self, losses: Items) -> dict[str, Metric]:
+        """Metrics of the result, from the losses of those samples in their order."""
+        return {}
 
 
-@runtime_checkable
-class Task(Protocol):
-    """A frozen dataclass; its fields are the task's flags on the command line."""
+class Task(Contract, extends=True):
+    """A frozen dataclass; its fields are the task's flags on the command line. It must have a name, a headline, a unit,
+    `fingerprint` and `open`."""
 
     name: ClassVar[str]
     headline: ClassVar[str]
     """Name of the metric that curves show: loss summed over a test item, divided by its units."""
     unit: ClassVar[str]
     """What `Example.units` counts."""
-    conditions: ClassVar[ConditionEncoder]
+    conditions: ClassVar[ConditionEncoder] = NO_CONDITIONS
+    starts_from_bare: ClassVar[bool] = False
+    """The bare model knows the task: a prompt's share is of what that model still lacks."""
+    position: PromptPosition = "front"
+    """Where the prompt stands: in front of every text, or at a place drawn for each sample."""
 
     @property
     def condition_names(self) -> tuple[str, ...]:
         """Names of the task's conditions, none if it has none."""
-        ...
-
-    @property
-    def position(self) -> PromptPosition:
-        """Where the prompt stands: in front of every text, or at a place drawn for each sample."""
-        ...
-
-    def each(self) -> "Sequence[Task]":
-        """The tasks of single runs that flags with several values ask for; without such a flag itself alone."""
-        ...
+        return self.conditions.names
 
     @property
     def variant(self) -> str | None:
         """Tells runs of one experiment apart in paths and tables (a skip, a string, a board)."""
-        ...
+        return None
 
-    def fingerprint(self, request: DataRequest) -> str:
-        """Content identity of the data, the same as that of what `open` gives; found without a tokenizer."""
-        ...
-
-    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> TaskData:
-        """Find, check and split the data; raises InputError or UsageError in one line."""
-        ...
-
-
-@runtime_checkable
-class LearnsConditions(Protocol):
-    """A task whose condition encoder depends on its data: its `condition_names` are the fields that it reads."""
+    def each(self) -> "Sequence[Task]":
+        """The tasks of single runs that flags with several values ask for; without such a flag itself alone."""
+        return (self,)
 
     def conditions_of(self, request: DataRequest) -> ConditionEncoder:
-        """The encoder that the training samples make; found without a tokenizer."""
-        ...
+        """What turns conditions into floats, found without a tokenizer; a task that learns it from its training
+        samples says so here, and which fields it reads in `condition_names`."""
+        return self.conditions
 
+    @abstractmethod
+    def fingerprint(self, request: DataRequest) -> str:
+        """Content identity of the data, the same as that of what `open` gives; found without a tokenizer."""
 
-@runtime_checkable
-class KnowsEntropy(Protocol):
-    """A task's data whose source is known: no model can do better than it, but by chance."""
-
-    exact_test_nats: NDArray[np.float64] | None
-    """[N] what the source pays for the labels of each test example; None where it is not known after all."""
-
-
-@runtime_checkable
-class ShowsExamples(Protocol):
-    """A task's data that have a form for examples in front of a text."""
-
-    def shots(self, count: int) -> list[int]:
-        """Token ids of so many worked examples, to stand where a prompt would stand."""
-        ...
-
-
-@runtime_checkable
-class StartsFromBare(Protocol):
-    """A task that the bare model knows: a prompt's share is of what that model still lacks."""
-
-    starts_from_bare: ClassVar[bool]
-
-
-def encoder_of(task: Task, request: DataRequest) -> ConditionEncoder:
-    """What turns the task's conditions into floats."""
-    return task.conditions_of(request) if isinstance(task, LearnsConditions) else task.conditions
-
-
-@runtime_checkable
-class AsksFurther(Protocol):
-    """Further samples, and what their losses say."""
-
-    def further(self) -> list[Example]:
-        """Samples whose losses are no part of the test loss."""
-        ...
-
-    def further_metrics(self, losses: Items) -> dict[str, Metric]:
-        """Metrics of the result, from the losses of those samples in their order."""
-        ...
+    @abstractmethod
+    def open(self, request: DataRequest, tokenizer: Tokenizer) -> TaskData:
+        """Find, check and split the data; raises InputError or UsageError in one line."""

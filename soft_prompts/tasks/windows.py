@@ -12,13 +12,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-from accelerate import PartialState
-from transformers import PreTrainedTokenizerBase
 
-from soft_prompts.common.console import say
+from soft_prompts.common.console import say_once
 from soft_prompts.common.errors import InputError
 from soft_prompts.data.texts.corpus import Corpus, open_corpus
 from soft_prompts.data.texts.documents import Document, DocumentStream
+from soft_prompts.models.tokenizer import Tokenizer, encode, need_spans
 from soft_prompts.results.files import Items
 from soft_prompts.tasks.task import (
     UNSCORED,
@@ -29,7 +28,7 @@ from soft_prompts.tasks.task import (
     Measures,
     Position,
     Task,
-    text_start,
+    TaskData,
 )
 
 BLOCK = 512  # windows shuffled among themselves, at least
@@ -80,22 +79,19 @@ def next_token_labels(task: Task, window: Window, score_first: bool) -> list[int
 class Cutter:
     """Cuts documents into windows for one tokenizer."""
 
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Tokenizer
     sample_tokens: int
     random_place: bool
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.tokenizer.is_fast:
-            raise InputError(
-                "the model's tokenizer cannot tell where its tokens lie in the text; give one with a fast tokenizer"
-            )
+        need_spans(self.tokenizer)
 
     @property
     def special(self) -> list[int]:
         """The ids that stand in front of a text."""
-        ids = list(self.tokenizer("a")["input_ids"])  # pyright: ignore[reportArgumentType]
-        return ids[: text_start(self.tokenizer, "a")]
+        tokens = encode(self.tokenizer, "a")
+        return tokens.ids[: tokens.start]
 
     def windows(self, document: Document, epoch: int = 0) -> list[Window]:
         """All of the document's tokens, each in one window; in the first epoch only the last one is short."""
@@ -121,11 +117,10 @@ class Cutter:
 
     def _tokens(self, text: str) -> tuple[list[int], list[int]]:
         """Ids of the whole text and the bytes of each; a character of several tokens counts for the first of them."""
-        tokens = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        ids: list[int] = list(tokens["input_ids"])  # pyright: ignore[reportArgumentType]
+        ids, spans, _ = encode(self.tokenizer, text, special=False)
         if not ids:
             return [], []
-        ends = np.array([end for _, end in tokens["offset_mapping"]], dtype=np.int64)  # pyright: ignore
+        ends = np.array([end for _, end in spans], dtype=np.int64)
         ends[-1] = len(text)
         code = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
         width = 1 + (code > 0x7F).astype(np.int64) + (code > 0x7FF) + (code > 0xFFFF)  # bytes of a character in UTF-8
@@ -158,7 +153,7 @@ class Chosen(NamedTuple):
 
 
 @dataclass
-class TextData:
+class TextData(TaskData):
     """A task's documents, opened for one tokenizer."""
 
     request: DataRequest
@@ -220,9 +215,7 @@ class TextData:
             yield block, behind
 
 
-def open_text(
-    task: Task, request: DataRequest, tokenizer: PreTrainedTokenizerBase, label: Label, score: Score = nothing
-) -> TextData:
+def open_text(task: Task, request: DataRequest, tokenizer: Tokenizer, label: Label, score: Score = nothing) -> TextData:
     """A text task's data; `label` turns a window into an example. Both callables have to be picklable.
 
     Raises InputError where a source is missing or unusable, or has nothing to hold out.
@@ -268,8 +261,8 @@ def _hold_out(corpus: Corpus, request: DataRequest, cutter: Cutter, label: Label
         name: _spread(list(found[name].items()), wanted[name]) for name in HELD_OUT
     }
     for name in HELD_OUT:
-        if len(held_out[name]) < wanted[name] and PartialState().is_main_process:
-            say(f"{where} has {len(held_out[name])} {name} samples; {wanted[name]} were asked for")
+        if len(held_out[name]) < wanted[name]:
+            say_once(f"{where} has {len(held_out[name])} {name} samples; {wanted[name]} were asked for")
     return Chosen(
         examples=held_out,
         documents=frozenset(identity for name in HELD_OUT for identity in found[name]),

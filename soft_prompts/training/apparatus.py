@@ -17,7 +17,7 @@ from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.prompts.kinds import UNCONDITIONAL
 from soft_prompts.results.files import result_path, run_path
-from soft_prompts.tasks.task import DataRequest, TaskData, encoder_of
+from soft_prompts.tasks.task import DataRequest, TaskData
 
 
 class Paths(NamedTuple):
@@ -145,7 +145,7 @@ def data_request(config: RunConfig) -> DataRequest:
 
 def encoder_for_run(config: RunConfig) -> ConditionEncoder:
     """What turns into floats the conditions that the run's prompt sees."""
-    return encoder_of(config.task, data_request(config)) if config.condition_names else NO_CONDITIONS
+    return config.task.conditions_of(data_request(config)) if config.condition_names else NO_CONDITIONS
 
 
 def shape_for(config: RunConfig, frozen: FrozenModel) -> PromptShape:

@@ -12,7 +12,7 @@ from soft_prompts.engine.evaluation import evaluate, swap_conditions
 from soft_prompts.engine.generation import generate
 from soft_prompts.results.files import Generation, Items, Metric
 from soft_prompts.results.metrics import loss_per_token, paired_difference, ratio
-from soft_prompts.tasks.task import UNSCORED, AsksFurther, Example
+from soft_prompts.tasks.task import UNSCORED, Example
 from soft_prompts.training.apparatus import (
     Apparatus,
 )
@@ -83,6 +83,6 @@ def measure(at: Apparatus, validation: Sequence[Example], test: Sequence[Example
     complete = partial(generate, at.frozen, at.prompt, batch_size=batch_size, as_fits=True)
     measures = at.data.measures(test, items, complete)
     metrics |= measures.metrics
-    if isinstance(at.data, AsksFurther):
-        metrics |= at.data.further_metrics(losses(set_conditions(at.data.further(), at.config)).items)
+    if further := at.data.further():
+        metrics |= at.data.further_metrics(losses(set_conditions(further, at.config)).items)
     return Measured(items, metrics, measures.generations)

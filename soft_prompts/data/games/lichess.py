@@ -11,8 +11,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import chess
-
 from soft_prompts.common.errors import InputError
 from soft_prompts.data.ahead import ReadAhead, serve
 from soft_prompts.data.games.files import CUT_SHORT, GameSource
@@ -211,6 +209,8 @@ def _elo(value: bytes | None) -> int:
 
 def _to_uci(moves: list[bytes]) -> str:
     """The moves in UCI notation, or nothing if one of them is not legal."""
+    import chess  # most commands read no game
+
     board = chess.Board()
     played: list[str] = []
     try:

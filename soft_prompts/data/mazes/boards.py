@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.data.split import split_of
@@ -123,6 +121,9 @@ def draw_boards(seed: int, split: str, start: int, count: int, rows: int, column
 
 def distances(cells: NDArray[np.int8]) -> Integers:
     """[N, R, K] moves from each cell to the target; -1 for walls and where there is no way."""
+    from scipy.sparse import csr_array  # most commands draw no board
+    from scipy.sparse.csgraph import dijkstra
+
     count, rows, columns = cells.shape
     open_cells = cells != WALL
     node = np.arange(cells.size).reshape(cells.shape)

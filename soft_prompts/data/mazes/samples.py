@@ -1,21 +1,11 @@
-"""What is one sample of pathfinding? A board and the walk across it, and their token ids without going through text.
+"""What is one sample of pathfinding? A board and the walk across it."""
 
-Every cell and every move is a piece of text with ids of its own, looked up once for a tokenizer: the content of a cell
-at its place, the first move, a later move. A sample is its pieces' ids in a row. Where a tokenizer does not work piece
-by piece (it joins cells, say), samples go through it as text.
-"""
-
-import itertools
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
-from soft_prompts.data.mazes.boards import LETTERS, MOVES, REACHED, UNREACHABLE, board_hashes, board_text, draw_mazes
+from soft_prompts.data.mazes.boards import MOVES, REACHED, UNREACHABLE, board_hashes, draw_mazes
 
 SYMBOLS = MOVES + REACHED + UNREACHABLE
 """What stands behind the board: moves, then one of the two ends."""
@@ -40,83 +30,6 @@ class Maze(NamedTuple):
         return " ".join(SYMBOLS[symbol] for symbol in self.symbols)
 
 
-class Encoded(NamedTuple):
-    """Token ids of a sample."""
-
-    input_ids: list[int]
-    text_start: int
-    """First token of the text itself, behind a BOS."""
-    walk_start: int
-    walk_end: int
-    """The walk's tokens and those of its end are from walk_start to walk_end."""
-
-
-class Pieces(NamedTuple):
-    """The ids of a text, piece by piece."""
-
-    before: list[int]
-    """Special tokens that the tokenizer puts in front."""
-    ids: list[list[int]]
-    after: list[int]
-
-
-class Table(NamedTuple):
-    """Ids of every piece that a sample may have."""
-
-    before: list[int]
-    prefix: list[int]
-    cells: list[list[list[int]]]
-    """[cell in reading order][content], with the space or newline beside the cell."""
-    moves_line: list[int]
-    first: list[list[int]]
-    """[symbol] directly behind the board."""
-    later: list[list[int]]
-    """[symbol] with a space in front."""
-    after: list[int]
-
-
-@dataclass(frozen=True)
-class MazeEncoder:
-    """Samples as ids of one tokenizer, exactly those that it gives for the text; `prefix` is text before the board."""
-
-    tokenizer: PreTrainedTokenizerBase
-    prefix: str
-    table: Table | None
-
-    def encode(self, maze: Maze) -> Encoded:
-        """The ids of a sample, by the table where there is one."""
-        if self.table is None:
-            return self.encode_text(maze)
-        before, prefix, cells, moves_line, first, later, after = self.table
-        board = itertools.chain.from_iterable(map(list.__getitem__, cells, maze.cells.ravel().tolist()))
-        ids = [*before, *prefix, *board, *moves_line]
-        walk_start = len(ids)
-        ids += first[maze.symbols[0]]
-        ids += itertools.chain.from_iterable(map(later.__getitem__, maze.symbols[1:]))
-        return Encoded(ids + after, len(before), walk_start, len(ids))
-
-    def encode_text(self, maze: Maze) -> Encoded:
-        """The same through the tokenizer itself: the definition of what `encode` gives."""
-        board = self.prefix + board_text(maze.cells)
-        text = board + maze.walk_text
-        before, (head, walk), after = _pieces(self.tokenizer, text, [len(board), len(text)])
-        walk_start = len(before) + len(head)
-        return Encoded([*before, *head, *walk, *after], len(before), walk_start, walk_start + len(walk))
-
-
-def open_encoder(
-    tokenizer: PreTrainedTokenizerBase, prefix: str, shape: tuple[int, int], trial: Iterable[Maze]
-) -> MazeEncoder:
-    """An encoder for boards of a shape; a table is used if it gives the tokenizer's own ids on every trial sample."""
-    samples = list(trial)
-    by_text = MazeEncoder(tokenizer, prefix, None)
-    for cell_end in (1, 2):  # most tokenizers join a cell with the space before it, some with the one behind it
-        quick = MazeEncoder(tokenizer, prefix, _table(tokenizer, prefix, shape, cell_end))
-        if all(quick.encode(maze) == by_text.encode(maze) for maze in samples):
-            return quick
-    return by_text
-
-
 def draw_samples(seed: int, split: str, start: int, count: int, shape: tuple[int, int]) -> list[Maze]:
     """The samples of a stream with the indices from `start` on, one by one."""
     mazes = draw_mazes(seed, split, start, count, *shape)
@@ -127,39 +40,3 @@ def draw_samples(seed: int, split: str, start: int, count: int, shape: tuple[int
     )
     rows = zip(mazes.cells, mazes.walks, *(column.tolist() for column in numbers), strict=True)
     return [Maze(cells, [*walk.tolist(), end], *others) for cells, walk, end, *others in rows]
-
-
-def _table(tokenizer: PreTrainedTokenizerBase, prefix: str, shape: tuple[int, int], cell_end: int) -> Table:
-    """Pieces of one text for each symbol, on boards whose cells are all alike; a cell's piece ends so many characters
-    from its letter on."""
-    size = shape[0] * shape[1]
-    split: list[Pieces] = []
-    contents = range(len(LETTERS))
-    for symbol, content in zip(SYMBOLS, itertools.cycle(contents), strict=False):
-        board = prefix + board_text(np.full(shape, content, dtype=np.int8))
-        cell_ends = [len(prefix) + 2 * cell + cell_end for cell in range(size)]
-        symbol_ends = [len(board) + 2 * place + 1 for place in range(1 + len(SYMBOLS))]
-        text = board + " ".join([symbol, *SYMBOLS])
-        split.append(_pieces(tokenizer, text, [len(prefix), *cell_ends, len(board), *symbol_ends]))
-    return Table(
-        before=split[0].before,
-        prefix=split[0].ids[0],
-        cells=[[split[content].ids[1 + cell] for content in contents] for cell in range(size)],
-        moves_line=split[0].ids[1 + size],
-        first=[pieces.ids[2 + size] for pieces in split],
-        later=split[0].ids[3 + size :],
-        after=split[0].after,
-    )
-
-
-def _pieces(tokenizer: PreTrainedTokenizerBase, text: str, ends: Sequence[int]) -> Pieces:
-    """The ids of `text`; a token belongs to the piece in which its last character lies, pieces ending at `ends`."""
-    tokens = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True)
-    ids, special = list(tokens["input_ids"]), list(tokens["special_tokens_mask"])  # pyright: ignore[reportArgumentType]
-    offsets = list(tokens["offset_mapping"])  # pyright: ignore[reportArgumentType]
-    first = special.index(0)
-    last = len(special) - special[::-1].index(0)
-    pieces: list[list[int]] = [[] for _ in ends]
-    for token, (_, end) in zip(ids[first:last], offsets[first:last], strict=True):
-        pieces[bisect_left(ends, end)].append(token)
-    return Pieces(ids[:first], pieces, ids[last:])

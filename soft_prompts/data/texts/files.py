@@ -2,20 +2,19 @@
 
 Of a folder, every .txt file is a document. Of a .jsonl or .parquet file, every row is one: its field `text`, or
 `raw_content` as RedPajama-V2 calls it. A lone .txt file is cut into pieces: a piece ends at the first blank line
-behind 2,000 characters, or where there is none, at the first line end behind 8,000. Files may be packed (.gz, .zst).
+behind 2,000 characters, or where there is none, at the first line end behind 8,000. Lines of .txt files may end as on
+Windows: the text is the same. Files may be packed (.gz, .zst).
 """
 
 import codecs
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pyarrow
-import pyarrow.parquet
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import fingerprint_files
@@ -140,12 +139,12 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 def _decoded(path: Path) -> Iterator[str]:
     """The text of a file, which must be UTF-8 from its first byte to its last."""
-    decoder, read = codecs.getincrementaldecoder("utf-8-sig")(), 0
+    decoder, read = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")(), translate=True), 0
     try:
         for block in _blocks(path):
             yield decoder.decode(block)
             read += len(block)
-        decoder.decode(b"", final=True)
+        yield decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         near = max(read + error.start, 0)
         raise InputError(f"{path} is not UTF-8 (byte {near}: {error.reason}); convert it, as with iconv") from None
@@ -171,7 +170,8 @@ def _whole_file(path: Path) -> tuple[str | None, str]:
         content += block
         if len(content) > MAX_RECORD_BYTES:
             return None, "longer than 16 MB"
-    return _utf8(bytes(content))
+    text, fault = _utf8(bytes(content))
+    return text and text.replace("\r\n", "\n").replace("\r", "\n"), fault
 
 
 def _utf8(content: bytes) -> tuple[str | None, str]:
@@ -224,6 +224,9 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[bytes | None]:
 
 def _parquet_texts(path: Path) -> Iterator[Any]:
     """The column of texts; raises InputError where there is none."""
+    import pyarrow  # most texts are in other files
+    import pyarrow.parquet
+
     try:
         with pyarrow.parquet.ParquetFile(path) as table:
             columns = table.schema_arrow.names

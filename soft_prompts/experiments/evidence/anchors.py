@@ -24,7 +24,7 @@ from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.results.files import Metric
 from soft_prompts.results.roles import HardPrompt
-from soft_prompts.tasks.task import Example, KnowsEntropy, ShowsExamples
+from soft_prompts.tasks.task import Example, TaskData
 from soft_prompts.training.apparatus import Apparatus
 from soft_prompts.training.measures import Measured, from_items, items_of, scored_labels
 from soft_prompts.training.starts import search_start
@@ -73,14 +73,16 @@ def hard_prompt(at: Apparatus) -> Apparatus:
 
 def examples_in_front(at: Apparatus) -> Apparatus:
     """As many worked examples as fit, where the prompt would stand."""
-    if not isinstance(at.data, ShowsExamples):
-        raise ValueError(f"{at.config.task.name} has no form for examples")
     count = shots_that_fit(at.frozen, at.data, at.config.sample_tokens)
+    if not count:
+        raise ValueError(f"{at.config.task.name} has no form for examples, or none that fits")
     return at._replace(prompt=FixedPrompt(at.frozen.vocabulary[at.data.shots(count)].float()))
 
 
-def shots_that_fit(frozen: FrozenModel, data: ShowsExamples, sample_tokens: int) -> int:
-    """How many examples, four at most, the model's positions hold in front of a sample."""
+def shots_that_fit(frozen: FrozenModel, data: TaskData, sample_tokens: int) -> int:
+    """How many examples, four at most, the model's positions hold in front of a sample; none of a task without."""
+    if not data.shots(1):
+        return 0
     if frozen.context_length is None:
         return SHOTS
     room = frozen.context_length - sample_tokens
@@ -146,7 +148,7 @@ def _places(labels: Sequence[int]) -> NDArray[np.int64]:
 
 def measure_source(at: Apparatus, validation: Sequence[Example], test: Sequence[Example], batch_size: int) -> Measured:
     """What the source of the test items pays for them."""
-    nats = at.data.exact_test_nats if isinstance(at.data, KnowsEntropy) else None
+    nats = at.data.exact_test_nats()
     if nats is None:
         raise ValueError(f"{at.config.task.name} does not know its source")
     items = items_of(at.config, test, nats)

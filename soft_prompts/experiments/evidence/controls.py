@@ -16,8 +16,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from soft_prompts.results.files import Items
-from soft_prompts.tasks.task import UNSCORED, Complete, Example, HeldOut, Measures, Position, TaskData
+from soft_prompts.tasks.task import UNSCORED, Example, HeldOut, Position, TaskData
 from soft_prompts.training.apparatus import Apparatus
 
 SEED = 0  # of dealing and of weights: a control is the same for every prompt
@@ -27,8 +26,9 @@ Deal = Callable[[Sequence[Example], np.random.Generator], list[Example]]
 
 
 @dataclass
-class DealtData:
-    """A task's data with other targets; the positions of its stream hold one of the data's own."""
+class DealtData(TaskData):
+    """A task's data with other targets; the positions of its stream hold one of the data's own. Nothing is measured but
+    losses: the task's scores are of its own targets."""
 
     data: TaskData
     deal: Deal
@@ -51,10 +51,6 @@ class DealtData:
             for done in range(offset, BLOCK):
                 yield examples[done], {"behind": behind, "block": number, "offset": done + 1}
             behind, number, offset = block[-1][1], number + 1, 0
-
-    def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
-        """Nothing: the task's scores are of its own targets."""
-        return Measures({}, [])
 
     def rejected(self, position: Position | None) -> dict[str, int]:
         return self.data.rejected(position and position["behind"])

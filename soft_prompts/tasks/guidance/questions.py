@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from transformers import PreTrainedTokenizerBase
-
 from soft_prompts.common.errors import InputError
 from soft_prompts.data.jsonl import line_error
+from soft_prompts.models.tokenizer import Tokenizer, Tokens, encode_all, need_spans
 from soft_prompts.tasks.guidance.arms import Arm
 from soft_prompts.tasks.guidance.sources import GuidedQuestion
 from soft_prompts.tasks.guidance.text import guidance_document
@@ -35,33 +34,33 @@ class Question(NamedTuple):
         return self._replace(completion=self.completion.replace(self.target, target, 1), target=target)
 
 
-def target_examples(tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]) -> list[Example]:
+def target_examples(tokenizer: Tokenizer, questions: Sequence[Question]) -> list[Example]:
     """Question and answer as a sample in which the answer's tokens alone are scored, cut behind the last of them.
 
-    Units are the answer's tokens, the cluster is the question's. Raises InputError for a tokenizer without offsets.
+    Units are the answer's tokens, the cluster is the question's. Raises InputError for a
+    tokenizer without offsets, and for an answer that nothing precedes.
     """
-    if not tokenizer.is_fast:
-        raise InputError(
-            "the model's tokenizer cannot tell where its tokens lie in the text; give one with a fast tokenizer"
-        )
-    texts = [question.prompt + question.completion for question in questions]
-    encoded = tokenizer(texts, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
-    columns = (encoded["input_ids"], encoded["offset_mapping"], encoded["special_tokens_mask"])
-    return [_example(question, *row) for question, *row in zip(questions, *columns, strict=True)]  # pyright: ignore
+    need_spans(tokenizer)
+    texts = encode_all(tokenizer, [question.prompt + question.completion for question in questions])
+    return [_example(question, tokens) for question, tokens in zip(questions, texts, strict=True)]
 
 
-def _example(
-    question: Question, ids: Sequence[int], offsets: Sequence[tuple[int, int]], special: Sequence[int]
-) -> Example:
+def _example(question: Question, tokens: Tokens) -> Example:
     first = len(question.prompt)
     last = first + question.completion.index(question.target) + len(question.target)
-    scored = [not skip and start < last and end > first for (start, end), skip in zip(offsets, special, strict=True)]
+    scored = tokens.hold(first, last)
+    if scored[:1] == [True]:
+        raise InputError(
+            f"the answer {question.target!r} to {question.prompt!r} begins in the first token of the text, which "
+            "nothing precedes; ask something that is a token of this model by itself"
+        )
     length = max((place + 1 for place, keep in enumerate(scored) if keep), default=0)
+    ids = tokens.ids[:length]
     return Example(
-        input_ids=list(ids[:length]),
-        labels=[token if keep else UNSCORED for token, keep in zip(ids[:length], scored, strict=False)],
+        input_ids=ids,
+        labels=[token if keep else UNSCORED for token, keep in zip(ids, scored, strict=False)],
         conditions=question.conditions,
-        insert_at=list(special).index(0) if 0 in special else 0,
+        insert_at=tokens.start,
         units=sum(scored),
         cluster=int.from_bytes(blake2b(question.prompt.encode(), digest_size=8).digest(), "big") >> 1,
     )
@@ -76,7 +75,7 @@ class Asked(NamedTuple):
         """Every one, for one model after the other."""
         return [self.question(one, model) for model in self.arm.asked for one in guided]
 
-    def examples(self, tokenizer: PreTrainedTokenizerBase, guided: Sequence[GuidedQuestion]) -> list[Example]:
+    def examples(self, tokenizer: Tokenizer, guided: Sequence[GuidedQuestion]) -> list[Example]:
         """The same as samples of one answer each; raises InputError with the line of an answer that is too long."""
         examples = target_examples(tokenizer, self.questions(guided))
         answers = [one.answers[model] for model in self.arm.asked for one in guided]

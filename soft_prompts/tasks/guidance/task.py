@@ -8,16 +8,16 @@ following (design: guidance); the soft prompts are new.
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import tyro
-from transformers import PreTrainedTokenizerBase
 
 from soft_prompts.common.errors import InputError, UsageError, near_match
 from soft_prompts.data.conditions import MODEL_ID, ConditionEncoder
+from soft_prompts.models.tokenizer import Tokenizer, text_start
 from soft_prompts.results.files import Generation, Items, Metric
 from soft_prompts.results.metrics import share
 from soft_prompts.tasks.guidance.answers import constant_floor, is_exact, is_prefix
@@ -26,19 +26,9 @@ from soft_prompts.tasks.guidance.dataset import GuidancePlan
 from soft_prompts.tasks.guidance.measures import binding_metrics, table_metrics, target_metrics
 from soft_prompts.tasks.guidance.questions import MOST_ANSWER_TOKENS, Asked, Question, target_examples
 from soft_prompts.tasks.guidance.sources import GuidedQuestion, Source, open_source
-from soft_prompts.tasks.lesson import LearningRule, Lesson, Optimiser, Precision
+from soft_prompts.tasks.lesson import LearningRule, Lesson, LessonTask, Optimiser, Precision
 from soft_prompts.tasks.listed import ListedData
-from soft_prompts.tasks.task import (
-    Complete,
-    DataRequest,
-    Example,
-    HeldOut,
-    Measures,
-    Position,
-    PromptPosition,
-    Query,
-    text_start,
-)
+from soft_prompts.tasks.task import Complete, DataRequest, Example, Measures, Query
 from soft_prompts.zoo import FOLDER
 
 EMBEDDED_ROWS = "questions"
@@ -49,7 +39,7 @@ QUESTIONS = FOLDER / "guidance" / "rows.jsonl"
 
 
 @dataclass(frozen=True)
-class GuidanceTask:
+class GuidanceTask(LessonTask):
     """The guidance experiments' own flags."""
 
     experiment: tuple[ExperimentName, ...] = tuple(EXPERIMENTS)
@@ -96,10 +86,10 @@ class GuidanceTask:
             raise UsageError(f"arm is {self.arm!r}; {near_match(self.arm, list(ARMS))}give one of {', '.join(ARMS)}")
         if not 0 < self.tuning_rate < math.inf:
             raise UsageError(f"tuning-rate is {self.tuning_rate}; give a number above 0")
-        _ = self.plan, self.rule  # refused before anything loads
+        _ = self._plan, self._rule  # refused before anything loads
 
     @property
-    def plan(self) -> GuidancePlan:
+    def _plan(self) -> GuidancePlan:
         """The data set of this arm."""
         arm = ARMS[self.arm]
         return GuidancePlan(
@@ -114,7 +104,7 @@ class GuidanceTask:
         )
 
     @property
-    def rule(self) -> LearningRule:
+    def _rule(self) -> LearningRule:
         """How the weights learn."""
         decay = 0.05 if self.optimiser == "muon" else 0.0
         return LearningRule(self.layers, self.optimiser, self.tuning_rate, weight_decay=decay)
@@ -122,10 +112,6 @@ class GuidanceTask:
     @property
     def condition_names(self) -> tuple[str, ...]:
         return self.conditions.names if ARMS[self.arm].told else ()
-
-    @property
-    def position(self) -> PromptPosition:
-        return "front"
 
     @property
     def variant(self) -> str:
@@ -153,7 +139,7 @@ class GuidanceTask:
         return Lesson(
             documents=documents,
             label=arm.name,
-            rule=self.rule,
+            rule=self._rule,
             completion_only=self.completion_only,
             shuffled=self.shuffled,
             epochs=self.epochs,
@@ -171,7 +157,7 @@ class GuidanceTask:
         parts = (*self._source(data).identity(), arm.context, arm.told, *only)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
-    def open(self, request: DataRequest, tokenizer: PreTrainedTokenizerBase) -> "GuidanceTaskData":
+    def open(self, request: DataRequest, tokenizer: Tokenizer) -> "GuidanceTaskData":
         """The arm's data set as questions; raises InputError for rows that do not do, UsageError for a sample length
         that a question does not fit."""
         if request.test_data is not None:
@@ -194,14 +180,23 @@ class GuidanceTask:
                 f"sample-tokens is {request.sample_tokens}, but a question with its answer needs {longest} tokens of "
                 f"this model; give --sample-tokens {longest}"
             )
-        listed = ListedData(
-            request.name, self.fingerprint(request), made["train"], made["validation"], made["test"], request.seed
+        return GuidanceTaskData(
+            request.name,
+            self.fingerprint(request),
+            made["train"],
+            made["validation"],
+            made["test"],
+            request.seed,
+            source=request.data,
+            asked=asked,
+            tokenizer=tokenizer,
+            test_questions=guided["test"],
+            realized=questions.realized,
         )
-        return GuidanceTaskData(request, asked, listed, tokenizer, guided["test"], questions.realized)
 
     def _source(self, data: str) -> Source:
         path = QUESTIONS if data == EMBEDDED_ROWS else Path(data)
-        return open_source(path, ARMS[self.arm], self.plan)
+        return open_source(path, ARMS[self.arm], self._plan)
 
     def _usable(self, data: str) -> Source:
         """Raises InputError where it cannot give this arm."""
@@ -211,29 +206,19 @@ class GuidanceTask:
         return source
 
 
-@dataclass
-class GuidanceTaskData:
+@dataclass(kw_only=True)
+class GuidanceTaskData(ListedData):
     """Questions as examples for one tokenizer; test items stand model by model, in the order of the rows."""
 
-    request: DataRequest
+    source: str
     asked: Asked
-    listed: ListedData
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Tokenizer
     test_questions: Sequence[GuidedQuestion]
     realized: Sequence[GuidedQuestion]
 
     def __post_init__(self) -> None:
-        self.name, self.fingerprint = self.listed.name, self.listed.fingerprint
-        self.train = self.test = self.request.data
-
-    def held_out(self, split: HeldOut) -> list[Example]:
-        return self.listed.held_out(split)
-
-    def training(self, position: Position | None) -> Iterator[tuple[Example, Position]]:
-        return self.listed.training(position)
-
-    def rejected(self, position: Position | None) -> dict[str, int]:
-        return {}
+        super().__post_init__()
+        self.train = self.test = self.source
 
     def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
         """Log-probabilities of the answers, and what the model answers by itself."""

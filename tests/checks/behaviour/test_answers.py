@@ -225,11 +225,13 @@ def test_answer_tokens_are_those_that_hold_its_text(talker: FrozenModel) -> None
 
 def test_a_token_that_joins_the_end_of_an_answer_to_what_follows_counts(one_frozen: FrozenModel) -> None:
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.train_from_iterator(["Q A: go.\n\n<END"] * 4, byte_level_trainer())  # nothing keeps "." and "\n" apart
+    texts = ["Q A:", " go.\n\n<END"] * 4  # nothing keeps "." and "\n" apart
+    tokenizer.train_from_iterator(texts, byte_level_trainer())
     joined = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
     [example] = target_examples(joined, [Question("Q A:", " go.\n\n<END", "go.")])
     assert example.units == 1
     assert example.labels[-1] != UNSCORED
+    assert len(example.labels) > 1
 
 
 @pytest.mark.parametrize("tokens", [0, 3])

@@ -167,8 +167,8 @@ def test_a_file_that_holds_no_known_samples_is_named(one_frozen: FrozenModel, tm
     samples = draw_samples(one_frozen, PLANTING, (5, 40), 0)
     write_known_samples(path, samples)
     opened = KnownSourceTask().open(DataRequest(str(path), None, 8, 4, 12), one_frozen.tokenizer)
-    assert opened.exact_test_nats is not None
-    assert opened.exact_test_nats.tolist() == samples.exact_nats[-12:].tolist()
+    assert (exact := opened.exact_test_nats()) is not None
+    assert exact.tolist() == samples.exact_nats[-12:].tolist()
     assert [list(one.input_ids) for one in opened.held_out("test")] == samples.input_ids[-12:].tolist()
     with pytest.raises(InputError, match="sample-tokens is 6; give 8"):
         KnownSourceTask().open(DataRequest(str(path), None, 6, 4, 12), one_frozen.tokenizer)

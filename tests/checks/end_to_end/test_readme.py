@@ -14,7 +14,7 @@ def test_the_custom_task_is_short_and_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (code,) = [block for block in BLOCKS if "class NextNumber" in block]
-    assert len(code.strip().splitlines()) <= 30
+    assert len(code.strip().splitlines()) <= 25
     shortened = code.replace("steps=100", "steps=2, test_samples=20, validation_samples=8")
     assert shortened != code
     monkeypatch.chdir(tmp_path)

@@ -1,5 +1,6 @@
 """Are held-out losses and their standard errors what a plain computation gives?"""
 
+from collections import Counter
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -141,6 +142,33 @@ def test_swapped_conditions_come_from_another_example(count: int) -> None:
         assert swapped == swap_conditions(examples, seed)
     if count > 3:
         assert swap_conditions(examples, 0) != swap_conditions(examples, 1)
+
+
+@pytest.mark.parametrize("sizes", [(50, 50), (5, 5, 5), (10, 1), (7, 2, 1), (3, 3, 1), (600, 300, 100)])
+def test_swapped_conditions_differ_wherever_they_can(sizes: tuple[int, ...]) -> None:
+    """The most that any dealing can change: of a majority only as many as there are others."""
+    values = [float(value) for value, size in enumerate(sizes) for _ in range(size)]
+    examples = [Example([number], [number], (value,), cluster=number) for number, value in enumerate(values)]
+    most = min(len(values), 2 * (len(values) - max(sizes)))
+    for seed in range(5):
+        dealt = [example.conditions[0] for example in swap_conditions(examples, seed)]
+        assert sorted(dealt) == sorted(values)
+        assert sum(one != other for one, other in zip(dealt, values, strict=True)) == most
+
+
+def test_swapping_mixes_all_other_choices() -> None:
+    examples = [Example([0], [0], (float(number % 3),), cluster=number) for number in range(900)]
+    dealt = swap_conditions(examples, 0)
+    counts = Counter((one.conditions[0], other.conditions[0]) for one, other in zip(examples, dealt, strict=True))
+    assert len(counts) == 6
+    assert all(100 < count < 200 for count in counts.values())  # 150 each, give or take 9
+
+
+def test_two_choices_are_all_swapped_and_sensitivity_is_that_of_the_other_choice() -> None:
+    """By hand: told right an item costs 1 nat, told wrong 3; half of the swaps used to change nothing."""
+    examples = [Example([0], [0], (float(number % 2),), cluster=number) for number in range(100)]
+    cost = [1 + 2 * (e.conditions[0] != number % 2) for number, e in enumerate(swap_conditions(examples, 0))]
+    assert sum(cost) / 100 - 1 == 2
 
 
 def test_one_example_has_nobody_to_swap_with() -> None:

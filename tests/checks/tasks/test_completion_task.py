@@ -14,7 +14,7 @@ from soft_prompts.data.conditions import encoder_for, own_numbers
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.results.files import Items
 from soft_prompts.tasks.completion import CompletionTask, is_exact, is_prefix
-from soft_prompts.tasks.task import UNSCORED, DataRequest, Query, ShowsExamples
+from soft_prompts.tasks.task import UNSCORED, DataRequest, Query
 
 
 def write(folder: Path, rows: list[Any], name: str = "rows.jsonl") -> str:
@@ -135,8 +135,7 @@ def test_examples_in_front_are_training_lines(
     tmp_path: Path, one_frozen: FrozenModel, end_token: bool, between: str
 ) -> None:
     data = CompletionTask(end_token=end_token).open(request_for(write(tmp_path, rows())), one_frozen.tokenizer)
-    assert isinstance(data, ShowsExamples)
-    lines = [one_frozen.tokenizer.decode(one.input_ids) for one in data.listed.training_examples[:2]]
+    lines = [one_frozen.tokenizer.decode(one.input_ids) for one in data.training_examples[:2]]
     text = one_frozen.tokenizer.decode(data.shots(2))
     assert text == "".join(line.removesuffix("<|end|>") + between for line in lines)
     held_out = {row.prompt + row.completion for row in data.test_rows}

@@ -78,7 +78,7 @@ def test_files_and_rows_give_the_same(
     made, found = (task.open(DataRequest(str(data), None, 400, 9, 99), tokenizer) for data in (rows_file, folder))
     assert made.held_out("test") == found.held_out("test")
     assert made.held_out("validation") == found.held_out("validation")
-    assert made.listed.training_examples == found.listed.training_examples
+    assert made.training_examples == found.training_examples
     assert made.further() == found.further()
     assert made.fingerprint != found.fingerprint
     if ARMS[arm].lesson != "nothing":

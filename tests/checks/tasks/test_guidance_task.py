@@ -38,7 +38,7 @@ def opened(rows: str, arm: str, frozen: FrozenModel) -> GuidanceTaskData:
 
 
 def texts(data: GuidanceTaskData, split: str) -> list[str]:
-    examples = data.listed.training_examples if split == "train" else data.held_out(split)  # pyright: ignore
+    examples = data.training_examples if split == "train" else data.held_out(split)  # pyright: ignore
     return [data.tokenizer.decode(example.input_ids) for example in examples]
 
 

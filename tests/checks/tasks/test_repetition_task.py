@@ -5,13 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.models.frozen import FrozenModel, load_frozen_model
 from soft_prompts.results.files import Items
-from soft_prompts.tasks.repetition import NAMED, RepetitionTask, repeated_labels, share_in_copies, string_ids
+from soft_prompts.tasks.repetition import (
+    NAMED,
+    RepetitionTask,
+    repeated_labels,
+    said_string,
+    share_in_copies,
+    string_ids,
+)
 from soft_prompts.tasks.repetition import wanted_string as wanted
-from soft_prompts.tasks.task import UNSCORED, DataRequest, KnowsEntropy, Query, ShowsExamples
+from soft_prompts.tasks.task import UNSCORED, DataRequest, Query
 
 
 def request_for(folder: Path) -> DataRequest:
@@ -88,7 +97,15 @@ def test_one_run_a_string_and_refusals(tmp_path: Path, one_frozen: FrozenModel) 
 def test_its_source_pays_nothing_and_examples_are_the_string_again(tmp_path: Path, one_frozen: FrozenModel) -> None:
     data = RepetitionTask(("ab",)).open(request_for(tmp_path), one_frozen.tokenizer)
     ids = string_ids(one_frozen.tokenizer, "ab")
-    assert isinstance(data, KnowsEntropy)
-    assert isinstance(data, ShowsExamples)
-    assert data.exact_test_nats.tolist() == [0.0] * len(data.held_out("test"))
+    assert data.exact_test_nats().tolist() == [0.0] * len(data.held_out("test"))
     assert data.shots(3) == ids * 3
+
+
+def test_the_string_that_is_judged_is_the_one_that_is_asked_for(one_frozen: FrozenModel) -> None:
+    """A tokenizer that folds case, or begins with a space, never says the string as it was given."""
+    plain, backend = one_frozen.tokenizer, Tokenizer.from_str(one_frozen.tokenizer.backend_tokenizer.to_str())
+    assert said_string(plain, string_ids(plain, "The END")) == "The END"
+    backend.normalizer = normalizers.Lowercase()
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    folding = PreTrainedTokenizerFast(tokenizer_object=backend)
+    assert said_string(folding, string_ids(folding, "The END")) == " the end"

@@ -1,5 +1,6 @@
 """Do text tasks score each token of a document once, at its bytes, wherever the prompt stands?"""
 
+import gzip
 import itertools
 import json
 from collections import Counter
@@ -13,6 +14,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.texts.documents import Document, document_of
 from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.tokenizer import encode
 from soft_prompts.results.files import Items
 from soft_prompts.tasks.autoregressive import AutoregressiveTask, future_weights, next_token_example
 from soft_prompts.tasks.chat_detuning import QUESTIONS, SYSTEM_MESSAGES, ChatDetuningTask, chats
@@ -202,6 +204,39 @@ def test_questions_go_through_the_chat_template(tmp_path: Path, tokenizer: PreTr
     chat.save_pretrained(tmp_path / "chat")
     named = ChatDetuningTask(chat_template_from=str(tmp_path / "chat"))
     assert [one.prompt for one in measured(named, tmp_path, tokenizer)[:-4]] == prompts
+
+
+def test_a_template_that_writes_the_first_token_itself_gives_it_once(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    chat = with_bos(tokenizer)
+    chat.chat_template = "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+    shown = measured(ChatDetuningTask(), tmp_path, chat)
+    assert shown[0].prompt == f"[system]{SYSTEM_MESSAGES[0]}[user]{QUESTIONS[0]}"
+    assert encode(chat, shown[0].prompt).ids == encode(chat, chats(chat)[0]).ids[1:]
+    assert chats(chat)[0] == "<|end|>" + shown[0].prompt
+
+
+def test_text_with_windows_line_ends_is_the_same_text(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    text = "".join(f"a line that says {n} and goes on\n" + "\n" * (n % 9 == 0) for n in range(4000))
+    for name, content in (("lf", text), ("crlf", text.replace("\n", "\r\n"))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "folder").mkdir()
+        (tmp_path / name / "lone.txt").write_bytes(content.encode())
+        (tmp_path / name / "lone.txt.gz").write_bytes(gzip.compress(content.encode()))
+        for n in range(30):
+            (tmp_path / name / "folder" / f"{n}.txt").write_bytes(content[n * 500 :].encode()[:3000] + b"\r\n end")
+    for place in ("lone.txt", "lone.txt.gz"):
+        lf, crlf = (
+            AutoregressiveTask().open(DataRequest(str(tmp_path / name / place), None, 64, 20, 20), tokenizer)
+            for name in ("lf", "crlf")
+        )
+        assert lf.held_out("test") == crlf.held_out("test")
+        some = [[example for example, _ in itertools.islice(data.training(None), 100)] for data in (lf, crlf)]
+        assert some[0] == some[1]
+    data = AutoregressiveTask().open(DataRequest(str(tmp_path / "crlf" / "folder"), None, 64, 4, 4), tokenizer)
+    shown = [tokenizer.decode(example.input_ids) for example in data.held_out("test")]
+    assert not any("\r" in text for text in shown)
 
 
 def test_a_chat_template_that_is_absent_or_refuses_is_said_in_one_line(
