@@ -26,14 +26,16 @@ import os, sys
 from pathlib import Path
 from dataclasses import replace
 if __name__ == "__main__":
-    from soft_prompts.command_line import guarded
+    from soft_prompts.common.command_line import guarded
     from soft_prompts.config import RunConfig
-    from soft_prompts.sweep import run_all
+    from soft_prompts.experiments.sweep import run_all
     from soft_prompts.tasks.chess import ChessTask
     base = RunConfig(ChessTask(max_plies=6), {model!r}, 1, data={data!r}, steps=2000, checkpoint_every=2000,
                      validate_every=2000, warmup_steps=0, batch_size=8, sample_tokens=48, validation_samples=4,
                      test_samples=4, max_bad=0.5, data_workers=0, output_dir=Path({output!r}))
-    sys.exit(guarded(lambda: len(run_all([base, replace(base, tokens=2)], jobs=2))))
+    with guarded() as ending:
+        ending.exit_code = len(run_all([base, replace(base, tokens=2)], jobs=2))
+    sys.exit(ending.exit_code)
 """
 
 
