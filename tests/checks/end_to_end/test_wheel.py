@@ -18,7 +18,9 @@ from soft_prompts.results.files import find_results
 ROOT = Path(__file__).parents[3]
 Ended = subprocess.CompletedProcess[str]
 SMALL = ("--steps", "3", "--test-samples", "20", "--validation-samples", "8", "--tokens", "0", "1")
-CERTIFICATE = ("--tokens", "1", "--secrets", "1", "--seeds", "0", "--steps", "2", "--samples", "48", "--target-tokens", "4")
+CERTIFICATE = (
+    *["--tokens", "1", "--secrets", "1", "--seeds", "0", "--steps", "2", "--samples", "48", "--target-tokens", "4"],
+)
 
 
 @pytest.fixture(scope="module")
