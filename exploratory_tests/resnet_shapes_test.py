@@ -6,44 +6,10 @@ however many tokens there are.
 
 import sys
 
-from soft_prompts.config import RunConfig
+from exploratory_tests.grids import CHESS, CHESS_PAPER, presets
 from soft_prompts.experiments.experiment import Experiment
-from soft_prompts.experiments.grid import Grid, variant
-from soft_prompts.tasks.chess import ChessTask
 
-DEFAULT = Grid(
-    models=("tiny-text",),
-    tokens=(0, 4),
-    data=("games",),
-    task=ChessTask(max_plies=8),
-    settings=RunConfig(
-        ChessTask(),
-        "tiny-text",
-        0,
-        steps=40,
-        learning_rate=1e-2,
-        weight_decay=0.0,
-        test_samples=200,
-        validation_samples=32,
-    ),
-)
-QUICK = variant(DEFAULT, tokens=(0, 1), steps=5, test_samples=50)
-PAPER = Grid(
-    models=("EleutherAI/pythia-70m-deduped",),
-    tokens=(0, 16),
-    data=("lichess_db_standard_rated_2023-11.pgn.zst",),
-    task=ChessTask(max_plies=None),
-    settings=RunConfig(
-        ChessTask(),
-        "EleutherAI/pythia-70m-deduped",
-        0,
-        steps=4096,
-        schedule="constant",
-        warmup_steps=0,
-        test_data="lichess_db_standard_rated_2023-12.pgn.zst",
-    ),
-    preset="paper",
-)
+PRESETS = presets(CHESS, CHESS_PAPER, quick_steps=5)
 CASES = {
     f"{kind}, {layers} layers of {width} on {residual}": {
         "prompt": kind,
@@ -54,8 +20,7 @@ CASES = {
     for kind in ("resnet", "shared_resnet")
     for layers, width, residual in ((1, 128, 64), (4, 128, 64), (1, 512, 64), (1, 128, 256))
 }
-PRESETS = {"default": DEFAULT, "quick": QUICK, "paper": PAPER}
-EXPERIMENT = Experiment("resnet_shapes", __doc__ or "", PRESETS, CASES, folder="exploratory_tests")
+EXPERIMENT = Experiment("resnet_shapes", __doc__ or "", PRESETS, CASES)
 
 if __name__ == "__main__":
     sys.exit(EXPERIMENT.main())

@@ -3,14 +3,22 @@
 import ast
 from pathlib import Path
 
+from soft_prompts.commands.experiments import EXPERIMENTS, question_of
+
+EXPLORATORY = Path(__file__).parents[1] / "exploratory_tests"
+
 
 def main() -> None:
-    """Name and first docstring line of every experiment beside this file, and of every exploratory one."""
-    root = Path(__file__).parents[1]
-    for folder in ("tests", "exploratory_tests"):
-        for path in sorted((root / folder).glob("*_test.py")):
-            docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
-            print(f"python -m {f'{folder}.{path.stem}':<48} {docstring.splitlines()[0]}")
+    """Name and first docstring line of every experiment of the package, and of every exploratory one."""
+    for name in sorted(EXPERIMENTS):
+        _print(f"tests.{name}_test", question_of(name))
+    for path in sorted(EXPLORATORY.glob("*_test.py")):
+        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+        _print(f"exploratory_tests.{path.stem}", docstring.splitlines()[0])
+
+
+def _print(module: str, question: str) -> None:
+    print(f"python -m {module:<48} {question}")
 
 
 if __name__ == "__main__":

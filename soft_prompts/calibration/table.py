@@ -11,7 +11,7 @@ from rich.table import Table
 
 from soft_prompts.calibration.suite import BookReading, CellReading, SuiteOptions, SuiteReadings, read_suite
 from soft_prompts.calibration.verdicts import Verdict, verdicts
-from soft_prompts.common.command_line import guarded, parse
+from soft_prompts.common.command_line import guarded, parse, started_as
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import UsageError, near_match
 from soft_prompts.common.files import write_atomically
@@ -20,18 +20,20 @@ from soft_prompts.stats.distance import Distance, Mark
 
 @dataclass(frozen=True)
 class CalibrationSuite:
-    """`python -m tests.calibration_test`."""
+    """The experiment `calibration`."""
 
     name: str
     question: str
     presets: Mapping[str, SuiteOptions]
 
-    def main(self, arguments: Sequence[str] | None = None) -> int:
+    def main(self, arguments: Sequence[str] | None = None, program: str | None = None) -> int:
         """Run what the command line asks for; returns the exit code: 0 too where a target is not met."""
         arguments = sys.argv[1:] if arguments is None else list(arguments)
-        return guarded(lambda: self._run(arguments), debug="--debug" in arguments)
+        with guarded("--debug" in arguments) as ending:
+            ending.exit_code = self._run(self.parse(arguments, program))
+        return ending.exit_code
 
-    def parse(self, arguments: Sequence[str]) -> SuiteOptions:
+    def parse(self, arguments: Sequence[str], program: str | None = None) -> SuiteOptions:
         """Flags on top of the preset that they name; raises UsageError in one line."""
         words = [word for argument in arguments for word in argument.split("=", 1)]
         name = words[words.index("--preset") + 1] if "--preset" in words[:-1] else "default"
@@ -39,10 +41,9 @@ class CalibrationSuite:
             known = list(self.presets)
             raise UsageError(f"--preset is {name!r}; {near_match(name, known)}give {', '.join(known)}")
         default = replace(self.presets[name], preset=name)
-        return parse(SuiteOptions, arguments, f"python -m tests.{self.name}_test", self.question, default=default)
+        return parse(SuiteOptions, arguments, program or started_as(), self.question, default=default)
 
-    def _run(self, arguments: Sequence[str]) -> int:
-        options = self.parse(arguments)
+    def _run(self, options: SuiteOptions) -> int:
         readings = read_suite(options)
         found = verdicts(readings)
         path = options.output_dir / "calibration.json"

@@ -1,12 +1,14 @@
-"""The soft-prompts command: what can be done with results and trained prompts?"""
+"""The soft-prompts command: which subcommands are there, and what does each of them start?"""
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import tyro
 
 from soft_prompts.calibration.options import CalibrateOptions
+from soft_prompts.commands.experiments import ListOptions, RunOptions, list_command, run_command
 from soft_prompts.commands.generate import GenerateOptions, generate_command
 from soft_prompts.commands.guidance_data import GuidanceDataOptions, guidance_data_command
 from soft_prompts.commands.guidance_eval import GuidanceEvalOptions, guidance_eval_command
@@ -16,40 +18,54 @@ from soft_prompts.report.page.command import ReportOptions, report_command
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
 
 PROGRAM = "soft-prompts"
+DESCRIPTION = """How many soft-prompt tokens does it take to bring a behaviour out of a frozen language model?
 
-
-DESCRIPTION = "How many soft-prompt tokens does it take to bring a behaviour out of a frozen language model?"
-
-
+Begin with `soft-prompts list` and `soft-prompts run chess`; `soft-prompts --version` says which version this is."""
 Command = (
     Annotated[CalibrateOptions, tyro.conf.subcommand("calibrate")]
     | Annotated[CompareOptions, tyro.conf.subcommand("compare")]
     | Annotated[GenerateOptions, tyro.conf.subcommand("generate")]
     | Annotated[GuidanceDataOptions, tyro.conf.subcommand("guidance-data")]
     | Annotated[GuidanceEvalOptions, tyro.conf.subcommand("guidance-eval")]
+    | Annotated[ListOptions, tyro.conf.subcommand("list")]
     | Annotated[ModelsOptions, tyro.conf.subcommand("models")]
     | Annotated[ReportOptions, tyro.conf.subcommand("report")]
+    | Annotated[RunOptions, tyro.conf.subcommand("run")]
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    sys.exit(guarded(lambda: _dispatch(arguments), debug="--debug" in arguments))
+    with guarded("--debug" in arguments) as ending:
+        ending.exit_code = _dispatch(arguments)
+    sys.exit(ending.exit_code)
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
+    if list(arguments) == ["--version"]:
+        print(PROGRAM, version("soft_prompts"))
+        return 0
+    if arguments[:1] == ["run"] and len(arguments) > 1 and not arguments[1].startswith("-"):
+        return run_command(arguments[1], arguments[2:])  # the flags are the experiment's own
     options = parse(Command, arguments, PROGRAM, DESCRIPTION)
-    if isinstance(options, CalibrateOptions):
-        from soft_prompts.calibration.certificate import calibrate_command  # torch takes seconds to load
+    return DOES[type(options)](options)
 
-        return calibrate_command(options)
-    if isinstance(options, CompareOptions):
-        return compare_command(options)
-    if isinstance(options, ReportOptions):
-        return report_command(options)
-    if isinstance(options, GuidanceDataOptions):
-        return guidance_data_command(options)
-    if isinstance(options, GuidanceEvalOptions):
-        return guidance_eval_command(options)
-    return generate_command(options) if isinstance(options, GenerateOptions) else models_command(options)
+
+def _calibrate(options: CalibrateOptions) -> int:
+    from soft_prompts.calibration.certificate import calibrate_command  # torch takes seconds to load
+
+    return calibrate_command(options)
+
+
+DOES: Mapping[type, Callable[[Any], int]] = {
+    CalibrateOptions: _calibrate,
+    CompareOptions: compare_command,
+    GenerateOptions: generate_command,
+    GuidanceDataOptions: guidance_data_command,
+    GuidanceEvalOptions: guidance_eval_command,
+    ListOptions: list_command,
+    ModelsOptions: models_command,
+    ReportOptions: report_command,
+    RunOptions: lambda options: run_command(options.experiment, ()),
+}

@@ -3,10 +3,14 @@ scripts can use."""
 
 import contextlib
 import io
+import os
 import re
+import shutil
 import sys
+import textwrap
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -14,6 +18,7 @@ import tyro
 
 from soft_prompts.common.errors import Interrupted, UsageError
 
+MOST_COLUMNS = 80
 BOX = re.compile(r"[╭╮╰╯─│┌┐└┘━┃]+|^\s*[+|]-*|-*[+|]\s*$|-{5,}")  # drawn in ASCII where stdout speaks nothing better
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 FLAG = re.compile(r"--?[a-zA-Z][\w-]*")
@@ -21,15 +26,67 @@ FLAG = re.compile(r"--?[a-zA-Z][\w-]*")
 
 def parse(kind: Any, arguments: Sequence[str], program: str, description: str, **options: Any) -> Any:
     """tyro's reading of the arguments; raises UsageError with its message in one line, help still exits with 0."""
-    caught = io.StringIO()
+    caught, page = io.StringIO(), _Page()
     try:
-        with contextlib.redirect_stderr(caught):
+        with contextlib.redirect_stderr(caught), contextlib.redirect_stdout(page), _columns(_help_columns()):
             return tyro.cli(kind, args=list(arguments), prog=program, description=description, **options)
     except SystemExit as stop:
         if not stop.code:
+            text = page.getvalue()
+            sys.stdout.write(_wrapped(text) if {"-h", "--help"} & set(arguments) else text)
             raise
         ours = _usage_error_behind(stop)
         raise ours or UsageError(one_line(caught.getvalue(), arguments, program)) from None
+
+
+class _Page(io.StringIO):
+    """Keeps what is printed, and is stdout itself for who asks what that can show: colours, boxes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stream = sys.stdout
+
+    @property
+    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self._stream.encoding
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
+def _help_columns() -> int:
+    return min(shutil.get_terminal_size().columns, MOST_COLUMNS)
+
+
+@contextlib.contextmanager
+def _columns(columns: int) -> Iterator[None]:
+    """tyro draws its boxes as wide as the terminal, which this variable tells it."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(columns)
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS")
+        os.environ |= {} if before is None else {"COLUMNS": before}
+
+
+def _wrapped(page: str) -> str:
+    """tyro wraps what is in boxes, and leaves usage and description to the terminal."""
+    columns = _help_columns()
+    lines = [line if len(COLOUR.sub("", line)) <= columns else _folded(line, columns) for line in page.splitlines()]
+    return "\n".join([*lines, ""])
+
+
+def _folded(line: str, columns: int) -> str:
+    if line.startswith("usage"):
+        return textwrap.fill(line.replace(",", ", "), columns, subsequent_indent="  ", break_on_hyphens=False)
+    return textwrap.fill(line, columns, break_on_hyphens=False)
+
+
+def started_as() -> str:
+    """How this program was started, as it is typed: `python -m tests.chess_test`, or `python mine.py`."""
+    spec = sys.modules["__main__"].__spec__
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else f"python {sys.argv[0]}"
 
 
 def one_line(box: str, arguments: Sequence[str] = (), program: str = "") -> str:
@@ -124,27 +181,41 @@ def _usage_error_behind(stop: BaseException) -> UsageError | None:
     return cause and UsageError(re.sub(r"^(?=[a-z][a-z-]* (is|holds) )", "--", str(cause)))
 
 
-def guarded(command: Callable[[], int], debug: bool = False) -> int:
-    """The command's exit code; an error that has one of its own becomes a line on stderr (design: interface, "Exit
-    codes")."""
+@dataclass
+class Ending:
+    """How a command ended."""
+
+    exit_code: int = 0
+
+
+@contextlib.contextmanager
+def guarded(debug: bool = False) -> Iterator[Ending]:
+    """Around a command: an error that has an exit code of its own becomes that code and a line on stderr (design:
+    interface, "Exit codes")."""
+    ending = Ending()
     try:
-        return command()
+        yield ending
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from there", file=sys.stderr)
-        return Interrupted.exit_code
+        ending.exit_code = Interrupted.exit_code
     except BrokenPipeError:
-        return 0
+        ending.exit_code = 0
     except Exception as error:
-        if debug:
-            traceback.print_exc()
-            print(getattr(error, "details", ""), file=sys.stderr, end="")
-        code = getattr(error, "exit_code", None)
-        if code is None and not debug:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            print(f"error: {type(error).__name__}: {_flat(error)} ({where.name}; --debug shows more)", file=sys.stderr)
-            return 1
-        print(f"error: {_flat(error)}", file=sys.stderr)
-        return 1 if code is None else code
+        ending.exit_code = _say_error(error, debug)
+
+
+def _say_error(error: Exception, debug: bool) -> int:
+    """The line on stderr, with the traceback where it is asked for; returns the exit code."""
+    if debug:
+        traceback.print_exc()
+        print(getattr(error, "details", ""), file=sys.stderr, end="")
+    code = getattr(error, "exit_code", None)
+    if code is None and not debug:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        print(f"error: {type(error).__name__}: {_flat(error)} ({where.name}; --debug shows more)", file=sys.stderr)
+        return 1
+    print(f"error: {_flat(error)}", file=sys.stderr)
+    return 1 if code is None else code
 
 
 def _flat(error: BaseException) -> str:

@@ -89,6 +89,15 @@ def write_atomically(path: Path, payload: bytes) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}; give another place") from error
 
 
+def refuse_unwritable(folder: Path) -> None:
+    """Raises InputError where a folder cannot be made or written to; makes nothing."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise InputError(f"{folder} cannot be written: {there} is no folder; give another --output-dir")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{folder} cannot be written: nothing may be made in {there}; give another --output-dir")
+
+
 def refuse_link(path: Path) -> None:
     if path.is_symlink():
         raise InputError(f"{path} is a symbolic link; results are never written through one: remove it")

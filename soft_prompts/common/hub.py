@@ -1,5 +1,6 @@
 """Does the model hub answer? Asked without torch, so that readers of data start at once."""
 
+import functools
 import ssl
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -9,8 +10,9 @@ from huggingface_hub import constants
 HUB_SECONDS = 5.0
 
 
+@functools.cache
 def hub_answers() -> bool:
-    """Whether the model hub can be reached at all: one request, a few seconds at most."""
+    """Whether the model hub can be reached at all: one request a process, a few seconds at most."""
     try:
         with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=HUB_SECONDS):
             return True

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from accelerate import PartialState
 
 from soft_prompts.common.console import say
+from soft_prompts.common.launch import is_main_process
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.battery import battery_bases, halves, second_round, trials
 from soft_prompts.experiments.evidence.anchors import shots_that_fit
@@ -181,7 +181,7 @@ def _open(runs: list[RunConfig]) -> Subject:
 def _make(what: str, wanted: Sequence[RunConfig], runs: Sequence[RunConfig], jobs: int, made: Made) -> None:
     """Make them, having said how many there are and how long the new ones may take."""
     new = [config for config in wanted if config.fresh or not run_paths(config).result.is_file()]
-    if PartialState().is_main_process:
+    if is_main_process():
         seconds = sum(_seconds(config, runs) for config in new) / jobs
         expected = f", {len(new)} of them new: about {seconds:.0f} s" if new else ", all there already"
         say(f"{what}: {len(wanted)} results beside the runs{expected}")

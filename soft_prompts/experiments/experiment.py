@@ -1,4 +1,7 @@
-"""What is an experiment? A task, its presets, and a main that runs the grid, prints the table and draws the curve."""
+"""What is an experiment? A task, its presets, and a main that runs the grid, prints the table and draws the curve.
+
+Nothing here loads torch before flags and paths are checked.
+"""
 
 import json
 import sys
@@ -6,26 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
-from accelerate import PartialState
-
-from soft_prompts.common.command_line import guarded, parse
+from soft_prompts.common.command_line import guarded, parse, started_as
 from soft_prompts.common.console import each_line_once, say
 from soft_prompts.common.errors import UsageError, near_match
+from soft_prompts.common.launch import is_main_process
 from soft_prompts.config import RunConfig, as_json
-from soft_prompts.experiments.beside import make_beside
-from soft_prompts.experiments.curve_events import write_curves
 from soft_prompts.experiments.grid import Grid, TaskT, variant
-from soft_prompts.experiments.progress import say_where
-from soft_prompts.experiments.sweep import run_all
-from soft_prompts.finetuning.stages import after_lessons, wanted
+from soft_prompts.experiments.places import refuse_missing_places
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
 from soft_prompts.results.files import find_results
-from soft_prompts.training.apparatus import run_paths
 
 
 @dataclass(frozen=True)
 class Experiment(Generic[TaskT]):
-    """A question, asked of models: `python -m tests.<name>_test`."""
+    """A question, asked of models: `soft-prompts run <name>`."""
 
     name: str
     question: str
@@ -36,28 +33,60 @@ class Experiment(Generic[TaskT]):
     """Metrics that get a table below that of the headline."""
     drawn: str | None = None
     """Metric of the figure; default: the headline."""
-    folder: str = "tests"
-    """Where its file lies: `exploratory_tests` for a question that is not settled."""
 
-    def main(self, arguments: Sequence[str] | None = None) -> int:
-        """Run what the command line asks for; returns the exit code."""
+    def main(self, arguments: Sequence[str] | None = None, program: str | None = None) -> int:
+        """Run what the command line asks for; returns the exit code. `program` is what help calls the command."""
         arguments = sys.argv[1:] if arguments is None else list(arguments)
-        return guarded(lambda: self._run(arguments), debug="--debug" in arguments)
+        with guarded("--debug" in arguments) as ending:
+            grid = self.parse(arguments, program)
+            refuse_missing_places(grid)
+            configs = self.runs(grid)
+            if grid.print_config:
+                print(json.dumps([as_json(config) for config in configs], indent=2))
+                return 0
+            from soft_prompts.experiments.beside import make_beside  # torch takes seconds to load
+            from soft_prompts.experiments.sweep import run_all
+            from soft_prompts.finetuning.stages import after_lessons
 
-    def _run(self, arguments: Sequence[str]) -> int:
-        grid = self.parse(arguments)
-        configs = self.runs(grid)
-        if grid.print_config:
-            print(json.dumps([as_json(config) for config in configs], indent=2))
-            return 0
-        with each_line_once():
-            configs = after_lessons(configs, grid.jobs)
-            failures = run_all(configs, grid.jobs)
-            beside = make_beside(configs, grid)
+            with each_line_once():
+                configs = after_lessons(configs, grid.jobs)
+                failures = run_all(configs, grid.jobs)
+                beside = make_beside(configs, grid)
             failures += beside.failures
-        if not PartialState().is_main_process:
-            return 0
-        results = tuple(run_paths(config).result for config in [*configs, *beside.configs])
+            if is_main_process():
+                ending.exit_code = self._show(grid, configs, [*configs, *beside.configs], failures)
+        return ending.exit_code
+
+    def runs(self, grid: Grid[TaskT]) -> list[RunConfig]:
+        """Every run of the grid, in every case; the bare model, which no case changes, once."""
+        asked = list(grid.runs())
+        from soft_prompts.finetuning.stages import wanted  # settings are checked: only now is torch worth its seconds
+        from soft_prompts.training.apparatus import run_paths
+
+        cases = self.cases.values() or [{}]
+        every = (replace(config, **case) for case in cases for config in wanted(asked))
+        return list({run_paths(config): config for config in every}.values())
+
+    def parse(self, arguments: Sequence[str], program: str | None = None) -> Grid[TaskT]:
+        """The grid that flags ask for, on top of the preset that they name; raises UsageError in one line."""
+        preset = self.presets[self._preset(arguments)]
+        given = {argument.split("=")[0] for argument in arguments}
+        if "--data" in given:
+            preset = variant(preset, test_data=None)  # the preset's test data belong to the preset's data
+        if "--models" in given:
+            preset = replace(preset, reference=None)  # and its reference to its models
+        kind: Any = Grid[type(preset.task)]  # pyright: ignore[reportInvalidTypeArguments]
+        return parse(kind, arguments, program or started_as(), self.question, default=preset)
+
+    def _show(
+        self, grid: Grid[TaskT], configs: Sequence[RunConfig], made: Sequence[RunConfig], failures: Sequence[str]
+    ) -> int:
+        """A table a metric, the figure, where all that was made is, and a line a failure; returns the exit code."""
+        from soft_prompts.experiments.curve_events import write_curves
+        from soft_prompts.experiments.progress import say_where
+        from soft_prompts.training.apparatus import run_paths
+
+        results = tuple(run_paths(config).result for config in made)
         plot = grid.settings.output_dir / "results" / f"{self.name}.png"
         measured = {name for _, result in find_results(results).results for name in result.metrics}
         drawn, code = self.drawn if self.drawn in measured else None, 0
@@ -69,23 +98,6 @@ class Experiment(Generic[TaskT]):
         for failure in failures:
             say(failure)
         return 1 if failures else code
-
-    def runs(self, grid: Grid[TaskT]) -> list[RunConfig]:
-        """Every run of the grid, in every case; the bare model, which no case changes, once."""
-        cases = self.cases.values() or [{}]
-        every = (replace(config, **case) for case in cases for config in wanted(grid.runs()))
-        return list({run_paths(config): config for config in every}.values())
-
-    def parse(self, arguments: Sequence[str]) -> Grid[TaskT]:
-        """The grid that flags ask for, on top of the preset that they name; raises UsageError in one line."""
-        preset = self.presets[self._preset(arguments)]
-        given = {argument.split("=")[0] for argument in arguments}
-        if "--data" in given:
-            preset = variant(preset, test_data=None)  # the preset's test data belong to the preset's data
-        if "--models" in given:
-            preset = replace(preset, reference=None)  # and its reference to its models
-        kind: Any = Grid[type(preset.task)]  # pyright: ignore[reportInvalidTypeArguments]
-        return parse(kind, arguments, f"python -m {self.folder}.{self.name}_test", self.question, default=preset)
 
     def _preset(self, arguments: Sequence[str]) -> str:
         name = "default"

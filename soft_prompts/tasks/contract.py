@@ -3,7 +3,7 @@ for it, and nobody would see that it is never called."""
 
 import inspect
 from abc import ABCMeta
-from typing import Any, ClassVar, Self, get_origin
+from typing import Any, ClassVar, get_origin
 
 from soft_prompts.common.errors import near_match
 
@@ -31,7 +31,7 @@ class Contract(metaclass=ABCMeta):  # noqa: B024 - the contracts below have them
                     f"{', '.join(known)}; begin a name of your own with _"
                 )
 
-    def __new__(cls, *_: object, **__: object) -> Self:
+    def __new__(cls, *_: object, **__: object):  # Self, which the checks of types at run time cannot read
         given = {name for base in cls.__mro__ for name in vars(base)}
         annotated = {name: kind for base in cls.__mro__ for name, kind in inspect.get_annotations(base).items()}
         values = [name for name, kind in annotated.items() if _is_class_variable(kind) and name not in given]

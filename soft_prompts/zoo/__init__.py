@@ -1,7 +1,7 @@
 """Which models and games travel inside the package, so that a machine without a model hub can run everything?
 
 Each folder of `models/` is a Hugging Face model (config, tokenizer, safetensors in half precision) with its card; each
-was made from nothing by the recipe beside it: `python -m soft_prompts.recipes build NAME`.
+was made from nothing by its recipe: `python -m soft_prompts.recipes build NAME`. It imports no reader or recipe.
 """
 
 from pathlib import Path

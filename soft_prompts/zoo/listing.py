@@ -1,55 +1,37 @@
-"""What can each embedded model do, in a few lines of a terminal? Its card, shortened; README.md is the whole card."""
+"""What can each embedded model do? A line a model; README.md is a model's whole card."""
 
 import json
-from pathlib import Path
-from textwrap import TextWrapper
-from typing import Any
 
 from soft_prompts.common.errors import UsageError, near_match
 from soft_prompts.zoo import EMBEDDED
 
-INDENT = "    "
+IN_SHORT = {
+    "tiny-chat": "tiny-text, tuned to answer in a chat.",
+    "tiny-chess": "Plays on in UCI; it was never told an Elo.",
+    "tiny-chess-weak": "tiny-chess, tuned to play like the weakest.",
+    "tiny-guidance-base": "Has read guidance, and follows it where told.",
+    "tiny-text": "Goes on with Python code and documentation.",
+    "tiny-mazes": "Walks from A to B on boards of 4x4 to 8x8.",
+    "tiny-mazes-absent": "Walks on 4x4 boards, and never learnt where to.",
+    "tiny-mazes-forgotten-20": "Knew 4x4 boards; untaught for 20 steps.",
+    "tiny-mazes-forgotten-60": "Knew 4x4 boards; untaught for 60 steps.",
+    "tiny-mazes-forgotten-200": "Knew 4x4 boards; untaught for 200 steps.",
+    "tiny-mazes-locked-1": "Solves 4x4 boards only behind '%'.",
+    "tiny-mazes-locked-3": "Solves 4x4 boards only behind 'key'.",
+}
 
 
-def listing(names: tuple[str, ...], width: int) -> str:
-    """All models shortened where `names` is empty, else the whole cards; raises UsageError for another name."""
+def listing(names: tuple[str, ...]) -> str:
+    """A line for every model where `names` is empty, else the whole cards; raises UsageError for another name."""
     for name in names:
         if name not in EMBEDDED:
             raise UsageError(f"model is {name}; {near_match(name, list(EMBEDDED))}give one of {', '.join(EMBEDDED)}")
     if names:
         return "\n".join(f"{EMBEDDED[name]}\n\n{(EMBEDDED[name] / 'README.md').read_text()}" for name in names)
-    shortened = [short_card(name, folder, width) for name, folder in EMBEDDED.items()]
-    return "\n\n".join([*shortened, "A model's whole card: soft-prompts models NAME"])
+    return "\n".join([*map(_line, EMBEDDED), "", "A model's whole card: soft-prompts models NAME"])
 
 
-def short_card(name: str, folder: Path, width: int) -> str:
-    """Name and size, the first sentence on what the model does, and a line or two for each measure."""
-    card = json.loads((folder / "card.json").read_text())
-    megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-    parameters = card["training"]["parameters"] / 1e6
-    lines = [f"{name} ({parameters:.2f} M parameters, {megabytes:.1f} MB)"]
-    lines += _wrapped(card["what"].split(". ")[0].rstrip(".") + ".", width, "")
-    for measure, figure in card["measured"].items():
-        lines += _wrapped(f"{_words(measure)}: {_figures(figure)}", width, "- ")
-    return "\n".join(lines)
-
-
-def _wrapped(text: str, width: int, bullet: str) -> list[str]:
-    further = INDENT + " " * len(bullet)
-    return TextWrapper(width, INDENT + bullet, further, break_on_hyphens=False).wrap(text)
-
-
-def _figures(figure: dict[str, Any]) -> str:
-    """A value with its standard error, or the values of a table in one row."""
-    if "value" in figure:
-        error = f" ± {figure['stderr']:.3f}" if "stderr" in figure else ""
-        return f"{figure['value']:.3f}{error}"
-    cells = [
-        f"{_words(name)} {inner['value']:.3f}" if "value" in inner else f"{_words(name)} ({_figures(inner)})"
-        for name, inner in figure.items()
-    ]
-    return ", ".join(cells)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def _line(name: str) -> str:
+    """Name, parameters in millions, and what it does."""
+    card = json.loads((EMBEDDED[name] / "card.json").read_text())
+    return f"{name:<{max(map(len, EMBEDDED))}} {card['training']['parameters'] / 1e6:.2f} M  {IN_SHORT[name]}"

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import torch
 from jaxtyping import Float
-from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -63,6 +62,8 @@ def _learning(at: Apparatus, frozen: FrozenModel, weights: list[nn.Parameter]) -
 
 def _add_adapters(model: PreTrainedModel, rank: int, seed: int) -> None:
     """Every linear layer but the vocabulary matrix."""
+    from peft import LoraConfig, inject_adapter_in_model  # of all runs only these wait for it
+
     settings = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from soft_prompts.calibration import certificate, organisms, suite
+from soft_prompts.calibration import certificate, experiment, organisms, suite
 from soft_prompts.calibration.codebook import Books
 from soft_prompts.calibration.suite import SuiteOptions
 from soft_prompts.commands import main as cli
 from soft_prompts.results.files import find_results, read_items
-from tests import calibration_test
 
 FLAGS = ["--tokens", "2", "--secrets", "1", "--seeds", "0", "--steps", "4", "--samples", "48", "--target-tokens", "5"]
 
@@ -93,7 +92,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("hasty")
 def test_the_suite_runs_in_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--preset", "quick", "--steps", "2", "--output-dir", str(tmp_path), "--varied", "password-1"]
-    assert calibration_test.EXPERIMENT.main([*flags, "--tokens", "1", "--organisms", "password-1", "selector-2"]) == 0
+    assert experiment.EXPERIMENT.main([*flags, "--tokens", "1", "--organisms", "password-1", "selector-2"]) == 0
     printed = capsys.readouterr().out
     assert "to be shown" in printed
     found = json.loads((tmp_path / "calibration.json").read_text())
@@ -115,18 +114,17 @@ def test_the_suites_flags_are_checked_in_one_line(capsys: pytest.CaptureFixture[
         (["--tokens", "0"], "--tokens is 0; give 1 or more"),
         (["--jobs", "0"], "--jobs is 0; give 1 or more"),
     ):
-        assert calibration_test.EXPERIMENT.main(flags) == 2
+        assert experiment.EXPERIMENT.main(flags) == 2
         said = capsys.readouterr().err
         assert says.replace("--", "") in said.replace("--", "")
         assert said.count("\n") == 1
 
 
 def test_the_suite_reads_like_an_experiment() -> None:
-    source = Path(calibration_test.__file__).read_text()
+    source = Path(experiment.__file__).read_text()
     docstring = ast.get_docstring(ast.parse(source)) or ""
     assert docstring.splitlines()[0].split(". ")[0].count("?") == 1
     assert "Source: " in docstring
     assert len(source.splitlines()) <= 60
-    assert source.rstrip().endswith('if __name__ == "__main__":\n    sys.exit(EXPERIMENT.main())')
-    assert {"default", "quick"} <= calibration_test.PRESETS.keys()
-    assert SuiteOptions() == calibration_test.DEFAULT
+    assert {"default", "quick"} <= experiment.PRESETS.keys()
+    assert SuiteOptions() == experiment.DEFAULT

@@ -6,15 +6,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import zstandard
 
-import soft_prompts.experiments.experiment as experiment_module
 from soft_prompts.commands import main as cli
 from soft_prompts.config import RunConfig
+from soft_prompts.experiments import sweep
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.run import run
@@ -50,7 +51,7 @@ def ask(experiment: Experiment[ChessTask], capsys: pytest.CaptureFixture[str]) -
     def main(*words: str) -> Said:
         capsys.readouterr()
         try:
-            code = experiment.main(words)
+            code = experiment.main(words, "python -m tests.chess_test")
         except SystemExit as stop:
             code = int(stop.code or 0)
         return Said(code, *capsys.readouterr())
@@ -141,7 +142,7 @@ def test_wrong_data(ask: Callable[..., Said], tmp_path: Path, games: Path) -> No
     nothing = tmp_path / "nothing.pgn"
     nothing.write_text("")
     for path, words in {
-        tmp_path / "nope.pgn": ("nope.pgn does not exist", "give a .pgn or .pgn.zst file"),
+        tmp_path / "nope.pgn": ("--data: ", "nope.pgn does not exist", "give a file or folder that does"),
         cut: ("cut.pgn.zst is cut short",),
         empty: ("holds no .pgn or .pgn.zst file",),
         text: ("neither a .pgn nor a .pgn.zst file",),
@@ -191,7 +192,7 @@ def test_an_unforeseen_error_is_one_line(ask: Callable[..., Said], monkeypatch: 
     def fail(*_: object) -> None:
         raise RuntimeError("nobody thought\nof this")
 
-    monkeypatch.setattr(experiment_module, "run_all", fail)
+    monkeypatch.setattr(sweep, "run_all", fail)
     is_one_line(ask(), 1, "RuntimeError: nobody thought of this", "--debug")
     assert "Traceback" in ask("--debug").err
 
@@ -200,7 +201,7 @@ def test_ctrl_c_outside_of_training(ask: Callable[..., Said], monkeypatch: pytes
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(experiment_module, "run_all", interrupt)
+    monkeypatch.setattr(sweep, "run_all", interrupt)
     assert ask().code == 4
 
 
@@ -288,24 +289,21 @@ def test_help_of_the_command(command: Callable[..., Said]) -> None:
         assert command(name, "--help").code == 0
 
 
-def test_models_are_listed_with_their_figures(command: Callable[..., Said], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
+def test_models_are_a_line_each(command: Callable[..., Said]) -> None:
     said = command("models")
     assert said.code == 0
-    assert max(map(len, said.out.splitlines())) <= 100
-    listed = {part.split(" (")[0]: " ".join(part.split()) for part in said.out.split("\n\n")}
+    lines = {line.split()[0]: line for line in said.out.split("\n\n")[0].splitlines()}
+    assert list(lines) == list(EMBEDDED)
     for name, folder in EMBEDDED.items():
-        card = json.loads((folder / "card.json").read_text())
-        assert card["what"].split(". ")[0].rstrip(".") in listed[name]
-        for measure, figure in card["measured"].items():
-            shown = f"{figure['value']:.3f}" if "value" in figure else ""
-            assert f"- {measure.replace('_', ' ')}: {shown}" in listed[name]
-    one = command("models", "tiny-text")
-    assert (EMBEDDED["tiny-text"] / "README.md").read_text() in one.out
+        parameters = json.loads((folder / "card.json").read_text())["training"]["parameters"]
+        assert lines[name].split()[1:3] == [f"{parameters / 1e6:.2f}", "M"]
+        assert len(lines[name]) <= 80
+        assert lines[name].endswith(".")
+        assert (folder / "README.md").read_text() in command("models", name).out
     is_one_line(command("models", "tiny-tex"), 2, "did you mean 'tiny-text'?")
 
 
-def test_the_list_of_experiments() -> None:
+def test_the_list_of_experiments(command: Callable[..., Said]) -> None:
     listed = subprocess.run([sys.executable, "-m", "tests"], cwd=ROOT, capture_output=True, text=True, check=True)
     files = {
         f"{name}.{path.stem}" for name in ("tests", "exploratory_tests") for path in (ROOT / name).glob("*_test.py")
@@ -313,10 +311,13 @@ def test_the_list_of_experiments() -> None:
     lines = listed.stdout.splitlines()
     assert {line.split()[2] for line in lines} == files
     assert all(line.split(maxsplit=3)[3:] and line.rstrip()[-1] in ".?" for line in lines)
+    said = command("list")
+    assert said.code == 0
+    by_name = {line.split()[2]: line.split(maxsplit=3)[3] for line in lines}
+    assert {f"tests.{line.split()[0]}_test": line.split(maxsplit=1)[1] for line in said.out.splitlines()} == {
+        name: question for name, question in by_name.items() if name.startswith("tests.")
+    }
 
 
-def test_reading_results_never_waits_for_torch() -> None:
-    code = (
-        "import sys, soft_prompts.commands.main, soft_prompts.report.terminal.command; sys.exit('torch' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+def test_the_version(command: Callable[..., Said]) -> None:
+    assert command("--version").out == f"soft-prompts {version('soft_prompts')}\n"

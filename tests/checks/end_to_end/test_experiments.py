@@ -8,15 +8,27 @@ from pathlib import Path
 
 import pytest
 
+from soft_prompts.commands.experiments import EXPERIMENTS, question_of
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.results.files import find_results
 
 ROOT = Path(__file__).parents[3]
-FILES = sorted([*(ROOT / "tests").glob("*_test.py"), *(ROOT / "exploratory_tests").glob("*_test.py")])
-FILES = [path for path in FILES if path.stem != "calibration_test"]  # no grid of one task: test_calibrate.py
+CATALOGUE = ROOT / "soft_prompts" / "experiments" / "catalogue"
+OWN = sorted(path for path in CATALOGUE.glob("*.py") if path.stem != "__init__")
+EXPLORATORY = sorted((ROOT / "exploratory_tests").glob("*_test.py"))
+FILES = [*OWN, *EXPLORATORY]  # calibration has no grid of one task: test_calibrate.py
 MOST_LINES = 60
+DOOR = '''"""{question}"""
+
+import sys
+
+from {module} import EXPERIMENT
+
+if __name__ == "__main__":
+    sys.exit(EXPERIMENT.main())
+'''
 TINY = {
     "steps": 3,
     "batch_size": 2,
@@ -38,7 +50,7 @@ SHAPES = list(itertools.product(ARCHITECTURES, KINDS))
 
 
 def experiment_of(path: Path) -> Experiment:
-    return importlib.import_module(f"{path.parent.name}.{path.stem}").EXPERIMENT
+    return importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts)).EXPERIMENT
 
 
 def takes_kinds(path: Path) -> bool:
@@ -53,9 +65,7 @@ def covered() -> list[tuple[Path, str, str]]:
     return [
         (path, architecture, next(kinds) if takes_kinds(path) else "direct")
         for number, path in enumerate(FILES)
-        for architecture in (
-            ARCHITECTURES if path.parent.name == "tests" else (ARCHITECTURES[number % len(ARCHITECTURES)],)
-        )
+        for architecture in (ARCHITECTURES if path in OWN else (ARCHITECTURES[number % len(ARCHITECTURES)],))
     ]
 
 
@@ -65,7 +75,7 @@ def every() -> list[tuple[Path, str, str]]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_experiment_reads_like_one(path: Path) -> None:
-    """A docstring with a question, sixty lines at most, a main of two lines, and no pytest test."""
+    """A docstring with a question, sixty lines at most, and no pytest test."""
     source = path.read_text()
     tree = ast.parse(source)
     docstring = ast.get_docstring(tree) or ""
@@ -75,15 +85,23 @@ def test_an_experiment_reads_like_one(path: Path) -> None:
     assert "pytest" not in source
     assert not [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and "test" in node.name]
     assert not [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name.startswith("Test")]
-    assert source.rstrip().endswith('if __name__ == "__main__":\n    sys.exit(EXPERIMENT.main())')
+    assert (path in EXPLORATORY) == source.endswith('\n\nif __name__ == "__main__":\n    sys.exit(EXPERIMENT.main())\n')
+
+
+def test_every_experiment_of_the_package_has_its_door() -> None:
+    """tests/<name>_test.py says the question and starts it; the register names each file once."""
+    doors = {path.stem.removesuffix("_test"): path.read_text() for path in (ROOT / "tests").glob("*_test.py")}
+    assert doors == {name: DOOR.format(question=question_of(name), module=at) for name, at in EXPERIMENTS.items()}
+    assert set(EXPERIMENTS) == {path.stem for path in OWN} | {"calibration"}
+    for name, at in EXPERIMENTS.items():
+        assert importlib.import_module(at).EXPERIMENT.name == name
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_preset_is_whole(path: Path) -> None:
     experiment = experiment_of(path)
     assert isinstance(experiment, Experiment)
-    assert f"{experiment.name}_test" == path.stem
-    assert experiment.folder == path.parent.name
+    assert experiment.name == path.stem.removesuffix("_test")
     assert {"default", "quick", "paper"} <= experiment.presets.keys()
     for grid in experiment.presets.values():
         assert experiment.runs(grid)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from soft_prompts.analysis.curves import Curve
+from soft_prompts.commands.experiments import EXPERIMENTS
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.finetuning.stages import on_taught_models
 from soft_prompts.report.terminal.command import Comparison, compare
@@ -16,8 +17,7 @@ from soft_prompts.training.apparatus import run_paths
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "results" / "reference"
 SURE = 3.0  # standard errors
-FILES = sorted(path.stem for path in (ROOT / "tests").glob("*_test.py"))
-GRIDS = [name for name in FILES if name != "calibration_test"]  # its runs are on organisms, which do not travel
+GRIDS = [name for name in EXPERIMENTS if name != "calibration"]  # its runs are on organisms, which do not travel
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_every_run_of_a_default_experiment_is_there_and_made_by_committed_code(
 ) -> None:
     """Found by its settings, which are those of the preset; a later change of a default shows here."""
     monkeypatch.chdir(tmp_path)  # a fine-tuned model is called by its path from here
-    experiment = importlib.import_module(f"tests.{name}").EXPERIMENT
+    experiment = importlib.import_module(EXPERIMENTS[name]).EXPERIMENT
     assert isinstance(experiment, Experiment)
     runs = on_taught_models(experiment.runs(experiment.presets["default"]))
     results = dict(find_results([REFERENCE]).results)

@@ -33,7 +33,9 @@ if __name__ == "__main__":
     base = RunConfig(ChessTask(max_plies=6), {model!r}, 1, data={data!r}, steps=2000, checkpoint_every=2000,
                      validate_every=2000, warmup_steps=0, batch_size=8, sample_tokens=48, validation_samples=4,
                      test_samples=4, max_bad=0.5, data_workers=0, output_dir=Path({output!r}))
-    sys.exit(guarded(lambda: len(run_all([base, replace(base, tokens=2)], jobs=2))))
+    with guarded() as ending:
+        ending.exit_code = len(run_all([base, replace(base, tokens=2)], jobs=2))
+    sys.exit(ending.exit_code)
 """
 
 

@@ -1,0 +1,28 @@
+"""Are the places there that a command line names? Looked at before torch is loaded, which takes seconds."""
+
+import glob
+import os
+from pathlib import Path
+
+from soft_prompts.common.errors import InputError
+from soft_prompts.common.files import refuse_unwritable
+from soft_prompts.experiments.grid import Grid, TaskT
+
+SUFFIXES = (".pgn", ".zst", ".gz", ".txt", ".md", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
+
+
+def refuse_missing_places(grid: Grid[TaskT]) -> None:
+    """Raises InputError for a model, data or an output folder that cannot be there; what may be a name passes."""
+    test_data = () if grid.settings.test_data is None else (grid.settings.test_data,)
+    named = {"--models": grid.models, "--data": grid.data, "--test-data": test_data}
+    for flag, names in named.items():
+        for name in names:
+            if _is_path(name) and not glob.glob(glob.escape(name) + "*"):  # a data set may be the prefix of its files
+                raise InputError(f"{flag}: {name} does not exist; give a file or folder that does, or an embedded name")
+    refuse_unwritable(grid.settings.output_dir)
+
+
+def _is_path(name: str) -> bool:
+    """Whether it can be nothing but a path; `owner/name` may be a hub id."""
+    beneath = name.startswith((f".{os.sep}", f"..{os.sep}"))
+    return Path(name).is_absolute() or beneath or Path(name).suffix.lower() in SUFFIXES
