@@ -14,7 +14,7 @@ from soft_prompts.common.errors import UsageError
 from soft_prompts.prompts.architectures import Initialisation, PromptKind
 from soft_prompts.results.paths import PROMPT_ONLY
 from soft_prompts.results.roles import RUN, Role
-from soft_prompts.tasks.task import Task
+from soft_prompts.tasks.task import LearnsConditions, Task
 
 ConditionMode = Literal["true", "none", "shuffled", "constant"]
 
@@ -171,10 +171,17 @@ def as_json(settings: Any) -> dict[str, Any]:
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
     role = values.pop("role", RUN)
     plain_values = {
-        name: {"name": settings.task.name, **plain(asdict(value))} if name == "task" else plain(value)
+        name: {"name": settings.task.name, **plain(_told(value))} if name == "task" else plain(value)
         for name, value in values.items()
     }
     return plain_values | ({} if role == RUN else {"role": role.name, **dict(role.facts)})
+
+
+def _told(task: Any) -> dict[str, Any]:
+    """A task's own settings; one that is told only if it is set came later, and results from before lack it."""
+    whole = asdict(task)
+    silent = [one.name for one in fields(task) if "told_if_set" in one.metadata and whole[one.name] == one.default]
+    return {name: value for name, value in whole.items() if name not in silent}
 
 
 def _check_run(config: RunConfig) -> None:
@@ -223,3 +230,11 @@ def check_conditions(config: RunConfig) -> None:
         )
     if config.prompt != "direct" and config.condition == "true" and not config.task.condition_names:
         raise UsageError(f"prompt is {config.prompt}; the task {config.task.name} has no conditions; give direct")
+    asked_for = isinstance(config.task, LearnsConditions) and config.task.condition_names
+    if asked_for and config.tokens and config.role == RUN:  # an anchor has plain tokens
+        unseen = f"condition {config.condition}" if config.condition == "none" else f"prompt {config.prompt}"
+        if config.prompt == "direct" or config.condition == "none":
+            raise UsageError(
+                f"condition-fields is {' '.join(config.task.condition_names)}, but --{unseen} sees no conditions; give "
+                "--prompt mlp and --condition true, or no condition-fields"
+            )

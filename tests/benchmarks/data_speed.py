@@ -23,7 +23,8 @@ import zstandard
 from rich.console import Console
 from rich.table import Table
 
-from soft_prompts.data.games.lichess import GameSource, read_games
+from soft_prompts.data.games.files import GameSource
+from soft_prompts.data.games.lichess import read_games
 from soft_prompts.data.games.pgn import START
 from soft_prompts.zoo import EMBEDDED, GAMES
 from tests.benchmarks.random_games import movetext, pgn, random_line

@@ -16,7 +16,8 @@ import pytest
 import zstandard
 
 from soft_prompts.common.errors import InputError
-from soft_prompts.data.games.lichess import GameSource, read_games
+from soft_prompts.data.games.files import GameSource
+from soft_prompts.data.games.lichess import read_games
 from tests.benchmarks.random_games import Style, headers, movetext, pgn, random_line
 
 STYLES: tuple[Style, ...] = ("plain", "clocks", "annotated", "crlf")
@@ -43,7 +44,7 @@ Record = Callable[[str, object], None]
 BOMB_READER = """
 import sys
 from pathlib import Path
-from soft_prompts.data.lichess import GameSource, read_games
+from soft_prompts.data.games.lichess import GameSource, read_games
 def peak_mb():
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024

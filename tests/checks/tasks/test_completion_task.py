@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.data.completions import field_encoder, split_rows, sums
+from soft_prompts.data.completions import RowSource, field_encoder, split_rows, sums
 from soft_prompts.data.conditions import encoder_for, own_numbers
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.results.files import Items
@@ -44,18 +44,18 @@ def test_the_completion_alone_is_scored(tmp_path: Path, one_frozen: FrozenModel,
 
 def test_a_prompt_lies_on_one_side(tmp_path: Path) -> None:
     data = write(tmp_path, rows())
-    parts = [{row.prompt for row in part} for part in split_rows(data, None).values()]
+    parts = [{row.prompt for row in part} for part in split_rows(RowSource(data), None).rows.values()]
     assert all(parts)
     assert not any(one & other for one, other in itertools.combinations(parts, 2))
     test = write(tmp_path, rows(20), "test.jsonl")
-    apart = split_rows(data, test)
+    apart = split_rows(RowSource(data), RowSource(test)).rows
     assert {row.prompt for row in apart["train"]} == {f"ask {n} :" for n in range(10, 30)}
     assert len(apart["validation"]) + len(apart["test"]) == 20
 
 
 def test_conditions_come_from_the_training_lines_and_from_a_snapshots_numbers() -> None:
     made = sums()
-    encoder = field_encoder("sums", made, ("operation", "larger"))
+    encoder = field_encoder(made, ("operation", "larger"))
     larger = np.array([row.fields["larger"] for row in made])
     assert encoder.names == ("operation=minus", "operation=plus", "larger")
     assert encoder.offset == pytest.approx((0, 0, larger.mean()))
@@ -107,7 +107,7 @@ GOOD = {"prompt": "a", "completion": " b"}
         (b'{"prompt": "a", "completion": ""}\n', (), r"rows.jsonl, line 1: the completion is '', of which"),
         (b'{"prompt": "a", "completion": "' + b"x" * 99 + b'"}\n', (), r"line 1: prompt and completion are 101 tokens"),
         (json.dumps(GOOD).encode(), ("size",), r"rows.jsonl, line 1: 'size' is missing; its further fields: none"),
-        (b'{"prompt": "a", "completion": "b", "size": NaN}', ("size",), r"line 1: 'size' is nan; give a finite number"),
+        (b'{"prompt": "a", "completion": "b", "size": NaN}', ("size",), r"line 1: 'size' is NaN, not a finite number"),
         (b'{"prompt": "a", "completion": "b", "size": []}', ("size",), r"line 1: 'size' is \[\]; give a number, text"),
     ],
 )
