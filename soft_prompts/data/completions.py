@@ -192,9 +192,7 @@ def _row(source: RowSource, raw: RawRow, where: str) -> Row | _Bad:
         if text is None:
             return _Bad("a field is no text", f"{name!r} is {shown(fields[name])}; give {_KIND[is_chat]}")
         if not is_unicode(text):
-            return _Bad(
-                "half a character", f"{name!r} holds half a character (\\ud800 and the like); give the whole one"
-            )
+            return _Bad("half a character", f"{name!r} holds half a character; give the whole one")
     assert prompt is not None
     assert completion is not None
     return Row(f"{prompt}\n" if is_chat else prompt, completion, fields, where, raw.is_text)
@@ -209,13 +207,11 @@ def _text(value: Any, which: slice) -> str | None:
         return value if which == slice(None) else None
     if not isinstance(value, list) or not value:
         return None
-    messages = [message for message in value if isinstance(message, dict) and isinstance(message.get("content"), str)]
-    answers = which != slice(-1, None) or (len(value) > 1 and messages[-1:] and messages[-1].get("role") == "assistant")
-    return (
-        "\n".join(message["content"] for message in messages[which])
-        if len(messages) == len(value) and answers
-        else None
-    )
+    messages = [one for one in value if isinstance(one, dict) and isinstance(one.get("content"), str)]
+    answers = which == slice(None) or (len(messages) > 1 and messages[-1].get("role") == "assistant")
+    if len(messages) < len(value) or not answers:
+        return None
+    return "\n".join(message["content"] for message in messages[which])
 
 
 def field_encoder(rows: Sequence[Row], fields: Sequence[str]) -> ConditionEncoder:
@@ -277,7 +273,7 @@ def _number(text: str) -> float | str:
         return text
 
 
-def _finite(row: Row, field: str, value: float) -> float:
+def _finite(row: Row, field: str, value: int | float) -> float:
     try:
         number = float(value)
     except OverflowError:  # a whole number of hundreds of digits

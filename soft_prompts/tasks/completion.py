@@ -1,8 +1,9 @@
 """Does a prompt bring out the completions that a file asks for? Any behaviour, as lines of prompt and completion.
 
 A line is `{"prompt": "12 + 7 =", "completion": " 19", "operation": "plus"}`; the completion is scored, and the end
-token behind it. Fields of other names are read with `--fields`, further ones can be conditions. A token that holds the end of the prompt and the start of the
-completion counts as completion: let completions begin with a space, as words of a text do.
+token behind it. Fields of other names are read with `--fields`; further ones can be conditions. A token that holds the
+end of the prompt and the start of the completion counts as completion: let completions begin with a space, as words of
+a text do.
 """
 
 from collections import Counter

@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.data.ranked import growing
+from soft_prompts.data.split import HELD_OUT
 from soft_prompts.data.texts.corpus import Corpus, open_corpus
 from soft_prompts.data.texts.documents import Document
 from soft_prompts.data.texts.held_out import Buffer, buffers, candidates
@@ -38,7 +39,6 @@ BLOCK = 512  # windows shuffled among themselves, at least
 A_DOCUMENT = 4  # held-out windows of one document, where there are documents enough
 END_ROOM = 4  # a random place is at least so many tokens before the end of the text
 LEAST_SCORED = 2  # labels of a sample
-HELD_OUT: tuple[HeldOut, HeldOut] = ("validation", "test")
 
 
 class Window(NamedTuple):
@@ -262,23 +262,24 @@ def _hold_out(corpus: Corpus, request: DataRequest, cutter: Cutter, label: Label
     wanted: dict[HeldOut, int] = {"validation": request.validation_samples, "test": request.test_samples}
     for more in growing():
         pool = candidates(corpus, {name: size + more for name, size in wanted.items()}, request.max_bad)
-        found = {name: _enough(pool.documents[name], wanted[name], cutter, label) for name in HELD_OUT}
-        if pool.are_all or all(_count(found[name]) >= wanted[name] for name in HELD_OUT):
+        found: dict[HeldOut, dict[int, list[Example]]] = {
+            name: _enough(pool.documents[name], wanted[name], cutter, label) for name in HELD_OUT
+        }
+        if pool.are_all or all(_count(found[name]) >= size for name, size in wanted.items()):
             return _chosen(request, found, pool.faults)
     raise AssertionError("a source has an end")
 
 
 def _chosen(request: DataRequest, found: Mapping[HeldOut, dict[int, list[Example]]], faults: dict[str, int]) -> Chosen:
-    wanted: dict[HeldOut, int] = {"validation": request.validation_samples, "test": request.test_samples}
     where = request.test_data or request.data
     if empty := [name for name in HELD_OUT if not found[name]]:
         raise InputError(f"{where} holds no {empty[0]} document of use; give more documents, or --test-data")
-    held_out: dict[HeldOut, list[Example]] = {
-        name: _spread(list(found[name].items()), wanted[name]) for name in HELD_OUT
-    }
-    for name in HELD_OUT:
-        if len(held_out[name]) < wanted[name] and PartialState().is_main_process:
-            say(f"{where} has {len(held_out[name])} {name} samples; {wanted[name]} were asked for")
+    held_out: dict[HeldOut, list[Example]] = {}
+    sizes = (request.validation_samples, request.test_samples)
+    for name, wanted in zip(HELD_OUT, sizes, strict=True):
+        held_out[name] = _spread(list(found[name].items()), wanted)
+        if len(held_out[name]) < wanted and PartialState().is_main_process:
+            say(f"{where} has {len(held_out[name])} {name} samples; {wanted} were asked for")
     return Chosen(held_out, frozenset(identity for name in HELD_OUT for identity in found[name]), faults)
 
 

@@ -49,7 +49,7 @@ def _choose(source: GameSource, sizes: Sizes, is_test_source: bool) -> HeldOutGa
         scan = _scan(source, {name: size + size // 8 + more for name, size in sizes.items()}, is_test_source)
         tally = Counter(scan.tally)
         illegal: list[int] = []
-        games = {name: _sound(scan.kept[name], sizes[name], illegal) for name in HELD_OUT}
+        games: dict[HeldOut, list[Game]] = {name: _sound(scan.kept[name], sizes[name], illegal) for name in HELD_OUT}
         if scan.all_kept or all(len(games[name]) >= sizes[name] for name in HELD_OUT):
             tally += Counter({"illegal move": len(illegal), "kept": -len(illegal)})
             _refuse_bad(source, tally, scan.first_bad or f"game {min(illegal, default=0)} (illegal move)")
@@ -75,7 +75,9 @@ def _scan(source: GameSource, most: Sizes, is_test_source: bool) -> _Scan:
         tally["kept" if part != "train" else "other split"] += 1
         if part != "train" and len(found.moves) > 1 and lowest[part].takes(found.game_hash):
             lowest[part].add(found.game_hash, (number, found))
-    kept = {name: [pair for _, pair in one.in_order()] for name, one in lowest.items()}
+    kept: dict[HeldOut, list[tuple[int, Looked]]] = {
+        name: [pair for _, pair in one.in_order()] for name, one in lowest.items()
+    }
     return _Scan(kept, not any(one.passed for one in lowest.values()), tally, first_bad)
 
 

@@ -42,7 +42,9 @@ def _candidates(corpus: Corpus, most: Mapping[HeldOut, int], max_bad: float) -> 
         split = corpus.split_of(document, in_training=False)
         if split != "train" and lowest[split].takes(document.identity):
             lowest[split].add(document.identity, document)
-    documents = {name: [document for _, document in one.in_order()] for name, one in lowest.items()}
+    documents: dict[HeldOut, list[Document]] = {
+        name: [document for _, document in one.in_order()] for name, one in lowest.items()
+    }
     return Candidates(documents, not any(one.passed for one in lowest.values()), dict(stream.faults))
 
 
