@@ -59,6 +59,7 @@ __all__ = [
 ]
 
 
+MEND = "remove it, and the same command makes it again"
 MAX_RESULT_BYTES = 64 * 2**20  # a result with its generations is some ten kilobytes; a larger file is something else
 
 
@@ -102,14 +103,14 @@ def read_result(path: Path) -> Result:
         values = json.loads(text, parse_constant=refuse_number, parse_float=finite_float)
         return Result.from_json(values)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}; check it and its permissions") from error
     except json.JSONDecodeError as error:
         why = "empty" if not text.strip() else f"broken or truncated JSON: {error.msg} in line {error.lineno}"
-        raise InputError(f"{path}: {why}") from error
+        raise InputError(f"{path}: {why}; {MEND}") from error
     except RecursionError as error:
-        raise InputError(f"{path}: nested too deeply: not a result") from error
+        raise InputError(f"{path}: nested too deeply: not a result; {MEND}") from error
     except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}; {MEND}") from error
 
 
 def read_items(path: Path) -> Items:

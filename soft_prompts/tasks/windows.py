@@ -153,14 +153,6 @@ class Place:
     faults_with_buffer: dict[str, int] = field(default_factory=dict)
 
 
-class Block(NamedTuple):
-    """Training windows that are shuffled among themselves."""
-
-    examples: list[Example]
-    behind: int
-    """Documents of the buffer up to its end."""
-
-
 class Chosen(NamedTuple):
     """What is held out."""
 
@@ -196,13 +188,13 @@ class TextData:
             for buffer in buffers(self.corpus.train, at.source, self.request.max_bad):
                 if at.epoch == 0:  # later epochs meet the same records again
                     at = replace(at, faults_with_buffer=dict(Counter(at.faults) + buffer.faults))
-                for block in self._blocks(buffer, at):
+                for block, behind in self._blocks(buffer, at):
                     seed = (self.request.seed, at.epoch, at.buffer, at.document)
-                    order = np.random.default_rng(seed).permutation(len(block.examples))
+                    order = np.random.default_rng(seed).permutation(len(block))
                     for offset in range(at.offset, len(order)):
                         found = True
-                        yield block.examples[order[offset]], asdict(replace(at, offset=offset + 1))
-                    at = replace(at, document=block.behind, offset=0)
+                        yield block[order[offset]], asdict(replace(at, offset=offset + 1))
+                    at = replace(at, document=behind, offset=0)
                 at = Place(at.epoch, at.buffer + 1, buffer.behind, 0, 0, at.faults_with_buffer, at.faults_with_buffer)
             if not found and position is None:
                 raise InputError(f"{self.train} holds no text to train on beside what is held out; give more of it")
@@ -217,8 +209,9 @@ class TextData:
             return dict(in_training)  # one source, read from its start both times
         return dict(Counter(self.chosen.faults) + Counter(in_training))
 
-    def _blocks(self, buffer: Buffer, at: Place) -> Iterator[Block]:
-        """Examples of whole documents, in the buffer's order from the place on, until there are enough for a block."""
+    def _blocks(self, buffer: Buffer, at: Place) -> Iterator[tuple[list[Example], int]]:
+        """Examples of whole documents, from a place of the buffer on, until there are enough for a block; and how many
+        documents of the buffer it ends behind."""
         order = buffer.order((self.request.seed, at.epoch, at.buffer))
         examples: list[Example] = []
         for number in range(at.document, len(order)):
@@ -227,10 +220,10 @@ class TextData:
             if trains and document.identity not in self.chosen.documents:
                 examples += _usable(self.cutter.windows(document, at.epoch), self.label)
             if len(examples) >= BLOCK:
-                yield Block(examples, number + 1)
+                yield examples, number + 1
                 examples = []
         if examples:
-            yield Block(examples, len(order))
+            yield examples, len(order)
 
 
 def open_text(

@@ -59,7 +59,7 @@ def _choose(source: GameSource, sizes: Sizes, is_test_source: bool) -> HeldOutGa
 
 def _scan(source: GameSource, most: Sizes, is_test_source: bool) -> _Scan:
     """The games of the lowest hashes, legal or not, of those that are wanted for one of the sets."""
-    lowest = {name: Lowest[tuple[int, Looked]](most[name]) for name in HELD_OUT}
+    lowest: dict[HeldOut, Lowest[tuple[int, Looked]]] = {name: Lowest(most[name]) for name in HELD_OUT}
     tally: Counter[str] = Counter()
     wanted, size, first_bad = Wanted(source.event, None, frozenset(), source.min_elo), 0, ""
     for number, text in enumerate(source.games()):

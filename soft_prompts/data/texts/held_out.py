@@ -36,7 +36,7 @@ def candidates(corpus: Corpus, most: Mapping[HeldOut, int], max_bad: float) -> C
 
 
 def _candidates(corpus: Corpus, most: Mapping[HeldOut, int], max_bad: float) -> Candidates:
-    lowest = {name: Lowest[Document](most[name]) for name in HELD_OUT}
+    lowest: dict[HeldOut, Lowest[Document]] = {name: Lowest(most[name]) for name in HELD_OUT}
     stream = DocumentStream(corpus.held_out_reader, None, max_bad)
     for document in _within(stream, corpus.held_out_reader.scanned):
         split = corpus.split_of(document, in_training=False)
