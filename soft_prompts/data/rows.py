@@ -132,9 +132,7 @@ def _table_rows(path: Path, delimiter: str, skip: int) -> Iterator[RawRow]:
     try:
         names = next(reader, [])
         if len(set(names)) < len(names) or "" in names:
-            raise InputError(
-                f"{path}, line 1: {', '.join(names)[:80]!r} is no row of different names; give the fields'"
-            )
+            raise InputError(f"{path}, line 1: {', '.join(names)[:80]!r} ; give different names of the fields")
         number = reader.line_num + 1
         for cells in reader:
             if cells and number > skip:
@@ -145,7 +143,7 @@ def _table_rows(path: Path, delimiter: str, skip: int) -> Iterator[RawRow]:
             number = reader.line_num + 1
     except csv.Error as error:
         raise InputError(
-            f"{path}, line {reader.line_num}: no {format_of(path)[1:]} ({error}); mend its quotes"
+            f"{path}, line {reader.line_num}: no {format_of(path)[1:].upper()} ({error}); mend its quotes"
         ) from None
 
 
