@@ -132,7 +132,7 @@ def _table_rows(path: Path, delimiter: str, skip: int) -> Iterator[RawRow]:
     try:
         names = next(reader, [])
         if len(set(names)) < len(names) or "" in names:
-            raise InputError(f"{path}, line 1: {', '.join(names)[:80]!r} ; give different names of the fields")
+            raise InputError(f"{path}, line 1: {', '.join(names)[:80]!r}; give different names of the fields")
         number = reader.line_num + 1
         for cells in reader:
             if cells and number > skip:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.config import RunConfig, check_conditions, settings_that_count
 from soft_prompts.data.completions import RowSource, field_encoder, split_rows, sums
 from soft_prompts.data.conditions import encoder_for, own_numbers
 from soft_prompts.models.frozen import FrozenModel
@@ -141,3 +142,41 @@ def test_examples_in_front_are_training_lines(
     assert text == "".join(line.removesuffix("<|end|>") + between for line in lines)
     held_out = {row.prompt + row.completion for row in data.test_rows}
     assert not held_out & set(text.split(between))
+
+
+def test_fields_of_other_names_are_read(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    renamed = [{"question": row["prompt"], "answer": row["completion"]} for row in rows()]
+    data = write(tmp_path, renamed)
+    task = CompletionTask(fields=("prompt=question", "completion=answer"))
+    plain = CompletionTask().open(request_for(write(tmp_path, rows(), "plain.jsonl")), one_frozen.tokenizer)
+    opened = task.open(request_for(data), one_frozen.tokenizer)
+    assert opened.held_out("test") == plain.held_out("test")
+    for wrong in (("question=prompt",), ("prompt=a",), ("prompt=a", "prompt=b", "completion=c"), ("completion=",)):
+        with pytest.raises(UsageError, match="fields is .*; give"):
+            CompletionTask(fields=wrong)
+
+
+@pytest.mark.parametrize(("unseen", "said"), [({"prompt": "direct"}, "prompt direct"), ({"condition": "none"}, "none")])
+def test_conditions_that_the_prompt_cannot_see_are_refused(unseen: dict[str, Any], said: str) -> None:
+    told = CompletionTask(("size",))
+    check_conditions(RunConfig(told, "tiny-text", 2))
+    check_conditions(RunConfig(told, "tiny-text", 0, **unseen))
+    check_conditions(RunConfig(CompletionTask(), "tiny-text", 2, prompt="direct"))
+    with pytest.raises(UsageError, match=rf"condition-fields is size, but .*{said} sees no conditions; give"):
+        check_conditions(RunConfig(told, "tiny-text", 2, **unseen))
+
+
+def test_settings_that_came_later_change_no_path_until_they_are_used() -> None:
+    told = settings_that_count(RunConfig(CompletionTask(), "tiny-text", 2))["task"]
+    assert set(told) == {"name", "condition_fields", "end_token"}
+    named = CompletionTask(fields=("completion=text",))
+    assert settings_that_count(RunConfig(named, "tiny-text", 2))["task"]["fields"] == ["completion=text"]
+
+
+def test_unreadable_lines_are_borne_and_told(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    data = Path(write(tmp_path, rows(200)))
+    data.write_text(data.read_text() + "{oh\n")
+    opened = CompletionTask().open(request_for(str(data)), one_frozen.tokenizer)
+    assert opened.rejected(None) == {"not JSON": 1}
+    with pytest.raises(InputError, match=r"line 201: no whole JSON object .*0.10% are allowed"):
+        CompletionTask().open(request_for(str(data), max_bad=0.001), one_frozen.tokenizer)
