@@ -152,7 +152,7 @@ def test_fields_of_other_names_are_read(tmp_path: Path, one_frozen: FrozenModel)
     opened = task.open(request_for(data), one_frozen.tokenizer)
     assert opened.held_out("test") == plain.held_out("test")
     for wrong in (("question=prompt",), ("prompt=a",), ("prompt=a", "prompt=b", "completion=c"), ("completion=",)):
-        with pytest.raises(UsageError, match="fields is .*; give"):
+        with pytest.raises(UsageError, match=r"fields is .*; give"):
             CompletionTask(fields=wrong)
 
 
