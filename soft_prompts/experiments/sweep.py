@@ -15,7 +15,8 @@ import torch
 from soft_prompts.common.errors import Interrupted
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.run import run
-from soft_prompts.results.files import Result
+from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.results.files import BrokenResult, Result
 from soft_prompts.training.apparatus import load_for, run_paths, title
 
 POLL_SECONDS = 0.5  # how soon a worker's death is noticed
@@ -46,6 +47,14 @@ def _failure(config: RunConfig, result: Result) -> list[str]:
     return [] if result.status == "success" else [f"{title(config)} {result.status}: {result.reason}"]
 
 
+def _ended(config: RunConfig, frozen: FrozenModel | None = None) -> list[str]:
+    """A line for a run without a success; a broken result stands in the way of its own run alone."""
+    try:
+        return _failure(config, run(config, frozen))
+    except BrokenResult as error:
+        return [str(error)]
+
+
 def _one_after_another(configs: Sequence[RunConfig]) -> list[str]:
     frozen, failures = None, []
     for config in configs:
@@ -53,7 +62,7 @@ def _one_after_another(configs: Sequence[RunConfig]) -> list[str]:
             frozen = None  # let the old model go before the next one comes
         if frozen is None and not run_paths(config).result.is_file():  # a finished run needs no model
             frozen = load_for(config)
-        failures += _failure(config, run(config, frozen))
+        failures += _ended(config, frozen)
     return failures
 
 
@@ -124,7 +133,7 @@ def _work(todo: Any, endings: Any, threads: int) -> None:
     torch.set_num_threads(threads)
     while (config := todo.get()) is not None:
         try:
-            endings.put(_Ending(_failure(config, run(config))))
+            endings.put(_Ending(_ended(config)))
         except BaseException as error:
             code = getattr(error, "exit_code", 1)
             endings.put(_Ending((), str(error) or type(error).__name__, code, traceback.format_exc()))
