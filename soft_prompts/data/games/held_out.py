@@ -1,6 +1,6 @@
 """Which games of a source validate and test? Those of the lowest hashes of their moves, see `data.ranked`.
 
-Every game of a source of up to 400,000 games or 400 MB of text is looked into, of a larger one so many from its start.
+Every game of a source of up to 200,000 games and 200 MB of text is looked into, of a larger one so many from its start.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from soft_prompts.data.kept import KEPT
 from soft_prompts.data.ranked import Bounds, Lowest, growing
 from soft_prompts.data.split import HELD_OUT, HeldOut, Split, split_of
 
-BOUNDS = Bounds(400_000, 4 * 10**8)  # read within half a minute; the same bytes of a month of lichess each time
+BOUNDS = Bounds(200_000, 2 * 10**8)  # about half a minute of one core; the same bytes of a month of lichess each time
 Sizes = Mapping[HeldOut, int]
 
 

@@ -29,7 +29,7 @@ def test_a_broken_result_is_named_and_the_other_runs_go_on(tmp_path: Path, monke
         return SimpleNamespace(status="success")
 
     monkeypatch.setattr(sweep, "run", run)
-    monkeypatch.setattr(sweep, "load_for", lambda config: SimpleNamespace(name=config.model))
+    monkeypatch.setattr(sweep, "load_for", lambda config: None)
     [line] = sweep.run_all(configs)
     assert reached == [0, 1, 2]
     assert line.startswith(f"{broken}: broken or truncated JSON")
