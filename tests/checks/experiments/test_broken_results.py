@@ -1,15 +1,15 @@
 """Does a broken result stand in the way of its own run alone?"""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments import sweep
-from soft_prompts.results.files import read_result
+from soft_prompts.results.files import Result, read_result
 from soft_prompts.tasks.completion import CompletionTask
 from soft_prompts.training.apparatus import run_paths
+from tests.checks.made.results import build_result
 
 
 def test_a_broken_result_is_named_and_the_other_runs_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,11 +22,11 @@ def test_a_broken_result_is_named_and_the_other_runs_go_on(tmp_path: Path, monke
     broken.write_text('{"schema_version": 1, "sta')
     reached: list[int] = []
 
-    def run(config: RunConfig, frozen: object) -> SimpleNamespace:
+    def run(config: RunConfig, frozen: object) -> Result:
         reached.append(config.tokens)
         if config is configs[0]:
             read_result(run_paths(config).result)
-        return SimpleNamespace(status="success")
+        return build_result()
 
     monkeypatch.setattr(sweep, "run", run)
     monkeypatch.setattr(sweep, "load_for", lambda config: None)
