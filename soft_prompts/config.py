@@ -186,10 +186,17 @@ def as_json(settings: Any) -> dict[str, Any]:
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
     role = values.pop("role", RUN)
     plain_values = {
-        name: {"name": settings.task.name, **plain(asdict(value))} if name == "task" else plain(value)
+        name: {"name": settings.task.name, **plain(_told(value))} if name == "task" else plain(value)
         for name, value in values.items()
     }
     return plain_values | ({} if role == RUN else {"role": role.name, **role.facts()})
+
+
+def _told(task: Any) -> dict[str, Any]:
+    """A task's own settings; one that is told only if it is set came later, and results from before lack it."""
+    whole = asdict(task)
+    silent = [one.name for one in fields(task) if "told_if_set" in one.metadata and whole[one.name] == one.default]
+    return {name: value for name, value in whole.items() if name not in silent}
 
 
 def _check_run(config: RunConfig) -> None:
@@ -221,4 +228,17 @@ def check_conditions(config: RunConfig) -> None:
     if wants_conditions and not config.task.condition_names:
         raise UsageError(
             f"prompt is {config.prompt}; the task {config.task.name} has no conditions; give {UNCONDITIONAL}"
+        )
+    if config.tokens and config.role == RUN:  # an anchor has plain tokens
+        _refuse_unseen_fields(config)
+
+
+def _refuse_unseen_fields(config: RunConfig) -> None:
+    """Conditions that a flag asks for, before a prompt that sees none."""
+    sees_none = config.condition == "none" or not architecture(config.prompt).needs_conditions
+    if config.task.asks_for_conditions and sees_none:
+        unseen = f"condition {config.condition}" if config.condition == "none" else f"prompt {config.prompt}"
+        raise UsageError(
+            f"condition-fields is {' '.join(config.task.condition_names)}, but --{unseen} sees no conditions; give "
+            "--prompt mlp and --condition true, or no condition-fields"
         )

@@ -1,12 +1,15 @@
 """Which prompts and completions does a run train on, and what are their conditions worth in floats?
 
-A source is a JSONL file of `{"prompt": ..., "completion": ..., ...}`, or the embedded name `sums`, which is made when
-it is asked for. Lines are split by hash of the prompt: the same prompt never lies on both sides.
+A source is a file of rows (JSON lines, a JSON array, CSV, TSV or parquet, packed or not), a folder of them, or the
+embedded name `sums`, which is made when it is asked for. Rows are split by hash of the prompt: the same prompt never
+lies on both sides.
 """
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,29 +17,93 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from soft_prompts.common.errors import InputError, near_match
-from soft_prompts.common.files import fingerprint_files
 from soft_prompts.data.conditions import ConditionEncoder
-from soft_prompts.data.jsonl import line_error, read_jsonl
+from soft_prompts.data.jsonl import KINDS, is_unicode, shown
+from soft_prompts.data.kept import KEPT, content_of
+from soft_prompts.data.packed import format_of
+from soft_prompts.data.rows import FORMATS, RawRow, place_name, rows_of
 from soft_prompts.data.split import Split, split_of
 
 SUMS = "sums"
 NUMBERS = range(2, 52)  # of a sum or difference
-REQUIRED = {"prompt": str, "completion": str}
+REQUIRED = ("prompt", "completion")
 
 
 class Row(NamedTuple):
-    """One line of a source."""
+    """One row of a source."""
 
     prompt: str
     completion: str
     fields: dict[str, Any]
-    """The whole line."""
-    line: int
+    """The whole row."""
+    where: str
+    """File and line."""
+    is_text: bool = False
+    """Whether its format knows nothing but text."""
 
     @property
     def identity(self) -> int:
-        """63 bits; equal for equal prompts."""
-        return int.from_bytes(blake2b(self.prompt.encode(), digest_size=8).digest()) >> 1
+        """63 bits; equal for equal prompts, or where there are none for equal completions."""
+        return int.from_bytes(blake2b((self.prompt or self.completion).encode(), digest_size=8).digest()) >> 1
+
+    def error(self, wrong: str) -> InputError:
+        """The error for the row: `rows.jsonl, line 3: the completion is ''`."""
+        return InputError(f"{self.where}: {wrong}")
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """Where rows come from, and how they are read."""
+
+    name: str
+    prompt: str = "prompt"
+    """Field of the prompt; "" for none."""
+    completion: str = "completion"
+    max_bad: float = 0.0
+    """Share of unreadable rows above which the source is refused."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files in reading order, none for `sums`; raises InputError where there is no such source."""
+        path = Path(self.name)
+        if path.is_dir():
+            found = tuple(sorted(file for file in path.rglob("*") if file.is_file() and format_of(file) in FORMATS))
+            if not found:
+                raise InputError(f"folder {path} holds no file of rows; give {', '.join(FORMATS)} files")
+            return found
+        if path.is_file():
+            return (path,)
+        if self.name == SUMS:
+            return ()
+        near = near_match(self.name, [SUMS])
+        raise InputError(f"{self.name} is no file; {near}give a {', '.join(FORMATS)} file, a folder of them, or {SUMS}")
+
+    def fingerprint(self) -> str:
+        """Content identity, and which fields are read."""
+        named = "" if (self.prompt, self.completion) == REQUIRED else f"-{self.prompt}-{self.completion}"
+        return (content_of(self.files) if self.files else "sums-1") + named
+
+    def read(self) -> "Rows":
+        """Every row; raises InputError that names file and line where more are unreadable than are borne."""
+        if not self.files:
+            return Rows(sums(), Counter())
+        return KEPT.get(("rows", self), self.files, lambda: _read(self))
+
+
+class Rows(NamedTuple):
+    """What a source holds."""
+
+    sound: list[Row]
+    faults: Counter[str]
+    """Rows that could not be read, by reason."""
+
+
+class Parts(NamedTuple):
+    """The rows of one or two sources, apart."""
+
+    rows: dict[Split, list[Row]]
+    """In the order of the source."""
+    faults: Counter[str]
 
 
 def sums() -> list[Row]:
@@ -48,53 +115,118 @@ def sums() -> list[Row]:
         for sign, operation, answer in (("+", "plus", a + b), ("-", "minus", a - b))
     ]
     order = np.random.default_rng(0).permutation(len(made))
-    return [Row(made[at]["prompt"], made[at]["completion"], made[at], line) for line, at in enumerate(order, start=1)]
+    rows = (made[at] for at in order)
+    return [Row(row["prompt"], row["completion"], row, f"{SUMS}, line {n}") for n, row in enumerate(rows, start=1)]
 
 
-def read_rows(source: str) -> list[Row]:
-    """Every line of a source; raises InputError that names file and line for one that is not as it should be."""
-    if source == SUMS and not Path(source).exists():
-        return sums()
-    lines = read_jsonl(_file(source), REQUIRED)
-    return [Row(line.fields["prompt"], line.fields["completion"], line.fields, line.number) for line in lines]
+def split_rows(data: RowSource, test: RowSource | None) -> Parts:
+    """Rows by part; of a test source every fifth prompt validates, and no prompt that it holds is trained on."""
+    files = [*data.files, *(test.files if test else ())]
+    return KEPT.get(("parts", data, test), files, lambda: _split(data, test))
 
 
-def rows_fingerprint(source: str) -> str:
-    """Content identity of a source."""
-    if source == SUMS and not Path(source).exists():
-        return "sums-1"
-    return fingerprint_files([_file(source)])
+def _split(data: RowSource, test: RowSource | None) -> Parts:
+    parts: dict[Split, list[Row]] = {"train": [], "validation": [], "test": []}
+    train = data.read()
+    if test is None or test == data:
+        for row in train.sound:
+            parts[split_of(row.identity)].append(row)
+        return Parts(parts, train.faults)
+    held_out = test.read()
+    for row in held_out.sound:
+        parts["validation" if row.identity % 5 == 0 else "test"].append(row)
+    known = {row.identity for row in held_out.sound}
+    parts["train"] = [row for row in train.sound if row.identity not in known]
+    return Parts(parts, train.faults + held_out.faults)
 
 
-def split_rows(data: str, test_data: str | None) -> dict[Split, list[Row]]:
-    """Lines by part, in the order of the source; of a test source every fifth prompt validates, and no prompt that it
-    holds is trained on."""
-    rows: dict[Split, list[Row]] = {"train": [], "validation": [], "test": []}
-    if test_data is None or test_data == data:
-        for row in read_rows(data):
-            rows[split_of(row.identity)].append(row)
-        return rows
-    for row in read_rows(test_data):
-        rows["validation" if row.identity % 5 == 0 else "test"].append(row)
-    held_out = {row.identity for part in rows.values() for row in part}
-    rows["train"] = [row for row in read_rows(data) if row.identity not in held_out]
-    return rows
+def _read(source: RowSource) -> Rows:
+    sound: list[Row] = []
+    faults: Counter[str] = Counter()
+    first = ""
+    for file in source.files:
+        for raw in _raw_rows(file):
+            where = f"{file}, {place_name(file)} {raw.number}"
+            made = _row(source, raw, where)
+            if isinstance(made, Row):
+                sound.append(made)
+            else:
+                faults[made.reason] += 1
+                first = first or f"{where}: {made.detail}"
+    bad, looked = faults.total(), faults.total() + len(sound)
+    if bad > source.max_bad * looked:
+        allowed = f"; {bad} of {looked} rows are bad, {source.max_bad:.2%} are allowed: mend them, or raise --max-bad"
+        raise InputError(first + (allowed if looked > 1 else ""))
+    if not looked:
+        raise InputError(f"{source.name} is empty; give rows with {source.prompt!r} and {source.completion!r} in each")
+    return Rows(sound, faults)
 
 
-def field_encoder(source: str, rows: Sequence[Row], fields: Sequence[str]) -> ConditionEncoder:
+def _raw_rows(file: Path) -> Iterator[RawRow]:
+    if format_of(file) not in FORMATS:
+        raise InputError(f"{file} is no file of rows; give a {', '.join(FORMATS)} file (.gz, .zst too)")
+    return rows_of(file)
+
+
+class _Bad(NamedTuple):
+    reason: str
+    """In words that are counted."""
+    detail: str
+    """In words that say what to do."""
+
+
+def _row(source: RowSource, raw: RawRow, where: str) -> Row | _Bad:
+    fields, fault, detail = raw.parsed
+    names = [name for name in (source.prompt, source.completion) if name]
+    if fields is None:
+        wanted = f"; give an object with {' and '.join(map(repr, names))}" if fault == "no JSON object" else ""
+        return _Bad(fault, detail + wanted)
+    for name in names:
+        if name not in fields:
+            has = f"it has {shown(list(fields))}" if fields else "it has no field"
+            return _Bad("a field is missing", f"{name!r} is missing, {has}; give it, or its name here with --fields")
+    is_chat = source.prompt == source.completion
+    prompt = _text(fields[source.prompt], slice(0, -1) if is_chat else slice(None)) if source.prompt else ""
+    completion = _text(fields[source.completion], slice(-1, None) if is_chat else slice(None))
+    for name, text in zip((source.prompt, source.completion), (prompt, completion), strict=True):
+        if text is None:
+            return _Bad("a field is no text", f"{name!r} is {shown(fields[name])}; give {_KIND[is_chat]}")
+        if not is_unicode(text):
+            return _Bad("half a character", f"{name!r} holds half a character; give the whole one")
+    assert prompt is not None
+    assert completion is not None
+    return Row(f"{prompt}\n" if is_chat else prompt, completion, fields, where, raw.is_text)
+
+
+_KIND = {False: KINDS[str], True: "messages, the last by the assistant"}
+
+
+def _text(value: Any, which: slice) -> str | None:
+    """A text as it is; of chat messages the contents of some, one a line; None for anything else."""
+    if isinstance(value, str):
+        return value if which == slice(None) else None
+    if not isinstance(value, list) or not value:
+        return None
+    messages = [one for one in value if isinstance(one, dict) and isinstance(one.get("content"), str)]
+    answers = which == slice(None) or (len(messages) > 1 and messages[-1].get("role") == "assistant")
+    if len(messages) < len(value) or not answers:
+        return None
+    return "\n".join(message["content"] for message in messages[which])
+
+
+def field_encoder(rows: Sequence[Row], fields: Sequence[str]) -> ConditionEncoder:
     """Numbers are shifted by their mean and divided by their standard deviation over `rows`; texts and truth values
-    become one name for each choice among them. Raises InputError for a line without a field or with another kind."""
+    become one name for each choice among them. Raises InputError for a row without a field or with another kind."""
     names: list[str] = []
     offset: list[float] = []
     scale: list[float] = []
     for field in fields:
-        values = [_value(source, row, field) for row in rows]
+        values = [_value(row, field) for row in rows]
         is_number = bool(values) and isinstance(values[0], float)
         for row, value in zip(rows, values, strict=True):
             if isinstance(value, float) != is_number:
                 kinds = ("a number", "a choice") if is_number else ("a choice", "a number")
-                wrong = f"{field!r} is {value!r}, {kinds[1]}; the first training line has {kinds[0]}"
-                raise line_error(Path(source), row.line, wrong)
+                raise row.error(f"{field!r} is {value!r}, {kinds[1]}; the first training line has {kinds[0]}")
         choices = sorted({str(value) for value in values}) if not is_number else []
         names += [f"{field}={choice}" for choice in choices] or [field]
         offset += [float(np.mean(np.array(values, dtype=float)))] if is_number else [0.0] * len(choices)
@@ -103,38 +235,49 @@ def field_encoder(source: str, rows: Sequence[Row], fields: Sequence[str]) -> Co
     return ConditionEncoder(tuple(names), tuple(offset), tuple(scale))
 
 
-def conditions_of(source: str, row: Row, encoder: ConditionEncoder) -> tuple[float, ...]:
-    """A line's conditions; raises InputError for a choice that no training line has."""
+def conditions_of(row: Row, encoder: ConditionEncoder) -> tuple[float, ...]:
+    """A row's conditions; raises InputError for a choice that no training row has."""
     given: list[float] = []
     for field, choices in encoder.asked.items():
-        value = _value(source, row, field)
+        value = _value(row, field)
         if choices and value not in choices:
-            wrong = f"{field!r} is {value!r}; the training lines have {', '.join(choices)}"
-            raise line_error(Path(source), row.line, wrong)
+            raise row.error(f"{field!r} is {value!r}; the training lines have {', '.join(choices)}")
         if not choices and not isinstance(value, float):
-            raise line_error(Path(source), row.line, f"{field!r} is {value!r}; the training lines have numbers")
+            raise row.error(f"{field!r} is {value!r}; the training lines have numbers")
         given += [float(value == choice) for choice in choices] or [float(value)]
     return encoder.encode(given)
 
 
-def _value(source: str, row: Row, field: str) -> float | str:
+def _value(row: Row, field: str) -> float | str:
     """A number as float, a choice as text."""
     if field not in row.fields:
         has = ", ".join(name for name in row.fields if name not in REQUIRED) or "none"
-        raise line_error(Path(source), row.line, f"{field!r} is missing; its further fields: {has}")
+        raise row.error(f"{field!r} is missing; its further fields: {has}")
     value = row.fields[field]
     if isinstance(value, bool):
         return str(value).lower()
+    if row.is_text:
+        value = _number(value)
     if isinstance(value, int | float):
-        if not math.isfinite(value):
-            raise line_error(Path(source), row.line, f"{field!r} is {value}; give a finite number")
-        return float(value)
+        return _finite(row, field, value)
     if not isinstance(value, str) or not value:
-        raise line_error(Path(source), row.line, f"{field!r} is {value!r}; give a number, text, true or false")
+        raise row.error(f"{field!r} is {value!r}; give a number, text, true or false")
     return value
 
 
-def _file(source: str) -> Path:
-    if not Path(source).is_file():
-        raise InputError(f"{source} is no file; {near_match(source, [SUMS])}give a JSONL file, or {SUMS}")
-    return Path(source)
+def _number(text: str) -> float | str:
+    """The number that a cell of a table spells, if it does."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _finite(row: Row, field: str, value: int | float) -> float:
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        number = math.inf
+    if not math.isfinite(number):
+        raise row.error(f"{field!r} is {shown(value)}, not a finite number; give one")
+    return number

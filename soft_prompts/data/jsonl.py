@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from soft_prompts.common.errors import InputError
+from soft_prompts.data.packed import is_utf_16
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 SHOWN = 40  # characters of a wrong value in a message
@@ -17,6 +18,16 @@ KINDS = {
     dict: "an object",
     bool: "true or false",
 }
+
+
+class Parsed(NamedTuple):
+    """What a line holds, or why it holds nothing."""
+
+    fields: dict[str, Any] | None
+    fault: str = ""
+    """In words that are counted."""
+    detail: str = ""
+    """In words that say what to do."""
 
 
 class Line(NamedTuple):
@@ -37,6 +48,8 @@ def read_jsonl(path: Path, required: Mapping[str, type]) -> list[Line]:
         content = path.read_bytes().removeprefix(BYTE_ORDER_MARK)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}; give a JSONL file") from error
+    if is_utf_16(content):
+        raise InputError(f"{path} is UTF-16; save it as UTF-8, as with iconv -f UTF-16 -t UTF-8")
     numbered = enumerate(content.split(b"\n"), start=1)
     lines = [_read_line(path, number, raw, required) for number, raw in numbered if raw.strip()]
     if not lines:
@@ -50,30 +63,50 @@ def line_error(path: Path, number: int, wrong: str) -> InputError:
 
 
 def _read_line(path: Path, number: int, raw: bytes, required: Mapping[str, type]) -> Line:
-    try:
-        fields = json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise line_error(path, number, f"byte {error.start + 1} is no UTF-8; save the file as UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        reason = getattr(error, "msg", None) or type(error).__name__
-        where = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
-        wrong = f"no whole JSON object ({reason}{where}); the line may be cut"
-        raise line_error(path, number, wrong) from error
-    if not isinstance(fields, dict):
-        raise line_error(path, number, f"it is {_shown(fields)}; give an object with {_named(tuple(required))}")
+    fields, fault, detail = parse_object(raw)
+    if fields is None:
+        wanted = f"; give an object with {_named(tuple(required))}" if fault == "no JSON object" else ""
+        raise line_error(path, number, detail + wanted)
     for name, kind in required.items():
         if name not in fields:
-            has = f"it has {_shown(list(fields))}" if fields else "it has no field"
+            has = f"it has {shown(list(fields))}" if fields else "it has no field"
             raise line_error(path, number, f"{name!r} is missing, {has}; give {_named(tuple(required))}")
         refuse_other_kind(path, number, name, fields[name], kind)
     return Line(number, fields)
+
+
+def parse_object(raw: bytes) -> Parsed:
+    """The object that a line holds."""
+    try:
+        fields = json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        return Parsed(None, "not UTF-8", f"byte {error.start + 1} is no UTF-8; save the file as UTF-8")
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg} at character {error.pos + 1}"
+        return Parsed(None, "not JSON", f"no whole JSON object ({reason}); the line may be cut")
+    except RecursionError:
+        return Parsed(None, "not JSON", "no whole JSON object (nested too deeply)")
+    except ValueError:  # Python reads whole numbers of up to 4,300 digits
+        return Parsed(None, "not JSON", "no whole JSON object (a number of more than 4,300 digits)")
+    if not isinstance(fields, dict):
+        return Parsed(None, "no JSON object", f"it is {shown(fields)}")
+    return Parsed(fields)
+
+
+def is_unicode(text: str) -> bool:
+    """JSON can spell half of a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def refuse_other_kind(path: Path, number: int, name: str, value: Any, kind: type) -> None:
     """Raises InputError where a value is of another type, or text that no file and no tokenizer can hold."""
     fits = isinstance(value, (int, float) if kind is float else kind) and (kind is bool or not isinstance(value, bool))
     if not fits:
-        raise line_error(path, number, f"{name!r} is {_shown(value)}; give {KINDS[kind]}")
+        raise line_error(path, number, f"{name!r} is {shown(value)}; give {KINDS[kind]}")
     if isinstance(value, str):
         try:
             value.encode("utf-8")
@@ -86,6 +119,6 @@ def _named(names: Sequence[str]) -> str:
     return " and ".join(repr(name) for name in names)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

@@ -3,6 +3,8 @@
 from typing import Literal
 
 Split = Literal["train", "validation", "test"]
+HeldOut = Literal["validation", "test"]
+HELD_OUT: tuple[HeldOut, HeldOut] = ("validation", "test")
 
 
 def split_of(item_hash: int) -> Split:

@@ -20,7 +20,7 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments.progress import GridProgress, Turn
 from soft_prompts.experiments.run import run
 from soft_prompts.prompts.kinds import PROMPTS
-from soft_prompts.results.files import Result
+from soft_prompts.results.files import BrokenResult, Result
 from soft_prompts.training.apparatus import LoadedModel, run_paths
 from soft_prompts.training.resume import FINISHING
 
@@ -50,7 +50,10 @@ def run_all(configs: Sequence[RunConfig], jobs: int = 1) -> list[str]:
         for place, config in enumerate(configs):
             with progress.turn(place) as turn:  # a finished run needs no model
                 frozen = None if progress.known[place] else loaded.named_by(config)
-                failures += _failure(turn.title, run(config, frozen, turn))
+                try:
+                    failures += _failure(turn.title, run(config, frozen, turn))
+                except BrokenResult as error:  # it stands in the way of its own run alone
+                    failures.append(str(error))
         return failures
 
 
@@ -156,6 +159,8 @@ def _work(todo: Any, heard: Any, threads: int, prompts: Mapping[str, Any]) -> No
             try:
                 result = run(config, None if known else loaded.named_by(config), Turn(title))
                 heard.put(_Heard(place, True, _failure(title, result)))
+            except BrokenResult as error:
+                heard.put(_Heard(place, True, (str(error),)))
             except BaseException as error:
                 code = getattr(error, "exit_code", 1)
                 heard.put(_Heard(place, True, (), str(error) or type(error).__name__, code, traceback.format_exc()))

@@ -37,6 +37,7 @@ from soft_prompts.results.schema import (
 from soft_prompts.stats.items import ITEM_DTYPES, Items
 
 __all__ = [
+    "BrokenResult",
     "DataSection",
     "EnvironmentSection",
     "Found",
@@ -61,7 +62,12 @@ __all__ = [
 ]
 
 
+MEND = "remove it, and the same command makes it again"
 MAX_RESULT_BYTES = 64 * 2**20  # a result with its generations is some ten kilobytes; a larger file is something else
+
+
+class BrokenResult(InputError):
+    """A file stands where a result should, and is none."""
 
 
 class Found(NamedTuple):
@@ -95,7 +101,7 @@ def write_result(path: Path, result: Result, items: Items | None) -> Result:
 
 
 def read_result(path: str | os.PathLike[str]) -> Result:
-    """Raises InputError, in one line, for whatever is not a whole result of this version."""
+    """Raises BrokenResult, in one line that says what to do, for whatever is not a whole result of this version."""
     path, text = Path(path), ""
     try:
         if path.stat().st_size > MAX_RESULT_BYTES:
@@ -104,14 +110,14 @@ def read_result(path: str | os.PathLike[str]) -> Result:
         values = json.loads(text, parse_constant=refuse_number, parse_float=finite_float)
         return dataclasses.replace(Result.from_json(values), path=path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}; check it and its permissions") from error
     except json.JSONDecodeError as error:
         why = "empty" if not text.strip() else f"broken or truncated JSON: {error.msg} in line {error.lineno}"
-        raise InputError(f"{path}: {why}") from error
+        raise BrokenResult(f"{path}: {why}; {MEND}") from error
     except RecursionError as error:
-        raise InputError(f"{path}: nested too deeply: not a result") from error
+        raise BrokenResult(f"{path}: nested too deeply: not a result; {MEND}") from error
     except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise BrokenResult(f"{path}: {error}; {MEND}") from error
 
 
 def read_results(*paths: str | os.PathLike[str]) -> list[Result]:

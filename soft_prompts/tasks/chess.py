@@ -5,10 +5,9 @@ A sample is one game as UCI moves with single spaces between them, `e2e4 e7e5 g1
 labels for every prompt size, and moves asked for in the middle of games.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -17,8 +16,12 @@ import numpy as np
 from soft_prompts.common.console import say_once
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.conditions import ELO_PAIR, ConditionEncoder
-from soft_prompts.data.games.lichess import Game, GameSource, read_games
-from soft_prompts.data.split import Split, split_of
+from soft_prompts.data.games.files import BUFFER_BYTES, GameSource
+from soft_prompts.data.games.held_out import held_out_games
+from soft_prompts.data.games.judge import Game
+from soft_prompts.data.games.lichess import Shuffle, Start, read_games
+from soft_prompts.data.ranked import RULE
+from soft_prompts.data.split import Split
 from soft_prompts.models.tokenizer import Tokenizer, encode, encode_all, need_spans, text_start
 from soft_prompts.results.files import Generation, Items, Metric
 from soft_prompts.results.metrics import ratio, share
@@ -36,13 +39,11 @@ from soft_prompts.tasks.task import (
 )
 from soft_prompts.zoo import GAMES
 
-BLOCK = 1024  # games shuffled among themselves; small enough to reach the first step soon, large enough to mix
 BUCKETS = ((0, 1200), (1200, 1600), (1600, 2000), (2000, 5000))  # mean Elo of the two players
 FIRST_ASKED_PLY = 4  # moves asked for come after the opening's first replies
 KEPT_ELSEWHERE = frozenset(("kept", "other split", "excluded"))
 SHOWN = 8  # continuations kept in the result
 SHOWN_MOVES = 4  # moves a continuation, about
-NOTHING_NEW = 1000  # held-out games in a row that were all met before: the source repeats itself
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class ChessTask(Task):
     """The chess experiment's own flags."""
 
     event: str = "Rated Blitz game"
-    """Games whose Event header is exactly this."""
+    """Games whose Event header is this, in any case; several between |, and * for any text ("Rated blitz*|Casual*")."""
     max_plies: int | None = 40
     """Whole moves scored end at this half-move, for every model alike; None: as many as the sample holds."""
     min_elo: int = 0
@@ -72,7 +73,7 @@ class ChessTask(Task):
             raise UsageError(f"min-elo is {self.min_elo}; give 0 for every game, or an Elo")
 
     def fingerprint(self, request: DataRequest) -> str:
-        return "-".join(source.fingerprint() for source in filter(None, self._sources(request)))
+        return "-".join([*(source.fingerprint() for source in filter(None, self._sources(request))), RULE])
 
     def open(self, request: DataRequest, tokenizer: Tokenizer) -> "ChessData":
         """Read the held-out games; training games are read as they are needed."""
@@ -95,16 +96,15 @@ class ChessTask(Task):
 
 @dataclass(frozen=True)
 class Place:
-    """Position of a training stream: games are read in blocks, and shuffled within a block."""
+    """Position of a training stream: games are shuffled in buffers, where there is room in a single one."""
 
     epoch: int = 0
-    block: int = 0
-    """Number of the game in the source at which the block begins."""
+    buffer: int = 0
+    """Number in the source of the buffer's first game."""
     offset: int = 0
-    """Games of the block that are used up."""
+    """Games of the shuffled buffer that are passed, wanted or not."""
     rejected: dict[str, int] = field(default_factory=dict)
-    """Games left out before the block in the first epoch, by reason."""
-    rejected_with_block: dict[str, int] = field(default_factory=dict)
+    """Games left out in the first epoch, by reason."""
 
 
 class Sources(NamedTuple):
@@ -139,27 +139,26 @@ class ChessData(TaskData):
         return examples
 
     def training(self, position: Position | None) -> Iterator[tuple[Example, Position]]:
-        """File order in shuffled blocks, again and again; a game whose moves are held out is never among them."""
+        """Every game once an epoch, in an order of its own each time; one whose moves are held out is never among
+        them."""
         held_out = frozenset(game.game_hash for games in self.games.values() for game in games)
         splits: frozenset[Split] | None = None if self.sources.test else frozenset({"train"})
         at = Place(**(position or {}))
         while True:
-            reader = {"start": at.block, "splits": splits, "exclude": held_out, "workers": self.request.workers}
-            with read_games(self.sources.train, **reader) as games:
-                passed = Counter(at.rejected)  # before the block; what the stream counts comes on top
-                while block := list(itertools.islice(games, BLOCK)):
-                    if at.epoch == 0:  # later epochs meet the same games again
-                        at = replace(at, rejected_with_block=dict(passed + _not_kept(games.tally)))
-                    order = np.random.default_rng((self.request.seed, at.epoch, at.block)).permutation(len(block))
-                    for offset in range(at.offset, len(block)):
-                        example = self._example(block[order[offset]], whole_moves=False)
-                        yield example, asdict(replace(at, offset=offset + 1))
-                    at = Place(at.epoch, block[-1].index + 1, 0, at.rejected_with_block, at.rejected_with_block)
-                if at.epoch == 0:  # what stands behind the last game
-                    at = replace(at, rejected_with_block=dict(passed + _not_kept(games.tally)))
-            if at.block == 0:
+            start, how = Start(at.buffer, at.offset), Shuffle((self.request.seed, at.epoch), BUFFER_BYTES)
+            found = start != Start()
+            reader = {"start": start, "splits": splits, "exclude": held_out, "shuffle": how}
+            with read_games(self.sources.train, **reader, workers=self.request.workers) as games:
+                passed = Counter(at.rejected)  # what the stream counts comes on top; later epochs meet the same games
+                for game in games:
+                    found = True
+                    left_out = passed + _not_kept(games.tally) if at.epoch == 0 else passed
+                    at = Place(at.epoch, *game.start, dict(left_out))
+                    yield self._example(game, whole_moves=False), asdict(at)
+                left_out = passed + _not_kept(games.tally) if at.epoch == 0 else passed
+            if not found:
                 raise InputError(f"{self.train} holds no game to train on beside the held-out ones; give a larger file")
-            at = Place(at.epoch + 1, 0, 0, at.rejected_with_block, at.rejected_with_block)  # the file wraps round
+            at = Place(at.epoch + 1, 0, 0, dict(left_out))  # the file wraps round
 
     def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
         """Move accuracy and legality in the middle of games, everything again by Elo bucket, and some continuations."""
@@ -184,7 +183,7 @@ class ChessData(TaskData):
         return Measures(metrics, self._continuations(shown, queries[:SHOWN], complete))
 
     def rejected(self, position: Position | None) -> dict[str, int]:
-        in_training = Counter((position or {}).get("rejected_with_block", {}))
+        in_training = Counter((position or {}).get("rejected", {}))
         if in_training and not self.sources.test:
             return dict(in_training)  # one file, read from its start both times
         return dict(_not_kept(self.held_out_tally) + in_training)
@@ -274,24 +273,10 @@ def whole_move_span(text: str, held: int) -> tuple[int, int, int]:
 
 
 def _held_out_games(sources: Sources, request: DataRequest) -> tuple[dict[HeldOut, list[Game]], Counter[str]]:
-    """The first games of each held-out set, in file order; of one source by split, of a test source one in five
-    validates."""
+    """Games of each held-out set, chosen by hash; of one source by split, of a test source one in five validates."""
     wanted: dict[HeldOut, int] = {"validation": request.validation_samples, "test": request.test_samples}
-    games: dict[HeldOut, list[Game]] = {"validation": [], "test": []}
-    seen: set[int] = set()
-    stale = 0
-    splits: frozenset[Split] | None = None if sources.test else frozenset({"validation", "test"})
-    with read_games(sources.test or sources.train, splits=splits, workers=request.workers) as stream:
-        for game in stream:
-            validates = game.game_hash % 5 == 0 if sources.test else split_of(game.game_hash) == "validation"
-            split: HeldOut = "validation" if validates else "test"
-            stale = stale + 1 if game.game_hash in seen else 0
-            if len(games[split]) < wanted[split] and not stale and " " in game.text:
-                games[split].append(game)
-            seen.add(game.game_hash)
-            if stale == NOTHING_NEW or all(len(games[name]) == count for name, count in wanted.items()):
-                break
-    for split, found in games.items():
+    chosen = held_out_games(sources.test or sources.train, wanted, sources.test is not None)
+    for split, found in chosen.games.items():
         where = request.test_data or request.data
         if found and len(found) < wanted[split]:
             say_once(f"{where} has {len(found)} different {split} games; {wanted[split]} were asked for")
@@ -299,7 +284,7 @@ def _held_out_games(sources: Sources, request: DataRequest) -> tuple[dict[HeldOu
             raise InputError(
                 f"{where} holds no usable {split} game of two moves or more; give a larger file or --test-data"
             )
-    return games, stream.tally
+    return chosen.games, chosen.tally
 
 
 def _not_kept(tally: Counter[str]) -> Counter[str]:

@@ -1,20 +1,21 @@
 """Does a prompt bring out the completions that a file asks for? Any behaviour, as lines of prompt and completion.
 
 A line is `{"prompt": "12 + 7 =", "completion": " 19", "operation": "plus"}`; the completion is scored, and the end
-token behind it. Further fields can be conditions. A token that holds the end of the prompt and the start of the
-completion counts as completion: let completions begin with a space, as words of a text do.
+token behind it. Fields of other names are read with `--fields`; further ones can be conditions. A token that holds the
+end of the prompt and the start of the completion counts as completion: let completions begin with a space, as words of
+a text do.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 from soft_prompts.common.console import say_once
 from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.data.completions import REQUIRED, Row, conditions_of, field_encoder, rows_fingerprint, split_rows
+from soft_prompts.data.completions import REQUIRED, Row, RowSource, conditions_of, field_encoder, split_rows
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
-from soft_prompts.data.jsonl import line_error
+from soft_prompts.data.kept import KEPT
 from soft_prompts.models.tokenizer import Tokenizer, encode, end_id, need_spans, text_start
 from soft_prompts.results.files import Generation, Items, Metric
 from soft_prompts.results.metrics import share
@@ -26,6 +27,7 @@ from soft_prompts.tasks.task import (
     Example,
     HeldOut,
     Measures,
+    Position,
     Query,
     Task,
 )
@@ -43,6 +45,9 @@ class CompletionTask(Task):
     """Fields of a line that the prompt is told: numbers, or texts and truth values as choices."""
     end_token: bool = True
     """Score the model's end token behind every completion: without it nothing teaches where to stop."""
+    fields: tuple[str, ...] = field(default=(), metadata={"told_if_set": True})
+    """Names of the fields in the data: prompt=question completion=answer. Texts alone: completion=text. Chats:
+    prompt=messages completion=messages, the last message by the assistant is the completion."""
 
     name: ClassVar[str] = "completion"
     headline: ClassVar[str] = "loss_per_completion"
@@ -53,10 +58,20 @@ class CompletionTask(Task):
             raise UsageError(f"condition-fields holds {wrong[0]!r}; give names of further fields, without '='")
         if len(set(self.condition_fields)) < len(self.condition_fields):
             raise UsageError(f"condition-fields is {', '.join(self.condition_fields)}; name every field once")
+        pairs = [pair.partition("=") for pair in self.fields]
+        known = [name for name, _, _ in pairs]
+        if not all(name in REQUIRED and value for name, _, value in pairs) or len(set(known)) < len(known):
+            raise UsageError(f"fields is {' '.join(self.fields)}; give prompt=NAME completion=NAME, each once")
+        if self.fields and "completion" not in known:
+            raise UsageError(f"fields is {' '.join(self.fields)}; give completion=NAME too")
 
     @property
     def condition_names(self) -> tuple[str, ...]:
         return self.condition_fields
+
+    @property
+    def asks_for_conditions(self) -> bool:
+        return bool(self.condition_fields)
 
     @property
     def variant(self) -> str | None:
@@ -64,35 +79,46 @@ class CompletionTask(Task):
         return "-".join(parts) or None
 
     def fingerprint(self, request: DataRequest) -> str:
-        return "-".join(rows_fingerprint(source) for source in (request.data, request.test_data) if source)
+        return "-".join(source.fingerprint() for source in self._sources(request) if source)
 
     def conditions_of(self, request: DataRequest) -> ConditionEncoder:
         """Made from the training lines."""
         if not self.condition_fields:
             return NO_CONDITIONS
-        rows = split_rows(request.data, request.test_data)["train"]
-        return field_encoder(request.data, rows, self.condition_fields)
+        rows = split_rows(*self._sources(request)).rows["train"]
+        return field_encoder(rows, self.condition_fields)
+
+    def _sources(self, request: DataRequest) -> tuple[RowSource, RowSource | None]:
+        named = dict(pair.split("=", 1) for pair in self.fields)
+        names = (named.get("prompt", ""), named["completion"]) if named else REQUIRED
+        data, test = request.data, request.test_data
+        return RowSource(data, *names, request.max_bad), RowSource(test, *names, request.max_bad) if test else None
 
     def open(self, request: DataRequest, tokenizer: Tokenizer) -> "CompletionData":
         """Read every line; raises InputError that names file and line for one that cannot be used."""
         need_spans(tokenizer)
-        rows = split_rows(request.data, request.test_data)
+        sources = self._sources(request)
+        parts = split_rows(*sources)
+        rows = dict(parts.rows)
         rows["validation"] = _first(request, "validation", rows["validation"], request.validation_samples)
         rows["test"] = _first(request, "test", rows["test"], request.test_samples)
         encoder = self.conditions_of(request)
         end = end_id(tokenizer) if self.end_token else None
         made = Samples(tokenizer, request.sample_tokens, end, encoder)
-        held_out = request.test_data or request.data
+        files = [file for source in sources if source for file in source.files]
+        key = ("examples", id(tokenizer), *made[1:], *sources)  # what is kept holds the tokenizer: its id is not free
+        training, _ = KEPT.get(key, files, lambda: (made.examples(rows["train"]), tokenizer))
         return CompletionData(
             request.name,
             self.fingerprint(request),
-            training_examples=made.examples(request.data, rows["train"]),
-            validation=made.examples(held_out, rows["validation"]),
-            test_examples=made.examples(held_out, rows["test"]),
+            training_examples=training,
+            validation=made.examples(rows["validation"]),
+            test_examples=made.examples(rows["test"]),
             seed=request.seed,
-            sources=(request.data, held_out),
+            sources=(request.data, request.test_data or request.data),
             made=made,
             test_rows=rows["test"],
+            faults=parts.faults,
         )
 
 
@@ -105,30 +131,30 @@ class Samples(NamedTuple):
     """The id scored behind each completion, if any."""
     encoder: ConditionEncoder
 
-    def examples(self, source: str, rows: Sequence[Row]) -> list[Example]:
+    def examples(self, rows: Sequence[Row]) -> list[Example]:
         """One a line; raises InputError for a line without a scored token or with too many tokens."""
-        return [self._example(source, row) for row in rows]
+        return [self._example(row) for row in rows]
 
-    def _example(self, source: str, row: Row) -> Example:
+    def _example(self, row: Row) -> Example:
         text, border = row.prompt + row.completion, len(row.prompt)
         tokens = encode(self.tokenizer, text)
         asked, ids = tokens.hold(border, len(text)), tokens.ids
         labels = [token if keep else UNSCORED for token, keep in zip(ids, asked, strict=True)]
         if not any(asked):
             wrong = f"the completion is {row.completion!r}, of which this model scores no token; give a longer one"
-            raise line_error(Path(source), row.line, wrong)
+            raise row.error(wrong)
         if asked[0]:
             wrong = f"the completion {row.completion!r} begins in the first token of the text, which nothing precedes"
-            raise line_error(Path(source), row.line, f"{wrong}; give a prompt that is a token of this model by itself")
+            raise row.error(f"{wrong}; give a prompt that is a token of this model by itself")
         if self.end is not None:
             ids, labels = [*ids, self.end], [*labels, self.end]
         if len(ids) > self.sample_tokens:
             wrong = f"prompt and completion are {len(ids)} tokens of this model, but a sample has {self.sample_tokens}"
-            raise line_error(Path(source), row.line, f"{wrong}; shorten them, or give --sample-tokens {len(ids)}")
+            raise row.error(f"{wrong}; shorten them, or give --sample-tokens {len(ids)}")
         return Example(
             input_ids=ids,
             labels=labels,
-            conditions=conditions_of(source, row, self.encoder),
+            conditions=conditions_of(row, self.encoder),
             insert_at=tokens.start,
             units=1,
             cluster=row.identity,
@@ -143,10 +169,15 @@ class CompletionData(ListedData):
     """Of training, and of what is held out."""
     made: Samples
     test_rows: Sequence[Row]
+    faults: Counter[str] = field(default_factory=Counter)
+    """Lines that could not be read, by reason."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.train, self.test = self.sources
+
+    def rejected(self, position: Position | None) -> dict[str, int]:
+        return dict(self.faults)
 
     def shots(self, count: int) -> list[int]:
         """The first lines of the training data, each as it is trained on, and a newline where no end token divides."""

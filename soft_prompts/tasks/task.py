@@ -157,6 +157,11 @@ class Task(Contract, extends=True):
         return self.conditions.names
 
     @property
+    def asks_for_conditions(self) -> bool:
+        """A flag named the conditions: a prompt that sees none would be a mistake. Default: they are simply there."""
+        return False
+
+    @property
     def variant(self) -> str | None:
         """Tells runs of one experiment apart in paths and tables (a skip, a string, a board)."""
         return None

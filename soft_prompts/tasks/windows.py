@@ -7,7 +7,7 @@ every prompt size and seed; in training every epoch after the first cuts at othe
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
@@ -15,8 +15,11 @@ import numpy as np
 
 from soft_prompts.common.console import say_once
 from soft_prompts.common.errors import InputError
+from soft_prompts.data.ranked import growing
+from soft_prompts.data.split import HELD_OUT
 from soft_prompts.data.texts.corpus import Corpus, open_corpus
-from soft_prompts.data.texts.documents import Document, DocumentStream
+from soft_prompts.data.texts.documents import Document
+from soft_prompts.data.texts.held_out import Buffer, buffers, candidates
 from soft_prompts.models.tokenizer import Tokenizer, encode, need_spans
 from soft_prompts.results.files import Items
 from soft_prompts.tasks.task import (
@@ -35,7 +38,6 @@ BLOCK = 512  # windows shuffled among themselves, at least
 A_DOCUMENT = 4  # held-out windows of one document, where there are documents enough
 END_ROOM = 4  # a random place is at least so many tokens before the end of the text
 LEAST_SCORED = 2  # labels of a sample
-HELD_OUT: tuple[HeldOut, HeldOut] = ("validation", "test")
 
 
 class Window(NamedTuple):
@@ -130,18 +132,20 @@ class Cutter:
 
 @dataclass(frozen=True)
 class Place:
-    """Position of a training stream: windows are made in blocks of whole documents, and shuffled within a block."""
+    """Position of a training stream: documents are shuffled in buffers, their windows in blocks of whole documents."""
 
     epoch: int = 0
-    block: int = 0
-    """Blocks of the epoch before this one."""
+    buffer: int = 0
+    """Buffers of the epoch before this one."""
     source: Position | None = None
-    """Where the block begins in the source; None: at its start."""
+    """Where the buffer begins in the source; None: at its start."""
+    document: int = 0
+    """Documents of the shuffled buffer before the block."""
     offset: int = 0
     """Windows of the block that are used up."""
     faults: dict[str, int] = field(default_factory=dict)
-    """Records left out before the block in the first epoch, by reason."""
-    faults_with_block: dict[str, int] = field(default_factory=dict)
+    """Records left out before the buffer in the first epoch, by reason."""
+    faults_with_buffer: dict[str, int] = field(default_factory=dict)
 
 
 class Chosen(NamedTuple):
@@ -172,47 +176,49 @@ class TextData(TaskData):
         return list(self.chosen.examples[split])
 
     def training(self, position: Position | None) -> Iterator[tuple[Example, Position]]:
-        """The documents in the order of the source, their windows shuffled in blocks, again and again."""
+        """Every document once an epoch, in an order of its own each time, again and again."""
         at = Place(**(position or {}))
         while True:
             found = False
-            stream = DocumentStream(self.corpus.train, at.source, self.request.max_bad)
-            passed = Counter(at.faults)
-            for windows, behind in self._blocks(stream, at.epoch):
+            for buffer in buffers(self.corpus.train, at.source, self.request.max_bad):
                 if at.epoch == 0:  # later epochs meet the same records again
-                    at = replace(at, faults_with_block=dict(passed + stream.faults))
-                order = np.random.default_rng((self.request.seed, at.epoch, at.block)).permutation(len(windows))
-                for offset in range(at.offset, len(windows)):
-                    found = True
-                    yield windows[order[offset]], asdict(replace(at, offset=offset + 1))
-                at = Place(at.epoch, at.block + 1, behind, 0, at.faults_with_block, at.faults_with_block)
+                    at = replace(at, faults_with_buffer=dict(Counter(at.faults) + buffer.faults))
+                for block, behind in self._blocks(buffer, at):
+                    seed = (self.request.seed, at.epoch, at.buffer, at.document)
+                    order = np.random.default_rng(seed).permutation(len(block))
+                    for offset in range(at.offset, len(order)):
+                        found = True
+                        yield block[order[offset]], asdict(replace(at, offset=offset + 1))
+                    at = replace(at, document=behind, offset=0)
+                at = Place(at.epoch, at.buffer + 1, buffer.behind, 0, 0, at.faults_with_buffer, at.faults_with_buffer)
             if not found and position is None:
                 raise InputError(f"{self.train} holds no text to train on beside what is held out; give more of it")
-            at, position = Place(at.epoch + 1, 0, None, 0, at.faults_with_block, at.faults_with_block), None
+            at, position = Place(at.epoch + 1, 0, None, 0, 0, at.faults_with_buffer, at.faults_with_buffer), None
 
     def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
         return self.score(examples, items, complete)
 
     def rejected(self, position: Position | None) -> dict[str, int]:
-        in_training = (position or {}).get("faults_with_block", {})
+        in_training = (position or {}).get("faults_with_buffer", {})
         if in_training and self.corpus.test is None:
             return dict(in_training)  # one source, read from its start both times
         return dict(Counter(self.chosen.faults) + Counter(in_training))
 
-    def _blocks(self, stream: DocumentStream, epoch: int) -> Iterator[tuple[list[Example], Position | None]]:
-        """Training examples of whole documents until there are enough for a block, and the place behind them."""
-        block: list[Example] = []
-        behind: Position | None = None
-        for document, behind in stream:
-            if self.corpus.split_of(document, in_training=True) != "train":
-                continue
-            if document.identity not in self.chosen.documents:
-                block += _usable(self.cutter.windows(document, epoch), self.label)
-            if len(block) >= BLOCK:
-                yield block, behind
-                block = []
-        if block:
-            yield block, behind
+    def _blocks(self, buffer: Buffer, at: Place) -> Iterator[tuple[list[Example], int]]:
+        """Examples of whole documents, from a place of the buffer on, until there are enough for a block; and how many
+        documents of the buffer it ends behind."""
+        order = buffer.order((self.request.seed, at.epoch, at.buffer))
+        examples: list[Example] = []
+        for number in range(at.document, len(order)):
+            document = buffer.documents[order[number]]
+            trains = self.corpus.split_of(document, in_training=True) == "train"
+            if trains and document.identity not in self.chosen.documents:
+                examples += _usable(self.cutter.windows(document, at.epoch), self.label)
+            if len(examples) >= BLOCK:
+                yield examples, number + 1
+                examples = []
+        if examples:
+            yield examples, len(order)
 
 
 def open_text(task: Task, request: DataRequest, tokenizer: Tokenizer, label: Label, score: Score = nothing) -> TextData:
@@ -238,36 +244,44 @@ def _usable(windows: Sequence[Window], label: Label) -> list[Example]:
 
 
 def _hold_out(corpus: Corpus, request: DataRequest, cutter: Cutter, label: Label) -> Chosen:
-    """The first documents of each held-out set that have windows enough, and of each document a few at random; all of
-    them where the source ends before."""
+    """Of each set the documents of the lowest hashes that are of use, and a few windows of each; else all there are."""
     wanted: dict[HeldOut, int] = {"validation": request.validation_samples, "test": request.test_samples}
-    found: dict[HeldOut, dict[int, list[Example]]] = {"validation": {}, "test": {}}
-    enough = dict.fromkeys(HELD_OUT, 0)
-    stream = DocumentStream(corpus.held_out_reader, None, request.max_bad)
-    for document, _ in stream:
-        split = corpus.split_of(document, in_training=False)
-        if split == "train" or enough[split] >= wanted[split] or document.identity in found[split]:
-            continue
-        examples = _usable(cutter.windows(document), label)
-        if examples:
-            found[split][document.identity] = examples
-            enough[split] += min(len(examples), A_DOCUMENT)
-        if all(enough[name] >= count for name, count in wanted.items()):
-            break
+    for more in growing():
+        pool = candidates(corpus, {name: size + more for name, size in wanted.items()}, request.max_bad)
+        found: dict[HeldOut, dict[int, list[Example]]] = {
+            name: _enough(pool.documents[name], wanted[name], cutter, label) for name in HELD_OUT
+        }
+        if pool.are_all or all(_count(found[name]) >= size for name, size in wanted.items()):
+            return _chosen(request, found, pool.faults)
+    raise AssertionError("a source has an end")
+
+
+def _chosen(request: DataRequest, found: Mapping[HeldOut, dict[int, list[Example]]], faults: dict[str, int]) -> Chosen:
     where = request.test_data or request.data
     if empty := [name for name in HELD_OUT if not found[name]]:
         raise InputError(f"{where} holds no {empty[0]} document of use; give more documents, or --test-data")
-    held_out: dict[HeldOut, list[Example]] = {
-        name: _spread(list(found[name].items()), wanted[name]) for name in HELD_OUT
-    }
-    for name in HELD_OUT:
-        if len(held_out[name]) < wanted[name]:
-            say_once(f"{where} has {len(held_out[name])} {name} samples; {wanted[name]} were asked for")
-    return Chosen(
-        examples=held_out,
-        documents=frozenset(identity for name in HELD_OUT for identity in found[name]),
-        faults=dict(stream.faults),
-    )
+    held_out: dict[HeldOut, list[Example]] = {}
+    sizes = (request.validation_samples, request.test_samples)
+    for name, wanted in zip(HELD_OUT, sizes, strict=True):
+        held_out[name] = _spread(list(found[name].items()), wanted)
+        if len(held_out[name]) < wanted:
+            say_once(f"{where} has {len(held_out[name])} {name} samples; {wanted} were asked for")
+    return Chosen(held_out, frozenset(identity for name in HELD_OUT for identity in found[name]), faults)
+
+
+def _enough(documents: Sequence[Document], wanted: int, cutter: Cutter, label: Label) -> dict[int, list[Example]]:
+    """Examples of the first documents that have any, until there are enough."""
+    found: dict[int, list[Example]] = {}
+    for document in documents:
+        if _count(found) >= wanted:
+            break
+        if examples := _usable(cutter.windows(document), label):
+            found[document.identity] = examples
+    return found
+
+
+def _count(found: Mapping[int, Sequence[Example]]) -> int:
+    return sum(min(len(examples), A_DOCUMENT) for examples in found.values())
 
 
 def _spread(documents: Sequence[tuple[int, list[Example]]], count: int) -> list[Example]:

@@ -23,7 +23,9 @@ import zstandard
 from rich.console import Console
 from rich.table import Table
 
-from soft_prompts.data.games.lichess import GameSource, read_games
+from soft_prompts.data.games.files import GameSource
+from soft_prompts.data.games.held_out import held_out_games
+from soft_prompts.data.games.lichess import Shuffle, Start, read_games
 from soft_prompts.data.games.pgn import START
 from soft_prompts.zoo import EMBEDDED, GAMES
 from tests.benchmarks.random_games import movetext, pgn, random_line
@@ -92,10 +94,28 @@ def measure_framing(path: Path, games: int) -> Row:
 def measure_skip(path: Path, games: int) -> Row:
     """Seconds from nothing to the game after so many."""
     start = time.perf_counter()
-    with read_games(GameSource(path), start=games, workers=1) as stream:
+    with read_games(GameSource(path), start=Start(games), workers=1) as stream:
         game = next(stream)
     seconds = time.perf_counter() - start
     return {"skipped_games": game.index, "skip_seconds": round(seconds, 2)}
+
+
+def measure_opening(path: Path) -> Row:
+    """Seconds to choose the held-out games, for the first run of a process and for the second; to the first shuffled
+    games; and the memory that all of it took."""
+    source, row = GameSource(path), Row()
+    for run in ("first", "second"):
+        start = time.perf_counter()
+        held_out_games(source, {"validation": 256, "test": 1000}, is_test_source=False)
+        row[f"held_out_seconds_{run}_run"] = round(time.perf_counter() - start, 3)
+    start = time.perf_counter()
+    with read_games(source, shuffle=Shuffle((0, 0))) as stream:
+        for _ in range(FIRST_GAMES):
+            next(stream)
+    return row | {
+        "seconds_to_first_32_shuffled_games": round(time.perf_counter() - start, 2),
+        "peak_mb_opened": round(_peak_mb(os.getpid()), 1),
+    }
 
 
 def measure_parsing(path: Path, workers: int, seconds: float) -> Row:
@@ -178,6 +198,7 @@ def main(settings: Settings) -> None:
             "megabytes": settings.megabytes,
             "framing": _apart(measure_framing, path, games),
             "skip": _apart(measure_skip, path, games * 9 // 10),
+            "opening": _apart(measure_opening, path),
             "parsing": [_apart(measure_parsing, path, workers, settings.seconds) for workers in settings.workers],
         }
         if settings.steps and EMBEDDED.get(settings.model, Path(settings.model)).exists():
@@ -190,7 +211,13 @@ def main(settings: Settings) -> None:
 
 def _show(figures: Row) -> None:
     table = Table("measure", "value", title=f"games, {figures['megabytes']} MB compressed, {figures['machine']}")
-    sections = [figures["framing"], figures["skip"], *figures["parsing"], figures.get("training", {})]
+    sections = [
+        figures["framing"],
+        figures["skip"],
+        figures["opening"],
+        *figures["parsing"],
+        figures.get("training", {}),
+    ]
     for section in sections:
         for name, value in section.items():
             table.add_row(name, str(value))

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from soft_prompts.common.errors import InputError, near_match
 from soft_prompts.data.games.files import GameSource
-from soft_prompts.data.games.lichess import read_games
+from soft_prompts.data.games.lichess import Start, read_games
 from soft_prompts.data.mazes.boards import draw_mazes, sample_text
+from soft_prompts.data.ranked import RULE, WHOLE, Bounds
 from soft_prompts.data.split import Split, split_of
 from soft_prompts.data.texts.documents import Document, Position, Reader, Record, document_of
 from soft_prompts.data.texts.files import PieceReader, local_reader
@@ -32,8 +33,9 @@ class Corpus:
     test: Reader | None
 
     def fingerprint(self) -> str:
-        """Content identity of both sources."""
-        return "-".join(reader.fingerprint() for reader in (self.train, self.test) if reader is not None)
+        """Content identity of both sources, and of the rule by which they are split."""
+        readers = (reader for reader in (self.train, self.test) if reader is not None)
+        return "-".join([*(reader.fingerprint() for reader in readers), RULE])
 
     @property
     def held_out_reader(self) -> Reader:
@@ -80,11 +82,18 @@ class GameReader:
     name: str
     path: Path
 
+    scanned = WHOLE
+    buffer = Bounds(1024, 1 << 26)  # moves are played out one by one, and the embedded games are in no order
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        return (self.path,)
+
     def fingerprint(self) -> str:
         return GameSource(self.path).fingerprint()
 
     def records(self, position: Position | None) -> Iterator[Record]:
-        with read_games(GameSource(self.path), start=(position or {"game": 0})["game"]) as games:
+        with read_games(GameSource(self.path), start=Start((position or {"game": 0})["game"])) as games:
             for game in games:
                 yield Record(Document(game.text, game.game_hash), {"game": game.index + 1})
 
@@ -95,6 +104,10 @@ class MazeReader:
 
     name: str
     split: Split
+
+    scanned = Bounds(8192, 1 << 26)  # drawn one by one from one rule: the first are like the rest
+    buffer = Bounds(1024, 1 << 26)
+    sources = ()
 
     def fingerprint(self) -> str:
         return f"mazes-1-{BOARD[0]}x{BOARD[1]}-{MAZE_SEED}-{self.split}"

@@ -7,12 +7,15 @@ it has used.
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from soft_prompts.common.errors import InputError
+from soft_prompts.data.ranked import Bounds
 
 LOOKED_AT_LEAST = 200  # records looked into before a share of bad ones means anything
 FIELDS = ("text", "raw_content")  # what holds the text of a row; the second is RedPajama-V2's name for it
+BUFFER = Bounds(1_000_000, 1 << 26)  # documents of a file shuffled at once: 64 MB of text, read within seconds
 Position = dict[str, Any]
 
 
@@ -43,6 +46,21 @@ class Reader(Protocol):
     @property
     def name(self) -> str:
         """What the user called it."""
+        ...
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The files that are read, none for a source of another kind."""
+        ...
+
+    @property
+    def scanned(self) -> Bounds:
+        """How far the source is looked at for what is held out."""
+        ...
+
+    @property
+    def buffer(self) -> Bounds:
+        """How much of it is shuffled at once."""
         ...
 
     def fingerprint(self) -> str:

@@ -16,6 +16,7 @@ from huggingface_hub import constants
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.hub import hub_answers
+from soft_prompts.data.ranked import Bounds
 from soft_prompts.data.texts.documents import FIELDS, Position, Record, document_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ class HubReader:
     """Rows of a hub data set, `owner/name` or `owner/name:config`; its part `train` if it has one, else the first."""
 
     name: str
+
+    scanned = Bounds(100_000, 1 << 28)  # every row comes over the network, for each process again
+    buffer = Bounds(1_000_000, 1 << 24)  # the first step waits for it
+    sources = ()
 
     def fingerprint(self) -> str:
         """Of the files that would be read, as the hub identifies them."""

@@ -129,11 +129,11 @@ def test_what_is_not_there_or_no_text_is_said_in_one_line(tmp_path: Path) -> Non
 def test_a_wrong_encoding_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes("Käse\n".encode("latin-1") * 10)
     assert "not UTF-8 (byte 1" in refusal(tmp_path / "latin.txt")
-    assert "first latin.txt row 1 (not UTF-8)" in refusal(tmp_path)
+    assert "first latin.txt line 1 (not UTF-8)" in refusal(tmp_path)
 
 
 def test_a_missing_field_is_said_in_one_line(tmp_path: Path) -> None:
-    said = {"a.jsonl": "first a.jsonl row 1 (no field 'text')", "a.parquet": "no column 'text' but body"}
+    said = {"a.jsonl": "first a.jsonl line 1 (no field 'text')", "a.parquet": "no column 'text' but body"}
     for name, message in said.items():
         write_rows(tmp_path / name, TEXTS, field="body")
         assert message in refusal(tmp_path / name)
@@ -151,7 +151,7 @@ def test_bad_rows_are_counted_by_reason_and_borne_up_to_a_share(tmp_path: Path) 
     assert [document.text for document, _ in stream] == TEXTS
     once = ("field 'text' is no string", "no JSON object", "no valid Unicode", "no text", "not UTF-8")
     assert stream.faults == {"not JSON": 2} | dict.fromkeys(once, 1)
-    assert "7 of 47 records are bad, first a.jsonl row 41 (not JSON)" in refusal(tmp_path / "a.jsonl")
+    assert "7 of 47 records are bad, first a.jsonl line 41 (not JSON)" in refusal(tmp_path / "a.jsonl")
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst", "a.parquet"])

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ import pytest
 import zstandard
 
 from soft_prompts.common.errors import InputError, OutOfRoom
-from soft_prompts.data.games.lichess import Game, GameSource, GameStream, read_games
+from soft_prompts.data.games.files import BUFFER_BYTES, GameSource
+from soft_prompts.data.games.judge import Game
+from soft_prompts.data.games.lichess import GameStream, Shuffle, Start, read_games
 from soft_prompts.data.split import split_of
 from tests.benchmarks.random_games import Line, headers, movetext, pgn, random_line
 
@@ -141,7 +144,8 @@ def test_too_many_bad_games_are_refused(tmp_path: Path, lines: list[Line]) -> No
     (b"", "holds no usable game: it is empty"),
     (b"\n\n \n", "holds no usable game: it is empty"),
     (bytes(range(256)) * 40, "1 of 1 games are bad"),
-    (b"\xff\xfe" + '[Event "Rated Blitz game"]\n'.encode("utf-16le"), "1 of 1 games are bad"),
+    ('[Event "Rated Blitz game"]\n'.encode("utf-16"), "is UTF-16; save it as UTF-8"),
+    ('[Event "Rated Blitz game"]\n'.encode("utf-16-be"), "is UTF-16; save it as UTF-8"),
     (b"".join(UNWANTED.values()), "holds no usable game: 1 other event, 1 no usable Elo"),
 ])  # fmt: skip
 @pytest.mark.parametrize("workers", [0, 1])
@@ -150,6 +154,32 @@ def test_a_source_without_usable_games_is_refused(tmp_path: Path, content: bytes
     with pytest.raises(InputError, match=message) as caught:
         list(read_games(source, workers=workers))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("asked", "found"), [
+    ("Rated Blitz game", [0, 1]), ("rated blitz game|Casual Rapid game", [0, 1, 3]), ("Rated*", [0, 1, 2]),
+    (" Casual Rapid game | [x] ", [3, 4]), ("*", [0, 1, 2, 3, 4]),
+])  # fmt: skip
+def test_events_are_told_in_any_case_and_several_at_once(
+    tmp_path: Path, lines: list[Line], asked: str, found: list[int]
+) -> None:
+    events = (
+        "Rated Blitz game",
+        "Rated blitz game",
+        "Rated Blitz tournament https://x.org/1",
+        "Casual Rapid game",
+        "[x]",
+    )
+    games = [pgn(movetext(line.san), headers(event)) for event, line in zip(events, lines, strict=False)]
+    source = write(tmp_path / "games.pgn", games)
+    assert [game.index for game in read_games(replace(source, event=asked))] == found
+
+
+def test_games_need_no_empty_line_between_them(tmp_path: Path, lines: list[Line]) -> None:
+    close = [re.sub(rb"\n\n+", b"\n", game).strip(b"\n") for game in of_lines(lines[:40:4])]
+    assert b"\n\n" not in b"\n".join(close)
+    source = write(tmp_path / "games.pgn", [b"\n".join(close)])
+    assert [game.text for game in read_games(source)] == [" ".join(line.uci) for line in lines[:40:4]]
 
 
 def test_splits_and_excluded_games(tmp_path: Path, lines: list[Line]) -> None:
@@ -167,8 +197,13 @@ def test_splits_and_excluded_games(tmp_path: Path, lines: list[Line]) -> None:
 def test_workers_change_nothing(tmp_path: Path, lines: list[Line], workers: int) -> None:
     mixed = [*UNWANTED.values(), BAD["illegal move"], *of_lines(lines)] * 9
     source = GameSource(write(tmp_path / "games.pgn.zst", mixed).path, max_bad=0.1)
-    for start in (0, 300):
-        with read_games(source, start=start) as alone, read_games(source, start=start, workers=workers) as ahead:
+    small = Shuffle((3, 1), most_bytes=100_000)
+    shuffled = list(read_games(source, shuffle=small))
+    assert len({game.start[0] for game in shuffled}) > 2
+    places: list[tuple[Start, Shuffle | None]] = [(Start(), None), (Start(300), None), (Start(), small)]
+    for start, shuffle in [*places, (Start(*shuffled[300].start), small)]:
+        how = {"start": start, "shuffle": shuffle}
+        with read_games(source, **how) as alone, read_games(source, **how, workers=workers) as ahead:
             for expected in alone:
                 assert next(ahead) == expected
                 assert ahead.tally == alone.tally
@@ -176,12 +211,27 @@ def test_workers_change_nothing(tmp_path: Path, lines: list[Line], workers: int)
             assert ahead.tally == alone.tally
 
 
+def test_a_shuffled_stream_goes_on_from_any_game_and_holds_every_game_once(tmp_path: Path, lines: list[Line]) -> None:
+    source = write(tmp_path / "games.pgn.zst", of_lines(lines))
+    for most_bytes in (1, 20_000, BUFFER_BYTES):
+        how = Shuffle((0, 0), most_bytes)
+        games = list(read_games(source, shuffle=how))
+        assert sorted(game.index for game in games) == list(range(len(lines)))
+        assert (most_bytes == 1) == ([game.index for game in games] == list(range(len(lines))))
+        for at in (0, 57, len(games) - 1):
+            assert list(read_games(source, start=Start(*games[at].start), shuffle=how)) == games[at + 1 :]
+    first_half = [game.index < 60 for game in games[:30]]
+    assert 5 < sum(first_half) < 25
+    other = [game.index for game in read_games(source, shuffle=Shuffle((0, 1)))]
+    assert other != [game.index for game in games]
+
+
 def test_going_on_behind_a_game_gives_the_rest(tmp_path: Path, lines: list[Line]) -> None:
     source = write(tmp_path / "games.pgn", [*UNWANTED.values(), *of_lines(lines)])
     games = list(read_games(source))
     for at in (0, 57, len(games) - 1):
-        assert list(read_games(source, start=games[at].index + 1)) == games[at + 1 :]
-    assert list(read_games(source, start=10**6)) == []
+        assert list(read_games(source, start=Start(games[at].index + 1))) == games[at + 1 :]
+    assert list(read_games(source, start=Start(10**6))) == []
 
 
 def test_a_folder_is_read_in_the_order_of_names(tmp_path: Path, lines: list[Line]) -> None:

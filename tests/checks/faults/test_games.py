@@ -16,7 +16,8 @@ import pytest
 import zstandard
 
 from soft_prompts.common.errors import InputError
-from soft_prompts.data.games.lichess import GameSource, read_games
+from soft_prompts.data.games.files import GameSource
+from soft_prompts.data.games.lichess import read_games
 from tests.benchmarks.random_games import Style, headers, movetext, pgn, random_line
 
 STYLES: tuple[Style, ...] = ("plain", "clocks", "annotated", "crlf")

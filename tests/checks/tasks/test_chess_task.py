@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 import soft_prompts.tasks.chess as chess_module
 from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.data.games.lichess import Game
+from soft_prompts.data.games.judge import Game
 from soft_prompts.data.split import split_of
 from soft_prompts.engine.evaluation import Items
 from soft_prompts.tasks.chess import ChessData, ChessTask, _asked_ply, judge_move, whole_move_span
@@ -158,41 +158,41 @@ def test_a_file_with_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chess_module, "BLOCK", 7)
+def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chess_module, "BUFFER_BYTES", 2000)
 
 
-@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.usefixtures("small_buffers")
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_the_stream_goes_on_from_any_of_its_positions(tmp_path: Path, workers: int) -> None:
     file = write_games(tmp_path / "games.pgn", range(40), plies=4)
     data, resumed = open_data(file, max_plies=3), open_data(file, max_plies=3, workers=workers)
     whole = list(itertools.islice(data.training(None), 80))  # more than two rounds of the file
     assert whole[-1][1]["epoch"] == 2
-    ends = [
-        place for place, (_, at) in enumerate(whole[1:70]) if at["offset"] == 1
-    ]  # of blocks, one of them the file's
-    for place in range(70) if workers == 0 else (0, ends[-1]):
+    behind = [place for place, (_, at) in enumerate(whole[:70]) if at["buffer"] != whole[place + 1][1]["buffer"]]
+    assert len(behind) > 3  # ends of buffers, one of them the file's
+    for place in range(70) if workers == 0 else (0, behind[-1]):
         position: Position = json.loads(json.dumps(whole[place][1]))
         assert list(itertools.islice(resumed.training(position), 9)) == whole[place + 1 : place + 10]
 
 
-@pytest.mark.usefixtures("small_blocks")
-def test_the_stream_is_shuffled_in_blocks_by_seed_and_whole_every_round(games_file: Path) -> None:
+@pytest.mark.usefixtures("small_buffers")
+def test_the_stream_is_shuffled_in_buffers_by_seed_and_whole_every_round(games_file: Path) -> None:
     data, other = open_data(games_file), open_data(games_file, seed=1)
-    rounds: dict[int, list[int]] = {}
-    for example, position in itertools.islice(data.training(None), 160):
-        rounds.setdefault(position["epoch"], []).append(example.cluster)
-    assert sorted(rounds[0]) == sorted(rounds[1])
-    assert rounds[0] != rounds[1]
-    assert len(set(rounds[0])) == len(rounds[0])
-    assert sorted(rounds[0][:7]) != rounds[0][:7]
-    reseeded = [example.cluster for example, _ in itertools.islice(other.training(None), 7)]
-    assert sorted(reseeded) == sorted(rounds[0][:7])
-    assert reseeded != rounds[0][:7]
+    firsts: list[list[int]] = []
+    for opened in (data, other):
+        stream = list(itertools.islice(opened.training(None), 160))
+        firsts.append([e.cluster for e, at in stream if (at["epoch"], at["buffer"]) == (0, 0)])
+        rounds = {n: [e.cluster for e, at in stream if at["epoch"] == n] for n in (0, 1)}
+        assert sorted(rounds[0]) == sorted(rounds[1])
+        assert rounds[0] != rounds[1]
+        assert len(set(rounds[0])) == len(rounds[0])
+    assert 4 < len(firsts[0]) < 20
+    assert sorted(firsts[0]) == sorted(firsts[1])
+    assert firsts[0] != firsts[1]
 
 
-@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.usefixtures("small_buffers")
 def test_what_was_left_out_is_counted_however_often_the_stream_stopped(tmp_path: Path) -> None:
     game = [movetext(random_line(seed, 4).san) for seed in range(30)]
     mixed = [pgn(moves) + pgn("1. e4 *", headers(event="other")) for moves in game]

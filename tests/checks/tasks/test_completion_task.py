@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.data.completions import field_encoder, split_rows, sums
+from soft_prompts.config import RunConfig, check_conditions, settings_that_count
+from soft_prompts.data.completions import RowSource, field_encoder, split_rows, sums
 from soft_prompts.data.conditions import encoder_for, own_numbers
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.results.files import Items
@@ -44,18 +45,18 @@ def test_the_completion_alone_is_scored(tmp_path: Path, one_frozen: FrozenModel,
 
 def test_a_prompt_lies_on_one_side(tmp_path: Path) -> None:
     data = write(tmp_path, rows())
-    parts = [{row.prompt for row in part} for part in split_rows(data, None).values()]
+    parts = [{row.prompt for row in part} for part in split_rows(RowSource(data), None).rows.values()]
     assert all(parts)
     assert not any(one & other for one, other in itertools.combinations(parts, 2))
     test = write(tmp_path, rows(20), "test.jsonl")
-    apart = split_rows(data, test)
+    apart = split_rows(RowSource(data), RowSource(test)).rows
     assert {row.prompt for row in apart["train"]} == {f"ask {n} :" for n in range(10, 30)}
     assert len(apart["validation"]) + len(apart["test"]) == 20
 
 
 def test_conditions_come_from_the_training_lines_and_from_a_snapshots_numbers() -> None:
     made = sums()
-    encoder = field_encoder("sums", made, ("operation", "larger"))
+    encoder = field_encoder(made, ("operation", "larger"))
     larger = np.array([row.fields["larger"] for row in made])
     assert encoder.names == ("operation=minus", "operation=plus", "larger")
     assert encoder.offset == pytest.approx((0, 0, larger.mean()))
@@ -107,7 +108,7 @@ GOOD = {"prompt": "a", "completion": " b"}
         (b'{"prompt": "a", "completion": ""}\n', (), r"rows.jsonl, line 1: the completion is '', of which"),
         (b'{"prompt": "a", "completion": "' + b"x" * 99 + b'"}\n', (), r"line 1: prompt and completion are 101 tokens"),
         (json.dumps(GOOD).encode(), ("size",), r"rows.jsonl, line 1: 'size' is missing; its further fields: none"),
-        (b'{"prompt": "a", "completion": "b", "size": NaN}', ("size",), r"line 1: 'size' is nan; give a finite number"),
+        (b'{"prompt": "a", "completion": "b", "size": NaN}', ("size",), r"line 1: 'size' is NaN, not a finite number"),
         (b'{"prompt": "a", "completion": "b", "size": []}', ("size",), r"line 1: 'size' is \[\]; give a number, text"),
     ],
 )
@@ -140,3 +141,41 @@ def test_examples_in_front_are_training_lines(
     assert text == "".join(line.removesuffix("<|end|>") + between for line in lines)
     held_out = {row.prompt + row.completion for row in data.test_rows}
     assert not held_out & set(text.split(between))
+
+
+def test_fields_of_other_names_are_read(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    renamed = [{"question": row["prompt"], "answer": row["completion"]} for row in rows()]
+    data = write(tmp_path, renamed)
+    task = CompletionTask(fields=("prompt=question", "completion=answer"))
+    plain = CompletionTask().open(request_for(write(tmp_path, rows(), "plain.jsonl")), one_frozen.tokenizer)
+    opened = task.open(request_for(data), one_frozen.tokenizer)
+    assert opened.held_out("test") == plain.held_out("test")
+    for wrong in (("question=prompt",), ("prompt=a",), ("prompt=a", "prompt=b", "completion=c"), ("completion=",)):
+        with pytest.raises(UsageError, match=r"fields is .*; give"):
+            CompletionTask(fields=wrong)
+
+
+@pytest.mark.parametrize(("unseen", "said"), [({"prompt": "direct"}, "prompt direct"), ({"condition": "none"}, "none")])
+def test_conditions_that_the_prompt_cannot_see_are_refused(unseen: dict[str, Any], said: str) -> None:
+    told = CompletionTask(("size",))
+    check_conditions(RunConfig(told, "tiny-text", 2))
+    check_conditions(RunConfig(told, "tiny-text", 0, **unseen))
+    check_conditions(RunConfig(CompletionTask(), "tiny-text", 2, prompt="direct"))
+    with pytest.raises(UsageError, match=rf"condition-fields is size, but .*{said} sees no conditions; give"):
+        check_conditions(RunConfig(told, "tiny-text", 2, **unseen))
+
+
+def test_settings_that_came_later_change_no_path_until_they_are_used() -> None:
+    told = settings_that_count(RunConfig(CompletionTask(), "tiny-text", 2))["task"]
+    assert set(told) == {"name", "condition_fields", "end_token"}
+    named = CompletionTask(fields=("completion=text",))
+    assert settings_that_count(RunConfig(named, "tiny-text", 2))["task"]["fields"] == ["completion=text"]
+
+
+def test_unreadable_lines_are_borne_and_told(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    data = Path(write(tmp_path, rows(200)))
+    data.write_text(data.read_text() + "{oh\n")
+    opened = CompletionTask().open(request_for(str(data)), one_frozen.tokenizer)
+    assert opened.rejected(None) == {"not JSON": 1}
+    with pytest.raises(InputError, match=r"line 201: no whole JSON object .*0.10% are allowed"):
+        CompletionTask().open(request_for(str(data), max_bad=0.001), one_frozen.tokenizer)
