@@ -9,7 +9,7 @@ import sys
 from exploratory_tests.grids import TEXT, TEXT_PAPER, presets
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import variant
-from soft_prompts.tasks.chat_detuning import ChatDetuningTask
+from soft_prompts.tasks.texts.chat_detuning import ChatDetuningTask
 
 DEFAULT = variant(TEXT, models=("tiny-chat", "tiny-text"), data=("library",), task=ChatDetuningTask())
 PAPER = variant(TEXT_PAPER, models=("TinyLlama/TinyLlama-1.1B-Chat-v1.0",), task=ChatDetuningTask())

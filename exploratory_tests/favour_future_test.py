@@ -8,7 +8,7 @@ import sys
 
 from exploratory_tests.grids import TEXT, TEXT_PAPER, presets
 from soft_prompts.experiments.experiment import Experiment
-from soft_prompts.tasks.autoregressive import AutoregressiveTask
+from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
 
 PRESETS = presets(TEXT, TEXT_PAPER)
 CASES = {

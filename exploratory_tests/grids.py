@@ -2,8 +2,8 @@
 
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.grid import Grid, variant
-from soft_prompts.tasks.autoregressive import AutoregressiveTask
 from soft_prompts.tasks.chess import ChessTask
+from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
 
 CHESS = Grid(
     models=("tiny-text",),

@@ -11,7 +11,7 @@ web text (RedPajama-V2), and less for larger models.
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid, variant
-from soft_prompts.tasks.autoregressive import AutoregressiveTask
+from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
 
 TASK = AutoregressiveTask()
 DEFAULT = Grid(

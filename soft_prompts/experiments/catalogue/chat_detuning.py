@@ -12,7 +12,7 @@ about as well as 64.
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid, variant
-from soft_prompts.tasks.chat_detuning import ChatDetuningTask
+from soft_prompts.tasks.texts.chat_detuning import ChatDetuningTask
 
 TASK = ChatDetuningTask(chat_template_from="tiny-chat")
 DEFAULT = Grid(

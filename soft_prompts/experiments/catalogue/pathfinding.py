@@ -11,7 +11,7 @@ go on from there, and that size helps a little. (Its losses at 64 tokens score t
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid, variant
-from soft_prompts.tasks.pathfinding import PathfindingTask
+from soft_prompts.tasks.mazes.pathfinding import PathfindingTask
 
 DEFAULT = Grid(
     models=("tiny-mazes", "tiny-text"),

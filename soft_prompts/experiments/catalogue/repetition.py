@@ -9,7 +9,7 @@ pass a plateau near the log of their length and need 16 to 64.
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid, variant
-from soft_prompts.tasks.repetition import RepetitionTask
+from soft_prompts.tasks.texts.repetition import RepetitionTask
 
 TASK = RepetitionTask()
 DEFAULT = Grid(

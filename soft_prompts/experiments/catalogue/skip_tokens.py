@@ -11,7 +11,7 @@ that rises with the distance.
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid, variant
-from soft_prompts.tasks.skip_tokens import SkipTokensTask
+from soft_prompts.tasks.texts.skip_tokens import SkipTokensTask
 
 TASK = SkipTokensTask(skip=(1, 2, 4, 8))
 DEFAULT = Grid(

@@ -15,7 +15,7 @@ from soft_prompts.experiments.evidence.anchors import FixedPrompt
 from soft_prompts.models.frozen import FrozenModel, load_frozen_model
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.build import build_prompt
-from soft_prompts.tasks.pathfinding import PathfindingTask
+from soft_prompts.tasks.mazes.pathfinding import PathfindingTask
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example
 
 FEW = 40  # tokens of the vocabulary that a search may use

@@ -10,7 +10,7 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments.progress import GridProgress, say_where
 from soft_prompts.results.roles import Lora
 from soft_prompts.tasks.chess import ChessTask
-from soft_prompts.tasks.skip_tokens import SkipTokensTask
+from soft_prompts.tasks.texts.skip_tokens import SkipTokensTask
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.titles import flat_settings, titles
 

@@ -9,7 +9,7 @@ from soft_prompts.calibration.organism_world import pairs, samples_of
 from soft_prompts.data.known_samples import write_known_samples
 from soft_prompts.tasks.completion import CompletionTask
 from soft_prompts.tasks.guidance.task import GuidanceTask
-from soft_prompts.tasks.pathfinding import PathfindingTask
+from soft_prompts.tasks.mazes.pathfinding import PathfindingTask
 from soft_prompts.tasks.registry import TASKS
 from soft_prompts.tasks.task import DataRequest, Task, TaskData
 from tests.benchmarks.random_games import headers, movetext, pgn, random_line

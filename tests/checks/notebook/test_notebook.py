@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 import soft_prompts as sp
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.results.files import Items, Metric, Result
-from soft_prompts.tasks.autoregressive import AutoregressiveTask
+from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
 from soft_prompts.training.apparatus import run_paths
 
 NAMES = {
@@ -158,7 +158,7 @@ SCRIPT = """
 from dataclasses import dataclass, replace
 import soft_prompts as sp
 from soft_prompts.experiments.sweep import run_all
-from soft_prompts.tasks.autoregressive import AutoregressiveTask
+from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
 
 class OwnTask(AutoregressiveTask):
     pass

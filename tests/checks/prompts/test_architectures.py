@@ -27,9 +27,9 @@ from soft_prompts.prompts.build import build_prompt, grow
 from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.prompts.snapshot import load_snapshot
 from soft_prompts.results.files import read_result
-from soft_prompts.tasks.autoregressive import AutoregressiveTask
 from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.tasks.task import Query
+from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
 from soft_prompts.training.apparatus import run_paths
 
 

@@ -18,9 +18,9 @@ from soft_prompts.engine.evaluation import Items
 from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.models.tokenizer import encode
-from soft_prompts.tasks.maze_tokens import MazeEncoder
-from soft_prompts.tasks.maze_walks import Attempt, moves_more, moves_more_where_solved, shortest_walk, walk_metrics
-from soft_prompts.tasks.pathfinding import PathfindingData, PathfindingTask
+from soft_prompts.tasks.mazes.pathfinding import PathfindingData, PathfindingTask
+from soft_prompts.tasks.mazes.tokens import MazeEncoder
+from soft_prompts.tasks.mazes.walks import Attempt, moves_more, moves_more_where_solved, shortest_walk, walk_metrics
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, HeldOut, Query
 
 SYMBOLS = "NESWDU"

@@ -11,7 +11,8 @@ from transformers import PreTrainedTokenizerFast
 from soft_prompts.common.errors import UsageError
 from soft_prompts.models.frozen import FrozenModel, load_frozen_model
 from soft_prompts.results.files import Items
-from soft_prompts.tasks.repetition import (
+from soft_prompts.tasks.task import UNSCORED, DataRequest, Query
+from soft_prompts.tasks.texts.repetition import (
     NAMED,
     RepetitionTask,
     repeated_labels,
@@ -19,8 +20,7 @@ from soft_prompts.tasks.repetition import (
     share_in_copies,
     string_ids,
 )
-from soft_prompts.tasks.repetition import wanted_string as wanted
-from soft_prompts.tasks.task import UNSCORED, DataRequest, Query
+from soft_prompts.tasks.texts.repetition import wanted_string as wanted
 
 
 def request_for(folder: Path) -> DataRequest:

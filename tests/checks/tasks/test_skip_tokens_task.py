@@ -13,9 +13,9 @@ from soft_prompts.engine.evaluation import item_losses
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.build import build_prompt
-from soft_prompts.tasks.repetition import RepetitionTask
-from soft_prompts.tasks.skip_tokens import SkipTokensTask, skipped_labels
 from soft_prompts.tasks.task import UNSCORED, DataRequest
+from soft_prompts.tasks.texts.repetition import RepetitionTask
+from soft_prompts.tasks.texts.skip_tokens import SkipTokensTask, skipped_labels
 
 
 def request_for(folder: Path, sample_tokens: int = 40) -> DataRequest:

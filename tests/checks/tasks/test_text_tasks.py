@@ -16,10 +16,10 @@ from soft_prompts.data.texts.documents import Document, document_of
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.models.tokenizer import encode
 from soft_prompts.results.files import Items
-from soft_prompts.tasks.autoregressive import AutoregressiveTask, future_weights, next_token_example
-from soft_prompts.tasks.chat_detuning import QUESTIONS, SYSTEM_MESSAGES, ChatDetuningTask, chats
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Query
-from soft_prompts.tasks.windows import Cutter, Window
+from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask, future_weights, next_token_example
+from soft_prompts.tasks.texts.chat_detuning import QUESTIONS, SYSTEM_MESSAGES, ChatDetuningTask, chats
+from soft_prompts.tasks.texts.windows import Cutter, Window
 
 TEXT = "def hold(öl: str) -> 'Öl':\n    return '😀' * 3  # ✓\n" * 9
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 from soft_prompts.common.errors import UsageError
 from soft_prompts.models.tokenizer import Tokenizer
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, Task
-from soft_prompts.tasks.windows import TextData, Window, first_scored, open_text, text_fingerprint
+from soft_prompts.tasks.texts.windows import TextData, Window, first_scored, open_text, text_fingerprint
 
 
 @dataclass(frozen=True)

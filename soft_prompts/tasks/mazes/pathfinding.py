@@ -23,8 +23,8 @@ from soft_prompts.data.mazes.samples import Maze, draw_samples
 from soft_prompts.models.tokenizer import Tokenizer, need_spans
 from soft_prompts.results.files import Items, Metric
 from soft_prompts.results.metrics import ratio
-from soft_prompts.tasks.maze_tokens import MazeEncoder, open_encoder
-from soft_prompts.tasks.maze_walks import (
+from soft_prompts.tasks.mazes.tokens import MazeEncoder, open_encoder
+from soft_prompts.tasks.mazes.walks import (
     SOLVED_BOTH,
     Attempt,
     as_generation,

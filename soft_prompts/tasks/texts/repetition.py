@@ -21,7 +21,7 @@ from soft_prompts.models.tokenizer import Tokenizer, encode, text_end
 from soft_prompts.results.files import Generation, Items, Metric
 from soft_prompts.stats import paired
 from soft_prompts.tasks.task import UNSCORED, Complete, DataRequest, Example, Measures, Query, Task
-from soft_prompts.tasks.windows import TextData, Window, first_scored, open_text, text_fingerprint
+from soft_prompts.tasks.texts.windows import TextData, Window, first_scored, open_text, text_fingerprint
 
 NAMED = {"1-token": 1, "5-token": 5, "9-token": 9}  # real words, chosen for the model's tokenizer
 # Common words, in an order that makes no sense, so that no model goes on from one to the next by itself.

@@ -25,7 +25,7 @@ from soft_prompts.tasks.task import (
     Query,
     Task,
 )
-from soft_prompts.tasks.windows import TextData, Window, next_token_labels, open_text, text_fingerprint
+from soft_prompts.tasks.texts.windows import TextData, Window, next_token_labels, open_text, text_fingerprint
 
 SHOWN = 6  # continuations kept in the result
 SHOWN_TOKENS = 48  # tokens of a continuation

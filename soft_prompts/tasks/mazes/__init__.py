@@ -1,0 +1,1 @@
+"""Boards with walls: moves across them, given how good a path is asked for."""
