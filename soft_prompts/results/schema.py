@@ -23,7 +23,8 @@ from jsonschema.validators import extend
 SCHEMA_VERSION = 1
 
 
-OPTIONAL_FIELDS = ("rejected", "skipped_steps", "micro_batch_size")  # left out of the JSON where they are None
+# Left out of the JSON where they are None.
+OPTIONAL_FIELDS = ("probes", "rejected", "skipped_steps", "micro_batch_size")
 
 
 class Metric(NamedTuple):
@@ -59,6 +60,7 @@ class ModelSection:
     parameters: int | None
     fingerprint: str | None
     dtype: str | None
+    probes: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

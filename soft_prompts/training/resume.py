@@ -15,7 +15,8 @@ from soft_prompts.common.console import say
 from soft_prompts.common.errors import Interrupted, UsageError
 from soft_prompts.common.files import writing_to
 from soft_prompts.config import RunConfig, settings_that_count
-from soft_prompts.models.frozen import dtype_name, find_fingerprint
+from soft_prompts.models.fingerprint import find_fingerprint
+from soft_prompts.models.frozen import dtype_name
 from soft_prompts.results.files import Result, read_result
 from soft_prompts.training.apparatus import Apparatus, Paths, data_request, find_device, title
 from soft_prompts.training.checkpoint import State, newest, publish, sweep
@@ -37,7 +38,13 @@ def finished_result(config: RunConfig, paths: Paths) -> Result | None:
         "data": (result.data.fingerprint, config.task.fingerprint(data_request(config))),
         "model": (
             result.model.fingerprint,
-            find_fingerprint(config.model, revision=config.revision, offline=config.offline),
+            find_fingerprint(
+                config.model,
+                revision=config.revision,
+                offline=config.offline,
+                trust_remote_code=config.trust_remote_code,
+                like=result.model.fingerprint,
+            ),
         ),
     }
     prints["dtype"] = (result.model.dtype, dtype_name(config.dtype, find_device(config.device)))
@@ -72,7 +79,8 @@ def restore(at: Apparatus) -> State | None:
         say(problem)
     if state is None:
         return None
-    here, there = identity(at), state.facts["identity"]
+    there = state.facts["identity"]
+    here = identity(at) | {"model_fingerprint": at.frozen.fingerprint_like(there.get("model_fingerprint"))}
     changed = [
         f"{name} was {there.get(name)}, is {here.get(name)}"
         for name in here | there
