@@ -83,10 +83,16 @@ def load_frozen_model(
 
 
 def _load(source: str, dtype: torch.dtype, asked: dict[str, Any]) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """The model, and what became of each weight."""
+    """The model, and what became of each weight; those of another shape are left to the probe, which names them."""
     config = AutoConfig.from_pretrained(source, **asked)
     loaded: Any = AutoModelForCausalLM.from_pretrained(
-        source, config=config, dtype=dtype, use_safetensors=True, output_loading_info=True, **asked
+        source,
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        **asked,
     )
     return loaded
 

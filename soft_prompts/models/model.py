@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -127,6 +127,10 @@ class FrozenModel:
         """Logits at every position."""
         with self._feeding(embeds) as inputs:
             return self.model(**inputs, **_without_cache(self.model)).logits
+
+    def logits_of_ids(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
+        """What the model itself says of plain token ids."""
+        return self.model(input_ids=input_ids, **_without_cache(self.model)).logits
 
     def next_logits(self, embeds: Float[Tensor, "B S H"]) -> Float[Tensor, "B V"]:
         """Logits at the last position alone."""

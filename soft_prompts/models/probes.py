@@ -49,7 +49,7 @@ def probe_weights(loaded: Loaded) -> tuple[FrozenModel, str]:
         ("unexpected", "the model has no place for them; mend its config.json, or give another checkpoint"),
         ("mismatched", "they have another shape; mend its config.json, or give another checkpoint"),
     ):
-        if names := sorted(map(str, loaded.report[f"{kind}_keys"])):
+        if names := sorted(key if isinstance(key, str) else key[0] for key in loaded.report[f"{kind}_keys"]):
             some = f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
             raise _refused(loaded.frozen, f"its checkpoint has {kind} weights ({some}): {advice}")
     return loaded.frozen, PASSED
@@ -74,11 +74,15 @@ def probe_embeddings(loaded: Loaded) -> tuple[FrozenModel, str]:
 
     Vectors between tokens must pass too: a soft prompt is made of such.
     """
+    try:
+        own = [loaded.frozen.logits_of_ids(ids) for ids in probe_texts(loaded.frozen)]
+    except FAILURES as error:
+        raise _refused(loaded.frozen, f"its forward fails on plain token ids ({_line(error)})") from error
     failure: object = "logits of embeddings are not those of their ids"
     for hooked in (False, True):
         frozen = replace(loaded.frozen, hooked=hooked)
         try:
-            if all(is_like_ids(frozen, ids) for ids in probe_texts(frozen)):
+            if all(is_like_ids(frozen, ids, logits) for ids, logits in zip(probe_texts(frozen), own, strict=True)):
                 return frozen, PASSED if not hooked else "embeddings enter behind the embedding layer"
         except FAILURES as error:
             failure = error if not hooked else failure

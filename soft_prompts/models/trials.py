@@ -40,16 +40,12 @@ def probe_texts(frozen: FrozenModel) -> list[Int[Tensor, "1 T"]]:
     return [torch.tensor([[plain[pick] for pick in row]], device=frozen.device) for row in picks]
 
 
-def is_like_ids(frozen: FrozenModel, ids: Int[Tensor, "1 T"]) -> bool:
+def is_like_ids(frozen: FrozenModel, ids: Int[Tensor, "1 T"], own: Float[Tensor, "1 T V"]) -> bool:
+    """Do the embeddings of ids have the ids' own logits, and vectors between tokens finite ones?"""
     embeds = frozen.embed(ids)
     if not frozen.logits((embeds + embeds.roll(1, 1)) / 2).isfinite().all():
         return False
-    return same(frozen.logits(embeds), logits_of_ids(frozen, ids))
-
-
-def logits_of_ids(frozen: FrozenModel, ids: Int[Tensor, "1 T"]) -> Float[Tensor, "1 T V"]:
-    """The model's own logits of token ids."""
-    return frozen.model(input_ids=ids).logits
+    return same(frozen.logits(embeds), own)
 
 
 def is_like_alone(frozen: FrozenModel, rows: list[Tensor], alone: list[Tensor]) -> bool:
