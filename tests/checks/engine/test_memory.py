@@ -37,7 +37,7 @@ def test_every_place_is_worked_on_once_and_in_order() -> None:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return places
 
-    assert sum(in_batches(list(range(20)), 16, work), []) == list(range(20))
+    assert [place for some in in_batches(list(range(20)), 16, work) for place in some] == list(range(20))
     assert tried == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]  # what has not fitted is not tried again
 
 
