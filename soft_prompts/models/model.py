@@ -154,9 +154,9 @@ class FrozenModel:
     def _feeding(self, embeds: Tensor) -> Iterator[dict[str, Tensor]]:
         """The arguments that bring embeddings in; within, a hooked layer gives them out whatever it is asked."""
         if not self.hooked:
-            yield {"inputs_embeds": embeds}
+            yield {"inputs_embeds": embeds.clone()}  # CTRL multiplies them in place
             return
-        hook = self.embedding.register_forward_hook(lambda *_: embeds)
+        hook = self.embedding.register_forward_hook(lambda *_: embeds.clone())
         try:
             yield {"input_ids": torch.zeros(embeds.shape[:2], dtype=torch.long, device=embeds.device)}
         finally:

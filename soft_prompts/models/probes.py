@@ -16,6 +16,7 @@ from soft_prompts.models.model import FrozenModel, Probe, Writing
 from soft_prompts.models.trials import (
     FAILURES,
     is_like_alone,
+    is_like_cached,
     is_like_ids,
     is_plain_head,
     probe_texts,
@@ -78,6 +79,8 @@ def probe_embeddings(loaded: Loaded) -> tuple[FrozenModel, str]:
         own = [loaded.frozen.logits_of_ids(ids) for ids in probe_texts(loaded.frozen)]
     except FAILURES as error:
         raise _refused(loaded.frozen, f"its forward fails on plain token ids ({_line(error)})") from error
+    if not is_like_cached(loaded.frozen, probe_texts(loaded.frozen)[0], own[0]):
+        raise _refused(loaded.frozen, "its logits change with use_cache, and a loss would depend on the road")
     failure: object = "logits of embeddings are not those of their ids"
     for hooked in (False, True):
         frozen = replace(loaded.frozen, hooked=hooked)

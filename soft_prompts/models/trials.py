@@ -40,6 +40,14 @@ def probe_texts(frozen: FrozenModel) -> list[Int[Tensor, "1 T"]]:
     return [torch.tensor([[plain[pick] for pick in row]], device=frozen.device) for row in picks]
 
 
+def is_like_cached(frozen: FrozenModel, ids: Int[Tensor, "1 T"], own: Float[Tensor, "1 T V"]) -> bool:
+    """Does the model say the same where it is free to fill a cache? A cache that cannot be filled is no matter."""
+    try:
+        return same(frozen.model(input_ids=ids).logits, own)
+    except FAILURES:
+        return True
+
+
 def is_like_ids(frozen: FrozenModel, ids: Int[Tensor, "1 T"], own: Float[Tensor, "1 T V"]) -> bool:
     """Do the embeddings of ids have the ids' own logits, and vectors between tokens finite ones?"""
     embeds = frozen.embed(ids)

@@ -34,7 +34,7 @@ def texts_of(size: int) -> list[list[int]]:
 
 def own_logits(frozen: FrozenModel, ids: list[int]) -> torch.Tensor:
     """What the model itself says of token ids, one row, no cache."""
-    return frozen.model(input_ids=torch.tensor([ids])).logits[0]
+    return frozen.model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
 
 
 def own_losses(frozen: FrozenModel, front: list[int], text: list[int]) -> torch.Tensor:
