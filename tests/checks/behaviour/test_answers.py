@@ -232,11 +232,14 @@ def test_a_token_that_joins_the_end_of_an_answer_to_what_follows_counts(one_froz
     assert example.labels[-1] != UNSCORED
 
 
+@pytest.mark.filterwarnings("error::FutureWarning")
+@pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("tokens", [0, 3])
-def test_candidates_cost_what_they_cost_one_by_one(talker: FrozenModel, tokens: int) -> None:
+def test_candidates_cost_what_they_cost_one_by_one(talker: FrozenModel, tokens: int, shared: bool) -> None:
     prompt = drawn_prompt(talker, tokens)
+    assert talker.caches
     candidates = [question.target for question in QUESTIONS]
-    together = candidate_scores(talker, QUESTIONS, candidates, prompt)
+    together = candidate_scores(replace(talker, caches=shared), QUESTIONS, candidates, prompt)
     for row, question in enumerate(QUESTIONS):
         apart = target_scores(talker, [question.answered(candidate) for candidate in candidates], prompt)
         assert together[row] == pytest.approx(apart.log_probability, rel=1e-5)

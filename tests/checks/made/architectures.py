@@ -40,6 +40,7 @@ SIZES: dict[str, Any] = {
 HEADS = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_ssm": 64, "mamba_d_state": 8, "mamba_chunk_size": 8}
 ROPE = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 16}
 LONG = {"short_factor": [1.0] * 4, "long_factor": [8.0] * 4, "partial_rotary_factor": 1.0}
+LATENT_KINDS = ("axk1", "deepseek_v2", "deepseek_v3", "glm4_moe_lite", "minicpm3", "youtu")
 # What the sizes alone leave wrong.
 OVERRIDES: dict[str, dict[str, Any]] = {
     "phi3": {"rope_parameters": ROPE | LONG, "original_max_position_embeddings": 16, "sliding_window": None},
@@ -50,6 +51,9 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "mpt": {"attn_config": {"alibi": True, "attn_impl": "torch"}, "expansion_ratio": 2},
     "falcon": {"new_decoder_architecture": True, "alibi": False},
     "cohere": {"logit_scale": 0.0625},
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 5},
+    "mamba2": {"num_heads": 4, "head_dim": 16, "expand": 2, "n_groups": 1, "state_size": 8, "chunk_size": 8},
+    **dict.fromkeys(LATENT_KINDS, {"num_key_value_heads": 4, "head_dim": 8, "qk_head_dim": 16}),
     "rwkv": {"attention_hidden_size": 32, "rescale_every": 0},
 }
 

@@ -1,10 +1,14 @@
 """Does every architecture of transformers say of text with a prompt in it what its plain forward says, or is it
 refused by a probe?"""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import PreTrainedTokenizerFast
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.engine.batch import collate
@@ -58,6 +62,7 @@ def disagreements(folder: Path) -> str:
         frozen = load_frozen_model(str(folder))
     except InputError as error:
         return str(error).partition(": ")[2]
+    frozen = replace(frozen, tokenizer=PreTrainedTokenizerFast.from_pretrained(folder))  # Qwen2's makes its own of it
     texts, wrong = texts_of(WORDS), []
     for front in ([], [5, 9, 3]):
         prompt = prompt_of(frozen, front)
@@ -81,6 +86,26 @@ def disagreements(folder: Path) -> str:
 
 
 FEW = "llama gpt_neox gpt2 mamba rwkv gemma2 gemma3_text phi3 mpt falcon bart qwen2 qwen3 falcon_h1 minimax"
+MORE = """
+afmoe apertus apertus1p5_text arcee aria_text axk1 bailing_hybrid bamba beam bert bert-generation big_bird
+bigbird_pegasus biogpt bitnet blenderbot blenderbot-small bloom camembert codegen cohere cohere2 cohere2_moe ctrl
+cwm data2vec-text deepseek_v2 deepseek_v3 deepseek_v4 diffllama doge electra ernie ernie4_5 ernie4_5_moe exaone
+exaone4 exaone_moe falcon_mamba flex_olmo flint gemma gemma4_unified_text glm glm4 glm4_moe glm4_moe_lite gpt-sw3
+gpt_bigcode gpt_neo gpt_neox_japanese gpt_oss gptj granite granite_swa granitemoe granitemoe_swa granitemoeshared
+helium hrm_text hunyuan_v1_dense hunyuan_v1_moe hy_v3 hy_v4 hyperclovax internlm3 iquestcoder jais2 jamba jetmoe
+kolibri1 laguna lara_mini lfm2 lfm3 llama4_text mamba2 marian mbart megatron-bert mellum mimo_v2_flash minicpm3
+minimax_m2 minimax_m3_vl_text ministral ministral3 mistral mixtral modernbert-decoder moshi mvp nanochat nemotron
+olmo olmo2 olmo3 olmo_hybrid olmoe openai-gpt opt pegasus persimmon phi phimoe plbart qwen2_moe qwen3_moe qwen3_next
+recurrent_gemma rembert roberta roberta-prelayernorm roformer sarvam_moe seed_oss smollm3 solar_open stablelm
+starcoder2 trocr vaultgemma whisper xglm xlm-roberta xlm-roberta-xl xlstm youtu
+"""
+REFUSED = {
+    "cpmant": "it needs token ids in its layers",
+    "dory": "its logits change with use_cache",
+    "prophetnet": "it sees the tokens it is asked for",
+    "xlm": "it sees the tokens it is asked for",
+    "xlnet": "it sees the tokens it is asked for",
+}
 
 
 @pytest.mark.parametrize("kind", FEW.split())
@@ -98,3 +123,19 @@ def test_text_in_a_batch_is_text_alone_at_any_lengths(tmp_path: Path) -> None:
         alone = [generate(frozen, prompt, [query], 6)[0] for query in queries]
         assert generate(frozen, prompt, queries, 6, batch_size=8) == alone
         assert len(set(alone)) > 4, kind  # they write different things
+
+
+def known(kinds: Iterable[str]) -> list[str]:
+    """Those that the installed version of transformers has."""
+    return [kind for kind in kinds if kind in CONFIG_MAPPING]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", known(MORE.split()))
+def test_so_do_all_others(tmp_path: Path, kind: str) -> None:
+    assert disagreements(save_architecture(tmp_path, kind)) == ""
+
+
+@pytest.mark.parametrize("kind", known(REFUSED))
+def test_what_cannot_be_right_is_refused(tmp_path: Path, kind: str) -> None:
+    assert REFUSED[kind] in disagreements(save_architecture(tmp_path, kind))

@@ -12,8 +12,12 @@ from transformers import AutoModelForCausalLM
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import fingerprint_files
+from soft_prompts.data.conditions import NO_CONDITIONS
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
+from soft_prompts.prompts.snapshot import Snapshot, refuse_other_model
+from soft_prompts.zoo import EMBEDDED
 
 READ = (
     "config.json",
@@ -160,3 +164,35 @@ def test_the_commit_of_a_hub_model_is_known(
     assert (frozen.commit, frozen.revision) == (commit, commit)
     assert frozen.fingerprint == find_fingerprint(str(tiny_folders["llama"]))
     assert load_frozen_model(str(tiny_folders["llama"])).commit is None
+
+
+def test_a_stored_print_of_an_earlier_version_still_fits_its_model(tiny_folders: dict[str, Path]) -> None:
+    frozen = load_frozen_model(str(tiny_folders["llama"]))
+    names = ("config.json", "model.safetensors", "tokenizer.json")
+    stored = fingerprint_files([tiny_folders["llama"] / name for name in names])
+    snapshot = Snapshot(
+        prompt=DirectPrompt(PromptShape(2, frozen.hidden_size, 0)),
+        kind="direct",
+        shape=PromptShape(2, frozen.hidden_size, 0),
+        conditions=NO_CONDITIONS,
+        model=frozen.name,
+        revision=None,
+        fingerprint=stored,
+        step=1,
+    )
+    refuse_other_model(snapshot, frozen)
+    refuse_other_model(snapshot._replace(fingerprint=frozen.fingerprint), frozen)
+    for other in ("0123456789abcdef", "v2:0123456789abcdef"):
+        with pytest.raises(InputError, match=other):
+            refuse_other_model(snapshot._replace(fingerprint=other), frozen)
+
+
+def test_results_of_the_embedded_models_are_still_those_of_the_models() -> None:
+    """Every committed reference result about an embedded model, whichever version wrote it."""
+    found = 0
+    for path in (Path(__file__).parents[3] / "results" / "reference").rglob("*.json"):
+        model = json.loads(path.read_text()).get("model", {})
+        if model.get("name") in EMBEDDED and found < 40:
+            assert find_fingerprint(model["name"], like=model["fingerprint"]) == model["fingerprint"], path
+            found += 1
+    assert found == 40
