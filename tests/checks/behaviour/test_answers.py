@@ -1,6 +1,7 @@
 """Is an answer judged as a person would, and is its probability that of the tokens it is made of?"""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np

@@ -53,7 +53,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "cohere": {"logit_scale": 0.0625},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 5},
     "mamba2": {"num_heads": 4, "head_dim": 16, "expand": 2, "n_groups": 1, "state_size": 8, "chunk_size": 8},
-    **dict.fromkeys(LATENT_KINDS, {"num_key_value_heads": 4, "head_dim": 8, "qk_head_dim": 16}),
+    **{kind: {"num_key_value_heads": 4, "head_dim": 8, "qk_head_dim": 16} for kind in LATENT_KINDS},
     "rwkv": {"attention_hidden_size": 32, "rescale_every": 0},
 }
 

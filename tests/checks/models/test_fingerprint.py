@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -181,10 +182,10 @@ def test_a_stored_print_of_an_earlier_version_still_fits_its_model(tiny_folders:
         step=1,
     )
     refuse_other_model(snapshot, frozen)
-    refuse_other_model(snapshot._replace(fingerprint=frozen.fingerprint), frozen)
+    refuse_other_model(replace(snapshot, fingerprint=frozen.fingerprint), frozen)
     for other in ("0123456789abcdef", "v2:0123456789abcdef"):
         with pytest.raises(InputError, match=other):
-            refuse_other_model(snapshot._replace(fingerprint=other), frozen)
+            refuse_other_model(replace(snapshot, fingerprint=other), frozen)
 
 
 def test_results_of_the_embedded_models_are_still_those_of_the_models() -> None:
