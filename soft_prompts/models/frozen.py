@@ -11,13 +11,15 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.model import FrozenModel
-from soft_prompts.models.probes import Loaded, examine
+from soft_prompts.models.probes import PASSED, Loaded, examine
 from soft_prompts.models.sources import commit_of, config_path, is_local, reason, source_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+SLOWER = ("embeddings", "batches", "writing")  # probes whose fallback takes time or another road: said at load
 TROUBLES = (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError, SafetensorError)
 
 
@@ -79,7 +81,12 @@ def load_frozen_model(
             commit=commit,
             trust_remote_code=trust_remote_code,
         )
-        return examine(Loaded(frozen, report))
+        frozen = examine(Loaded(frozen, report))
+    if others := [
+        f"{probe.name}: {probe.text}" for probe in frozen.probes if probe.name in SLOWER and probe.text != PASSED
+    ]:
+        say(f"{name}: {'; '.join(others)}")
+    return frozen
 
 
 def _load(source: str, dtype: torch.dtype, asked: dict[str, Any]) -> tuple[PreTrainedModel, dict[str, Any]]:

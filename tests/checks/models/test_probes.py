@@ -237,3 +237,14 @@ def test_the_key_of_a_model_tells_models_apart(tiny_folders: dict[str, Path]) ->
     }
     assert len(keys) == 6
     assert model_key(one, None, "float32", torch.device("cpu"), False) == model_key(one, None, "auto", "cpu", False)
+
+
+def test_another_road_is_said_once_and_an_ordinary_model_says_nothing(
+    tmp_path: Path, tiny_folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = save_architecture(tmp_path, "rwkv")
+    capsys.readouterr()
+    load_frozen_model(str(made))
+    assert capsys.readouterr().err.endswith(f"{made}: writing: generate on one row at a time\n")
+    load_frozen_model(str(tiny_folders["llama"]))
+    assert capsys.readouterr().err == ""
