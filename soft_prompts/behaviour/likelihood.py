@@ -17,6 +17,7 @@ from soft_prompts.engine.evaluation import LossNotFinite, item_losses
 from soft_prompts.engine.generation import generate
 from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.loss import head_loss, logits_loss
+from soft_prompts.engine.memory import in_batches
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.tasks.guidance.questions import MOST_ANSWER_TOKENS, Question, target_examples
@@ -107,11 +108,12 @@ def _nats_behind_one_beginning(frozen: FrozenModel, prompt: nn.Module, examples:
     cache = _cache(frozen, embeds[:, :-1])
     if cache is None:  # a model whose cache is not the whole truth
         return item_losses(frozen, prompt, examples, BATCH).nats
-    nats = [
-        _nats_of_answers(frozen, embeds[:, -1:], copy.deepcopy(cache), examples[start : start + ROWS], first)
-        for start in range(0, len(examples), ROWS)
-    ]
-    return torch.cat(nats).cpu().numpy()
+
+    def nats_of(places: Sequence[int]) -> Float[Tensor, " N"]:
+        some = [examples[place] for place in places]
+        return _nats_of_answers(frozen, embeds[:, -1:], copy.deepcopy(cache), some, first)
+
+    return torch.cat(list(in_batches(range(len(examples)), ROWS, nats_of))).cpu().numpy()
 
 
 def _cache(frozen: FrozenModel, embeds: Float[Tensor, "1 S H"]) -> DynamicCache | None:
