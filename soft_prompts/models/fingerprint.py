@@ -14,6 +14,7 @@ from soft_prompts.common.files import fingerprint_files
 from soft_prompts.models.sources import ADAPTER, config_path
 
 NOW = "v2:"
+FIRST = ""  # what a print of the first version begins with: folders of fine-tuned models are named by it
 ALWAYS = (
     "config.json",
     "generation_config.json",
