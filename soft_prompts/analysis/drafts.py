@@ -115,9 +115,13 @@ PROMPT_SETTINGS: dict[str, Callable[[Result], object]] = {
 }
 
 
+UNKNOWN = "unknown"  # differs from nothing
+
+
 SETTINGS: dict[str, Callable[[Result], object]] = {
     "test items": lambda result: _short(result.data.items_fingerprint),
-    "model weights": lambda result: _short(result.model.fingerprint),
+    "model weights": lambda result: UNKNOWN if _names_files(result) else _short(result.model.fingerprint),
+    "model files": lambda result: _short(result.model.fingerprint) if _names_files(result) else UNKNOWN,
     "model revision": lambda result: result.model.revision,
     "dtype": lambda result: result.model.dtype,
     "package version": lambda result: result.environment.package_version,
@@ -133,6 +137,7 @@ def _setting_warnings(runs: list[Run]) -> list[str]:
         for run in runs:
             if run.tokens or name in SETTINGS:
                 values[setting(run.result)].add(run.tokens)
+        values.pop(UNKNOWN, None)
         if len(values) > 1:
             parts = (f"{value} at {_tokens(counts)}" for value, counts in values.items())
             warnings.append(f"{name} differ{'' if name.endswith('s') else 's'}: {'; '.join(parts)}")
@@ -193,8 +198,13 @@ def _tokens(counts: set[int]) -> str:
     return f"{', '.join(map(str, sorted(counts)))} token{'' if counts == {1} else 's'}"
 
 
+def _names_files(result: Result) -> bool:
+    """A fingerprint of every file of the model; earlier ones, of the weights and a few others, say nothing of it."""
+    return (result.model.fingerprint or "").startswith("v2:")
+
+
 def _short(text: str | None) -> str | None:
-    return None if text is None else text.removeprefix("sha256:")[:12]
+    return None if text is None else text.removeprefix("sha256:").removeprefix("v2:")[:12]
 
 
 def drafts_of(found: Found, metric: str | None, reference: str | None) -> list[Draft]:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from soft_prompts.engine.evaluation import LossNotFinite, item_losses
 from soft_prompts.engine.generation import generate
 from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.loss import head_loss, logits_loss
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.engine.memory import in_batches
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.tokenizer import text_start
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.tasks.guidance.questions import MOST_ANSWER_TOKENS, Question, target_examples
@@ -106,21 +107,23 @@ def _nats_behind_one_beginning(frozen: FrozenModel, prompt: nn.Module, examples:
         frozen.embed(batch.input_ids), prompt(batch.conditions), batch.labels, batch.mask, batch.insert_at
     ).embeds  # [1 P+first H]
     cache = _cache(frozen, embeds[:, :-1])
-    if cache is None:  # a model that keeps no keys and values
+    if cache is None:  # a model whose cache is not the whole truth
         return item_losses(frozen, prompt, examples, BATCH).nats
-    nats = [
-        _nats_of_answers(frozen, embeds[:, -1:], copy.deepcopy(cache), examples[start : start + ROWS], first)
-        for start in range(0, len(examples), ROWS)
-    ]
-    return torch.cat(nats).cpu().numpy()
+
+    def nats_of(places: Sequence[int]) -> Float[Tensor, " N"]:
+        some = [examples[place] for place in places]
+        return _nats_of_answers(frozen, embeds[:, -1:], copy.deepcopy(cache), some, first)
+
+    return torch.cat(list(in_batches(range(len(examples)), ROWS, nats_of))).cpu().numpy()
 
 
 def _cache(frozen: FrozenModel, embeds: Float[Tensor, "1 S H"]) -> DynamicCache | None:
-    """Keys and values of what every answer stands behind; None where the model has other state than these."""
+    """Keys and values of what every answer stands behind; None where the model keeps none that they can share."""
+    if not frozen.caches:
+        return None
     if embeds.shape[1] == 0:
         return DynamicCache(config=frozen.model.config)
-    past = frozen.model.base_model(inputs_embeds=embeds, use_cache=True).past_key_values
-    return past if isinstance(past, DynamicCache) else None
+    return frozen.go_on(embeds, None, body=True)[1]
 
 
 def _nats_of_answers(
@@ -133,11 +136,11 @@ def _nats_of_answers(
     if cache.get_seq_length():
         cache.batch_repeat_interleave(len(rest))
     scored = batch.labels != UNSCORED  # [N A]
-    inputs: dict[str, Any] = {"inputs_embeds": embeds, "past_key_values": cache, "use_cache": True}
     if frozen.head is None:
-        losses = logits_loss(frozen.model(**inputs).logits[scored], batch.labels[scored]).nats
+        logits, _ = frozen.go_on(embeds, cache)
+        losses = logits_loss(logits[scored], batch.labels[scored]).nats
     else:
-        hidden = frozen.model.base_model(**inputs).last_hidden_state
+        hidden, _ = frozen.go_on(embeds, cache, body=True)
         losses = head_loss(hidden[scored], frozen.head, batch.labels[scored]).nats
     sums = torch.zeros(len(rest), dtype=torch.float64, device=frozen.device)
     return sums.index_add_(0, scored.nonzero()[:, 0], losses.double())

@@ -90,7 +90,7 @@ def _mean_nats(
     """Of each table's outputs [K, N] behind each prompt and every input."""
     count, entries = len(prompts), len(text)
     rows = torch.cat([prompts.repeat_interleave(entries, dim=0), text.repeat(count, 1, 1)], dim=1)
-    logits = frozen.model(inputs_embeds=rows, use_cache=False, logits_to_keep=1).logits[:, -1]
+    logits = frozen.next_logits(rows)
     nats = -logits.float().log_softmax(dim=-1).cpu().view(count, entries, -1)
     places = outputs.T[None].expand(count, -1, -1)  # [R, N, K]
     return nats.gather(2, places).mean(dim=1)

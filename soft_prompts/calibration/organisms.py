@@ -26,7 +26,7 @@ from transformers.utils import logging as transformers_logging
 from soft_prompts.calibration import organism_lessons as lessons
 from soft_prompts.calibration import organism_world as world
 from soft_prompts.common.console import say
-from soft_prompts.models.frozen import find_fingerprint
+from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.recipes.language_model import Plan, Shape, new_model
 from soft_prompts.results.paths import settings_hash
 
@@ -221,7 +221,8 @@ def _cached(name: str, settings: dict[str, Any], output_dir: Path, make: Callabl
     identity |= {plan: asdict(globals()[plan]) for plan in ("SKILLED", "TUNED", "AWAY", "SELECTED", "STAGE")}
     folder = output_dir / "snapshots" / "organisms" / f"{name}-{settings_hash(identity)}"
     try:
-        if json.loads((folder / CARD).read_text())["fingerprint"] == find_fingerprint(str(folder)):
+        known = json.loads((folder / CARD).read_text())["fingerprint"]
+        if known == find_fingerprint(str(folder), like=known):
             return folder
     except (OSError, ValueError, KeyError):
         shutil.rmtree(folder, ignore_errors=True)

@@ -150,9 +150,8 @@ def sample_on(
     tokens; an end token ends nothing."""
     cache, feed = None, ids
     for _ in range(count):
-        output = frozen.model(input_ids=feed.to(frozen.device), past_key_values=cache, use_cache=True)
-        cache = output.past_key_values
-        logits = output.logits[:, -1, : len(frozen.tokenizer)].double().cpu()
+        every, cache = frozen.go_on(frozen.embed(feed.to(frozen.device)), cache)
+        logits = every[:, -1, : len(frozen.tokenizer)].double().cpu()
         feed = torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)
         ids = torch.cat([ids, feed], dim=1)
     return ids

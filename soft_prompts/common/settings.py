@@ -53,7 +53,7 @@ def marks(changes: Changes, bounds: Bounds | None = None) -> Mapping[str, object
 
 def names_that_change(kind: type, *changes: Changes) -> frozenset[str]:
     """Names of the settings that change just that."""
-    return frozenset(one.name for one in fields(kind) if one.metadata[CHANGES] in changes)
+    return frozenset(one.name for one in fields(kind) if one.metadata.get(CHANGES) in changes)
 
 
 def check_settings(settings: Any) -> None:

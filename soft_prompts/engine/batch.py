@@ -31,6 +31,14 @@ class Batch:
         there = {name: t.to(device, non_blocking=True) for name, t in tensors.items() if t is not None}
         return replace(self, **there)
 
+    def rows(self, places: Sequence[int]) -> "Batch":
+        """Some of the rows, without the padding that only the others need."""
+        length = int(self.mask[places].sum(dim=1).max())
+        tensors = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        some = {name: t[places] for name, t in tensors.items() if t is not None}
+        wide = ("input_ids", "labels", "mask", "weights")
+        return replace(self, **{name: t[:, :length] if name in wide else t for name, t in some.items()})
+
 
 def collate(examples: Sequence[Example], pad_id: int, score_first: bool = False) -> Batch:
     """Pad on the right; the label of text position 0 is dropped, so that every prompt size scores the same labels.

@@ -11,11 +11,12 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import reduce
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from soft_prompts.engine.batch import collate
-from soft_prompts.engine.forward import token_losses
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.engine.forward import TokenLosses, token_losses
+from soft_prompts.engine.memory import in_batches
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.files import Items, Metric
 from soft_prompts.results.metrics import per_unit
 from soft_prompts.tasks.task import Example
@@ -70,17 +71,20 @@ def item_losses(
 ) -> ItemLosses:
     """Losses of the examples, in their order; processes share the work.
 
-    Samples of like length go through the model together; which ones changes no loss beyond rounding.
+    Samples of like length go through the model together; which ones changes no loss beyond rounding. Where memory is
+    out the batches are halved; raises OutOfRoom where one sample does not fit.
     """
     state = PartialState()
     sums = torch.zeros(len(examples), 3, dtype=torch.float64, device=frozen.device)  # nats, scored tokens, hits
     by_length = sorted(range(len(examples)), key=lambda index: -len(examples[index].input_ids))
     mine = by_length[state.process_index :: state.num_processes]  # whatever batch size each process can hold
-    for start in range(0, len(mine), batch_size):
-        places = mine[start : start + batch_size]
+
+    def losses_of(places: Sequence[int]) -> tuple[Tensor, TokenLosses]:
         batch = collate([examples[place] for place in places], frozen.pad_id, score_first).to(frozen.device)
         losses = token_losses(frozen, prompt, batch)
-        where = torch.tensor(places, device=frozen.device)[losses.row]
+        return torch.tensor(places, device=frozen.device)[losses.row], losses
+
+    for where, losses in in_batches(mine, batch_size, losses_of):
         sums[:, 0].index_add_(0, where, losses.nats.double())
         sums[:, 1].index_add_(0, where, torch.ones_like(losses.nats, dtype=torch.float64))
         if losses.hits is not None:  # there is no gradient here

@@ -1,23 +1,27 @@
 """What does the model write with a prompt in front, in the middle, or at the end of a text?
 
-Hugging Face's own `generate` does the decoding, from embeddings that are padded on the left, so that every row ends
-where its text ends and no pad is ever attended to.
+Hugging Face's own `generate` does the decoding where the probes at load found it right, from embeddings that are
+padded on the left, so that every row ends where its text ends and no pad is ever attended to; else our own loop does.
 """
 
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
-from torch import nn
-from transformers import GenerationConfig, PreTrainedModel
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.engine.batch import collate
 from soft_prompts.engine.insertion import insert_prompt
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.engine.memory import in_batches
+from soft_prompts.models.batching import Batching
+from soft_prompts.models.model import FrozenModel, Writing
 from soft_prompts.models.tokenizer import encode
+from soft_prompts.models.writing import ROADS, Choice
 from soft_prompts.tasks.task import Example, Query
 
 
@@ -44,29 +48,80 @@ def generate(
     if not queries:
         return []
     examples = [_as_example(frozen, query) for query in queries]
-    _refuse_misfit(frozen, prompt, examples, 1 if as_fits else max_new_tokens)
-    by_length = sorted(range(len(examples)), key=lambda place: len(examples[place].input_ids))
-    texts, ends = [""] * len(examples), _end_tokens(frozen)
-    for start in range(0, len(examples), batch_size):
-        places = by_length[start : start + batch_size]
-        inputs = _left_padded(frozen, prompt, [examples[place] for place in places])
-        room = (frozen.context_length or sys.maxsize) - inputs["attention_mask"].shape[1]
-        sampling = {"temperature": temperature, "top_p": top_p, "top_k": 0} if temperature > 0 else {}
-        devices = [frozen.device] if frozen.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), _default_settings(frozen.model):
-            torch.manual_seed(seed + start)
-            tokens = frozen.model.generate(  # pyright: ignore[reportCallIssue]
-                **inputs,
-                max_new_tokens=min(max_new_tokens, room),
-                pad_token_id=frozen.pad_id,
-                eos_token_id=ends or None,
-                do_sample=temperature > 0,
-                **sampling,
-            )
-        for place, row in zip(places, tokens.tolist(), strict=True):
-            written = list(itertools.takewhile(lambda token: token not in ends, row))  # behind it there is padding
-            texts[place] = _continuation(frozen, list(examples[place].input_ids), written)
+    lengths = _lengths(frozen, prompt, examples)
+    _refuse_misfit(frozen, lengths, 1 if as_fits else max_new_tokens)
+    texts, done = [""] * len(examples), 0
+    for job in _jobs(frozen, lengths, max_new_tokens):
+        choice = Choice(job.most, temperature, top_p, tuple(_end_tokens(frozen)))
+        size = 1 if job.writing.batching.kind == "alone" else batch_size
+        write = partial(_write, frozen, prompt, examples, job.writing.road, choice)
+        seeded = partial(_seeded, frozen, seed + done, write)
+        done += len(job.places)
+        for written in in_batches(job.places, size, seeded):
+            for place, tokens in written.items():
+                texts[place] = _continuation(frozen, list(examples[place].input_ids), tokens)
     return texts
+
+
+class Job(NamedTuple):
+    """Texts that may be written together."""
+
+    writing: Writing
+    most: int
+    """New tokens that fit behind each."""
+    places: list[int]
+
+
+def _jobs(frozen: FrozenModel, lengths: Sequence[int], max_new_tokens: int) -> list[Job]:
+    """Every text once, shortest first: what is written behind one does not depend on the others."""
+    by_length = sorted(range(len(lengths)), key=lambda place: lengths[place])
+    rooms: dict[tuple[Writing, int], list[int]] = {}
+    for place in by_length:
+        most = min(max_new_tokens, (frozen.context_length or sys.maxsize) - lengths[place])
+        rooms.setdefault((_writing(frozen, lengths[place], most), most), []).append(place)
+    return [
+        Job(writing, most, [places[at] for at in group])
+        for (writing, most), places in rooms.items()
+        for group in writing.batching.groups([lengths[place] for place in places])
+    ]
+
+
+def _writing(frozen: FrozenModel, length: int, most: int) -> Writing:
+    """The model's own way, but a text that crosses the length where its rotary factors change goes through it whole for
+    each token: what a cache holds was made with the other factors."""
+    limit = frozen.batching.limit
+    if frozen.batching.kind != "sides" or length + most <= limit:
+        return frozen.writing
+    return Writing("cached loop" if length > limit else "plain loop", Batching("equal"))
+
+
+def _seeded(
+    frozen: FrozenModel,
+    seed: int,
+    write: Callable[[Sequence[int]], dict[int, list[int]]],
+    places: Sequence[int],
+) -> dict[int, list[int]]:
+    """The same tokens for the same seed, whatever was drawn before; the caller's random state stays as it is."""
+    with torch.random.fork_rng(devices=[frozen.device] if frozen.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        return write(places)
+
+
+def _write(
+    frozen: FrozenModel,
+    prompt: nn.Module,
+    examples: Sequence[Example],
+    road: str,
+    choice: Choice,
+    places: Sequence[int],
+) -> dict[int, list[int]]:
+    """New tokens of some of the examples, up to an end token."""
+    embeds, mask = _left_padded(frozen, prompt, [examples[place] for place in places])
+    rows = ROADS[road](frozen, embeds, mask, choice).tokens.tolist()
+    return {
+        place: list(itertools.takewhile(lambda token: token not in choice.ends, row))  # behind it there is padding
+        for place, row in zip(places, rows, strict=True)
+    }
 
 
 def _continuation(frozen: FrozenModel, before: list[int], written: list[int]) -> str:
@@ -83,23 +138,14 @@ def _end_tokens(frozen: FrozenModel) -> list[int]:
     return sorted({token for token in ids if isinstance(token, int)})
 
 
-@contextmanager
-def _default_settings(model: PreTrainedModel) -> Iterator[None]:
-    """Lay a model's own generation settings aside: a penalty on repeats or a suppressed token would change what is
-    measured, and whatever is not asked for would be taken from them."""
-    own, model.generation_config = model.generation_config, GenerationConfig()
-    try:
-        yield
-    finally:
-        model.generation_config = own
-
-
 def _as_example(frozen: FrozenModel, query: Query) -> Example:
     ids = encode(frozen.tokenizer, query.text).ids
     return Example(ids, ids, query.conditions, query.insert_at)
 
 
-def _left_padded(frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+def _left_padded(
+    frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example]
+) -> tuple[Float[Tensor, "B S H"], Bool[Tensor, "B S"]]:
     """Embeddings with the prompt inserted and all padding rolled to the front."""
     filled = [e if e.input_ids else e._replace(input_ids=[frozen.pad_id], labels=[frozen.pad_id]) for e in examples]
     batch = collate(filled, frozen.pad_id).to(frozen.device)
@@ -111,19 +157,22 @@ def _left_padded(frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Exam
     length = inserted.mask.shape[1]
     shift = length - inserted.mask.sum(dim=1, keepdim=True)
     source = (torch.arange(length, device=frozen.device) - shift) % length  # [B S]: roll each row to the right
-    return {
-        "inputs_embeds": inserted.embeds.gather(1, source[..., None].expand_as(inserted.embeds)),
-        "attention_mask": inserted.mask.gather(1, source).long(),
-    }
+    embeds = inserted.embeds.gather(1, source[..., None].expand_as(inserted.embeds))
+    padding = int(shift.min())  # an empty text's pad, where every text is empty
+    return embeds[:, padding:], inserted.mask.gather(1, source)[:, padding:]
 
 
-def _refuse_misfit(frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example], max_new_tokens: int) -> None:
-    """Before anything is written: rotary models raise nothing beyond their context."""
+def _lengths(frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example]) -> list[int]:
+    """Positions of each text with the prompt in it."""
     prompt_tokens = prompt(torch.tensor([examples[0].conditions], device=frozen.device)).shape[1]
-    lengths = [len(example.input_ids) for example in examples]
-    if prompt_tokens + min(lengths) == 0:
+    return [prompt_tokens + len(example.input_ids) for example in examples]
+
+
+def _refuse_misfit(frozen: FrozenModel, lengths: Sequence[int], max_new_tokens: int) -> None:
+    """Before anything is written: rotary models raise nothing beyond their context."""
+    if min(lengths) == 0:
         raise UsageError("there is nothing to go on from: the text is empty and the prompt has no tokens; give --text")
-    positions = prompt_tokens + max(lengths) + max_new_tokens
+    positions = max(lengths) + max_new_tokens
     if frozen.context_length is not None and positions > frozen.context_length:
         raise UsageError(
             f"prompt, text and new tokens are {positions} positions; {frozen.name} has {frozen.context_length}; "

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from soft_prompts.engine.batch import Batch
-from soft_prompts.engine.forward import token_losses
+from soft_prompts.engine.forward import apart, token_losses
 from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.loss import CHUNK
 from soft_prompts.models.frozen import FrozenModel
@@ -151,18 +151,29 @@ def log_ranks(
 
     A logit that is no number lies above everything: a prompt that breaks the model is the worst.
     """
-    inserted = insert_prompt(frozen.embed(batch.input_ids), prompt, batch.labels, batch.mask, batch.insert_at)
-    scored = inserted.labels[:, 1:] != UNSCORED
-    targets, row = inserted.labels[:, 1:][scored], scored.nonzero()[:, 0]
+    ranks, places = [], []
+    for rows, some in apart(frozen, batch, prompt.shape[1]):
+        inserted = insert_prompt(frozen.embed(some.input_ids), prompt[rows], some.labels, some.mask, some.insert_at)
+        scored = inserted.labels[:, 1:] != UNSCORED
+        ranks.append(_ranks(frozen, inserted.embeds, scored, inserted.labels[:, 1:][scored]))
+        whole = torch.arange(len(batch.mask), device=scored.device)[rows]
+        places.append(whole[scored.nonzero()[:, 0]])
+    row = torch.cat(places)
+    order = row.argsort(stable=True)
+    return torch.cat(ranks)[order], row[order]
+
+
+def _ranks(
+    frozen: FrozenModel, embeds: Float[Tensor, "B S H"], scored: Bool[Tensor, "B Q"], targets: Int[Tensor, " N"]
+) -> Float[Tensor, " N"]:
     if frozen.head is None:
-        logits = frozen.model(inputs_embeds=inserted.embeds, use_cache=False).logits[:, :-1][scored]
-        return _log_rank(logits, targets), row
-    hidden = frozen.model.base_model(inputs_embeds=inserted.embeds, use_cache=False).last_hidden_state[:, :-1][scored]
+        return _log_rank(frozen.logits(embeds)[:, :-1][scored], targets)
+    hidden = frozen.hidden(embeds)[:, :-1][scored]
     parts = [
         _log_rank(frozen.head(some), asked)
         for some, asked in zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True)
     ]
-    return torch.cat(parts), row
+    return torch.cat(parts)
 
 
 def _log_rank(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:

@@ -2,12 +2,13 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
 from soft_prompts.common.errors import UsageError
+from soft_prompts.common.settings import Bounds, check_settings, marks, setting
 from soft_prompts.config import (
     RunConfig,
     check_conditions,
@@ -23,7 +24,7 @@ class Grid(Generic[TaskT]):
 
     models: tuple[str, ...]
     """Embedded name (tiny-chess), local folder, or hub id (EleutherAI/pythia-160m-deduped)."""
-    tokens: tuple[int, ...]
+    tokens: tuple[int, ...] = field(metadata=marks("all", Bounds(least=0, hint="0 for no prompt, or more")))
     """Prompt token counts; 0 is the bare model, one run a model, shared by all prompt kinds and seeds."""
     data: tuple[str, ...]
     """Training data, one run each: an embedded name, a file, a folder of files, or a hub data set."""
@@ -31,13 +32,13 @@ class Grid(Generic[TaskT]):
     """Settings that all runs share."""
     task: tyro.conf.OmitArgPrefixes[TaskT]
     """The task's own settings."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = setting((0,), "prompts", Bounds(least=0))
     """One run each. With one seed an interval covers items only."""
     reference: str | None = None
     """Model of the grid that the others are compared with, on the same items."""
     preset: Annotated[str, tyro.conf.arg(metavar="default|quick|paper")] = "default"
     """Settings to start from; flags beside it win. paper: the paper's models, data and settings."""
-    jobs: int = 1
+    jobs: int = setting(1, "nothing", Bounds(least=1))
     """Runs side by side, each in a process of its own with its share of the CPU's cores."""
     anchors: bool = False
     """When the runs are finished, measure what their losses are held against: frequencies without the skill, random and
@@ -53,14 +54,15 @@ class Grid(Generic[TaskT]):
     debug: bool = False
     """Show the traceback of an error too."""
 
+    def __post_init__(self) -> None:
+        check_settings(self)
+
     def runs(self) -> Iterator[RunConfig]:
         """Every run of the grid, model by model; the bare model once."""
         several = {"models": self.models, "tokens": self.tokens, "data": self.data, "seeds": self.seeds}
         for what, values in several.items():
             if not values:
                 raise UsageError(f"{what} is empty; give at least one value after --{what}")
-        if self.jobs < 1:
-            raise UsageError(f"jobs is {self.jobs}; give 1 or more")
         if len(self.data) > 1 and self.settings.test_data is not None:
             raise UsageError("test-data belongs to one data set, and --data names several; give one, or no test-data")
         if self.reference is not None and self.reference not in self.models:

@@ -58,7 +58,7 @@ def run(config: RunConfig, frozen: FrozenModel | None = None, turn: Turn | None 
             return finished
         started = datetime.now(UTC)
         frozen = frozen or load_for(config)
-        refuse_beyond_context(config, frozen)
+        refuse_beyond_context(config, frozen.context_length)
         data = config.task.open(data_request(config), frozen.tokenizer)
         maker, source = maker_of(config.role), source_print(config)
         at = maker.prepare(Apparatus(config, paths, frozen, data, prompt_for(config, frozen), turn.title, source))

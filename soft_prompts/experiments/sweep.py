@@ -21,7 +21,7 @@ from soft_prompts.experiments.progress import GridProgress, Turn
 from soft_prompts.experiments.run import run
 from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.results.files import BrokenResult, Result
-from soft_prompts.training.apparatus import LoadedModel, run_paths
+from soft_prompts.training.apparatus import LoadedModel, refuse_long_prompts, run_paths
 from soft_prompts.training.resume import FINISHING
 
 POLL_SECONDS = 0.5  # how soon a worker's death is noticed
@@ -43,6 +43,7 @@ def run_all(configs: Sequence[RunConfig], jobs: int = 1) -> list[str]:
     paths = [run_paths(config) for config in configs]
     if len(set(paths)) < len(paths):
         raise ValueError("two runs of the grid have one path")  # settings_that_count forgot a setting
+    refuse_long_prompts([config for config in configs if not run_paths(config).result.is_file()])
     with each_line_once():
         if jobs > 1 and len(configs) > 1 and _may_share_out(configs):
             return _side_by_side(GridProgress(configs, jobs))

@@ -154,10 +154,11 @@ def refuse_other_model(snapshot: Snapshot, frozen: FrozenModel, allow_mismatch: 
     if snapshot.shape.hidden_size != frozen.hidden_size:
         sizes = f"{snapshot.shape.hidden_size} wide, {frozen.name} is {frozen.hidden_size}"
         raise InputError(f"the prompt is {sizes}; use it on the model it was trained for, {snapshot.model}")
-    if snapshot.fingerprint != frozen.fingerprint and not allow_mismatch:
+    here = frozen.fingerprint_like(snapshot.fingerprint)
+    if snapshot.fingerprint != here and not allow_mismatch:
         raise InputError(
             f"the prompt was trained on {snapshot.model} ({snapshot.fingerprint}), this is {frozen.name} "
-            f"({frozen.fingerprint}); --allow-mismatch uses it all the same"
+            f"({here}); --allow-mismatch uses it all the same"
         )
 
 

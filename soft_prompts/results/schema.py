@@ -26,7 +26,7 @@ SCHEMA_VERSION = 1
 
 # left out of the JSON where they are None
 OPTIONAL_FIELDS = (
-    *("rejected", "skipped_steps", "micro_batch_size"),
+    *("probes", "rejected", "skipped_steps", "micro_batch_size"),
     *("threads", "training_seconds", "measuring_seconds"),
 )
 
@@ -64,6 +64,7 @@ class ModelSection:
     parameters: int | None
     fingerprint: str | None
     dtype: str | None
+    probes: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

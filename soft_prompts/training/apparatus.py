@@ -2,7 +2,7 @@
 made."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from accelerate import PartialState
 from soft_prompts.common.errors import UsageError
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
-from soft_prompts.models.frozen import FrozenModel, dtype_name, load_frozen_model
+from soft_prompts.models.frozen import FrozenModel, find_context_length, load_frozen_model, model_key
 from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.prompts.kinds import UNCONDITIONAL
@@ -87,15 +87,13 @@ def refuse_other_model(config: RunConfig, frozen: FrozenModel) -> None:
 
 def differences(config: RunConfig, frozen: FrozenModel) -> list[str]:
     """How a loaded model departs from the one that the settings name, a phrase each."""
-    device = find_device(config.device)
-    pairs = {
-        "model": (config.model, frozen.name),
-        "revision": (config.revision, frozen.revision),
-        "dtype": (dtype_name(config.dtype, device), frozen.dtype),
-        "device": (str(device), str(frozen.device)),
-    }
+    if frozen.key is None:
+        return ["the model was put together by hand"]
+    asked = model_key(config.model, config.revision, config.dtype, find_device(config.device), config.trust_remote_code)
     return [
-        f"{what} is {asked}, the loaded model's {found}" for what, (asked, found) in pairs.items() if asked != found
+        f"{what.replace('source', 'model')} is {named}, the loaded model's {found}"
+        for what, named, found in zip(asked._fields, asked, frozen.key, strict=True)
+        if named != found
     ]
 
 
@@ -127,14 +125,24 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def refuse_beyond_context(config: RunConfig, frozen: FrozenModel) -> None:
+def refuse_beyond_context(config: RunConfig, context_length: int | None) -> None:
     """Prompt and text must fit the model's positions: rotary models raise nothing by themselves."""
     positions = config.tokens + config.sample_tokens
-    if frozen.context_length is not None and positions > frozen.context_length:
+    if context_length is not None and positions > context_length:
         raise UsageError(
             f"tokens {config.tokens} + sample-tokens {config.sample_tokens} = {positions} positions; "
-            f"{config.model} has {frozen.context_length}; give fewer of either"
+            f"{config.model} has {context_length}; give fewer of either"
         )
+
+
+def refuse_long_prompts(configs: Sequence[RunConfig]) -> None:
+    """Of each model the longest prompt and text, before the first of many runs."""
+    longest: dict[tuple[str, str | None], RunConfig] = {}
+    for config in sorted(configs, key=lambda config: config.tokens + config.sample_tokens):
+        longest[config.model, config.revision] = config
+    for config in longest.values():
+        asked = (config.model, config.revision, config.offline, config.trust_remote_code)
+        refuse_beyond_context(config, find_context_length(*asked))
 
 
 def data_request(config: RunConfig) -> DataRequest:

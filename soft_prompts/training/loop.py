@@ -22,8 +22,9 @@ from soft_prompts.config import RunConfig
 from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.evaluation import item_losses
 from soft_prompts.engine.forward import token_losses
+from soft_prompts.engine.memory import is_out_of_memory
 from soft_prompts.models.frozen import FrozenModel
-from soft_prompts.tasks.task import UNSCORED, Example, Position
+from soft_prompts.tasks.task import Example, Position
 from soft_prompts.training.checkpoint import State, restore_training, training_tensors
 from soft_prompts.training.events import EventLog
 
@@ -79,10 +80,10 @@ class Hooks(NamedTuple):
 
 def batch_loss(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> BatchLoss:
     """Loss of a batch that lies on the model's device."""
-    nats = token_losses(frozen, prompt, batch).nats
-    if batch.weights is None:
+    losses = token_losses(frozen, prompt, batch)
+    nats, weights = losses.nats, losses.weights
+    if weights is None:
         return BatchLoss(nats.sum(), len(nats), len(nats))
-    weights = batch.weights[batch.labels != UNSCORED]  # row by row, as the losses come
     return BatchLoss((nats * weights).sum(), len(nats), float(weights.double().sum()))
 
 
@@ -182,7 +183,7 @@ def _accumulate(
             nats, tokens, weight = _backward(frozen, prompt, mine, config, progress.micro_batch_size, stop_asked)
             break
         except RuntimeError as error:
-            if not _is_out_of_memory(error) or progress.micro_batch_size == 1:
+            if not is_out_of_memory(error) or progress.micro_batch_size == 1:
                 raise
             progress.micro_batch_size = math.ceil(min(progress.micro_batch_size, len(mine)) / 2)  # and the same batch
             prompt.zero_grad(set_to_none=True)
@@ -268,12 +269,7 @@ def out_of_memory_is_out_of_room() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         advice = "give fewer --tokens or --sample-tokens, or a smaller --micro-batch-size"
         raise OutOfRoom(f"memory is out; {advice}") from error
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """CUDA has a class for it; the CPU's allocator raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

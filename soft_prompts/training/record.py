@@ -90,6 +90,7 @@ def as_result(
             parameters=sum(parameter.numel() for parameter in frozen.model.parameters()),
             fingerprint=frozen.fingerprint,
             dtype=frozen.dtype,
+            probes={probe.name: probe.text for probe in frozen.probes} or None,
         ),
         prompt=PromptSection(
             kind=config.prompt_kind,

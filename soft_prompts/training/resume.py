@@ -17,7 +17,8 @@ from soft_prompts.common.console import say, say_at_once
 from soft_prompts.common.errors import Interrupted, UsageError
 from soft_prompts.common.files import writing_to
 from soft_prompts.config import RunConfig, settings_that_count
-from soft_prompts.models.frozen import dtype_name, find_fingerprint
+from soft_prompts.models.fingerprint import find_fingerprint
+from soft_prompts.models.frozen import dtype_name
 from soft_prompts.results.files import Result, read_result
 from soft_prompts.training.apparatus import Apparatus, Paths, data_request, find_device
 from soft_prompts.training.checkpoint import State, forget, newest, publish, sweep
@@ -62,7 +63,13 @@ def _refuse_changes(config: RunConfig, paths: Paths, result: Result) -> None:
         "data": (result.data.fingerprint, config.task.fingerprint(data_request(config))),
         "model": (
             result.model.fingerprint,
-            find_fingerprint(config.model, revision=config.revision, offline=config.offline),
+            find_fingerprint(
+                config.model,
+                revision=config.revision,
+                offline=config.offline,
+                trust_remote_code=config.trust_remote_code,
+                like=result.model.fingerprint,
+            ),
         ),
     }
     prints["dtype"] = (result.model.dtype, dtype_name(config.dtype, find_device(config.device)))
@@ -95,7 +102,8 @@ def restore(at: Apparatus) -> State | None:
         say(problem)
     if state is None:
         return None
-    here, there = identity(at), state.facts["identity"]
+    there = state.facts["identity"]
+    here = identity(at) | {"model_fingerprint": at.frozen.fingerprint_like(there.get("model_fingerprint"))}
     if here | {SOURCE_PRINT: None} == there | {SOURCE_PRINT: None} and here != there:
         say(f"{at.title}: starts over, for the prompt that it grows from is another one now")
         PartialState().wait_for_everyone()  # all have read what the first one forgets

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from soft_prompts.data.mazes.boards import Mazes, board_text, draw_mazes, judge_walk
+from soft_prompts.models.model import cache_name
 
 BOARDS = 1000
 SEED = 1  # of the boards of the cards
@@ -39,8 +40,8 @@ def greedy_replies(model: nn.Module, tokenizer: PreTrainedTokenizerFast, texts: 
         past, made = None, []
         ended = torch.zeros(len(ids), dtype=torch.bool)
         while len(made) < most and not ended.all():
-            output = model(input_ids=ids, past_key_values=past, use_cache=True)
-            past, ids = output.past_key_values, output.logits[:, -1].argmax(-1, keepdim=True)
+            output = model(input_ids=ids, use_cache=True, **{cache_name(model): past})
+            past, ids = getattr(output, cache_name(model)), output.logits[:, -1].argmax(-1, keepdim=True)
             ended |= ids[:, 0] == tokenizer.eos_token_id
             made.append(ids)
         for row in torch.cat(made, dim=1).tolist():

@@ -1,6 +1,7 @@
 """Is an answer judged as a person would, and is its probability that of the tokens it is made of?"""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from soft_prompts.behaviour import likelihood
 from soft_prompts.behaviour.likelihood import candidate_scores, target_scores, write_answers
 from soft_prompts.commands import main as cli
 from soft_prompts.common.errors import InputError, UsageError
@@ -234,11 +236,14 @@ def test_a_token_that_joins_the_end_of_an_answer_to_what_follows_counts(one_froz
     assert len(example.labels) > 1
 
 
+@pytest.mark.filterwarnings("error::FutureWarning")
+@pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("tokens", [0, 3])
-def test_candidates_cost_what_they_cost_one_by_one(talker: FrozenModel, tokens: int) -> None:
+def test_candidates_cost_what_they_cost_one_by_one(talker: FrozenModel, tokens: int, shared: bool) -> None:
     prompt = drawn_prompt(talker, tokens)
+    assert talker.caches
     candidates = [question.target for question in QUESTIONS]
-    together = candidate_scores(talker, QUESTIONS, candidates, prompt)
+    together = candidate_scores(replace(talker, caches=shared), QUESTIONS, candidates, prompt)
     for row, question in enumerate(QUESTIONS):
         apart = target_scores(talker, [question.answered(candidate) for candidate in candidates], prompt)
         assert together[row] == pytest.approx(apart.log_probability, rel=1e-5)
@@ -308,3 +313,22 @@ def test_an_answer_longer_than_what_is_written_is_named_with_its_line(
     [error] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert "own_unrealized_examples.jsonl, line 2: the answer is 6" in error
     assert "--max-new-tokens 6" in error
+
+
+def test_candidates_are_scored_in_smaller_parts_where_memory_is_short(
+    talker: FrozenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates = [question.target for question in QUESTIONS]
+    expected = candidate_scores(talker, QUESTIONS[:1], candidates)
+    sizes: list[int] = []
+
+    def limited(examples: list[object], *rest: object, **named: object) -> object:
+        sizes.append(len(examples))
+        if len(examples) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return collate(examples, *rest, **named)
+
+    collate = likelihood.collate
+    monkeypatch.setattr(likelihood, "collate", limited)
+    assert candidate_scores(talker, QUESTIONS[:1], candidates) == pytest.approx(expected, rel=1e-5)
+    assert max(sizes) > 2

@@ -16,6 +16,7 @@ from soft_prompts.engine import forward
 from soft_prompts.engine.batch import collate
 from soft_prompts.engine.forward import token_losses
 from soft_prompts.engine.loss import Scores, head_loss
+from soft_prompts.models.batching import Batching
 from soft_prompts.models.frozen import FrozenModel, load_frozen_model
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
@@ -198,3 +199,58 @@ def test_nothing_scored_gives_no_loss(one_frozen: FrozenModel, make_direct: Make
     batch = collate([Example([3], [3]), Example([4, 5], [UNSCORED, UNSCORED])], one_frozen.pad_id)
     losses = token_losses(one_frozen, make_direct(one_frozen, 2), batch)
     assert losses.nats.shape == losses.row.shape == (0,)
+
+
+@pytest.mark.parametrize("tokens", [0, 3])
+@pytest.mark.parametrize("score_first", [False, True])
+def test_weights_go_with_their_tokens(
+    one_frozen: FrozenModel, make_direct: MakeDirect, tokens: int, score_first: bool
+) -> None:
+    """A text's first token is scored, with its weight, only where a prompt token stands before it."""
+    texts = [[5, 9, 7], [3, 8, 4, 6]]
+    examples = [
+        Example(ids, ids, (), at, weights=[1.0 * i for i in ids]) for ids, at in zip(texts, (0, 1), strict=True)
+    ]
+    losses = token_losses(one_frozen, make_direct(one_frozen, tokens), collate(examples, 0, score_first))
+    first = [5.0] if score_first and tokens else []
+    assert losses.weights is not None
+    assert losses.weights.tolist() == [*first, 9.0, 7.0, 8.0, 4.0, 6.0]
+    assert len(losses.nats) == len(losses.weights)
+
+
+def test_parts_that_go_apart_come_back_in_order(
+    one_frozen: FrozenModel, make_examples: MakeExamples, make_direct: MakeDirect
+) -> None:
+    examples, prompt = make_examples(7, inserted=True), make_direct(one_frozen, 3)
+    weighted = [one._replace(weights=[float(i) for i in range(len(one.input_ids))]) for one in examples]
+    batch = collate(weighted, one_frozen.pad_id)
+    whole = token_losses(one_frozen, prompt, batch)
+    whole.nats.sum().backward()
+    gradient, prompt.matrix.grad = prompt.matrix.grad, None
+    for batching in (Batching("equal"), Batching("alone"), Batching("sides", 15)):
+        apart = token_losses(replace(one_frozen, batching=batching), prompt, batch)
+        assert torch.equal(apart.row, whole.row)
+        assert torch.equal(apart.weights, whole.weights)
+        assert apart.nats.allclose(whole.nats, **CLOSE)
+        apart.nats.sum().backward()
+        assert prompt.matrix.grad.allclose(gradient, rtol=1e-4, atol=1e-5)
+        prompt.matrix.grad = None
+        with torch.no_grad():
+            hits = [
+                token_losses(model, prompt, batch).hits
+                for model in (one_frozen, replace(one_frozen, batching=batching))
+            ]
+        assert torch.equal(*hits)
+
+
+def test_what_is_said_in_float32_is_near_float64(
+    frozen: FrozenModel, make_examples: MakeExamples, make_direct: MakeDirect
+) -> None:
+    exact = replace(frozen, model=copy.deepcopy(frozen.model).double(), head=None)
+    prompt, batch = make_direct(frozen, 3), collate(make_examples(6, inserted=True), frozen.pad_id)
+    with torch.no_grad():
+        assert (
+            token_losses(frozen, prompt, batch)
+            .nats.double()
+            .allclose(token_losses(exact, prompt, batch).nats.double(), rtol=1e-5, atol=1e-5)
+        )

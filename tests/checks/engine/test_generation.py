@@ -10,11 +10,15 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from soft_prompts.common.errors import UsageError
+from soft_prompts.engine.evaluation import item_losses
 from soft_prompts.engine.generation import generate
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.batching import Batching
+from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.models.model import Writing
+from soft_prompts.models.writing import ROADS, Choice
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
-from soft_prompts.tasks.task import Query
+from soft_prompts.tasks.task import Example, Query
 
 MakeDirect = Callable[..., DirectPrompt]
 TEXTS = (
@@ -165,3 +169,68 @@ def test_nothing_of_the_frozen_model_changes(one_frozen: FrozenModel, make_direc
     generate(one_frozen, make_direct(one_frozen, 1), [Query(TEXTS[0], ())], 3, temperature=0.7)
     assert one_frozen.model.generation_config.to_dict() == before
     assert all(weight.grad is None for weight in one_frozen.model.parameters())
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        Writing("generate", Batching("equal")),
+        Writing("cached loop", Batching("equal")),
+        Writing("cached loop", Batching("alone")),
+        Writing("plain loop", Batching("equal")),
+    ],
+)
+@pytest.mark.parametrize("tokens", [0, 3])
+def test_every_road_writes_the_same(frozen: FrozenModel, make_direct: MakeDirect, tokens: int, way: Writing) -> None:
+    prompt = make_direct(frozen, tokens)
+    queries = [query._replace(conditions=()) for query in in_places(frozen)]
+    expected = [expected_text(frozen, prompt, query) for query in queries]
+    assert generate(replace(frozen, writing=way), prompt, queries, NEW, batch_size=4) == expected
+
+
+def test_an_empty_text_goes_on_from_the_prompt_on_every_road(one_frozen: FrozenModel, make_direct: MakeDirect) -> None:
+    prompt = make_direct(one_frozen, 3)
+    for road in ROADS:
+        frozen = replace(one_frozen, writing=Writing(road, Batching("equal")))
+        assert generate(frozen, prompt, [Query("", (), 0)], NEW) == [expected_text(frozen, prompt, Query("", (), 0))]
+
+
+def test_what_fits_behind_a_text_does_not_depend_on_longer_ones(
+    one_frozen: FrozenModel, make_direct: MakeDirect
+) -> None:
+    """The longest text leaves room for two tokens; the short ones are written as if it were not there."""
+    prompt, word = make_direct(one_frozen, 2), "e2e4 "
+    long = word * 300
+    while len(one_frozen.tokenizer(long)["input_ids"]) > one_frozen.context_length - 4:
+        long = long[:-1]
+    queries = [Query(text, (), 0) for text in (long, "the", "of and")]
+    alone = [generate(one_frozen, prompt, [query], NEW, as_fits=True)[0] for query in queries]
+    assert generate(one_frozen, prompt, queries, NEW, as_fits=True) == alone
+    assert alone[1:] == [expected_text(one_frozen, prompt, query) for query in queries[1:]]
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_sampling_draws_from_the_models_distribution(one_frozen: FrozenModel, road: str) -> None:
+    """Frequencies of the first token over 4,000 draws against the softmax, and against the nucleus of 0.5."""
+    embeds = one_frozen.embed(torch.tensor([[5, 9, 7]])).expand(4000, -1, -1)
+    mask = torch.ones(embeds.shape[:2], dtype=torch.bool)
+    probability = one_frozen.logits(embeds[:1])[0, -1].softmax(-1)
+    above = probability.sort(descending=True).values.cumsum(0)
+    nucleus = probability.clone()
+    nucleus[probability.argsort(descending=True)[int((above < 0.5).sum()) + 1 :]] = 0
+    for top_p, expected in ((1.0, probability), (0.5, nucleus / nucleus.sum())):
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(0)
+            drawn = ROADS[road](one_frozen, embeds, mask, Choice(1, 1.0, top_p)).tokens[:, 0]
+        share = torch.bincount(drawn, minlength=len(expected)) / len(drawn)
+        assert (share - expected).abs().max() < 5 * (0.25 / len(drawn)) ** 0.5
+        assert not drawn[expected[drawn] == 0].numel()
+
+
+@pytest.mark.filterwarnings("error::FutureWarning")
+def test_no_road_is_about_to_go_out_of_service(frozen: FrozenModel, make_direct: MakeDirect) -> None:
+    prompt, questions = make_direct(frozen, 2), [Query("the of", (), 0), Query("e2e4", (), 0)]
+    loaded = load_frozen_model(frozen.name)
+    for road in ROADS:
+        generate(replace(loaded, writing=Writing(road, Batching("equal"))), prompt, questions, 3)
+    item_losses(loaded, prompt, [Example([3, 4, 5], [3, 4, 5])], 4)

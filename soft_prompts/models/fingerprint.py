@@ -1,0 +1,104 @@
+"""Which bytes is a model made of? Every file that transformers and peft read for it, found without loading any.
+
+A print of today begins with `v2:`. Earlier ones, 16 bare digits over weights, config.json and the tokenizer's
+vocabulary, stand in stored results and snapshots; they are compared with a print of their own kind.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from soft_prompts.common.errors import InputError
+from soft_prompts.common.files import fingerprint_files
+from soft_prompts.models.sources import ADAPTER, config_path
+
+NOW = "v2:"
+FIRST = ""  # what a print of the first version begins with: folders of fine-tuned models are named by it
+ALWAYS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "additional_chat_templates/*.jinja",
+    "tokenizer*.json",  # a tokenizer's newer versions have names of their own
+)
+SLOW_TOKENIZER = ("vocab*.json", "vocab.*", "merges.txt", "*.model", "*.tiktoken", "tekken.json", "dict.txt", "*.bpe")
+SLOW_TOKENIZER_V1 = ("vocab.*", "merges.txt", "*.model")
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")  # peft reads the first that it finds
+
+
+def find_fingerprint(
+    name: str,
+    *,
+    revision: str | None = None,
+    offline: bool = False,
+    trust_remote_code: bool = False,
+    like: str | None = None,
+) -> str:
+    """Content identity of weights, configuration, tokenizer, adapters and, where it is trusted, the model's own code.
+
+    `like` is a stored print that this one is to be compared with: it has the same form. Raises InputError.
+    """
+    folder = config_path(name, revision, offline).parent
+    if like is not None and not like.startswith(NOW):
+        return fingerprint_files(_files_of_version_1(folder))
+    digest = hashlib.sha256()
+    for path in files_in_use(folder, trust_remote_code):
+        digest.update(f"{path.relative_to(folder)}:{fingerprint_files([path])};".encode())
+    return NOW + digest.hexdigest()[:16]
+
+
+def files_in_use(folder: Path, trust_remote_code: bool = False) -> list[Path]:
+    """What is read of a model's folder; other tools leave files of their own in a shared cache."""
+    patterns = list(ALWAYS) if (folder / "tokenizer.json").exists() else [*ALWAYS, *SLOW_TOKENIZER]
+    patterns += ["**/*.py"] if trust_remote_code and _has_own_code(folder) else []
+    found = {path for pattern in patterns for path in folder.glob(pattern)}
+    return sorted(path for path in found | _weights(folder) | _adapter(folder) if path.is_file())
+
+
+def _weights(folder: Path) -> set[Path]:
+    """In transformers' own order: the name in config.json, one whole file, and only then an index with its shards."""
+    named = _read(folder / "config.json").get("transformers_weights")
+    index = folder / (named or "model.safetensors.index.json")
+    whole = folder / "model.safetensors"
+    if named and not named.endswith(".index.json"):
+        return {folder / named}
+    if whole.exists() and not named:
+        return {whole}
+    return {index, *(folder / shard for shard in _read(index).get("weight_map", {}).values())}
+
+
+def _adapter(folder: Path) -> set[Path]:
+    """An adapter beside the weights, which transformers puts onto them."""
+    if not (folder / ADAPTER).is_file():
+        return set()
+    weights = next((folder / file for file in ADAPTER_WEIGHTS if (folder / file).is_file()), folder / ADAPTER)
+    return {folder / ADAPTER, weights}
+
+
+def _has_own_code(folder: Path) -> bool:
+    return any("auto_map" in _read(folder / file) for file in ("config.json", "tokenizer_config.json"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is unusable: it is no JSON") from error
+    return values if isinstance(values, dict) else {}
+
+
+def _files_of_version_1(folder: Path) -> list[Path]:
+    """What a print without a version was made of."""
+    index = folder / "model.safetensors.index.json"
+    shards = set(json.loads(index.read_text())["weight_map"].values()) if index.exists() else {"model.safetensors"}
+    fast = folder / "tokenizer.json"
+    tokenizer = [fast] if fast.exists() else [path for pattern in SLOW_TOKENIZER_V1 for path in folder.glob(pattern)]
+    named = {folder / "config.json", *(folder / name for name in shards), *tokenizer}
+    return sorted(path for path in named if path.exists())

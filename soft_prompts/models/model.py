@@ -1,0 +1,196 @@
+"""What can a frozen model be asked, and by which of its own roads?
+
+Whatever goes through the model goes through here: its ways of taking embeddings and of keeping a cache differ, and
+the probes at load have found out which are right for it.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from soft_prompts.models.batching import PADDED, Batching
+from soft_prompts.models.fingerprint import NOW, find_fingerprint
+
+CACHES = ("cache", "past_key_values", "cache_params", "state")  # what models call it; the newest name first
+LENGTHS = ("max_position_embeddings", "max_seq_len", "max_sequence_length", "max_target_positions", "n_positions")
+
+
+class Probe(NamedTuple):
+    """What was found out about a model when it was loaded."""
+
+    name: str
+    state: str
+    """passed, or fallback."""
+    text: str
+    """passed, or the fallback in a few words."""
+
+
+class Writing(NamedTuple):
+    """How a model goes on from embeddings."""
+
+    road: str = "generate"
+    """One of models.writing.ROADS."""
+    batching: Batching = PADDED
+
+
+GENERATE = Writing()
+
+
+class ModelKey(NamedTuple):
+    """What was asked for: two models of the same key are the same model in the same place."""
+
+    source: str
+    """Folder or hub id."""
+    revision: str | None
+    dtype: str
+    device: str
+    trust_remote_code: bool
+
+
+class NoCache(ValueError):
+    """A model that remembers nothing between two calls."""
+
+
+def context_length_of(config: PretrainedConfig) -> int | None:
+    """Most positions that a model of this configuration was built for; None where it names no limit."""
+    named = (getattr(config.get_text_config(), name, None) for name in LENGTHS)
+    return next((length for length in named if type(length) is int), None)
+
+
+@dataclass(frozen=True)
+class FrozenModel:
+    """A causal language model that nothing here can change."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    revision: str | None
+    """The commit of a hub model, else what was asked for."""
+    fingerprint: str
+    """Of every file that the model was read from; the same for every dtype and device."""
+    pad_id: int
+    """Fills rows on the right; always masked and never scored, so any id would do."""
+    head: torch.nn.Linear | None
+    """The vocabulary matrix, if logits are just `head(hidden)`; None if the model does more to them."""
+    source: str = ""
+    """The folder or hub id that transformers was asked for."""
+    commit: str | None = None
+    """The hub's commit; None for a folder."""
+    trust_remote_code: bool = False
+    hooked: bool = False
+    """Embeddings enter as the output of the embedding layer, not as `inputs_embeds`."""
+    batching: Batching = PADDED
+    caches: bool = False
+    """May several texts go on from one cache of what they begin with?"""
+    writing: Writing = GENERATE
+    probes: tuple[Probe, ...] = ()
+    key: ModelKey | None = None
+    """What it was loaded as; None for a model that was put together by hand."""
+
+    @property
+    def vocabulary(self) -> Float[Tensor, "V H"]:
+        """Input embeddings of the tokenizer's tokens; rows beyond them are the matrix's padding."""
+        known = min(len(self.tokenizer), len(self.embedding.weight))
+        return self.embedding(torch.arange(known, device=self.device)).detach()  # Gemma's scales its rows
+
+    @property
+    def embedding(self) -> torch.nn.Embedding:
+        """The layer that turns ids into input embeddings."""
+        return cast(torch.nn.Embedding, self.model.get_input_embeddings())
+
+    @property
+    def hidden_size(self) -> int:
+        """Width H of the input embeddings."""
+        return self.embedding.weight.shape[1]
+
+    @property
+    def context_length(self) -> int | None:
+        """Most positions that the model was built for, prompt included; None where it names no limit."""
+        return context_length_of(self.model.config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.device
+
+    @property
+    def dtype(self) -> str:
+        """Precision of the weights, by name."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    def fingerprint_like(self, stored: str | None) -> str:
+        """This model's fingerprint in the form of a stored one, which an earlier version may have written."""
+        if stored is None or stored.startswith(NOW):
+            return self.fingerprint
+        return find_fingerprint(self.name, revision=self.revision, offline=True, like=stored)
+
+    def embed(self, input_ids: Tensor) -> Float[Tensor, "B T H"]:
+        """Input embeddings of token ids."""
+        return self.embedding(input_ids)
+
+    def hidden(self, embeds: Float[Tensor, "B S H"]) -> Float[Tensor, "B S D"]:
+        """What the body makes of embeddings, before the vocabulary matrix."""
+        with self._feeding(embeds) as inputs:
+            return self.model.base_model(**inputs, **_without_cache(self.model.base_model)).last_hidden_state
+
+    def logits(self, embeds: Float[Tensor, "B S H"]) -> Float[Tensor, "B S V"]:
+        """Logits at every position."""
+        with self._feeding(embeds) as inputs:
+            return self.model(**inputs, **_without_cache(self.model)).logits
+
+    def logits_of_ids(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
+        """What the model itself says of plain token ids."""
+        return self.model(input_ids=input_ids, **_without_cache(self.model)).logits
+
+    def next_logits(self, embeds: Float[Tensor, "B S H"]) -> Float[Tensor, "B V"]:
+        """Logits at the last position alone."""
+        return self.logits(embeds)[:, -1] if self.head is None else self.head(self.hidden(embeds)[:, -1])
+
+    def go_on(self, embeds: Float[Tensor, "B S H"], cache: Any, body: bool = False) -> tuple[Tensor, Any]:
+        """Logits (of the body alone: hidden states) behind what `cache` holds, None for nothing; and the new cache.
+
+        The cache may be changed in place. Raises NoCache.
+        """
+        asked = self.model.base_model if body else self.model
+        held = {cache_name(asked): cache} if cache is not None else {}
+        with self._feeding(embeds) as inputs:
+            output = asked(**inputs, **held, use_cache=True)
+        kept = next((output[name] for name in CACHES if name in output), None)
+        if kept is None:
+            raise NoCache(f"{type(asked).__name__} keeps no cache")
+        return (output.last_hidden_state if body else output.logits), kept
+
+    @contextmanager
+    def _feeding(self, embeds: Tensor) -> Iterator[dict[str, Tensor]]:
+        """The arguments that bring embeddings in; within, a hooked layer gives them out whatever it is asked."""
+        if not self.hooked:
+            yield {"inputs_embeds": embeds.clone()}  # CTRL multiplies them in place
+            return
+        hook = self.embedding.register_forward_hook(lambda *_: embeds.clone())
+        try:
+            yield {"input_ids": torch.zeros(embeds.shape[:2], dtype=torch.long, device=embeds.device)}
+        finally:
+            hook.remove()
+
+
+def cache_name(module: torch.nn.Module) -> str:
+    """What a model calls the argument that holds its cache."""
+    known = _parameters(module.forward)
+    return next((name for name in CACHES if name in known), CACHES[0])
+
+
+def _without_cache(module: torch.nn.Module) -> dict[str, bool]:
+    """Nearly every model takes `use_cache`; the few that keep no cache do not know the word."""
+    known = _parameters(module.forward)
+    return {"use_cache": False} if "use_cache" in known or "kwargs" in known else {}
+
+
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(function).parameters)

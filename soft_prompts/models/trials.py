@@ -1,0 +1,125 @@
+"""Does a small forward say on one road what it says on another? The comparisons behind the probes.
+
+Logits are compared in float32, relative to the largest of them.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from soft_prompts.models.model import FrozenModel, Writing
+from soft_prompts.models.writing import ROADS, Choice
+
+LENGTHS = (13, 4, 9)  # longest first; beyond the sliding windows and chunks of small models
+WRITTEN = 3  # tokens: from the first on, then out of a cache
+TOLERANCE = {torch.float32: 1e-4}  # of the largest logit: another order of summing, and no more
+COARSE = 3e-2  # the same in 16 bits
+LOUD = 1000.0  # hidden states are scaled up to logits of this size: no rounding hides a cap or scale there
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)  # whatever a model's own code may raise on a road that it has not
+
+
+def probe_texts(frozen: FrozenModel) -> list[Int[Tensor, "1 T"]]:
+    """Random tokens, special ones left out; the same ones at every load."""
+    known = min(len(frozen.tokenizer), len(frozen.embedding.weight))
+    plain = sorted(set(range(known)) - set(frozen.tokenizer.all_special_ids)) or list(range(known))
+    generator = torch.Generator().manual_seed(0)
+    picks = [torch.randint(len(plain), (length,), generator=generator).tolist() for length in LENGTHS]
+    return [torch.tensor([[plain[pick] for pick in row]], device=frozen.device) for row in picks]
+
+
+def is_like_cached(frozen: FrozenModel, ids: Int[Tensor, "1 T"], own: Float[Tensor, "1 T V"]) -> bool:
+    """Does the model say the same where it is free to fill a cache? A cache that cannot be filled is no matter."""
+    try:
+        return same(frozen.model(input_ids=ids).logits, own)
+    except FAILURES:
+        return True
+
+
+def is_like_ids(frozen: FrozenModel, ids: Int[Tensor, "1 T"], own: Float[Tensor, "1 T V"]) -> bool:
+    """Do the embeddings of ids have the ids' own logits, and vectors between tokens finite ones?"""
+    embeds = frozen.embed(ids)
+    if not frozen.logits((embeds + embeds.roll(1, 1)) / 2).isfinite().all():
+        return False
+    return same(frozen.logits(embeds), own)
+
+
+def is_like_alone(frozen: FrozenModel, rows: list[Tensor], alone: list[Tensor]) -> bool:
+    """Rows [T H], padded on the right as in training, against each by itself."""
+    try:
+        batch = frozen.logits(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=0.0))
+    except FAILURES:
+        return False
+    return all(same(logits[: len(own)], own) for logits, own in zip(batch, alone, strict=True))
+
+
+def is_plain_head(frozen: FrozenModel, head: torch.nn.Linear) -> bool:
+    """Are the logits the head's of the last hidden states, also where these are so large that a cap or scale is far
+    above rounding?"""
+    embeds = frozen.embed(probe_texts(frozen)[0])
+    try:
+        hidden = frozen.hidden(embeds)
+        if frozen.model.base_model is frozen.model or not same(frozen.logits(embeds), head(hidden)):
+            return False
+        louder = LOUD / float(head(hidden).abs().max())
+        with _scaled(frozen.model.base_model, louder):
+            return same(frozen.logits(embeds), head(hidden * louder))
+    except FAILURES:
+        return False
+
+
+@contextmanager
+def _scaled(body: torch.nn.Module, factor: float) -> Iterator[None]:
+    """Within, the body's last hidden states are so many times larger."""
+
+    def scale(_: torch.nn.Module, __: Any, output: Any) -> Any:
+        output.last_hidden_state = output.last_hidden_state * factor
+        return output
+
+    hook = body.register_forward_hook(scale)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def writes_like_forward(frozen: FrozenModel, writing: Writing) -> bool:
+    """Are the logits that tokens are chosen by those of the whole row's forward?"""
+    rows = [frozen.embed(ids)[0] for ids in probe_texts(frozen)]
+    rows = [rows[0], rows[0].flip(0)] if writing.batching.kind == "equal" else rows
+    rows = rows[:1] if writing.batching.kind == "alone" else rows
+    embeds = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_side="left")
+    starts = torch.tensor([embeds.shape[1] - len(row) for row in rows], device=frozen.device)
+    mask = torch.arange(embeds.shape[1], device=frozen.device) >= starts[:, None]
+    try:
+        written = ROADS[writing.road](frozen, embeds, mask, Choice(WRITTEN), keep=True)
+    except FAILURES:
+        return False
+    return written.logits is not None and all(map(_goes_on(frozen), rows, written.tokens, written.logits))
+
+
+def _goes_on(frozen: FrozenModel) -> Callable[[Tensor, Tensor, Tensor], bool]:
+    def like_forward(row: Tensor, tokens: Tensor, logits: Tensor) -> bool:
+        whole = torch.cat([row, frozen.embed(tokens[None, :-1])[0]])
+        return len(tokens) == WRITTEN and same(logits, frozen.logits(whole[None])[0, len(row) - 1 :])
+
+    return like_forward
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Equal up to rounding, relative to the largest value."""
+    tolerance = TOLERANCE.get(other.dtype, COARSE)
+    largest = float(other.float().abs().max())
+    return bool((one.float() - other.float()).abs().max() <= tolerance * largest)
