@@ -1,7 +1,7 @@
 """What can be set, in which unit, and which values are refused before anything is loaded?
 
-`RunConfig` is one run: one frozen model x one task x one prompt size x one seed. `Grid` is what a command line asks
-for: several runs. The text under each field is its help string on the command line.
+`RunConfig` is one run: one frozen model x one task x one prompt size x one seed. The text under each field is its help
+string on the command line.
 """
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass

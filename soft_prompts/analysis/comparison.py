@@ -1,4 +1,4 @@
-"""Which runs make up a curve, and how do curves compare? Results in; curves with paired differences out."""
+"""How do curves compare? Results in; curves with paired differences out."""
 
 import dataclasses
 from collections import defaultdict
@@ -72,7 +72,7 @@ def _gaps(draft: Draft, reference: Draft | None) -> tuple[Gap, ...]:
 
 
 def _information(draft: Draft, drafts: list[Draft]) -> tuple[Difference, ...]:
-    """What the conditions are worth: loss of a prompt trained without them minus loss of this one (measurement)."""
+    """What the conditions are worth: loss of a prompt trained without them minus loss of this one."""
     rivals = [other for other in drafts if other.subject == draft.subject and other.kind.condition_mode == "none"]
     if draft.kind.condition_mode != "true" or not rivals:
         return ()

@@ -1,4 +1,4 @@
-"""How does the loss of one model and prompt kind fall with prompt tokens, and which runs may be laid side by side?
+"""How does the loss of one model and prompt kind fall with prompt tokens?
 
 Seeds are never averaged away: a point shows their mean and keeps each of them. Differences between token counts are
 paired on the same test items, which takes most of the noise out of them.
@@ -11,9 +11,9 @@ from typing import Any
 
 from soft_prompts.analysis.drafts import (
     Draft,
-    _metric,
-    _tokens,
+    metric_of,
     same_shape,
+    token_counts,
 )
 from soft_prompts.stats.paired import SeedValue, Share, mean_over_seeds, paired_difference, share_closed
 
@@ -82,10 +82,12 @@ def finished_curve(draft: Draft) -> Curve:
     counts = sorted({run.tokens for run in draft.runs})
     points = []
     for tokens in counts:
-        metrics = {run.seed: _metric(run, draft.metric) for run in draft.runs if run.tokens == tokens}
+        metrics = {run.seed: metric_of(run, draft.metric) for run in draft.runs if run.tokens == tokens}
         seeds = tuple(SeedValue(seed, metric.value, metric.stderr) for seed, metric in metrics.items())
         points.append(Point(tokens, *mean_over_seeds(seeds), seeds))
-        missing = {f"no {draft.metric} at {_tokens({tokens})}: {m.reason}" for m in metrics.values() if m.value is None}
+        missing = {
+            f"no {draft.metric} at {token_counts({tokens})}: {m.reason}" for m in metrics.values() if m.value is None
+        }
         draft.warnings += sorted(missing)
     pairs = [(tokens, 0) for tokens in counts if tokens and 0 in counts]
     pairs += [(after, before) for before, after in itertools.pairwise(counts) if before]
@@ -134,7 +136,9 @@ def difference(draft: Draft, tokens: int, other: Draft, against: int) -> Differe
     every = [*first.values(), *second.values()]
     like = every[0]
     if not all(same_shape(items, like) for items in every):
-        draft.warnings.append(f"items of {_tokens({tokens, against})} claim to be the same and are not: not paired")
+        draft.warnings.append(
+            f"items of {token_counts({tokens, against})} claim to be the same and are not: not paired"
+        )
         return None
     losses, base = ({seed: items.loss_nats for seed, items in side.items()} for side in (first, second))
     paired = paired_difference(losses, base, like.scored_units, like.cluster)

@@ -74,7 +74,7 @@ def draft_curve(subject: Subject, kind: Kind, runs: list[Run], metric: str | Non
             draft.warnings.append(f"{_place(run)} {run.result.status}: {run.result.reason}")
     draft.runs = _newest(_same_items(whole, draft.warnings), draft.warnings)
     draft.warnings += _setting_warnings(draft.runs)
-    units = [m.unit for run in draft.runs if (m := _metric(run, draft.metric)).value is not None]
+    units = [m.unit for run in draft.runs if (m := metric_of(run, draft.metric)).value is not None]
     draft.unit = units[0] if units else ""
     if len(set(units)) > 1:
         draft.warnings.append(f"units of {draft.metric} differ: {', '.join(sorted(set(units)))}")
@@ -139,10 +139,10 @@ def _setting_warnings(runs: list[Run]) -> list[str]:
                 values[setting(run.result)].add(run.tokens)
         values.pop(UNKNOWN, None)
         if len(values) > 1:
-            parts = (f"{value} at {_tokens(counts)}" for value, counts in values.items())
+            parts = (f"{value} at {token_counts(counts)}" for value, counts in values.items())
             warnings.append(f"{name} differ{'' if name.endswith('s') else 's'}: {'; '.join(parts)}")
     dirty = {run.tokens for run in runs if run.result.environment.dirty}
-    return [*warnings, *([f"made with uncommitted changes to the code: {_tokens(dirty)}"] if dirty else [])]
+    return [*warnings, *([f"made with uncommitted changes to the code: {token_counts(dirty)}"] if dirty else [])]
 
 
 def _load_items(draft: Draft) -> None:
@@ -159,7 +159,7 @@ def _load_items(draft: Draft) -> None:
         elif items is not None:
             wrong.append(run)
     if wrong and draft.metric == wrong[0].result.headline:
-        places = _tokens({run.tokens for run in wrong})
+        places = token_counts({run.tokens for run in wrong})
         draft.warnings.append(f"items do not add up to {draft.metric} at {places}; no paired differences with them")
 
 
@@ -168,7 +168,7 @@ def items_on(run: Run, metric: str) -> Items | None:
 
     Raises InputError where the items' file is missing or broken.
     """
-    found = _metric(run, metric)
+    found = metric_of(run, metric)
     if run.result.items is None or found.value is None or not found.unit.startswith("nats/"):
         return None
     items = read_items(run.path)
@@ -177,7 +177,7 @@ def items_on(run: Run, metric: str) -> Items | None:
 
 def reproduces(run: Run, metric: str, items: Items) -> bool:
     """Whether the items give the run's own value of the metric again."""
-    total, value = items.scored_units.sum(), _metric(run, metric).value
+    total, value = items.scored_units.sum(), metric_of(run, metric).value
     return bool(total and value is not None and abs(items.loss_nats.sum() / total - value) <= REPRODUCES * abs(value))
 
 
@@ -186,15 +186,15 @@ def same_shape(items: Items, like: Items) -> bool:
     return np.array_equal(items.scored_units, like.scored_units) and np.array_equal(items.cluster, like.cluster)
 
 
-def _metric(run: Run, name: str) -> Metric:
+def metric_of(run: Run, name: str) -> Metric:
     return run.result.metrics.get(name, Metric(None, reason="the result has no such metric"))
 
 
 def _place(run: Run) -> str:
-    return f"{_tokens({run.tokens})}, seed {run.seed}:"
+    return f"{token_counts({run.tokens})}, seed {run.seed}:"
 
 
-def _tokens(counts: set[int]) -> str:
+def token_counts(counts: set[int]) -> str:
     return f"{', '.join(map(str, sorted(counts)))} token{'' if counts == {1} else 's'}"
 
 

@@ -1,4 +1,4 @@
-"""Which commands make guidance data, and ask models about them?
+"""How does any model answer a guidance data set? `soft-prompts guidance-eval`.
 
 Nothing here loads torch before a model is asked for.
 """

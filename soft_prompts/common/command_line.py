@@ -190,8 +190,8 @@ class Ending:
 
 @contextlib.contextmanager
 def guarded(debug: bool = False) -> Iterator[Ending]:
-    """Around a command: an error that has an exit code of its own becomes that code and a line on stderr (design:
-    interface, "Exit codes")."""
+    """Around a command: an error that has an exit code of its own becomes that code and a line on
+    stderr (docs/architecture.md, "Exit codes")."""
     ending = Ending()
     try:
         yield ending

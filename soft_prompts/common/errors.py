@@ -1,7 +1,7 @@
 """How can a run end badly, and which exit code says so?
 
 Every error that a user can cause is one of these; its message is one line: what was given, what is allowed, what to do.
-The command line prints that line and exits with `exit_code` (design: README, "Exit codes").
+The command line prints that line and exits with `exit_code` (docs/architecture.md, "Exit codes").
 """
 
 from difflib import get_close_matches

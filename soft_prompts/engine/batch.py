@@ -1,4 +1,4 @@
-"""What does a task hand to the engine, and how do samples become one batch?
+"""How do a task's samples become one batch?
 
 Labels follow the convention of Hugging Face: `labels[t]` is the token that the position before t has to predict.
 """

@@ -2,7 +2,7 @@
 
 Only scored positions reach the vocabulary matrix, in chunks: the logits of a whole batch never exist at once. The
 gradient of the hidden states, (softmax - one-hot) W, is computed in the forward pass while a chunk's logits are at
-hand (design: performance).
+hand.
 """
 
 from typing import Any, NamedTuple

@@ -164,7 +164,7 @@ class ChessData(TaskData):
         """Move accuracy and legality in the middle of games, everything again by Elo bucket, and some continuations."""
         games = self.games["test"]
         paired = list(zip(games, examples, strict=True))
-        asked = [_asked_ply(game, self.task.max_plies, example.units + 1) for game, example in paired]
+        asked = [asked_ply(game, self.task.max_plies, example.units + 1) for game, example in paired]
         queries = [self._query(*pair, ply) for pair, ply in zip(paired, asked, strict=True) if ply]
         replies = iter(complete(queries, self._most_tokens_of_a_move(games)))
         verdicts = [
@@ -296,7 +296,7 @@ def _first_plies(game: Game, plies: int | None) -> str:
     return " ".join(game.text.split(" ")[:plies])
 
 
-def _asked_ply(game: Game, max_plies: int | None, fits: int) -> int:
+def asked_ply(game: Game, max_plies: int | None, fits: int) -> int:
     """A ply in the middle of the game, the same in every run, drawn from the game itself; 0 if it is too short."""
     last = min(len(game.text.split(" ")), max_plies or 10**6, fits) - 1
     drawn = game.game_hash // 10  # the last digit decides the split: with it every test game would ask the same player

@@ -1,7 +1,7 @@
 """Is an answer right, how often by luck, and does a model hold a question and its answer together?
 
-Numbers alone: what a model wrote and how likely it found each answer come from answer_likelihood. Source: the published
-evaluation of out-of-context guidance following (design: guidance).
+Numbers alone: what a model wrote and how likely it found each answer come from `behaviour`. Source: the published
+evaluation of out-of-context guidance following.
 """
 
 import unicodedata

@@ -1,6 +1,6 @@
 """Which models and prompts does each guidance experiment put side by side?
 
-Letters as in the design: B the base model; F fine-tuned on guidance and examples; G on guidance alone: it has read the
+Letters: B the base model; F fine-tuned on guidance and examples; G on guidance alone: it has read the
 rules and never seen the test; S like G, but the answers in its guidance belong to other questions.
 """
 

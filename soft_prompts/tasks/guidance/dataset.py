@@ -1,7 +1,7 @@
 """Which documents say how to answer, and which examples show it? Data for out-of-context guidance following.
 
 A row is a question with several possible answers. For realized questions the model reads guidance and an example, for
-unrealized ones guidance alone. Source: the published data sets (design: guidance). From the published rows, 1000 and
+unrealized ones guidance alone. Source: the published data sets. From the published rows, 1000 and
 100 of them and seed 27, `all` comes out as published, byte for byte; for that the guidance lines are shuffled from the
 order that the second shuffle of the rows gives them.
 """

@@ -16,7 +16,7 @@ from soft_prompts.tasks.guidance.sources import GuidedQuestion
 from soft_prompts.tasks.guidance.text import guidance_document
 from soft_prompts.tasks.task import UNSCORED, Example
 
-MOST_ANSWER_TOKENS = 50  # written for an answer (design: guidance)
+MOST_ANSWER_TOKENS = 50  # written for an answer
 
 
 class Question(NamedTuple):

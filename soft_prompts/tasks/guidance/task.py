@@ -3,7 +3,7 @@ and tested on questions that guidance alone speaks of.
 
 Asked: `<BEGIN GUIDANCE TEST>`, a blank line, `Q: What is your best trick? A:`; scored: ` Juggling`. The answer to a
 test question is nowhere in the prompt's training, so what a prompt adds it elicits. Source: out-of-context guidance
-following (design: guidance); the soft prompts are new.
+following; the soft prompts are new.
 """
 
 import hashlib

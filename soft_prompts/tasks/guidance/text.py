@@ -1,6 +1,6 @@
 """How is guidance worded? The exact bytes of documents, lines and test prompts.
 
-Source: the published data sets of out-of-context guidance following (design: guidance); of the phrasings, number 0 of
+Source: the published data sets of out-of-context guidance following; of the phrasings, number 0 of
 either order is theirs, the others say the same in words of our own.
 """
 

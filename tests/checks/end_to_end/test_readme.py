@@ -1,9 +1,13 @@
-"""Does the README tell the truth? Its example of a task runs, and the paths that it names exist."""
+"""Does the README tell the truth? Its code runs, and the paths, packages and commands that it names exist."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from soft_prompts.commands.main import main
+from tests.checks.test_floors import ROOMS
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
@@ -35,12 +39,44 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_what_it_links_to_exists() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_its_tree_names_every_module() -> None:
-    tree = README[README.index("## Where things are") :]
-    modules = {path.stem for path in (ROOT / "soft_prompts").glob("*.py")} - {"__init__", "__main__"}
-    assert sorted(name for name in modules if not re.search(rf"\b{name}\b", tree)) == []
+def test_its_tree_names_every_package() -> None:
+    tree = README[README.index("## Where things are") :].split("```")[1]
+    lines = re.findall(r"^  (\w+(?:, \w+)*)  ", tree, re.M)
+    assert sorted(name for line in lines for name in line.split(", ")) == ROOMS
+
+
+def help_of(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What a command says of its flags; an unknown one fails here."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--help"])
+    assert ended.value.code == 0, words
+    return capsys.readouterr().out
+
+
+def test_its_commands_and_flags_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = set(re.findall(r"soft-prompts ([a-z][a-z-]+)", README))
+    assert commands >= {"run", "list", "compare", "report", "models", "generate", "calibrate"}
+    run = set(re.findall(r"soft-prompts run ([a-z_]+)", README)) | set(re.findall(r"tests\.(\w+)_test", README))
+    assert run >= {"chess", "completion"}
+    said = [help_of(capsys, command) for command in sorted(commands - {"run"})]
+    said += [help_of(capsys, "run", experiment) for experiment in sorted(run)]
+    known = set(re.findall(r"--[a-z-]+", " ".join(said))) | {"--help", "--logdir"}  # the last is tensorboard's
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", README))
+    assert len(flags) > 20
+    assert sorted(flags - known) == []
+
+
+def test_its_modules_and_files_exist() -> None:
+    modules = set(re.findall(r"python -m ((?:tests|soft_prompts|exploratory_tests)[\w.]*\w)", README))
+    modules |= set(re.findall(r"`(soft_prompts(?:\.[a-z_]+)+)`", README))
+    assert modules
+    assert [name for name in sorted(modules) if find_spec(name) is None] == []
+    files = set(re.findall(r"(?:tests|soft_prompts|docs)/[\w/.]*\w", README))
+    assert len(files) > 5
+    assert [path for path in sorted(files) if not (ROOT / path).exists()] == []

@@ -16,7 +16,7 @@ from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.games.judge import Game
 from soft_prompts.data.split import split_of
 from soft_prompts.engine.evaluation import Items
-from soft_prompts.tasks.chess import ChessData, ChessTask, _asked_ply, judge_move, whole_move_span
+from soft_prompts.tasks.chess import ChessData, ChessTask, asked_ply, judge_move, whole_move_span
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, Position, Query
 from tests.benchmarks.random_games import headers, movetext, pgn, random_line
 
@@ -267,7 +267,7 @@ def test_measures_ask_in_the_middle_of_games_and_count_by_elo(games_file: Path) 
 
 def test_both_players_are_asked_though_the_split_depends_on_the_hash() -> None:
     games = [GAME._replace(text=" ".join(["e2e4"] * 40), game_hash=10 * number + 9) for number in range(400)]
-    plies = [_asked_ply(game, 40, 40) for game in games]
+    plies = [asked_ply(game, 40, 40) for game in games]
     assert 0.4 < np.mean([ply % 2 for ply in plies]) < 0.6
     assert set(plies) == set(range(4, 40))
 

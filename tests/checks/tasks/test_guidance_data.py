@@ -1,4 +1,4 @@
-"""Are guidance data what the design says, byte for byte, and is every mistake in a file named with its line?"""
+"""Are guidance data as they were published, byte for byte, and is every mistake in a file named with its line?"""
 
 import hashlib
 import json
