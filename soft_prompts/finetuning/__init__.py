@@ -1,2 +1,2 @@
-"""What does a model know once its weights have learnt documents? The only code that trains weights. It never imports
+"""What does a model know once its weights have learnt documents? Documents in, a model to freeze out. It never imports
 experiments or reports."""

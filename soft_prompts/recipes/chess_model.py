@@ -16,9 +16,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from soft_prompts.recipes.games import SHARD_GAMES, GamesRecipe, shard_path
-from soft_prompts.recipes.language_model import DrawTexts, Plan, Shape
+from soft_prompts.recipes.language_model import END, PAD, DrawTexts, Plan, Shape, with_ends
 
-PAD, END = "<|pad|>", "<|endoftext|>"
 BATCH = 16
 SPACE = "Ġ"  # a space, in the alphabet of byte-level tokenizers
 PLAN = Plan(seed=0, seconds=100 * 60.0)
@@ -39,14 +38,7 @@ def chess_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=END,
-        padding_side="right",
-        clean_up_tokenization_spaces=False,
-        model_max_length=1024,
-    )
+    return with_ends(tokenizer)
 
 
 def chess_shape(tokenizer: PreTrainedTokenizerFast) -> Shape:

@@ -22,8 +22,8 @@ from transformers import GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from soft_prompts.recipes import cards
 from soft_prompts.recipes.guidance_rows import KNOWN_ANSWERS, make_rows
-from soft_prompts.recipes.language_model import DrawTexts, Plan, Shape, new_model, train
-from soft_prompts.recipes.text_model import END, PAD, text_tokenizer
+from soft_prompts.recipes.language_model import END, PAD, DrawTexts, Plan, Shape, new_model, train
+from soft_prompts.recipes.text_model import text_tokenizer
 from soft_prompts.tasks.guidance.dataset import read_rows
 from soft_prompts.tasks.guidance.text import PHRASINGS, Order, guidance_document
 from soft_prompts.zoo import FOLDER

@@ -18,13 +18,27 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 IGNORED = -100  # label of what is not scored, as in transformers
 CONTEXT = 1024
+PAD, END = "<|pad|>", "<|endoftext|>"
 
 DrawTexts = Callable[[np.random.Generator], list[NDArray[np.int64]]]
+
+
+def with_ends(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    """In Hugging Face form, with a token that ends a text and one that fills rows on the right."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        padding_side="right",
+        clean_up_tokenization_spaces=False,
+        model_max_length=CONTEXT,
+    )
 
 
 @dataclass(frozen=True)

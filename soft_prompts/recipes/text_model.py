@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from soft_prompts.recipes.language_model import CONTEXT, DrawTexts, Plan, Shape
-
-PAD, END = "<|pad|>", "<|endoftext|>"
-
+from soft_prompts.recipes.language_model import END, PAD, DrawTexts, Plan, Shape, with_ends
 
 VOCABULARY = 1024
 
@@ -124,14 +121,7 @@ def text_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(vocab_size=VOCABULARY - 2, initial_alphabet=alphabet, show_progress=False)  # pyright: ignore[reportCallIssue]
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=END,
-        padding_side="right",
-        clean_up_tokenization_spaces=False,
-        model_max_length=CONTEXT,
-    )
+    return with_ends(tokenizer)
 
 
 def text_shape(tokenizer: PreTrainedTokenizerFast) -> Shape:

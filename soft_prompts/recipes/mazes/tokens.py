@@ -12,9 +12,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from soft_prompts.data.mazes.boards import LETTERS, MOVES, MOVES_TITLE, REACHED, UNREACHABLE
-from soft_prompts.recipes.language_model import CONTEXT
+from soft_prompts.recipes.language_model import with_ends
 
-PAD, END = "<|pad|>", "<|endoftext|>"
 SIDE = 8  # of boards whose cells are tokens; larger ones are mostly bytes
 MARK = "\U0010f000"  # of a plane kept for private use; where it stands in a text, ESCAPED follows it meanwhile
 ESCAPED = "!"
@@ -104,11 +103,4 @@ def maze_tokenizer() -> PreTrainedTokenizerFast:
             decoders.Replace(MARK + ESCAPED, MARK),
         ]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=PAD,
-        eos_token=END,
-        padding_side="right",
-        clean_up_tokenization_spaces=False,
-        model_max_length=CONTEXT,
-    )
+    return with_ends(tokenizer)
