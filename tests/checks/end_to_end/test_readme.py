@@ -1,4 +1,5 @@
-"""Does the README tell the truth? Its code runs, and the paths, packages and commands that it names exist."""
+"""Does the README tell the truth? Its code runs, and the packages, commands and paths that it names exist; so do the
+paths on the other pages."""
 
 import re
 from importlib.util import find_spec
@@ -12,6 +13,10 @@ from tests.checks.test_floors import ROOMS
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
+PAGES = [
+    *sorted(ROOT.glob("docs/*.md")),
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "tests/README.md", "exploratory_tests/README.md")),
+]
 
 
 def test_the_custom_task_is_short_and_runs(
@@ -72,11 +77,12 @@ def test_its_commands_and_flags_exist(capsys: pytest.CaptureFixture[str]) -> Non
     assert sorted(flags - known) == []
 
 
-def test_its_modules_and_files_exist() -> None:
-    modules = set(re.findall(r"python -m ((?:tests|soft_prompts|exploratory_tests)[\w.]*\w)", README))
-    modules |= set(re.findall(r"`(soft_prompts(?:\.[a-z_]+)+)`", README))
-    assert modules
+@pytest.mark.parametrize("page", PAGES, ids=[page.relative_to(ROOT).as_posix() for page in PAGES])
+def test_modules_and_files_that_pages_name_exist(page: Path) -> None:
+    text = page.read_text()
+    modules = set(re.findall(r"python -m ((?:tests|soft_prompts|exploratory_tests)[\w.]*\w)", text))
+    modules |= set(re.findall(r"`(soft_prompts(?:\.[a-z_]+)+)`", text))
     assert [name for name in sorted(modules) if find_spec(name) is None] == []
-    files = set(re.findall(r"(?:tests|soft_prompts|docs)/[\w/.]*\w", README))
-    assert len(files) > 5
-    assert [path for path in sorted(files) if not (ROOT / path).exists()] == []
+    files = set(re.findall(r"(?<![\w/.])(?:tests|soft_prompts|docs|checks)/[\w/.]*\w", text))
+    assert [path for path in sorted(files) if not (ROOT / path).exists() and not (page.parent / path).exists()] == []
+    assert modules | files or page.parent.name == "docs"
