@@ -1,10 +1,18 @@
-"""How is a single run started from Python? From a task, by name or as an object, and the settings that differ."""
+"""How is a single run started from Python? From a task, by name or as an object, and the settings that differ.
 
-from dataclasses import MISSING, fields
+A name stands for what its experiment runs with no flags: `run("chess", model="tiny-chess", tokens=4)` is one of the
+runs of `soft-prompts run chess`, and finds its result.
+"""
+
+from dataclasses import MISSING, fields, replace
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from soft_prompts.common.errors import UsageError, near_match
 from soft_prompts.config import RunConfig
+from soft_prompts.experiments import catalogue
+from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.run import run as run_config
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.prompts.kinds import UNCONDITIONAL
@@ -31,7 +39,6 @@ def as_config(task: RunConfig | Task | str, settings: dict[str, Any]) -> RunConf
         if settings:
             raise UsageError(f"{next(iter(settings))} is given beside a RunConfig; change it there")
         return task
-    task = _named(task) if isinstance(task, str) else task
     known = {field.name: field for field in fields(RunConfig) if field.name != "task"}
     if unknown := [name for name in settings if name not in known]:
         near = near_match(unknown[0], list(known))
@@ -39,8 +46,17 @@ def as_config(task: RunConfig | Task | str, settings: dict[str, Any]) -> RunConf
     needed = [name for name, field in known.items() if field.default is MISSING]
     if missing := [name for name in needed if name not in settings]:
         raise UsageError(f"{missing[0]} is missing; give {' and '.join(needed)}")
+    if isinstance(task, str) and find_spec(f"{catalogue.__name__}.{task}"):
+        return replace(_default(task), **settings)
+    task = _named(task) if isinstance(task, str) else task
     plain: dict[str, Any] = {} if task.condition_names else {"prompt": UNCONDITIONAL}  # the default needs conditions
     return RunConfig(task, **(plain | settings))
+
+
+def _default(name: str) -> RunConfig:
+    """The settings that the experiment's runs share with no flags, of the first of its tasks and data."""
+    grid: Grid = import_module(f"{catalogue.__name__}.{name}").EXPERIMENT.presets["default"]
+    return replace(grid.settings, task=grid.task.each()[0], data=grid.data[0])
 
 
 def _named(name: str) -> Task:
