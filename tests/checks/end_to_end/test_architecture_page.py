@@ -80,7 +80,7 @@ def test_what_it_names_in_a_table_is_there() -> None:
 
 def test_a_run_starts_as_it_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = block('model="tiny-text"')
-    shortened = code.replace('"steps": 20', '"steps": 2, "validation_samples": 8')
+    shortened = code.replace("steps=20", "steps=2, validation_samples=8")
     assert shortened != code
     execute(shortened)
     assert re.search(r"Metric\(value=\d+\.\d+, stderr=\d", capsys.readouterr().out)
@@ -104,7 +104,7 @@ def test_its_prompt_architecture_is_short_and_runs(folder: Path) -> None:
 
 def test_its_model_is_loaded_and_measured(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = block("load_frozen_model")
-    shortened = code.replace('"steps": 20', '"steps": 2, "validation_samples": 8').replace(": 100}", ": 12}")
+    shortened = code.replace("steps=20, test_samples=100", "steps=2, validation_samples=8, test_samples=12")
     assert shortened != code
     execute(shortened)
     assert "'causality': 'passed'" in capsys.readouterr().out
