@@ -28,7 +28,7 @@ def model_key(
 ) -> ModelKey:
     """What `load_frozen_model` would load, found without loading it; raises InputError for a name that is none."""
     where = torch.device(device)
-    if where.type == "cuda" and where.index is None:
+    if where.type == "cuda" and where.index is None and torch.cuda.is_available():
         where = torch.device("cuda", torch.cuda.current_device())
     return ModelKey(source_of(name), revision, dtype_name(dtype, where), str(where), trust_remote_code)
 

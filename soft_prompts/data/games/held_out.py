@@ -52,7 +52,10 @@ def _choose(source: GameSource, sizes: Sizes, is_test_source: bool) -> HeldOutGa
         games: dict[HeldOut, list[Game]] = {name: _sound(scan.kept[name], sizes[name], illegal) for name in HELD_OUT}
         if scan.all_kept or all(len(games[name]) >= sizes[name] for name in HELD_OUT):
             tally += Counter({"illegal move": len(illegal), "kept": -len(illegal)})
-            _refuse_bad(source, tally, scan.first_bad or f"game {min(illegal, default=0)} (illegal move)")
+            first_bad = scan.first_bad or f"game {min(illegal, default=0)} (illegal move)"
+            if illegal and not any(games.values()):  # moves are tried of chosen games alone
+                raise too_many_bad(source, len(illegal), len(illegal), first_bad)
+            _refuse_bad(source, tally, first_bad)
             return HeldOutGames(games, tally)
     raise AssertionError("a source has an end")
 

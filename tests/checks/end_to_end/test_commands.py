@@ -95,7 +95,7 @@ WRONG_FLAGS = {
     "--tokens -1": "tokens is -1; give 0 for no prompt, or more",
     "--models": "models is empty; give at least one value after --models",
     "--seeds": "seeds is empty; give at least one value after --seeds",
-    "--seeds -1": "seed is -1; give 0 or more",
+    "--seeds -1": "--seeds is -1; give 0 or more",
     "--learning-rate abc": "--learning-rate is abc; give a number",
     "--learning-rate -1": "--learning-rate is -1.0; give a number above 0",
     "--learning-rate nan": "--learning-rate is nan; give a number above 0",
@@ -144,7 +144,7 @@ def test_wrong_data(ask: Callable[..., Said], tmp_path: Path, games: Path) -> No
     for path, words in {
         tmp_path / "nope.pgn": ("--data: ", "nope.pgn does not exist", "give a file or folder that does"),
         cut: ("cut.pgn.zst is cut short",),
-        empty: ("holds no .pgn or .pgn.zst file",),
+        empty: ("holds no .pgn file",),
         text: ("neither a .pgn nor a .pgn.zst file",),
         other: ("other.pgn holds no usable game", "Rated Blitz game"),
         one: ("holds no usable", "give a larger file"),

@@ -127,7 +127,7 @@ def test_too_few_questions(files: Path, one_frozen: FrozenModel, capsys: pytest.
     code, [line] = answer_of(lambda: experiment(files / "set", one_frozen.name, files / "out"), capsys)
     assert (code, f"has no file {PREFIX}_realized_examples.jsonl" in line) == (3, True)
     code, [line] = answer_of(lambda: experiment(files / "nothing", one_frozen.name, files / "out"), capsys)
-    assert (code, "is no guidance data set" in line) == (3, True)
+    assert (code, "nothing does not exist" in line) == (3, True)
 
 
 def test_an_output_folder_that_is_a_file(

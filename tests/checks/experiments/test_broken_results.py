@@ -8,7 +8,7 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments import sweep
 from soft_prompts.results.files import Result, read_result
 from soft_prompts.tasks.completion import CompletionTask
-from soft_prompts.training.apparatus import run_paths
+from soft_prompts.training.apparatus import LoadedModel, run_paths
 from tests.checks.made.results import build_result
 
 
@@ -22,14 +22,15 @@ def test_a_broken_result_is_named_and_the_other_runs_go_on(tmp_path: Path, monke
     broken.write_text('{"schema_version": 1, "sta')
     reached: list[int] = []
 
-    def run(config: RunConfig, frozen: object) -> Result:
+    def run(config: RunConfig, frozen: object, turn: object) -> Result:
         reached.append(config.tokens)
         if config is configs[0]:
             read_result(run_paths(config).result)
         return build_result()
 
     monkeypatch.setattr(sweep, "run", run)
-    monkeypatch.setattr(sweep, "load_for", lambda config: None)
+    monkeypatch.setattr(LoadedModel, "named_by", lambda *_: None)
+    monkeypatch.setattr(sweep, "refuse_long_prompts", lambda _: None)
     [line] = sweep.run_all(configs)
     assert reached == [0, 1, 2]
     assert line.startswith(f"{broken}: broken or truncated JSON")

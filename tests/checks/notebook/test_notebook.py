@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 import soft_prompts as sp
 from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.experiments.catalogue.autoregressive import EXPERIMENT
 from soft_prompts.results.files import Items, Metric, Result
 from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
 from soft_prompts.training.apparatus import run_paths
@@ -137,11 +138,12 @@ def test_run_takes_a_name_a_task_or_a_config(tiny_folders: dict[str, Path], tmp_
     small = {"steps": 1, "batch_size": 2, "sample_tokens": 24, "validation_samples": 4, "test_samples": 4}
     small |= {"model": str(tiny_folders["gpt_neox"]), "tokens": 1, "data": str(texts), "data_workers": 0}
     named = sp.run("autoregressive", output_dir=tmp_path, **small)
+    command = EXPERIMENT.presets["default"].settings  # a name stands for what its command runs
+    assert named.path == run_paths(replace(command, output_dir=tmp_path, **small)).result  # pyright: ignore
     assert named.prompt.kind == "direct"  # the task has no conditions
     config = sp.RunConfig(AutoregressiveTask(), prompt="direct", output_dir=tmp_path, **small)  # pyright: ignore
-    assert named.path == run_paths(config).result
+    named = sp.run(config)
     assert sp.run(AutoregressiveTask(), output_dir=tmp_path, **small) == named  # read, not run again
-    assert sp.run(config) == named
     assert sp.load_snapshot(str(run_paths(config).snapshot)).kind == "direct"
     for wrong, said in {
         "task is 'ches'; (did you mean 'chess'?) give one of": lambda: sp.run("ches", **small),
