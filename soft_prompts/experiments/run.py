@@ -3,6 +3,7 @@
 Read `run` from top to bottom: it is the whole experiment. Everything else repeats, records and compares runs.
 """
 
+import time
 from datetime import UTC, datetime
 from functools import partial
 
@@ -34,8 +35,15 @@ from soft_prompts.training.loop import (
     set_conditions,
     train,
 )
-from soft_prompts.training.record import as_result, record
-from soft_prompts.training.resume import finished_result, only_writer, publish_state, restore, stop_signals
+from soft_prompts.training.record import Clock, Outcome, as_result, record, seconds_before
+from soft_prompts.training.resume import (
+    earlier_sittings,
+    finished_result,
+    only_writer,
+    publish_state,
+    restore,
+    stop_signals,
+)
 from soft_prompts.training.sources import source_print
 from soft_prompts.training.starts import first_state
 from soft_prompts.training.titles import title
@@ -64,6 +72,7 @@ def run(config: RunConfig, frozen: FrozenModel | None = None, turn: Turn | None 
         at = maker.prepare(Apparatus(config, paths, frozen, data, prompt_for(config, frozen), turn.title, source))
         validation, test = (set_conditions(at.data.held_out(split), config) for split in ("validation", "test"))
         state = restore(at) or first_state(at)
+        at = at._replace(sittings=earlier_sittings(state))
         events = EventLog(paths.events if PartialState().is_main_process else None, state.step if state else 0)
         progress, failure, measured = Progress(), None, None
         if config.trains:
@@ -79,6 +88,7 @@ def run(config: RunConfig, frozen: FrozenModel | None = None, turn: Turn | None 
                         progress = train(at.frozen, at.prompt, at.data.training, validation, config, hooks, state)
                 except TrainingFailed as error:
                     failure = str(error)
+        trained = time.perf_counter()
         if failure is None:
             try:
                 at_once = progress.micro_batch_size or config.micro_batch_size or config.batch_size
@@ -86,7 +96,7 @@ def run(config: RunConfig, frozen: FrozenModel | None = None, turn: Turn | None 
             except LossNotFinite as error:
                 failure = str(error)
         at = at._replace(frozen=frozen)  # the result is about the model that was asked for, not a trained copy of it
-        items, metrics, generations = measured or (None, {}, [])
-        result = as_result(at, progress, items, metrics, generations, started, failure)
-        record(at, result, items, events)
+        clock = Clock(started, time.perf_counter() - trained, seconds_before(state))
+        result = as_result(at, Outcome(progress, measured, failure, clock))
+        record(at, result, measured.items if measured else None, events)
         return result

@@ -16,6 +16,7 @@ import pytest
 from soft_prompts.common.errors import Interrupted, UsageError
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments import run as one_run
+from soft_prompts.experiments.evidence.makers import Maker
 from soft_prompts.experiments.run import run
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.training.apparatus import run_paths
@@ -129,7 +130,7 @@ def test_a_stop_outside_of_training(
     """While the last measures are taken there is nothing to wait for."""
 
     def install() -> None:
-        one_run.measure = lambda *_: (signal.raise_signal(signal.SIGTERM), time.sleep(60))
+        one_run.maker_of = lambda _: Maker(measure=lambda *_: (signal.raise_signal(signal.SIGTERM), time.sleep(60)))
 
     config = settings(tmp_path)
     ended = harness.run(config, before=install)

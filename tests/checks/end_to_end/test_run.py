@@ -168,7 +168,7 @@ def test_a_finished_run_is_read_and_not_run(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a finished run must not start")
 
-    for name in ("load_for", "train", "measure", "restore"):
+    for name in ("load_for", "train", "maker_of", "restore"):
         monkeypatch.setattr(run_module, name, refuse)
     before = done.paths.result.read_bytes()
     assert run(done.config).to_json() == done.json
