@@ -182,14 +182,14 @@ def _make(what: str, wanted: Sequence[RunConfig], runs: Sequence[RunConfig], job
     """Make them, having said how many there are and how long the new ones may take."""
     new = [config for config in wanted if config.fresh or not run_paths(config).result.is_file()]
     if is_main_process():
-        seconds = sum(_seconds(config, runs) for config in new) / jobs
+        seconds = sum(expected_seconds(config, runs) for config in new) / jobs
         expected = f", {len(new)} of them new: about {seconds:.0f} s" if new else ", all there already"
         say(f"{what}: {len(wanted)} results beside the runs{expected}")
     made.configs.extend(wanted)
     made.failures.extend(run_all(wanted, jobs))
 
 
-def _seconds(config: RunConfig, runs: Sequence[RunConfig]) -> float:
+def expected_seconds(config: RunConfig, runs: Sequence[RunConfig]) -> float:
     """What a result may take, by the grid's run of this model whose token count is nearest: training by its steps, the
     rest as it is."""
     alike = [run for run in runs if (run.model, run.task) == (config.model, config.task)] or list(runs)

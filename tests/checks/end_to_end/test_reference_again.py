@@ -14,7 +14,9 @@ from soft_prompts.tasks.registry import TASKS
 from soft_prompts.training.apparatus import run_paths
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
-CHEAP = ("completion/sums/tiny-text", "guidance_softprompt-B/questions/tiny-guidance-base", "chess/games/tiny-chess")  # seconds each: nothing is trained
+SLOW = ("guidance_softprompt-B/questions/tiny-guidance-base", "chess/games/tiny-chess")
+SLOW += ("skip_tokens-skip-1/library/tiny-text",)
+PLACES = ["completion/sums/tiny-text", *(pytest.param(place, marks=pytest.mark.slow) for place in SLOW)]
 
 
 def config_of(told: dict[str, Any], output: Path) -> RunConfig:
@@ -29,7 +31,7 @@ def config_of(told: dict[str, Any], output: Path) -> RunConfig:
     return RunConfig(**settings | {"output_dir": output, "device": "cpu", "dtype": "float32", "data_workers": 0})
 
 
-@pytest.mark.parametrize("place", CHEAP)
+@pytest.mark.parametrize("place", PLACES)
 def test_a_committed_result_is_computed_again(place: str, tmp_path: Path) -> None:
     [path] = (REFERENCE / place).glob("bare-0t-s0-*[0-9a-f].json")
     stored, items = read_result(path), read_items(path)
