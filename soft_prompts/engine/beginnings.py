@@ -33,8 +33,18 @@ def nats_of(
 ) -> NDArray[np.float64]:
     """Nats [N] of each sample's scored tokens: those of `item_losses`; processes share the work.
 
-    Samples of few alike, and all of a model whose cache several texts cannot share, take the plain road.
+    Samples of few alike, and all of a model whose cache several texts cannot share, take the plain road. What is asked
+    twice is computed once.
     """
+    asked = [(tuple(e.input_ids), tuple(e.labels), e.conditions, e.insert_at) for e in examples]
+    different = {key: place for place, key in enumerate(dict.fromkeys(asked))}
+    nats = _nats_of(frozen, prompt, [Example(*key) for key in different], batch_size, score_first)
+    return nats[[different[key] for key in asked]]
+
+
+def _nats_of(
+    frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example], batch_size: int, score_first: bool
+) -> NDArray[np.float64]:
     state, nats = PartialState(), np.zeros(len(examples))
     alike = _alike(frozen, examples)
     for places in alike[state.process_index :: state.num_processes]:
@@ -48,7 +58,8 @@ def nats_of(
 
 
 def _alike(frozen: FrozenModel, examples: Sequence[Example]) -> list[list[int]]:
-    """Places of samples that are alike up to their first scored token, prompt included: as many as make it worth it."""
+    """Places of samples that are alike up to their first scored token, prompt included, the shortest first: as many as
+    make it worth it."""
     if not frozen.caches or frozen.batching != PADDED:
         return []
     groups: dict[object, list[int]] = {}
@@ -57,7 +68,8 @@ def _alike(frozen: FrozenModel, examples: Sequence[Example]) -> list[list[int]]:
         if 0 < first >= example.insert_at:
             key = (tuple(example.input_ids[:first]), example.conditions, example.insert_at)
             groups.setdefault(key, []).append(place)
-    return [places for places in groups.values() if len(places) >= LEAST]
+    by_length = (sorted(places, key=lambda place: len(examples[place].labels)) for places in groups.values())
+    return [places for places in by_length if len(places) >= LEAST]
 
 
 def _first_scored(example: Example) -> int:

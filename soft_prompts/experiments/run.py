@@ -12,6 +12,7 @@ from accelerate import PartialState
 from soft_prompts.common.console import StepProgress
 from soft_prompts.config import RunConfig, check_conditions
 from soft_prompts.engine.evaluation import LossNotFinite
+from soft_prompts.engine.processes import told_by_first
 from soft_prompts.experiments.evidence.makers import maker_of
 from soft_prompts.experiments.progress import Turn
 from soft_prompts.models.frozen import FrozenModel
@@ -68,7 +69,7 @@ def run(config: RunConfig, frozen: FrozenModel | None = None, turn: Turn | None 
         frozen = frozen or load_for(config)
         refuse_beyond_context(config, frozen.context_length)
         data = config.task.open(data_request(config), frozen.tokenizer)
-        maker, source = maker_of(config.role), source_print(config)
+        maker, source = maker_of(config.role), told_by_first(lambda: source_print(config))
         at = maker.prepare(Apparatus(config, paths, frozen, data, prompt_for(config, frozen), turn.title, source))
         validation, test = (set_conditions(at.data.held_out(split), config) for split in ("validation", "test"))
         state = restore(at) or first_state(at)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from soft_prompts.behaviour.likelihood import no_prompt
 from soft_prompts.engine import beginnings
 from soft_prompts.engine.beginnings import LEAST, nats_of
 from soft_prompts.engine.evaluation import item_losses
@@ -18,6 +19,8 @@ from soft_prompts.tasks.task import UNSCORED, Example
 def drawn_prompt(frozen: FrozenModel, tokens: int) -> nn.Module:
     """A prompt whose vectors depend on two conditions."""
     torch.manual_seed(1)
+    if tokens == 0:
+        return no_prompt(frozen)
     prompt = LinearPrompt(PromptShape(tokens, frozen.hidden_size, 2))
     for parameter in prompt.parameters():
         nn.init.normal_(parameter, std=0.5)
@@ -49,7 +52,7 @@ def many(length: int = 9) -> list[Example]:
         [one._replace(conditions=(0.0, 1.0)) for one in answers(np.random.default_rng(0), 5, length)],
     ]
     whole = [Example(ids := rng.integers(1, 250, 11).tolist(), ids, (0.0, 0.0)) for _ in range(LEAST)]
-    samples = [sample for group in [*groups, whole] for sample in group]
+    samples = [sample for group in [*groups, whole, groups[0][:3], groups[4][:1]] for sample in group]  # some twice
     return [samples[place] for place in rng.permutation(len(samples))]
 
 
@@ -71,7 +74,8 @@ def test_one_token_before_the_answers_and_no_prompt(frozen: FrozenModel) -> None
 
 
 def test_a_beginning_goes_through_the_model_once(one_frozen: FrozenModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counted in positions: those of the beginning once, those of the answers for each; never more rows than asked."""
+    """Counted in positions: those of the beginning once, those of the answers for each; never more rows than asked.
+    What is asked twice is computed once."""
     seen: list[tuple[int, int]] = []
     go_on = FrozenModel.go_on
 
@@ -81,7 +85,8 @@ def test_a_beginning_goes_through_the_model_once(one_frozen: FrozenModel, monkey
 
     monkeypatch.setattr(FrozenModel, "go_on", counted)
     monkeypatch.setattr(beginnings, "item_losses", None)  # the plain road is not taken
-    nats_of(one_frozen, drawn_prompt(one_frozen, 2), answers(np.random.default_rng(0), 7, 40), 3)
+    samples = answers(np.random.default_rng(0), 7, 40)
+    nats_of(one_frozen, drawn_prompt(one_frozen, 2), [*samples, *samples], 3)
     assert seen[0] == (1, 2 + 40 - 1)
     assert [rows for rows, _ in seen[1:]] == [3, 3, 1]
     assert max(length for _, length in seen[1:]) <= 7
