@@ -75,29 +75,25 @@ def run(config: RunConfig, frozen: FrozenModel | None = None, turn: Turn | None 
         state = restore(at) or first_state(at)
         at = at._replace(sittings=earlier_sittings(state))
         events = EventLog(paths.events if PartialState().is_main_process else None, state.step if state else 0)
-        progress, failure, measured = Progress(), None, None
-        if config.trains:
-            with StepProgress(at.title, config.steps, quiet=not PartialState().is_main_process, grid=turn.grid) as show:
-                hooks = Hooks(
-                    publish=partial(publish_state, at),
-                    events=events,
-                    stop_asked=stop.asked,
-                    report=lambda now, loss: show(now.step, loss, now.seconds / now.step),
-                )
-                try:
-                    with stop.after_whole_steps():
-                        progress = train(at.frozen, at.prompt, at.data.training, validation, config, hooks, state)
-                except TrainingFailed as error:
-                    failure = str(error)
-        trained = time.perf_counter()
-        if failure is None:
-            try:
-                at_once = progress.micro_batch_size or config.micro_batch_size or config.batch_size
-                measured = maker.measure(at, validation, test, at_once)
-            except LossNotFinite as error:
-                failure = str(error)
+        progress, failure, measured, began = Progress(), None, None, time.perf_counter()
+        quiet = not PartialState().is_main_process
+        try:
+            if config.trains:
+                with StepProgress(at.title, config.steps, quiet, turn.grid) as show, stop.after_whole_steps():
+                    hooks = Hooks(
+                        publish=partial(publish_state, at),
+                        events=events,
+                        stop_asked=stop.asked,
+                        report=lambda now, loss: show(now.step, loss, now.seconds / now.step),
+                    )
+                    progress = train(at.frozen, at.prompt, at.data.training, validation, config, hooks, state)
+            began = time.perf_counter()
+            at_once = progress.micro_batch_size or config.micro_batch_size or config.batch_size
+            measured = maker.measure(at, validation, test, at_once)
+        except (TrainingFailed, LossNotFinite) as error:
+            failure = str(error)
         at = at._replace(frozen=frozen)  # the result is about the model that was asked for, not a trained copy of it
-        clock = Clock(started, time.perf_counter() - trained, seconds_before(state))
+        clock = Clock(started, time.perf_counter() - began if measured else None, seconds_before(state))
         result = as_result(at, Outcome(progress, measured, failure, clock))
         record(at, result, measured.items if measured else None, events)
         return result

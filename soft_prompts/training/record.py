@@ -34,7 +34,7 @@ class Clock(NamedTuple):
 
     started: datetime
     """This sitting."""
-    measuring_seconds: float
+    measuring_seconds: float | None
     earlier_seconds: float = 0.0
     """Of training, in earlier sittings."""
 
