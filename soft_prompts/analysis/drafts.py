@@ -125,6 +125,8 @@ SETTINGS: dict[str, Callable[[Result], object]] = {
     "model revision": lambda result: result.model.revision,
     "dtype": lambda result: result.model.dtype,
     "package version": lambda result: result.environment.package_version,
+    "torch version": lambda result: result.environment.torch,
+    "transformers version": lambda result: result.environment.transformers,
     "commit": lambda result: _short(result.environment.commit),
 }
 

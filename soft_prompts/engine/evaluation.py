@@ -53,8 +53,7 @@ def evaluate(
 ) -> Evaluation:
     """What a result keeps of the examples, in their order; raises LossNotFinite."""
     losses = item_losses(frozen, prompt, examples, batch_size, score_first)
-    if not np.isfinite(losses.nats).all():
-        raise LossNotFinite(f"the loss of {(~np.isfinite(losses.nats)).sum()} of {len(examples)} items is not finite")
+    refuse_not_finite(losses.nats)
     items = Items(
         loss_nats=losses.nats,
         scored_tokens=losses.tokens,
@@ -63,6 +62,12 @@ def evaluate(
     )
     hits = losses.hits.astype(np.float64)
     return Evaluation(items, per_unit(hits, items.scored_tokens, items.cluster, "share of tokens"))
+
+
+def refuse_not_finite(nats: NDArray[np.float64]) -> None:
+    """Raise LossNotFinite unless every item has a number."""
+    if wrong := (~np.isfinite(nats)).sum():
+        raise LossNotFinite(f"the loss of {wrong} of {len(nats)} items is not finite")
 
 
 @torch.no_grad()

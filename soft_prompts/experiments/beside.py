@@ -182,24 +182,27 @@ def _make(what: str, wanted: Sequence[RunConfig], runs: Sequence[RunConfig], job
     """Make them, having said how many there are and how long the new ones may take."""
     new = [config for config in wanted if config.fresh or not run_paths(config).result.is_file()]
     if is_main_process():
-        seconds = sum(_seconds(config, runs) for config in new) / jobs
+        seconds = sum(expected_seconds(config, runs) for config in new) / jobs
         expected = f", {len(new)} of them new: about {seconds:.0f} s" if new else ", all there already"
         say(f"{what}: {len(wanted)} results beside the runs{expected}")
     made.configs.extend(wanted)
     made.failures.extend(run_all(wanted, jobs))
 
 
-def _seconds(config: RunConfig, runs: Sequence[RunConfig]) -> float:
-    """What a result may take, by the grid's run of this model whose token count is nearest."""
+def expected_seconds(config: RunConfig, runs: Sequence[RunConfig]) -> float:
+    """What a result may take, by the grid's run of this model whose token count is nearest: training by its steps, the
+    rest as it is."""
     alike = [run for run in runs if (run.model, run.task) == (config.model, config.task)] or list(runs)
     searched = _searched(config)
     works = config.trains or searched > 0
     nearest = min(alike, key=lambda run: (run.trains != works, abs(run.tokens - config.tokens)))
-    took = read_result(run_paths(nearest).result).timing.wall_seconds or 0.0
+    timing = read_result(run_paths(nearest).result).timing
+    took = timing.wall_seconds or 0.0
     if not works or not nearest.trains:
         return took
+    trained = took if timing.training_seconds is None else timing.training_seconds
     steps = config.steps * config.trains + searched / (FORWARD_AND_BACK * nearest.batch_size)
-    return took * steps / nearest.steps
+    return trained * steps / nearest.steps + max(0.0, took - trained)
 
 
 def _searched(config: RunConfig) -> int:

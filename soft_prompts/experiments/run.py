@@ -3,6 +3,7 @@
 Read `run` from top to bottom: it is the whole experiment. Everything else repeats, records and compares runs.
 """
 
+import time
 from datetime import UTC, datetime
 from functools import partial
 
@@ -11,6 +12,7 @@ from accelerate import PartialState
 from soft_prompts.common.console import StepProgress
 from soft_prompts.config import RunConfig, check_conditions
 from soft_prompts.engine.evaluation import LossNotFinite
+from soft_prompts.engine.processes import told_by_first
 from soft_prompts.experiments.evidence.makers import maker_of
 from soft_prompts.experiments.progress import Turn
 from soft_prompts.models.frozen import FrozenModel
@@ -34,8 +36,15 @@ from soft_prompts.training.loop import (
     set_conditions,
     train,
 )
-from soft_prompts.training.record import as_result, record
-from soft_prompts.training.resume import finished_result, only_writer, publish_state, restore, stop_signals
+from soft_prompts.training.record import Clock, Outcome, as_result, record, seconds_before
+from soft_prompts.training.resume import (
+    earlier_sittings,
+    finished_result,
+    only_writer,
+    publish_state,
+    restore,
+    stop_signals,
+)
 from soft_prompts.training.sources import source_print
 from soft_prompts.training.starts import first_state
 from soft_prompts.training.titles import title
@@ -60,33 +69,31 @@ def run(config: RunConfig, frozen: FrozenModel | None = None, turn: Turn | None 
         frozen = frozen or load_for(config)
         refuse_beyond_context(config, frozen.context_length)
         data = config.task.open(data_request(config), frozen.tokenizer)
-        maker, source = maker_of(config.role), source_print(config)
+        maker, source = maker_of(config.role), told_by_first(lambda: source_print(config))
         at = maker.prepare(Apparatus(config, paths, frozen, data, prompt_for(config, frozen), turn.title, source))
         validation, test = (set_conditions(at.data.held_out(split), config) for split in ("validation", "test"))
         state = restore(at) or first_state(at)
+        at = at._replace(sittings=earlier_sittings(state))
         events = EventLog(paths.events if PartialState().is_main_process else None, state.step if state else 0)
-        progress, failure, measured = Progress(), None, None
-        if config.trains:
-            with StepProgress(at.title, config.steps, quiet=not PartialState().is_main_process, grid=turn.grid) as show:
-                hooks = Hooks(
-                    publish=partial(publish_state, at),
-                    events=events,
-                    stop_asked=stop.asked,
-                    report=lambda now, loss: show(now.step, loss, now.seconds / now.step),
-                )
-                try:
-                    with stop.after_whole_steps():
-                        progress = train(at.frozen, at.prompt, at.data.training, validation, config, hooks, state)
-                except TrainingFailed as error:
-                    failure = str(error)
-        if failure is None:
-            try:
-                at_once = progress.micro_batch_size or config.micro_batch_size or config.batch_size
-                measured = maker.measure(at, validation, test, at_once)
-            except LossNotFinite as error:
-                failure = str(error)
+        progress, failure, measured, began = Progress(), None, None, time.perf_counter()
+        quiet = not PartialState().is_main_process
+        try:
+            if config.trains:
+                with StepProgress(at.title, config.steps, quiet, turn.grid) as show, stop.after_whole_steps():
+                    hooks = Hooks(
+                        publish=partial(publish_state, at),
+                        events=events,
+                        stop_asked=stop.asked,
+                        report=lambda now, loss: show(now.step, loss, now.seconds / now.step),
+                    )
+                    progress = train(at.frozen, at.prompt, at.data.training, validation, config, hooks, state)
+            began = time.perf_counter()
+            at_once = progress.micro_batch_size or config.micro_batch_size or config.batch_size
+            measured = maker.measure(at, validation, test, at_once)
+        except (TrainingFailed, LossNotFinite) as error:
+            failure = str(error)
         at = at._replace(frozen=frozen)  # the result is about the model that was asked for, not a trained copy of it
-        items, metrics, generations = measured or (None, {}, [])
-        result = as_result(at, progress, items, metrics, generations, started, failure)
-        record(at, result, items, events)
+        clock = Clock(started, time.perf_counter() - began if measured else None, seconds_before(state))
+        result = as_result(at, Outcome(progress, measured, failure, clock))
+        record(at, result, measured.items if measured else None, events)
         return result

@@ -21,12 +21,12 @@ from signal import SIG_DFL, SIGTERM, getsignal
 from typing import Any, Literal, NamedTuple
 
 import torch
-from accelerate import PartialState
 
 from soft_prompts.common.console import StepProgress, say
 from soft_prompts.common.errors import InputError, Interrupted, UsageError
 from soft_prompts.common.files import fingerprint_files, sync, writing_to
 from soft_prompts.common.machine import threads_for
+from soft_prompts.engine.processes import told_by_first
 from soft_prompts.finetuning.documents import document_batch, read_documents
 from soft_prompts.finetuning.weights import Learner, put_back, state_tensors, take_step, unfreeze
 from soft_prompts.models.fingerprint import FIRST, find_fingerprint
@@ -37,7 +37,7 @@ from soft_prompts.training.apparatus import Paths, find_device
 from soft_prompts.training.checkpoint import State, newest, publish
 from soft_prompts.training.events import EventLog
 from soft_prompts.training.loop import out_of_memory_is_out_of_room
-from soft_prompts.training.resume import only_writer, stop_signals
+from soft_prompts.training.resume import StopSignals, only_writer, stop_signals
 
 CARD = "fine_tuning.json"
 
@@ -87,13 +87,18 @@ def fine_tune(plan: FineTuning) -> Path:
     device = find_device(plan.device)
     place = _place(plan)
     with only_writer(place.paths), stop_signals() as stop, out_of_memory_is_out_of_room():
-        if PartialState().is_main_process and (plan.fresh or not _is_finished(place)):
-            if plan.fresh:
-                shutil.rmtree(place.states / "state", ignore_errors=True)  # the lock beside it is held
-            with stop.after_whole_steps():
-                _train(plan, place, device, stop.asked)
-        PartialState().wait_for_everyone()
+        told_by_first(lambda: _learn(plan, place, device, stop))
     return place.model
+
+
+def _learn(plan: FineTuning, place: Place, device: torch.device, stop: StopSignals) -> None:
+    """The model, unless it is there already."""
+    if not plan.fresh and _is_finished(place):
+        return
+    if plan.fresh:
+        shutil.rmtree(place.states / "state", ignore_errors=True)  # the lock beside it is held
+    with stop.after_whole_steps():
+        _train(plan, place, device, stop.asked)
 
 
 def fine_tuned_folder(plan: FineTuning) -> Path:

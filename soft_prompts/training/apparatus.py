@@ -18,6 +18,7 @@ from soft_prompts.prompts.build import build_prompt
 from soft_prompts.prompts.kinds import UNCONDITIONAL
 from soft_prompts.results.files import result_path, run_path
 from soft_prompts.tasks.task import DataRequest, TaskData
+from soft_prompts.training.environment import Versions
 
 
 class Paths(NamedTuple):
@@ -40,6 +41,8 @@ class Apparatus(NamedTuple):
     """The run's name for people."""
     source: Mapping[str, str] = {}
     """What the prompt is made from, where it is made from another: `source_print`."""
+    sittings: Sequence[Versions] = ()
+    """The versions under which it was trained up to the state that it goes on from, first to last."""
 
 
 def run_paths(config: RunConfig) -> Paths:

@@ -11,9 +11,21 @@ import torch
 import transformers
 
 from soft_prompts.models.frozen import FrozenModel
-from soft_prompts.results.files import (
-    EnvironmentSection,
-)
+from soft_prompts.results.files import EnvironmentSection
+
+Versions = dict[str, str]
+
+
+def versions() -> Versions:
+    """Of this package and of those that compute its numbers."""
+    package = version("soft_prompts")
+    return {"soft_prompts": package, "torch": torch.__version__, "transformers": transformers.__version__}
+
+
+def versions_of(section: EnvironmentSection) -> Versions:
+    """The same of a result, as far as they are known."""
+    then = {"soft_prompts": section.package_version, "torch": section.torch, "transformers": section.transformers}
+    return {name: text for name, text in then.items() if text is not None}
 
 
 def environment(frozen: FrozenModel, started: datetime) -> EnvironmentSection:
@@ -29,14 +41,15 @@ def environment(frozen: FrozenModel, started: datetime) -> EnvironmentSection:
         return asked.stdout.strip() if asked.returncode == 0 else None
 
     is_ours = git("ls-files", "--error-unmatch", "__init__.py") is not None  # not somebody else's repository
+    now = versions()
     dirty = git("status", "--porcelain", "--untracked-files=no", "--", ".") if is_ours else None
     return EnvironmentSection(
-        package_version=version("soft_prompts"),
+        package_version=now["soft_prompts"],
         commit=git("rev-parse", "HEAD") if is_ours else None,
         dirty=None if dirty is None else bool(dirty),
         python=sys.version.split()[0],
-        torch=torch.__version__,
-        transformers=transformers.__version__,
+        torch=now["torch"],
+        transformers=now["transformers"],
         device=torch.cuda.get_device_name(frozen.device) if frozen.device.type == "cuda" else "cpu",
         platform=platform.platform(),
         threads=torch.get_num_threads(),

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from soft_prompts.config import RunConfig
-from soft_prompts.engine.evaluation import evaluate, swap_conditions
+from soft_prompts.engine.beginnings import nats_of
+from soft_prompts.engine.evaluation import evaluate, refuse_not_finite, swap_conditions
 from soft_prompts.engine.generation import generate
+from soft_prompts.engine.processes import SharedOut
 from soft_prompts.results.files import Generation, Items, Metric
 from soft_prompts.results.metrics import loss_per_token, paired_difference, ratio
 from soft_prompts.tasks.task import UNSCORED, Example
@@ -55,7 +57,7 @@ def scored_labels(example: Example, score_first: bool) -> list[int]:
 
 
 def items_of(config: RunConfig, examples: Sequence[Example], loss_nats: np.ndarray) -> Items:
-    """Losses [N] that no model paid, as per-item losses of the examples."""
+    """Losses [N], as per-item losses of the examples."""
     scored = [len(scored_labels(example, config.score_first)) for example in examples]
     return Items(
         loss_nats=np.asarray(loss_nats, dtype=np.float64),
@@ -81,8 +83,11 @@ def measure(at: Apparatus, validation: Sequence[Example], test: Sequence[Example
     elif task.condition_names:
         metrics["condition_sensitivity"] = Metric(None, reason="this prompt sees no conditions that differ", unit=unit)
     complete = partial(generate, at.frozen, at.prompt, batch_size=batch_size, as_fits=True)
-    measures = at.data.measures(test, items, complete)
+    measures = at.data.measures(test, items, SharedOut(complete))
     metrics |= measures.metrics
     if further := at.data.further():
-        metrics |= at.data.further_metrics(losses(set_conditions(further, at.config)).items)
+        further = set_conditions(further, at.config)
+        nats = nats_of(at.frozen, at.prompt, further, batch_size, score_first)
+        refuse_not_finite(nats)
+        metrics |= at.data.further_metrics(items_of(at.config, further, nats))
     return Measured(items, metrics, measures.generations)

@@ -1,17 +1,16 @@
 """What stays of a run? Its result, its snapshot and the last of its tensorboard events."""
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from accelerate import PartialState
 
-from soft_prompts.config import as_json
+from soft_prompts.config import RunConfig, as_json
 from soft_prompts.prompts.kinds import UNCONDITIONAL
 from soft_prompts.prompts.snapshot import Snapshot, save_snapshot
 from soft_prompts.results.files import (
     DataSection,
-    Generation,
     Items,
-    Metric,
     ModelSection,
     PromptSection,
     Result,
@@ -21,11 +20,38 @@ from soft_prompts.results.files import (
     write_result,
 )
 from soft_prompts.training.apparatus import Apparatus, encoder_for_run, shape_for
-from soft_prompts.training.checkpoint import forget
+from soft_prompts.training.checkpoint import State, forget
 from soft_prompts.training.environment import environment
 from soft_prompts.training.events import EventLog
 from soft_prompts.training.loop import Progress
+from soft_prompts.training.measures import Measured
+from soft_prompts.training.resume import sittings_with_this
 from soft_prompts.training.titles import flat_settings
+
+
+class Clock(NamedTuple):
+    """What the clock says of a run."""
+
+    started: datetime
+    """This sitting."""
+    measuring_seconds: float | None
+    earlier_seconds: float = 0.0
+    """Of training, in earlier sittings."""
+
+
+class Outcome(NamedTuple):
+    """What became of a run."""
+
+    progress: Progress
+    measured: Measured | None
+    """None where it failed."""
+    failure: str | None
+    clock: Clock
+
+
+def seconds_before(state: State | None) -> float:
+    """Of training, up to the state that a run goes on from."""
+    return 0.0 if state is None else Progress(**state.facts["progress"]).seconds
 
 
 def record(at: Apparatus, result: Result, items: Items | None, events: EventLog) -> None:
@@ -64,72 +90,89 @@ def _record_snapshot(at: Apparatus, result: Result) -> None:
     save_snapshot(at.paths.snapshot, snapshot)
 
 
-def as_result(
-    at: Apparatus,
-    progress: Progress,
-    items: Items | None,
-    metrics: dict[str, Metric],
-    generations: list[Generation],
-    started: datetime,
-    failure: str | None,
-) -> Result:
+def as_result(at: Apparatus, outcome: Outcome) -> Result:
     """All of it in the form of the result JSON."""
-    config, frozen, data = at.config, at.frozen, at.data
-    prompted, trained = config.tokens > 0, config.trains
-    per_second = progress.target_tokens / progress.seconds if progress.seconds else None
+    config, measured = at.config, outcome.measured
+    sittings = sittings_with_this(at)
     return Result(
-        status="success" if failure is None else "failed",
-        reason=failure,
+        status="success" if outcome.failure is None else "failed",
+        reason=outcome.failure,
         role=config.role.name,
         experiment=config.task.name,
         variant=config.task.variant,
-        model=ModelSection(
-            name=config.model,
-            revision=frozen.revision,
-            architecture=frozen.model.config.model_type,
-            parameters=sum(parameter.numel() for parameter in frozen.model.parameters()),
-            fingerprint=frozen.fingerprint,
-            dtype=frozen.dtype,
-            probes={probe.name: probe.text for probe in frozen.probes} or None,
-        ),
-        prompt=PromptSection(
-            kind=config.prompt_kind,
-            tokens=config.tokens,
-            parameters=sum(parameter.numel() for parameter in at.prompt.parameters()),
-            position=config.task.position if prompted else None,
-            conditions=config.condition_names,
-            condition_mode=(config.condition if config.task.condition_names else None) if prompted else None,
-        ),
-        data=DataSection(
-            name=data.name,
-            train=data.train,
-            test=data.test,
-            fingerprint=data.fingerprint,
-            items_fingerprint=None if items is None else items_fingerprint(items.cluster, items.scored_tokens),
-            train_samples=progress.step * config.batch_size,
-            test_samples=0 if items is None else len(items.loss_nats),
-            rejected=data.rejected(progress.position),
-        ),
-        training=TrainingSection(
-            steps=progress.step,
-            best_step=progress.best_step if trained else None,
-            batch_size=config.batch_size,
-            learning_rate=config.learning_rate,
-            weight_decay=config.weight_decay,
-            schedule=config.schedule,
-            seed=config.seed,
-            target_tokens=progress.target_tokens,
-            skipped_steps=progress.skipped_steps,
-            micro_batch_size=progress.micro_batch_size or None,
-        ),
-        timing=TimingSection(
-            wall_seconds=progress.seconds if trained else (datetime.now(UTC) - started).total_seconds(),
-            target_tokens_per_second=per_second,
-            data_wait_share=progress.wait_seconds / progress.seconds if progress.seconds else None,
-        ),
+        model=_model_section(at),
+        prompt=_prompt_section(at),
+        data=_data_section(at, outcome),
+        training=_training_section(config, outcome.progress),
+        timing=_timing_section(outcome.progress, outcome.clock),
         headline=config.task.headline,
-        metrics=metrics,
-        generations=tuple(generations),
-        environment=environment(frozen, started),
-        config=as_json(config) | dict(at.source),
+        metrics=measured.metrics if measured else {},
+        generations=tuple(measured.generations) if measured else (),
+        environment=environment(at.frozen, outcome.clock.started),
+        config=as_json(config) | dict(at.source) | ({"resumed_under": sittings} if len(sittings) > 1 else {}),
+    )
+
+
+def _model_section(at: Apparatus) -> ModelSection:
+    frozen = at.frozen
+    return ModelSection(
+        name=at.config.model,
+        revision=frozen.revision,
+        architecture=frozen.model.config.model_type,
+        parameters=sum(parameter.numel() for parameter in frozen.model.parameters()),
+        fingerprint=frozen.fingerprint,
+        dtype=frozen.dtype,
+        probes={probe.name: probe.text for probe in frozen.probes} or None,
+    )
+
+
+def _prompt_section(at: Apparatus) -> PromptSection:
+    config, prompted = at.config, at.config.tokens > 0
+    return PromptSection(
+        kind=config.prompt_kind,
+        tokens=config.tokens,
+        parameters=sum(parameter.numel() for parameter in at.prompt.parameters()),
+        position=config.task.position if prompted else None,
+        conditions=config.condition_names,
+        condition_mode=(config.condition if config.task.condition_names else None) if prompted else None,
+    )
+
+
+def _data_section(at: Apparatus, outcome: Outcome) -> DataSection:
+    data, items = at.data, outcome.measured.items if outcome.measured else None
+    return DataSection(
+        name=data.name,
+        train=data.train,
+        test=data.test,
+        fingerprint=data.fingerprint,
+        items_fingerprint=None if items is None else items_fingerprint(items.cluster, items.scored_tokens),
+        train_samples=outcome.progress.step * at.config.batch_size,
+        test_samples=0 if items is None else len(items.loss_nats),
+        rejected=data.rejected(outcome.progress.position),
+    )
+
+
+def _training_section(config: RunConfig, progress: Progress) -> TrainingSection:
+    return TrainingSection(
+        steps=progress.step,
+        best_step=progress.best_step if config.trains else None,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        schedule=config.schedule,
+        seed=config.seed,
+        target_tokens=progress.target_tokens,
+        skipped_steps=progress.skipped_steps,
+        micro_batch_size=progress.micro_batch_size or None,
+    )
+
+
+def _timing_section(progress: Progress, clock: Clock) -> TimingSection:
+    trained = progress.seconds  # 0 where nothing was
+    return TimingSection(
+        wall_seconds=clock.earlier_seconds + (datetime.now(UTC) - clock.started).total_seconds(),
+        target_tokens_per_second=progress.target_tokens / trained if trained else None,
+        data_wait_share=progress.wait_seconds / trained if trained else None,
+        training_seconds=trained or None,
+        measuring_seconds=clock.measuring_seconds,
     )

@@ -17,23 +17,29 @@ from soft_prompts.common.console import say, say_at_once
 from soft_prompts.common.errors import Interrupted, UsageError
 from soft_prompts.common.files import writing_to
 from soft_prompts.config import RunConfig, settings_that_count
+from soft_prompts.engine.processes import told_by_first
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.frozen import dtype_name
 from soft_prompts.results.files import Result, read_result
 from soft_prompts.training.apparatus import Apparatus, Paths, data_request, find_device
 from soft_prompts.training.checkpoint import State, forget, newest, publish, sweep
+from soft_prompts.training.environment import Versions, versions, versions_of
 from soft_prompts.training.sources import SOURCE_PRINT, has_other_source, source_folder
 
 POLL_SECONDS = 0.2  # how soon a waiting run notices that the other one has ended
+SITTINGS = "versions"  # among a state's facts
 FINISHING = "finishing this step; again to lose it"
 
 
 def finished_result(config: RunConfig, paths: Paths, title: str) -> Result | None:
     """The result of an earlier, successful run of the same settings, made from the same prompt if from any; with
-    --fresh whatever is there is forgotten."""
-    if config.fresh and PartialState().is_main_process:
+    --fresh whatever is there is forgotten. The first process looks for all."""
+    return told_by_first(lambda: _finished_result(config, paths, title))
+
+
+def _finished_result(config: RunConfig, paths: Paths, title: str) -> Result | None:
+    if config.fresh:
         _forget(paths)
-    PartialState().wait_for_everyone()  # no process finds what another is about to forget
     if config.fresh or not paths.result.is_file():
         return None
     result = read_result(paths.result)
@@ -43,9 +49,9 @@ def finished_result(config: RunConfig, paths: Paths, title: str) -> Result | Non
     if has_other_source(config, result):
         say(f"{title}: made again, for the prompt that it was made from is another one now ({source_folder(config)})")
         return None
-    if PartialState().is_main_process:
-        forget(paths.snapshot / "state")  # of a writer that was killed before it could
-    say(f"{title}: finished before, read from {paths.result}")
+    forget(paths.snapshot / "state")  # of a writer that was killed before it could
+    said = _said_of_versions(versions_of(result.environment), versions())
+    say(f"{title}: finished before, read from {paths.result}{said}")
     return result
 
 
@@ -90,13 +96,18 @@ def identity(at: Apparatus) -> dict[str, Any]:
 def publish_state(at: Apparatus, state: State) -> None:
     """Keep a resumable state; the first process writes for all."""
     if PartialState().is_main_process:
-        whose = state._replace(facts={**state.facts, "identity": identity(at)})
-        publish(at.paths.snapshot / "state", whose)
+        whose = {"identity": identity(at), SITTINGS: sittings_with_this(at)}
+        publish(at.paths.snapshot / "state", state._replace(facts={**state.facts, **whose}))
     PartialState().wait_for_everyone()
 
 
 def restore(at: Apparatus) -> State | None:
-    """The newest whole state of this run; raises UsageError if it belongs to other settings, model or data."""
+    """The newest whole state of this run, which the first process reads for all; raises UsageError if it belongs to
+    other settings, model or data."""
+    return told_by_first(lambda: _restore(at))
+
+
+def _restore(at: Apparatus) -> State | None:
     state, problems = newest(at.paths.snapshot / "state")
     for problem in problems:
         say(problem)
@@ -106,9 +117,7 @@ def restore(at: Apparatus) -> State | None:
     here = identity(at) | {"model_fingerprint": at.frozen.fingerprint_like(there.get("model_fingerprint"))}
     if here | {SOURCE_PRINT: None} == there | {SOURCE_PRINT: None} and here != there:
         say(f"{at.title}: starts over, for the prompt that it grows from is another one now")
-        PartialState().wait_for_everyone()  # all have read what the first one forgets
-        if PartialState().is_main_process:
-            forget(at.paths.snapshot / "state")
+        forget(at.paths.snapshot / "state")
         return None
     changed = [
         f"{name} was {there.get(name)}, is {here.get(name)}"
@@ -118,33 +127,60 @@ def restore(at: Apparatus) -> State | None:
     if changed:
         raise UsageError(f"{at.paths.snapshot} was left by other settings: {'; '.join(changed)}; --fresh starts over")
     if state.step < at.config.steps:
-        say(f"{at.title}: goes on after step {state.step}")
+        sittings = earlier_sittings(state)
+        said = _said_of_versions(sittings[-1], versions()) if sittings else ""
+        say(f"{at.title}: goes on after step {state.step}{said}")
     return state
+
+
+def earlier_sittings(state: State | None) -> list[Versions]:
+    """The versions under which a run trained up to a state."""
+    return [] if state is None else state.facts.get(SITTINGS, [])
+
+
+def sittings_with_this(at: Apparatus) -> list[Versions]:
+    """The versions of every sitting, first to last, those of one after another with the same once."""
+    now = versions()
+    return [*at.sittings, *([] if at.sittings and at.sittings[-1] == now else [now])]
+
+
+def _said_of_versions(there: Versions, here: Versions) -> str:
+    changed = [f"{name} {there[name]}, now {here[name]}" for name in here if there.get(name, here[name]) != here[name]]
+    return f"; made under {', '.join(changed)}: not the same to the last bit" if changed else ""
 
 
 @contextmanager
 def only_writer(paths: Paths) -> Iterator[None]:
-    """Hold the run's lock, having waited for another process that has it; raises Interrupted when told to stop."""
-    if not PartialState().is_main_process:
-        yield
-        return
+    """Hold the run's lock, having waited for another process that has it; raises Interrupted when told to stop.
+
+    The first process holds it for all of a launch, however long the others wait with it.
+    """
     lock, holder = FileLock(paths.snapshot / "lock"), paths.snapshot / "lock.holder"
-    for folder in (paths.snapshot, paths.events, paths.result.parent):  # what cannot be written is said at once
+    told_by_first(lambda: _acquire(paths, lock, holder))
+    try:
+        yield
+    finally:
+        if PartialState().is_main_process:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+
+def _acquire(paths: Paths, lock: FileLock, holder: Path) -> None:
+    """The lock, once the folders stand; what cannot be written is said at once."""
+    for folder in (paths.snapshot, paths.events, paths.result.parent):
         with writing_to(folder):
             folder.mkdir(parents=True, exist_ok=True)
     with writing_to(paths.snapshot):
-        _acquire(lock, holder)
-    try:
-        with writing_to(paths.snapshot):
+        _wait_for(lock, holder)
+        try:
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
             sweep(paths.snapshot / "state")
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
+        except BaseException:
+            lock.release()
+            raise
 
 
-def _acquire(lock: FileLock, holder: Path) -> None:
+def _wait_for(lock: FileLock, holder: Path) -> None:
     """The system frees the lock of a process that dies: its holder's name is for people alone."""
     try:
         lock.acquire(timeout=0)

@@ -13,6 +13,7 @@ from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
 from soft_prompts.engine.batch import Batch, collate
+from soft_prompts.engine.processes import told_by_first
 from soft_prompts.engine.search import Search, first_tokens, search
 from soft_prompts.prompts.build import grow
 from soft_prompts.prompts.snapshot import load_snapshot
@@ -36,7 +37,8 @@ def first_state(at: Apparatus) -> State | None:
     if config.init == "search":
         search_start(at)
     else:
-        grow(at.prompt, load_snapshot(smaller_prompt(config)).prompt)
+        smaller = told_by_first(lambda: load_snapshot(smaller_prompt(config)))
+        grow(at.prompt, smaller.prompt)
     optimizer = torch.optim.AdamW(at.prompt.parameters())  # has no moments yet
     progress = Progress(micro_batch_size=config.micro_batch_size or config.batch_size)
     state = State(0, training_tensors(at.prompt, {}, optimizer), {"progress": asdict(progress)})

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from soft_prompts.config import RunConfig
+from soft_prompts.engine.processes import told_by_first
 from soft_prompts.prompts.snapshot import Snapshot, load_snapshot
 from soft_prompts.results.files import Metric
 from soft_prompts.results.roles import Rounded
@@ -20,11 +21,11 @@ BITS = (2, 4, 8)
 
 
 def trained_prompt(config: RunConfig) -> Snapshot:
-    """The prompt that something is made of."""
+    """The prompt that something is made of, read by the first process for all."""
     folder = source_folder(config)
     if folder is None:
         raise ValueError(f"{config.role.name} names no trained prompt")
-    return load_snapshot(folder)
+    return told_by_first(lambda: load_snapshot(folder))
 
 
 def rounded(at: Apparatus) -> Apparatus:

@@ -10,10 +10,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from soft_prompts.behaviour import likelihood
 from soft_prompts.behaviour.likelihood import candidate_scores, target_scores, write_answers
 from soft_prompts.commands import main as cli
 from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.engine import beginnings
 from soft_prompts.models.frozen import FrozenModel, load_frozen_model
 from soft_prompts.prompts.architectures import DirectPrompt, LinearPrompt, PromptShape
 from soft_prompts.stats.proportions import proportion, wilson
@@ -328,7 +328,7 @@ def test_candidates_are_scored_in_smaller_parts_where_memory_is_short(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return collate(examples, *rest, **named)
 
-    collate = likelihood.collate
-    monkeypatch.setattr(likelihood, "collate", limited)
+    collate = beginnings.collate
+    monkeypatch.setattr(beginnings, "collate", limited)
     assert candidate_scores(talker, QUESTIONS[:1], candidates) == pytest.approx(expected, rel=1e-5)
     assert max(sizes) > 2

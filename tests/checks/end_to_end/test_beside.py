@@ -18,7 +18,7 @@ from soft_prompts.engine.evaluation import evaluate, item_losses
 from soft_prompts.engine.search import Search
 from soft_prompts.experiments import battery
 from soft_prompts.experiments.battery import second_round, starts_of, trials
-from soft_prompts.experiments.beside import Made, make_beside
+from soft_prompts.experiments.beside import Made, expected_seconds, make_beside
 from soft_prompts.experiments.evidence.anchors import FixedPrompt
 from soft_prompts.experiments.evidence.trained_weights import with_adapters, with_all_weights
 from soft_prompts.experiments.grid import Grid
@@ -26,7 +26,7 @@ from soft_prompts.experiments.run import run
 from soft_prompts.experiments.sweep import run_all
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.prompts.snapshot import load_snapshot
-from soft_prompts.results.files import Result, read_items, read_result
+from soft_prompts.results.files import Result, read_items, read_result, write_result
 from soft_prompts.results.roles import RUN, Half, OtherRate
 from soft_prompts.stats.bits import prompt_bits, quantise
 from soft_prompts.tasks.task import TaskData
@@ -349,3 +349,26 @@ def test_a_short_battery_is_run(
     assert (
         grown.config["grown_from"] == run_paths(made.configs[0]).snapshot.relative_to(tmp_path / "snapshots").as_posix()
     )
+
+
+@pytest.mark.parametrize(
+    ("timing", "steps", "expected"),
+    [
+        ({"wall_seconds": 100.0, "training_seconds": 60.0}, 16, 60.0 * 2 + 40.0),
+        ({"wall_seconds": 100.0, "training_seconds": 60.0}, 8, 100.0),
+        ({"wall_seconds": 100.0}, 16, 200.0),  # of earlier versions: training alone
+    ],
+)
+def test_the_time_that_a_result_may_take_grows_with_its_steps_but_for_measuring(
+    settings: Settings,
+    tmp_path: Path,
+    make_result: Callable[..., Result],
+    make_items: Callable[..., Any],
+    timing: dict[str, float],
+    steps: int,
+    expected: float,
+) -> None:
+    run_of_grid, items = settings(tmp_path), make_items([1.0, 2.0])
+    changes = {f"timing__{name}": value for name, value in timing.items()}
+    write_result(run_paths(run_of_grid).result, make_result(items=items, **changes), items)
+    assert expected_seconds(replace(run_of_grid, steps=steps, learning_rate=0.5), [run_of_grid]) == expected

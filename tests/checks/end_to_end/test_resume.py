@@ -1,6 +1,5 @@
 """Does a run that is killed, stopped, or met by others end as if nothing had happened?"""
 
-import hashlib
 import json
 import os
 import random
@@ -20,7 +19,7 @@ from soft_prompts.experiments.evidence.makers import Maker
 from soft_prompts.experiments.run import run
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.training.apparatus import run_paths
-from soft_prompts.training.checkpoint import FILES, newest
+from soft_prompts.training.checkpoint import newest
 from soft_prompts.training.resume import only_writer, stop_signals
 from tests.checks.made.disturbances import (
     Record,
@@ -29,6 +28,7 @@ from tests.checks.made.disturbances import (
     count_fault,
     ends_like,
     faults,
+    rewrite,
     states,
 )
 
@@ -130,8 +130,7 @@ def test_a_stop_outside_of_training(
     """While the last measures are taken there is nothing to wait for."""
 
     def install() -> None:
-        stop: Any = lambda *_: (signal.raise_signal(signal.SIGTERM), time.sleep(60))  # noqa: E731
-        one_run.maker_of = lambda _: Maker(measure=stop)
+        one_run.maker_of = lambda _: Maker(measure=lambda *_: (signal.raise_signal(signal.SIGTERM), time.sleep(60)))
 
     config = settings(tmp_path)
     ended = harness.run(config, before=install)
@@ -244,15 +243,6 @@ def test_a_holder_that_is_gone_is_no_hindrance(harness: Any, settings: Settings,
     assert ended.code == 0
     assert "waiting" not in ended.text
     assert not holder.exists()
-
-
-def rewrite(state: Path, **changes: Any) -> None:
-    """Change facts of a state and make its manifest fit again."""
-    facts = json.loads((state / "state.json").read_text())
-    facts["identity"] |= changes
-    (state / "state.json").write_text(json.dumps(facts))
-    manifest = {name: hashlib.sha256((state / name).read_bytes()).hexdigest() for name in FILES}
-    (state / "manifest.json").write_text(json.dumps(manifest))
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import shutil
+import time
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -25,6 +27,7 @@ from soft_prompts.results.metrics import loss_per_token, ratio
 from soft_prompts.tasks.task import Query
 from soft_prompts.training import loop as training
 from soft_prompts.training.apparatus import run_paths
+from soft_prompts.training.checkpoint import newest
 from soft_prompts.training.loop import MOST_BAD_STEPS
 
 Settings = Callable[..., RunConfig]
@@ -55,6 +58,34 @@ def test_the_result_is_valid_and_whole(done: Done) -> None:
     assert done.json["data"]["train_samples"] == 64
     assert done.json["config"]["checkpoint_every"] == 2
     assert done.json["environment"]["device"] == "cpu"
+
+
+def test_the_clock_tells_training_from_measuring(
+    done: Done, stopped: RunConfig, settings: Settings, one_frozen: FrozenModel, tmp_path: Path
+) -> None:
+    """Training of all sittings; the whole holds both and what comes before them."""
+    shutil.copytree(stopped.output_dir, tmp_path / "copy")
+    config = settings(tmp_path / "copy")
+    state, _ = newest(run_paths(config).snapshot / "state")
+    assert state is not None
+    before = state.facts["progress"]["seconds"]
+    began = time.perf_counter()
+    resumed = run(config, one_frozen).timing
+    took = time.perf_counter() - began
+    for timing in (done.result.timing, resumed):
+        assert timing.training_seconds
+        assert timing.measuring_seconds
+        assert timing.wall_seconds
+        assert timing.wall_seconds > timing.training_seconds + timing.measuring_seconds
+    assert resumed.training_seconds
+    assert resumed.wall_seconds
+    assert before < resumed.training_seconds < before + took
+    assert before < resumed.wall_seconds < before + took
+    bare = run(settings(tmp_path / "bare", tokens=0), one_frozen).timing
+    assert bare.training_seconds is None
+    assert bare.measuring_seconds
+    assert bare.wall_seconds
+    assert bare.measuring_seconds < bare.wall_seconds
 
 
 def test_metrics_follow_from_the_items(done: Done) -> None:

@@ -1,6 +1,7 @@
 """Do two processes give the numbers of one, write once, and end together?"""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,13 +17,17 @@ from soft_prompts.experiments.run import run
 from soft_prompts.models.frozen import FrozenModel
 from soft_prompts.results.files import read_items, read_result
 from soft_prompts.training.apparatus import run_paths
+from soft_prompts.training.resume import only_writer
+from tests.checks.made.disturbances import rewrite
 
 ROOT = Path(__file__).parents[3]
 TIMEOUT = 240  # a machine that is busy with other work takes a minute to import torch twice
 COMMAND = """
-import sys, time
+import os, sys, time
+from datetime import timedelta
 from pathlib import Path
 import torch
+from accelerate import PartialState
 torch.set_num_threads(1)
 from soft_prompts.config import RunConfig
 from soft_prompts.tasks.chess import ChessTask
@@ -30,13 +35,15 @@ from soft_prompts.experiments.run import run
 from soft_prompts import training
 settings = {settings!r}
 task = ChessTask(max_plies=settings.pop("plies"))
-settings["output_dir"] = Path(settings["output_dir"])
+settings["output_dir"] = Path(settings.pop("output_dirs")[int(os.environ["RANK"])])
+if (patience := settings.pop("patience", None)):
+    PartialState(cpu=True, timeout=timedelta(seconds=patience))
 if (pause := settings.pop("pause", 0)):
     real = training.batch_loss
     training.batch_loss = lambda *arguments: (time.sleep(pause), real(*arguments))[1]
-run(RunConfig(task, **settings))
-from accelerate import PartialState
-Path(f"process-{{PartialState().process_index}}-of-{{PartialState().num_processes}}").touch()
+result = run(RunConfig(task, **settings))
+told = Path(f"process-{{PartialState().process_index}}-of-{{PartialState().num_processes}}")
+told.write_text(repr(result.metrics["test_loss"].value))
 """
 CHANGED = ("steps", "batch_size", "sample_tokens", "validation_samples", "test_samples", "max_bad", "data")
 CHANGED += ("warmup_steps", "learning_rate", "validate_every", "checkpoint_every", "data_workers", "hidden_width")
@@ -49,9 +56,11 @@ def launch(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     With torch's launcher: `accelerate launch` hands several processes on a CPU to MPI.
     """
 
-    def start(config: RunConfig, pause: float = 0) -> subprocess.Popen[str]:
+    def start(config: RunConfig, other: Path | None = None, **around: float) -> subprocess.Popen[str]:
+        """`other`: where the second process puts its outputs, and finds none."""
         settings = {name: getattr(config, name) for name in (*CHANGED, "model", "tokens", "condition")}
-        settings |= {"plies": config.task.max_plies, "output_dir": str(config.output_dir), "pause": pause}
+        settings |= {"plies": config.task.max_plies, **around}
+        settings["output_dirs"] = [str(config.output_dir), str(other or config.output_dir)]
         script = tmp_path / "command.py"
         script.write_text(COMMAND.format(settings=settings))
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
@@ -86,6 +95,7 @@ def test_two_processes_give_the_numbers_of_one(
     mine, theirs = (read_result(run_paths(config).result) for config in (one, two))
     assert run_paths(one).result.relative_to(tmp_path / "one") == run_paths(two).result.relative_to(tmp_path / "two")
     assert theirs.training.target_tokens == mine.training.target_tokens
+    assert theirs.generations == mine.generations
     assert mine.metrics.keys() == theirs.metrics.keys()
     for name, metric in mine.metrics.items():
         assert theirs.metrics[name].value == pytest.approx(metric.value, abs=1e-5), name
@@ -100,6 +110,72 @@ def test_two_processes_give_the_numbers_of_one(
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
     assert len(list(run_paths(two).events.iterdir())) == 1
     assert text.count("step 4/4") == 1
+
+
+def test_what_the_first_process_finds_the_others_are_told(
+    launch: Callable[..., subprocess.Popen[str]],
+    stopped: RunConfig,
+    whole: Any,
+    settings: Callable[..., RunConfig],
+    tmp_path: Path,
+) -> None:
+    """On nodes without a shared disk: the second process has neither the state nor, later, the result."""
+    shutil.copytree(stopped.output_dir, tmp_path / "first")
+    config, other = settings(tmp_path / "first"), tmp_path / "second"
+    for words in ("goes on after step 5", "finished before, read from"):
+        launched = launch(config, other)
+        text, _ = launched.communicate(timeout=TIMEOUT)
+        assert launched.returncode == 0, text
+        assert text.count(words) == 1
+        told = [float(path.read_text()) for path in sorted(tmp_path.glob("process-*-of-2"))]
+        assert told == pytest.approx([whole.outputs.result["metrics"]["test_loss"]["value"]] * 2, abs=1e-5)
+        assert not other.exists()
+    assert read_items(run_paths(config).result).loss_nats == pytest.approx(
+        read_items(run_paths(whole.config).result).loss_nats, abs=1e-4
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", ["state", "result"])
+def test_what_the_first_process_refuses_ends_the_others_too(
+    launch: Callable[..., subprocess.Popen[str]],
+    stopped: RunConfig,
+    settings: Callable[..., RunConfig],
+    one_frozen: FrozenModel,
+    tmp_path: Path,
+    wrong: str,
+) -> None:
+    shutil.copytree(stopped.output_dir, tmp_path / "first")
+    config = settings(tmp_path / "first")
+    if wrong == "state":
+        for state in (run_paths(config).snapshot / "state").glob("step-*"):
+            rewrite(state, model_fingerprint="another")
+    else:
+        run(config, one_frozen)
+        result = run_paths(config).result
+        result.write_text(result.read_text().replace(one_frozen.fingerprint, f"{one_frozen.fingerprint[:-1]}-"))
+    launched = launch(config, tmp_path / "second")
+    text, _ = launched.communicate(timeout=TIMEOUT)
+    assert launched.returncode != 0
+    assert text.count("UsageError: ") >= 1, text
+    assert "--fresh starts over" in text
+
+
+@pytest.mark.slow
+def test_processes_wait_for_another_run_longer_than_for_each_other(
+    launch: Callable[..., subprocess.Popen[str]], settings: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    """The second process gives up on the first after ten seconds, but not where that waits for the run's lock."""
+    config, patience = settings(tmp_path / "out", steps=2), 10
+    with only_writer(run_paths(config)):
+        launched = launch(config, patience=patience)
+        assert launched.stdout is not None
+        said = next(line for line in launched.stdout if "waiting for" in line)
+        time.sleep(1.5 * patience)
+        assert launched.poll() is None, said
+    text, _ = launched.communicate(timeout=TIMEOUT)
+    assert launched.returncode == 0, text
+    assert len(list(tmp_path.glob("process-*-of-2"))) == 2
 
 
 def children_of(process: int) -> list[int]:

@@ -1,16 +1,21 @@
 """Which runs does a command line stand for?"""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from soft_prompts.common.errors import UsageError
+from soft_prompts.common.settings import CHANGES
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid, variant
+from soft_prompts.results import roles
+from soft_prompts.results.roles import HardPrompt, Lora, NoSkill, OtherRate, Role, Rounded
 from soft_prompts.tasks.chess import ChessTask
+from soft_prompts.tasks.registry import TASKS
+from soft_prompts.training.apparatus import run_paths
 
 
 @dataclass(frozen=True)
@@ -74,3 +79,94 @@ def test_what_the_bare_model_does_not_depend_on_is_no_part_of_it() -> None:
     assert {"sample_tokens", "test_samples", "task", "dtype"} <= set(bare)
     assert "learning_rate" in settings_that_count(replace(GRID.settings, tokens=1))
     assert settings_that_count(replace(GRID.settings, learning_rate=0.5)) == bare
+
+
+OTHER: dict[str, object] = {
+    "task": replace(TASK, max_plies=7),
+    "model": "b",
+    "tokens": 5,
+    "role": Lora(),
+    "prompt": "linear",
+    "init": "zeros",
+    "condition": "constant",
+    "schedule": "constant",
+    "device": "cpu",
+    "dtype": "bfloat16",
+    "data": "more",
+    "test_data": "test",
+    "revision": "other",
+    "micro_batch_size": 2,
+    "output_dir": Path("elsewhere"),
+}
+"""Another value of every setting that is neither a number nor a switch."""
+
+
+def other_value(config: Any, name: str) -> Any:
+    """A value that the setting does not have, and may have."""
+    value = getattr(config, name)
+    if name in OTHER:
+        return OTHER[name]
+    return not value if isinstance(value, bool) else value / 2 if isinstance(value, float) else value + 1
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(RunConfig)])
+@pytest.mark.parametrize("tokens", [0, 2])
+def test_every_setting_is_in_the_path_or_changes_nothing(name: str, tokens: int) -> None:
+    """As its definition says it; what only prompts depend on is no part of the bare model's path."""
+    base = RunConfig(TASK, "a", tokens)
+    other = replace(base, **{name: other_value(base, name)})
+    assert getattr(other, name) != getattr(base, name)
+    kind = next(one.metadata[CHANGES] for one in fields(RunConfig) if one.name == name)
+    counts = kind == "all" or (kind == "prompts" and tokens > 0)
+    paths = [run_paths(config).result.relative_to(config.output_dir) for config in (base, other)]
+    assert (paths[0] != paths[1]) == counts
+    if name != "role":  # told by name and facts; the rest of the path says it too
+        assert (settings_that_count(base) != settings_that_count(other)) == counts
+
+
+OF_TASKS: dict[str, object] = {
+    "event": "Rated Classical game",
+    "max_plies": 7,
+    "condition_fields": ("length",),
+    "fields": ("completion=text",),
+    "skip": (3,),
+    "string": ("abc",),
+    "position": "random",
+    "chat_template_from": "tiny-chat",
+    "favour_future": 3,
+    "board": "8x8",
+    "prefix": "go",
+    "experiment": ("1",),
+    "layers": "last:1",
+    "optimiser": "muon",
+    "tuning_precision": "float32",
+    "arm": "S",
+}
+"""Another value of every field of a task that is neither a number nor a switch."""
+
+
+@pytest.mark.parametrize("kind", TASKS.values(), ids=list(TASKS))
+def test_every_field_of_a_task_is_in_the_path(kind: type[Any]) -> None:
+    base = RunConfig(kind(), "a", 2)
+    for name in (one.name for one in fields(kind)):
+        value = getattr(base.task, name)
+        other = OF_TASKS.get(name, not value if isinstance(value, bool) else None)
+        other = value * 2 + 1 if other is None else other
+        task = replace(base.task, **{name: other})
+        assert run_paths(replace(base, task=task)).result != run_paths(base).result, name
+
+
+def test_every_fact_of_a_role_is_in_the_path() -> None:
+    base = RunConfig(TASK, "a", 2)
+    plain = [kind() for kind in vars(roles).values() if isinstance(kind, type) and "kind" in vars(kind)]
+    apart: list[Role] = [
+        *plain,
+        Rounded(2, "x"),
+        Rounded(4, "x"),
+        Rounded(2, "y"),
+        Lora(rank=3),
+        HardPrompt("projection", "x"),
+    ]
+    apart += [HardPrompt("projection", "y"), OtherRate("x"), OtherRate("y"), NoSkill("bare")]
+    paths = {run_paths(replace(base, role=role)).result for role in apart}
+    assert len(paths) == len(set(apart)) == len(apart)

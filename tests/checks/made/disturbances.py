@@ -1,6 +1,8 @@
 """How is a run disturbed in a check? Killed, stopped or starved of disk, at a step or at a change of the disk."""
 
 import errno
+import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from soft_prompts.experiments import run as one_run
 from soft_prompts.prompts import snapshot
 from soft_prompts.training import checkpoint, events
 from soft_prompts.training.apparatus import run_paths
+from soft_prompts.training.checkpoint import FILES
 
 Settings = Callable[..., RunConfig]
 Record = Callable[[str, object], None]
@@ -125,3 +128,12 @@ def in_a_child(action: Callable[[], object]) -> int:
 
 def no_room() -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def rewrite(state: Path, **changes: Any) -> None:
+    """Change facts of a state and make its manifest fit again."""
+    facts = json.loads((state / "state.json").read_text())
+    facts["identity"] |= changes
+    (state / "state.json").write_text(json.dumps(facts))
+    manifest = {name: hashlib.sha256((state / name).read_bytes()).hexdigest() for name in FILES}
+    (state / "manifest.json").write_text(json.dumps(manifest))

@@ -114,6 +114,8 @@ def test_items_of_another_run_are_not_used(tmp_path, make_items, save_run):
         ({"status": "failed"}, "16 tokens, seed 0: failed: stopped by a check"),
         ({"status": "interrupted"}, "16 tokens, seed 0: interrupted: stopped by a check"),
         ({"metrics": {"loss_per_move": Metric(None, reason="no moves")}}, "no loss_per_move at 16 tokens: no moves"),
+        ({"environment__torch": "2.11.0"}, "torch version differs: 2.10.0 at 0, 4 tokens; 2.11.0 at 16 tokens"),
+        ({"environment__transformers": "4.0.0"}, "transformers version differs: 5.0.0 at 0, 4 tokens; 4.0.0 at 16"),
         ({"headline": "accuracy", "metrics": {"accuracy": Metric(0.5, 0.1, 9, "share")}}, "headlines differ"),
     ],
 )

@@ -111,30 +111,37 @@ def test_the_gradient_is_that_of_the_mean_over_all_scored_tokens_of_the_step(
         assert distance(first_gradient(one_frozen, examples, micro_batch_size=size), expected) < 1e-5
 
 
-def test_weights_decide_what_each_token_counts_for(one_frozen: FrozenModel, make_examples: MakeExamples) -> None:
-    """Against one token at a time; a weight of the dropped first label changes nothing."""
+@pytest.mark.parametrize("score_first", [False, True])
+def test_weights_decide_what_each_token_counts_for(
+    one_frozen: FrozenModel, make_examples: MakeExamples, score_first: bool
+) -> None:
+    """Against one token at a time; a weight of a first label that is dropped changes nothing."""
     examples = make_examples(6, longest=12)
     rng = np.random.default_rng(0)
     examples = [
-        e._replace(weights=list(rng.uniform(0, 3, len(e.labels)))) if place % 3 else e
+        e._replace(weights=list(rng.uniform(0, 3, len(e.labels))), insert_at=place % 2) if place % 3 else e
         for place, e in enumerate(examples)
     ]
     prompt = prompt_of(one_frozen)
-    nats, divisor = torch.zeros(()), 0.0
+    nats, divisor, tokens = torch.zeros(()), 0.0, 0
     for example in examples:
         for place, label in enumerate(example.labels):
-            if place and label != UNSCORED:
+            if label != UNSCORED and (place or (score_first and example.insert_at == 0)):
                 alone = [label if place == here else UNSCORED for here in range(len(example.labels))]
-                batch = collate([example._replace(labels=alone, weights=None)], one_frozen.pad_id)
+                batch = collate([example._replace(labels=alone, weights=None)], one_frozen.pad_id, score_first)
                 weight = 1.0 if example.weights is None else example.weights[place]
                 nats, divisor = nats + weight * token_losses(one_frozen, prompt, batch).nats.sum(), divisor + weight
+                tokens += 1
     (nats / divisor).backward()
     expected = {name: parameter.grad.clone() for name, parameter in prompt.named_parameters()}
     for size in (None, 4):
-        assert distance(first_gradient(one_frozen, examples, micro_batch_size=size), expected) < 1e-5
-    loss = batch_loss(one_frozen, prompt, collate(examples, one_frozen.pad_id))
+        assert (
+            distance(first_gradient(one_frozen, examples, micro_batch_size=size, score_first=score_first), expected)
+            < 1e-5
+        )
+    loss = batch_loss(one_frozen, prompt, collate(examples, one_frozen.pad_id, score_first))
     assert float(loss.per_token) == pytest.approx(float(nats) / divisor, rel=1e-5)
-    assert loss.tokens == sum(label != UNSCORED for e in examples for label in e.labels[1:])
+    assert loss.tokens == tokens
 
 
 def test_a_step_reports_nats_per_scored_token(one_frozen: FrozenModel, make_examples: MakeExamples) -> None:

@@ -1,0 +1,62 @@
+"""How do the processes of a launch share work, and tell each other what only one of them can know?"""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import cache
+from typing import Any, TypeVar
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from torch import distributed
+
+from soft_prompts.tasks.task import Complete, Query
+
+T = TypeVar("T")
+PATIENCE = timedelta(days=30)  # of processes that wait for what the first one waits for: the end of another run
+
+
+def told_by_first(find: Callable[[], T]) -> T:
+    """What the first process finds, in all of them: the others may be on machines that do not have its disk.
+
+    What it raises is raised everywhere, so that none is left waiting for the others, who wait as long as it takes.
+    """
+    state = PartialState()
+    if state.num_processes == 1:
+        return find()
+    group, told = _patient_group(), list[Any]([None, None])
+    if state.is_main_process:
+        try:
+            told[0] = find()
+        except Exception as error:
+            told[1] = error
+    distributed.broadcast_object_list(told, src=0, group=group)
+    found, error = told
+    if error is not None:
+        raise error
+    return found
+
+
+@cache
+def _patient_group() -> Any:
+    """All processes, on the CPU; the usual group gives up on a peer after half an hour."""
+    return distributed.new_group(timeout=PATIENCE, backend="gloo")
+
+
+class SharedOut:
+    """Greedy continuations of which each process writes its share; the same texts as one process writes.
+
+    What is sampled is drawn batch by batch from one seed: every process writes all of it.
+    """
+
+    def __init__(self, complete: Complete) -> None:
+        self._complete = complete
+
+    def __call__(self, queries: Sequence[Query], most_new_tokens: int, /, *, temperature: float = 0.0) -> list[str]:
+        """The continuations, in order."""
+        state = PartialState()
+        if state.num_processes == 1 or temperature > 0:
+            return self._complete(queries, most_new_tokens, temperature=temperature)
+        mine = range(state.process_index, len(queries), state.num_processes)
+        texts = self._complete([queries[place] for place in mine], most_new_tokens, temperature=temperature)
+        written = dict(gather_object(list(zip(mine, texts, strict=True))))
+        return [written[place] for place in range(len(queries))]
