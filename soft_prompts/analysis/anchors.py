@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from soft_prompts.analysis.drafts import Draft, Run, Subject, items_on, reproduces, same_shape
 from soft_prompts.common.errors import InputError
-from soft_prompts.results.files import Items
 from soft_prompts.results.roles import ANCHOR, Exact, FullFineTune, Lora, NoSkill, Placebo, PlaceboBos
 from soft_prompts.stats.bootstrap import Anchor
 from soft_prompts.stats.distance import Anchors, Reference
+from soft_prompts.stats.items import Items
 
 TRAINED = {FullFineTune.kind: "full", Lora.kind: "lora"}
 PLACEBOS = {Placebo.kind: "random tokens", PlaceboBos.kind: "BOS"}

@@ -12,7 +12,9 @@ import numpy as np
 
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import PROMPT_ONLY
-from soft_prompts.results.files import Found, Items, Metric, Result, read_items
+from soft_prompts.results.files import Found, read_items
+from soft_prompts.results.schema import Metric, Result
+from soft_prompts.stats.items import Items
 
 REPRODUCES = 1e-4  # relative: items that miss their run's own metric by more are another run's, or another metric's
 

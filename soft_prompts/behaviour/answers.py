@@ -10,7 +10,7 @@ from soft_prompts.behaviour.likelihood import candidate_scores, target_scores, w
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.data.jsonl import line_error
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.stats.paired import Estimate
 from soft_prompts.stats.proportions import Proportion
 from soft_prompts.tasks.guidance.answers import (

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from soft_prompts.calibration.organism_world import OUTPUTS, Table
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.stats.bits import codebook_bits, codebook_prompt
 
 ROWS_AT_ONCE = 2**14

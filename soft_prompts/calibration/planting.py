@@ -22,7 +22,7 @@ from torch import Tensor
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.known_samples import Facts, KnownSamples, read_known_samples, write_known_samples
 from soft_prompts.engine.evaluation import item_losses
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.results.paths import model_slug, settings_hash
 from soft_prompts.tasks.task import UNSCORED, Example

@@ -8,9 +8,10 @@ from soft_prompts.config import RunConfig
 from soft_prompts.results.files import read_items, read_result
 from soft_prompts.results.roles import Exact, NoSkill, Placebo
 from soft_prompts.stats.admissibility import Evidence
-from soft_prompts.stats.bootstrap import Anchor, CurveLosses, Floats
+from soft_prompts.stats.bootstrap import Anchor, CurveLosses
 from soft_prompts.stats.distance import Anchors, Distance, Reference, capability_distance
 from soft_prompts.stats.items import Items
+from soft_prompts.stats.shares import Floats
 from soft_prompts.training.apparatus import run_paths
 
 EXACT, NO_SKILL, PLACEBO = Exact.kind, NoSkill.kind, Placebo.kind

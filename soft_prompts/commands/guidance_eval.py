@@ -23,7 +23,7 @@ from soft_prompts.tasks.guidance.files import (
 
 if TYPE_CHECKING:
     from soft_prompts.behaviour.answers import AnswerReport, Asking
-    from soft_prompts.models.frozen import FrozenModel
+    from soft_prompts.models.model import FrozenModel
     from soft_prompts.prompts.snapshot import Snapshot
 
 ROWS_OF_A_TABLE = {

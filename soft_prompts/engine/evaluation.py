@@ -17,8 +17,9 @@ from soft_prompts.engine.batch import collate
 from soft_prompts.engine.forward import TokenLosses, token_losses
 from soft_prompts.engine.memory import in_batches
 from soft_prompts.models.model import FrozenModel
-from soft_prompts.results.files import Items, Metric
 from soft_prompts.results.metrics import per_unit
+from soft_prompts.results.schema import Metric
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.task import Example
 
 

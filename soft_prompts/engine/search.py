@@ -20,7 +20,7 @@ from soft_prompts.engine.batch import Batch
 from soft_prompts.engine.forward import apart, token_losses
 from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.loss import CHUNK
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import Prompt
 from soft_prompts.tasks.task import UNSCORED
 

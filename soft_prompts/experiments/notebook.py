@@ -14,9 +14,10 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments import catalogue
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.run import run as run_config
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.kinds import UNCONDITIONAL
-from soft_prompts.results.files import Result, read_result
+from soft_prompts.results.files import read_result
+from soft_prompts.results.schema import Result
 from soft_prompts.tasks.registry import TASKS
 from soft_prompts.tasks.task import Task
 from soft_prompts.training.apparatus import run_paths

@@ -15,8 +15,8 @@ from soft_prompts.engine.evaluation import LossNotFinite
 from soft_prompts.engine.processes import told_by_first
 from soft_prompts.experiments.evidence.makers import maker_of
 from soft_prompts.experiments.progress import Turn
-from soft_prompts.models.frozen import FrozenModel
-from soft_prompts.results.files import Result
+from soft_prompts.models.model import FrozenModel
+from soft_prompts.results.schema import Result
 from soft_prompts.training.apparatus import (
     Apparatus,
     data_request,

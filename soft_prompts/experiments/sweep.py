@@ -20,7 +20,8 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments.progress import GridProgress, Turn
 from soft_prompts.experiments.run import run
 from soft_prompts.prompts.kinds import PROMPTS
-from soft_prompts.results.files import BrokenResult, Result
+from soft_prompts.results.files import BrokenResult
+from soft_prompts.results.schema import Result
 from soft_prompts.training.apparatus import LoadedModel, refuse_long_prompts, run_paths
 from soft_prompts.training.resume import FINISHING
 

@@ -11,7 +11,7 @@ from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.data.jsonl import read_jsonl
 from soft_prompts.engine.batch import Batch, collate
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.tokenizer import Tokenizer, encode, end_id, need_spans, text_start
 from soft_prompts.tasks.lesson import Lesson
 from soft_prompts.tasks.task import UNSCORED, Example

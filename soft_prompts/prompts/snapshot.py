@@ -15,7 +15,7 @@ from torch import nn
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.common.files import sync, writing_to
 from soft_prompts.data.conditions import ConditionEncoder, encoder_for, own_numbers
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.prompts.kinds import PROMPTS
 

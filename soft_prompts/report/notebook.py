@@ -11,7 +11,7 @@ from soft_prompts.analysis import comparison
 from soft_prompts.analysis.readings import read_all
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.report.terminal.as_json import as_json
-from soft_prompts.results.files import Result
+from soft_prompts.results.schema import Result
 from soft_prompts.stats.distance import DRAWS
 
 if TYPE_CHECKING:

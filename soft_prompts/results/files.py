@@ -19,48 +19,14 @@ from safetensors.numpy import load_file, save
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import refuse_link, write_atomically
-from soft_prompts.results.paths import RESERVED, result_path, run_path
+from soft_prompts.results.paths import RESERVED
 from soft_prompts.results.schema import (
-    DataSection,
-    EnvironmentSection,
-    Generation,
-    Metric,
-    ModelSection,
-    PromptSection,
     Result,
-    TimingSection,
-    TrainingSection,
     finite_float,
     one_line,
     refuse_number,
 )
 from soft_prompts.stats.items import ITEM_DTYPES, Items
-
-__all__ = [
-    "BrokenResult",
-    "DataSection",
-    "EnvironmentSection",
-    "Found",
-    "Generation",
-    "Items",
-    "Metric",
-    "ModelSection",
-    "PromptSection",
-    "Result",
-    "TimingSection",
-    "TrainingSection",
-    "find_results",
-    "items_fingerprint",
-    "items_path",
-    "read_items",
-    "read_result",
-    "read_results",
-    "result_path",
-    "run_path",
-    "write_atomically",
-    "write_result",
-]
-
 
 MEND = "remove it, and the same command makes it again"
 MAX_RESULT_BYTES = 64 * 2**20  # a result with its generations is some ten kilobytes; a larger file is something else

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from soft_prompts.results.files import Items, Metric
+from soft_prompts.results.schema import Metric
 from soft_prompts.stats import paired
+from soft_prompts.stats.items import Items
 
 
 def loss_per_token(items: Items) -> Metric:

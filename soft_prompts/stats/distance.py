@@ -23,15 +23,13 @@ from soft_prompts.stats.admissibility import NOTHING_KNOWN, SELF, Evidence, cens
 from soft_prompts.stats.bootstrap import (
     Anchor,
     Choice,
-    Counts,
     CurveLosses,
-    Floats,
     anchor_losses,
     best_of_seeds,
     drawn_seeds,
     resample,
 )
-from soft_prompts.stats.shares import Fit, area, first_reaching, fitted, share_of
+from soft_prompts.stats.shares import Counts, Fit, Floats, area, first_reaching, fitted, share_of
 
 Reference = Literal["no_skill", "zero"]
 

@@ -23,8 +23,9 @@ from soft_prompts.data.games.lichess import Shuffle, Start, read_games
 from soft_prompts.data.ranked import RULE
 from soft_prompts.data.split import Split
 from soft_prompts.models.tokenizer import Tokenizer, encode, encode_all, need_spans, text_start
-from soft_prompts.results.files import Generation, Items, Metric
 from soft_prompts.results.metrics import ratio, share
+from soft_prompts.results.schema import Generation, Metric
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.task import (
     UNSCORED,
     Complete,

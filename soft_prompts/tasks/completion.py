@@ -17,8 +17,9 @@ from soft_prompts.data.completions import REQUIRED, Row, RowSource, conditions_o
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.data.kept import KEPT
 from soft_prompts.models.tokenizer import Tokenizer, encode, end_id, need_spans, text_start
-from soft_prompts.results.files import Generation, Items, Metric
 from soft_prompts.results.metrics import share
+from soft_prompts.results.schema import Generation, Metric
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.listed import ListedData
 from soft_prompts.tasks.task import (
     UNSCORED,

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.models.tokenizer import Tokenizer
-from soft_prompts.results.files import Generation, Items, Metric
+from soft_prompts.results.schema import Generation, Metric
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.contract import Contract
 
 UNSCORED = -100  # the label that no loss counts, torch's own convention

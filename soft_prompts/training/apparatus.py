@@ -12,11 +12,12 @@ from accelerate import PartialState
 from soft_prompts.common.errors import UsageError
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
-from soft_prompts.models.frozen import FrozenModel, find_context_length, load_frozen_model, model_key
+from soft_prompts.models.frozen import find_context_length, load_frozen_model, model_key
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.prompts.kinds import UNCONDITIONAL
-from soft_prompts.results.files import result_path, run_path
+from soft_prompts.results.paths import result_path, run_path
 from soft_prompts.tasks.task import DataRequest, TaskData
 from soft_prompts.training.environment import Versions
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 import transformers
 
-from soft_prompts.models.frozen import FrozenModel
-from soft_prompts.results.files import EnvironmentSection
+from soft_prompts.models.model import FrozenModel
+from soft_prompts.results.schema import EnvironmentSection
 
 Versions = dict[str, str]
 

@@ -17,7 +17,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams, scalar, text
 
 from soft_prompts.common.files import sync, writing_to
-from soft_prompts.results.files import Generation
+from soft_prompts.results.schema import Generation
 
 PATTERN = "events.out.tfevents.*"
 CURVES = ("train/", "validation/")  # written during training; all other events come with the result

@@ -23,7 +23,7 @@ from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.evaluation import item_losses
 from soft_prompts.engine.forward import token_losses
 from soft_prompts.engine.memory import is_out_of_memory
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.task import Example, Position
 from soft_prompts.training.checkpoint import State, restore_training, training_tensors
 from soft_prompts.training.events import EventLog

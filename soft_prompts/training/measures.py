@@ -12,8 +12,9 @@ from soft_prompts.engine.beginnings import nats_of
 from soft_prompts.engine.evaluation import evaluate, refuse_not_finite, swap_conditions
 from soft_prompts.engine.generation import generate
 from soft_prompts.engine.processes import SharedOut
-from soft_prompts.results.files import Generation, Items, Metric
 from soft_prompts.results.metrics import loss_per_token, paired_difference, ratio
+from soft_prompts.results.schema import Generation, Metric
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.task import UNSCORED, Example
 from soft_prompts.training.apparatus import (
     Apparatus,

@@ -8,17 +8,9 @@ from accelerate import PartialState
 from soft_prompts.config import RunConfig, as_json
 from soft_prompts.prompts.kinds import UNCONDITIONAL
 from soft_prompts.prompts.snapshot import Snapshot, save_snapshot
-from soft_prompts.results.files import (
-    DataSection,
-    Items,
-    ModelSection,
-    PromptSection,
-    Result,
-    TimingSection,
-    TrainingSection,
-    items_fingerprint,
-    write_result,
-)
+from soft_prompts.results.files import items_fingerprint, write_result
+from soft_prompts.results.schema import DataSection, ModelSection, PromptSection, Result, TimingSection, TrainingSection
+from soft_prompts.stats.items import Items
 from soft_prompts.training.apparatus import Apparatus, encoder_for_run, shape_for
 from soft_prompts.training.checkpoint import State, forget
 from soft_prompts.training.environment import environment

@@ -20,7 +20,8 @@ from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.engine.processes import told_by_first
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.frozen import dtype_name
-from soft_prompts.results.files import Result, read_result
+from soft_prompts.results.files import read_result
+from soft_prompts.results.schema import Result
 from soft_prompts.training.apparatus import Apparatus, Paths, data_request, find_device
 from soft_prompts.training.checkpoint import State, forget, newest, publish, sweep
 from soft_prompts.training.environment import Versions, versions, versions_of

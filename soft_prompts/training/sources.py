@@ -14,7 +14,8 @@ from pathlib import Path
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
-from soft_prompts.results.files import Result, read_result
+from soft_prompts.results.files import read_result
+from soft_prompts.results.schema import Result
 from soft_prompts.training.apparatus import run_paths
 
 SOURCE_PRINT = "source_sha256"  # in a result's config and a state's identity

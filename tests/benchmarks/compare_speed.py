@@ -21,7 +21,8 @@ from rich.table import Table
 
 from soft_prompts.analysis.comparison import compare
 from soft_prompts.analysis.readings import read_all
-from soft_prompts.results.files import Generation, find_results, read_items
+from soft_prompts.results.files import find_results, read_items
+from soft_prompts.results.schema import Generation
 from tests.checks.made.simulated_results import SHAPES, simulate
 from tests.checks.made.stored_results import save_simulated
 

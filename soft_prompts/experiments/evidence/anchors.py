@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from soft_prompts.experiments.evidence.rounding import trained_prompt
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import Prompt, PromptShape
-from soft_prompts.results.files import Metric
 from soft_prompts.results.roles import HardPrompt
+from soft_prompts.results.schema import Metric
 from soft_prompts.tasks.task import Example, TaskData
 from soft_prompts.training.apparatus import Apparatus
 from soft_prompts.training.measures import Measured, from_items, items_of, scored_labels

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from soft_prompts.config import RunConfig
 from soft_prompts.engine.processes import told_by_first
 from soft_prompts.prompts.snapshot import Snapshot, load_snapshot
-from soft_prompts.results.files import Metric
 from soft_prompts.results.roles import Rounded
+from soft_prompts.results.schema import Metric
 from soft_prompts.stats.bits import prompt_bits, quantise
 from soft_prompts.tasks.task import Example
 from soft_prompts.training.apparatus import Apparatus

@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from soft_prompts.analysis.bits import Code
+from soft_prompts.analysis.battery import Optimiser
+from soft_prompts.analysis.bits import Bits, Code
+from soft_prompts.analysis.controls import Control
 from soft_prompts.analysis.drafts import Run
-from soft_prompts.analysis.readings import Bits, Control, Optimiser, Reading
+from soft_prompts.analysis.readings import Reading
 from soft_prompts.report.drawing.forest import distance_text
 from soft_prompts.report.page.distances import most_tokens
 from soft_prompts.report.page.losses import metric_value

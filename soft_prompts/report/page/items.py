@@ -15,7 +15,8 @@ from soft_prompts.report.labels import unit_text
 from soft_prompts.report.page.losses import metric_value
 from soft_prompts.report.page.table import Links
 from soft_prompts.report.page.text import anchor_id, count_text, value_text
-from soft_prompts.results.files import Items, read_items
+from soft_prompts.results.files import read_items
+from soft_prompts.stats.items import Items
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

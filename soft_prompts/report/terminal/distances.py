@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from soft_prompts.analysis.battery import Optimiser
+from soft_prompts.analysis.bits import Bits
 from soft_prompts.analysis.controls import Control
 from soft_prompts.analysis.curves import Point
-from soft_prompts.analysis.readings import Bits, ModelContrast, Optimiser, Reading
+from soft_prompts.analysis.readings import ModelContrast, Reading
 from soft_prompts.report.labels import NATS, row_label, unit_text
 from soft_prompts.stats.distance import NO_GAP, Distance, Interval, Mark
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from soft_prompts.results.files import Items, Metric
+from soft_prompts.results.schema import Metric
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.guidance.answers import binding, distinct, mean, pairwise_accuracy
 
 ANSWER, PAIR = "nats/answer", "share of pairs"

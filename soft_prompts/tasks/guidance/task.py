@@ -18,8 +18,9 @@ import tyro
 from soft_prompts.common.errors import InputError, UsageError, near_match
 from soft_prompts.data.conditions import MODEL_ID, ConditionEncoder
 from soft_prompts.models.tokenizer import Tokenizer, text_start
-from soft_prompts.results.files import Generation, Items, Metric
 from soft_prompts.results.metrics import share
+from soft_prompts.results.schema import Generation, Metric
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.guidance.answers import constant_floor, is_exact, is_prefix
 from soft_prompts.tasks.guidance.arms import ARMS, EXPERIMENTS, ExperimentName, arms_of
 from soft_prompts.tasks.guidance.dataset import GuidancePlan

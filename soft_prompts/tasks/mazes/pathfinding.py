@@ -21,8 +21,9 @@ from soft_prompts.data.conditions import PATH_QUALITY, ConditionEncoder
 from soft_prompts.data.mazes.boards import LEAST_SIDE, MOST_SIDE, board_text
 from soft_prompts.data.mazes.samples import Maze, draw_samples
 from soft_prompts.models.tokenizer import Tokenizer, need_spans
-from soft_prompts.results.files import Items, Metric
 from soft_prompts.results.metrics import ratio
+from soft_prompts.results.schema import Metric
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.mazes.tokens import MazeEncoder, open_encoder
 from soft_prompts.tasks.mazes.walks import (
     SOLVED_BOTH,

@@ -20,8 +20,8 @@ from soft_prompts.data.mazes.boards import (
     neighbours,
 )
 from soft_prompts.data.mazes.samples import Maze
-from soft_prompts.results.files import Generation, Metric
 from soft_prompts.results.metrics import share
+from soft_prompts.results.schema import Generation, Metric
 from soft_prompts.stats import paired
 from soft_prompts.tasks.task import Complete, Query
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.models.tokenizer import Tokenizer, text_end
-from soft_prompts.results.files import Generation, Items
+from soft_prompts.results.schema import Generation
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.task import (
     UNSCORED,
     Complete,

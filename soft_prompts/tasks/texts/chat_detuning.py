@@ -13,7 +13,8 @@ from typing import ClassVar
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.models.tokenizer import Tokenizer, encode, need_spans, text_start
-from soft_prompts.results.files import Generation, Items
+from soft_prompts.results.schema import Generation
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.task import Complete, DataRequest, Example, Measures, PromptPosition, Query, Task
 from soft_prompts.tasks.texts.autoregressive import SHOWN, SHOWN_TOKENS, continuations, next_token_example
 from soft_prompts.tasks.texts.windows import TextData, open_text, text_fingerprint

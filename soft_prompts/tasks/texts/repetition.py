@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.models.tokenizer import Tokenizer, encode, text_end
-from soft_prompts.results.files import Generation, Items, Metric
+from soft_prompts.results.schema import Generation, Metric
 from soft_prompts.stats import paired
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.task import UNSCORED, Complete, DataRequest, Example, Measures, Query, Task
 from soft_prompts.tasks.texts.windows import TextData, Window, first_scored, open_text, text_fingerprint
 

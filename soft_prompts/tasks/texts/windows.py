@@ -21,7 +21,7 @@ from soft_prompts.data.texts.corpus import Corpus, open_corpus
 from soft_prompts.data.texts.documents import Document
 from soft_prompts.data.texts.held_out import Buffer, buffers, candidates
 from soft_prompts.models.tokenizer import Tokenizer, encode, need_spans
-from soft_prompts.results.files import Items
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.task import (
     UNSCORED,
     Complete,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from soft_prompts.analysis.readings import Reading, read_all
-from soft_prompts.results.files import Metric
+from soft_prompts.results.schema import Metric
 from tests.checks.made.results import build_items
 from tests.checks.made.simulated_results import SHAPES, simulate
 from tests.checks.made.stored_results import CLUSTERS, flat_items, save, save_anchor, save_flat, save_simulated

@@ -14,7 +14,8 @@ from soft_prompts.behaviour.likelihood import candidate_scores, target_scores, w
 from soft_prompts.commands import main as cli
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.engine import beginnings
-from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import DirectPrompt, LinearPrompt, PromptShape
 from soft_prompts.stats.proportions import proportion, wilson
 from soft_prompts.tasks.guidance.answers import (

@@ -25,7 +25,7 @@ from soft_prompts.calibration.planting import (
 from soft_prompts.calibration.suite import BookReading, CellReading, SuiteReadings, Varied
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.known_samples import read_known_samples, write_known_samples
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.stats.admissibility import CEILING, Evidence
 from soft_prompts.stats.agreement import auroc, doublings_apart, median_with_interval, rank_correlation, slope, wilson
 from soft_prompts.stats.bootstrap import Anchor, CurveLosses

@@ -11,7 +11,8 @@ from soft_prompts.calibration import organism_lessons as lessons
 from soft_prompts.calibration import organism_world as world
 from soft_prompts.calibration.codebook import Books, book_shares, read_codebook
 from soft_prompts.calibration.organisms import ORGANISMS, keys_of, locks_of, password_of
-from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.recipes.language_model import Plan, Shape, new_model
 
 SMALL = Shape(world.VOCABULARY, world.PAD, world.END, width=32, layers=2, heads=4)

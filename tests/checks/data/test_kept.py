@@ -9,7 +9,7 @@ from soft_prompts.common.errors import InputError
 from soft_prompts.data import completions, kept
 from soft_prompts.data.completions import RowSource, split_rows
 from soft_prompts.data.kept import Kept, content_of
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.tasks.completion import CompletionTask
 from soft_prompts.tasks.task import DataRequest

@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from soft_prompts.common.errors import Interrupted
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.run import run
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.files import items_path
 from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.training.apparatus import run_paths

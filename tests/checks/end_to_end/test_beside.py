@@ -24,10 +24,11 @@ from soft_prompts.experiments.evidence.trained_weights import with_adapters, wit
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.run import run
 from soft_prompts.experiments.sweep import run_all
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.snapshot import load_snapshot
-from soft_prompts.results.files import Result, read_items, read_result, write_result
+from soft_prompts.results.files import read_items, read_result, write_result
 from soft_prompts.results.roles import RUN, Half, OtherRate
+from soft_prompts.results.schema import Result
 from soft_prompts.stats.bits import prompt_bits, quantise
 from soft_prompts.tasks.task import TaskData
 from soft_prompts.training import starts

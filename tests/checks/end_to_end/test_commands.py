@@ -19,7 +19,7 @@ from soft_prompts.experiments import sweep
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.run import run
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.zoo import EMBEDDED

@@ -13,7 +13,7 @@ from soft_prompts.common.errors import InputError, OutOfRoom
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments import run as one_run
 from soft_prompts.experiments.run import run
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.training.checkpoint import newest
 from tests.checks.made.disturbances import (
     Disturbed,

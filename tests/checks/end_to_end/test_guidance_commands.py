@@ -15,7 +15,8 @@ from soft_prompts.config import RunConfig
 from soft_prompts.data.conditions import MODEL_ID, NO_CONDITIONS, ConditionEncoder
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid
-from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.prompts.snapshot import Snapshot, save_snapshot

@@ -16,7 +16,7 @@ from soft_prompts.experiments.grid import Grid
 from soft_prompts.finetuning import fine_tuning
 from soft_prompts.finetuning import stages as two_stages
 from soft_prompts.finetuning.fine_tuning import FineTuning
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.guidance.task import GuidanceTask
 from soft_prompts.training import loop as training
 from tests.checks.made.disturbances import Disturbed, Record, count_fault, faults, in_a_child

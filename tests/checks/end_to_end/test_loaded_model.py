@@ -11,7 +11,8 @@ from soft_prompts.config import RunConfig
 from soft_prompts.engine import evaluation
 from soft_prompts.experiments.run import run
 from soft_prompts.experiments.sweep import run_all
-from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.files import find_results
 from soft_prompts.training import apparatus
 from soft_prompts.training.apparatus import LoadedModel

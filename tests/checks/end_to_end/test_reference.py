@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from soft_prompts.analysis.comparison import Comparison, compare
 from soft_prompts.analysis.curves import Curve
 from soft_prompts.commands.experiments import EXPERIMENTS
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.finetuning.stages import on_taught_models
-from soft_prompts.report.terminal.command import Comparison, compare
 from soft_prompts.results.files import find_results
 from soft_prompts.training.apparatus import run_paths
 

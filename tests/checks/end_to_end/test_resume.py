@@ -17,7 +17,7 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments import run as one_run
 from soft_prompts.experiments.evidence.makers import Maker
 from soft_prompts.experiments.run import run
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.checkpoint import newest
 from soft_prompts.training.resume import only_writer, stop_signals

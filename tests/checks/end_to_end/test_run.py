@@ -19,11 +19,12 @@ import soft_prompts.experiments.run as run_module
 from soft_prompts.config import ConditionMode, RunConfig
 from soft_prompts.engine.generation import generate
 from soft_prompts.experiments.run import run
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.prompts.snapshot import load_snapshot
-from soft_prompts.results.files import Result, read_items, read_result
+from soft_prompts.results.files import read_items, read_result
 from soft_prompts.results.metrics import loss_per_token, ratio
+from soft_prompts.results.schema import Result
 from soft_prompts.tasks.task import Query
 from soft_prompts.training import loop as training
 from soft_prompts.training.apparatus import run_paths

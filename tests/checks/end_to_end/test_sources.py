@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.run import run
-from soft_prompts.models.frozen import FrozenModel
-from soft_prompts.results.files import Result, read_result
+from soft_prompts.models.model import FrozenModel
+from soft_prompts.results.files import read_result
 from soft_prompts.results.roles import HardPrompt, Placebo, Rounded
+from soft_prompts.results.schema import Result
 from soft_prompts.training.apparatus import run_paths, snapshot_name
 from soft_prompts.training.checkpoint import newest
 from tests.checks.made.disturbances import at_step, states

@@ -14,7 +14,7 @@ import pytest
 
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.run import run
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.files import read_items, read_result
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.resume import only_writer

@@ -11,7 +11,7 @@ import transformers
 
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.run import run
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.training import environment
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.environment import versions

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from soft_prompts.engine import evaluation
-from soft_prompts.engine.evaluation import Items, LossNotFinite, evaluate, item_losses, swap_conditions
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.engine.evaluation import LossNotFinite, evaluate, item_losses, swap_conditions
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.results.metrics import loss_per_token, paired_difference, ratio, share
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.task import UNSCORED, Example
 
 MakeExamples = Callable[..., list[Example]]

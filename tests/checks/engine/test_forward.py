@@ -17,7 +17,8 @@ from soft_prompts.engine.batch import collate
 from soft_prompts.engine.forward import token_losses
 from soft_prompts.engine.loss import Scores, head_loss
 from soft_prompts.models.batching import Batching
-from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.tasks.task import UNSCORED, Example

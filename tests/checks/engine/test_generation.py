@@ -13,8 +13,8 @@ from soft_prompts.common.errors import UsageError
 from soft_prompts.engine.evaluation import item_losses
 from soft_prompts.engine.generation import generate
 from soft_prompts.models.batching import Batching
-from soft_prompts.models.frozen import FrozenModel, load_frozen_model
-from soft_prompts.models.model import Writing
+from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.model import FrozenModel, Writing
 from soft_prompts.models.writing import ROADS, Choice
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.prompts.build import build_prompt

@@ -11,7 +11,7 @@ from soft_prompts.engine import evaluation, generation
 from soft_prompts.engine.evaluation import item_losses
 from soft_prompts.engine.generation import generate
 from soft_prompts.engine.memory import in_batches
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.task import Example, Query
 
 

@@ -12,7 +12,8 @@ from soft_prompts.engine.evaluation import item_losses
 from soft_prompts.engine.forward import token_losses
 from soft_prompts.engine.search import Search, candidate_scores, first_tokens, log_ranks, row_gradient, search
 from soft_prompts.experiments.evidence.anchors import FixedPrompt
-from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.tasks.mazes.pathfinding import PathfindingTask

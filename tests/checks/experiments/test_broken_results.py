@@ -6,7 +6,8 @@ import pytest
 
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments import sweep
-from soft_prompts.results.files import Result, read_result
+from soft_prompts.results.files import read_result
+from soft_prompts.results.schema import Result
 from soft_prompts.tasks.completion import CompletionTask
 from soft_prompts.training.apparatus import LoadedModel, run_paths
 from tests.checks.made.results import build_result

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from soft_prompts.commands import main as cli
 from soft_prompts.common.errors import InputError
 from soft_prompts.data.conditions import ELO_PAIR
-from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.prompts.snapshot import Snapshot, load_snapshot, save_snapshot

@@ -24,7 +24,8 @@ from soft_prompts.finetuning import fine_tuning
 from soft_prompts.finetuning.documents import document_batch, read_documents
 from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune, fine_tune_all
 from soft_prompts.finetuning.weights import unfreeze
-from soft_prompts.models.frozen import FrozenModel, load_frozen_model
+from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.lesson import LearningRule, Lesson
 from soft_prompts.tasks.task import UNSCORED
 from soft_prompts.training import checkpoint

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from soft_prompts.results.files import Generation, Items, Metric, Result, write_result
+from soft_prompts.results.files import write_result
+from soft_prompts.results.schema import Generation, Metric, Result
+from soft_prompts.stats.items import Items
 from tests.checks.made.results import build_items, build_result
 
 HOSTILE = (

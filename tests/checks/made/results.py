@@ -7,20 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from soft_prompts.results.files import (
+from soft_prompts.results.files import items_fingerprint, write_result
+from soft_prompts.results.paths import run_path
+from soft_prompts.results.schema import (
     DataSection,
     EnvironmentSection,
-    Items,
     Metric,
     ModelSection,
     PromptSection,
     Result,
     TimingSection,
     TrainingSection,
-    items_fingerprint,
-    run_path,
-    write_result,
 )
+from soft_prompts.stats.items import Items
 
 
 def build_items(

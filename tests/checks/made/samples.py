@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.tasks.task import UNSCORED, Example
 

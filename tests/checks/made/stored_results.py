@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from soft_prompts.results.files import Items, Metric, write_result
+from soft_prompts.results.files import write_result
+from soft_prompts.results.schema import Metric
+from soft_prompts.stats.items import Items
 from tests.checks.made.results import build_items, build_result
 from tests.checks.made.simulated_results import Simulated
 

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 import soft_prompts as sp
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.experiments.catalogue.autoregressive import EXPERIMENT
-from soft_prompts.results.files import Items, Metric, Result
+from soft_prompts.results.schema import Metric, Result
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
 from soft_prompts.training.apparatus import run_paths
 

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import tyro
 
+from soft_prompts.analysis.comparison import compare
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.report.labels import estimate_text
-from soft_prompts.report.terminal.command import CompareOptions, compare, compare_command
+from soft_prompts.report.terminal.command import CompareOptions, compare_command
 from soft_prompts.report.terminal.distances import mark_text
-from soft_prompts.results.files import Metric, write_result
+from soft_prompts.results.files import write_result
+from soft_prompts.results.schema import Metric
 from soft_prompts.stats.distance import Mark
 from tests.checks.made.stored_results import save_anchor, save_flat
 

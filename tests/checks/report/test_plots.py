@@ -9,9 +9,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from soft_prompts.analysis.comparison import Comparison, compare
 from soft_prompts.common.errors import InputError
 from soft_prompts.report.figures.plots import curve_figure, write_figure
-from soft_prompts.report.terminal.command import CompareOptions, Comparison, compare, compare_command
+from soft_prompts.report.terminal.command import CompareOptions, compare_command
 
 LOSSES = {"tiny-chess": {0: 4.1, 1: 4.097, 4: 4.093, 16: 4.088}, "tiny-text": {0: 14.0, 1: 11.0, 4: 9.5, 16: 9.0}}
 

@@ -19,7 +19,7 @@ from soft_prompts.analysis.curves import Curve
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.report.page.command import ReportOptions, report_command
 from soft_prompts.report.page.paper import published
-from soft_prompts.results.files import Generation
+from soft_prompts.results.schema import Generation
 from tests.checks.made.report_results import hostile_runs, paper_runs, save
 
 VOID = {"meta", "input", "img", "br", "link"}

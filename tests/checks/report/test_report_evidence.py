@@ -6,17 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soft_prompts.analysis.bits import Code, Length
+from soft_prompts.analysis.battery import Optimiser
+from soft_prompts.analysis.bits import Bits, Code, Length
+from soft_prompts.analysis.controls import Control
 from soft_prompts.analysis.curves import Curve, Point
 from soft_prompts.analysis.drafts import Run
-from soft_prompts.analysis.readings import Bits, Control, ModelContrast, Optimiser, Reading, Readings
+from soft_prompts.analysis.readings import ModelContrast, Reading, Readings
 from soft_prompts.report.page.distances import sentence, summary, verdict
 from soft_prompts.report.page.document import document, rendered
 from soft_prompts.report.page.evidence import evidence_tables
 from soft_prompts.report.page.losses import loss_chart
 from soft_prompts.report.page.table import Links
 from soft_prompts.report.page.text import NOTHING
-from soft_prompts.results.files import Metric
+from soft_prompts.results.schema import Metric
 from soft_prompts.stats.admissibility import Evidence
 from soft_prompts.stats.contrasts import Contrast, Selectivity
 from soft_prompts.stats.distance import Distance, capability_distance

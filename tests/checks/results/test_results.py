@@ -15,9 +15,6 @@ import pytest
 from soft_prompts.common.errors import InputError, OutOfRoom
 from soft_prompts.common.files import write_atomically
 from soft_prompts.results.files import (
-    Generation,
-    Metric,
-    Result,
     find_results,
     items_fingerprint,
     items_path,
@@ -25,6 +22,7 @@ from soft_prompts.results.files import (
     read_result,
     write_result,
 )
+from soft_prompts.results.schema import Generation, Metric, Result
 
 
 def test_the_schema_is_a_valid_one():

@@ -12,8 +12,8 @@ from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig, check_conditions, settings_that_count
 from soft_prompts.data.completions import RowSource, field_encoder, split_rows, sums
 from soft_prompts.data.conditions import encoder_for, own_numbers
-from soft_prompts.models.frozen import FrozenModel
-from soft_prompts.results.files import Items
+from soft_prompts.models.model import FrozenModel
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.completion import CompletionTask, is_exact, is_prefix
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Query
 

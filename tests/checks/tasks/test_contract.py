@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from soft_prompts.results.files import Items
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.listed import ListedData
 from soft_prompts.tasks.task import Example, Task, TaskData
 

@@ -11,7 +11,7 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.finetuning.stages import wanted
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.guidance.arms import ARMS
 from soft_prompts.tasks.guidance.dataset import GuidancePlan, Row, make_guidance
 from soft_prompts.tasks.guidance.files import write_guidance

@@ -13,8 +13,9 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.finetuning.stages import after_lessons, wanted
-from soft_prompts.models.frozen import FrozenModel
-from soft_prompts.results.files import Items, read_result
+from soft_prompts.models.model import FrozenModel
+from soft_prompts.results.files import read_result
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.guidance.arms import ARMS, EXPERIMENTS, arms_of
 from soft_prompts.tasks.guidance.measures import binding_metrics, table_metrics
 from soft_prompts.tasks.guidance.task import GuidanceTask, GuidanceTaskData

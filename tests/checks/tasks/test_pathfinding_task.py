@@ -14,10 +14,10 @@ from soft_prompts.data.conditions import PATH_QUALITY
 from soft_prompts.data.mazes.boards import board_text, judge_walk
 from soft_prompts.data.mazes.samples import Maze, draw_samples
 from soft_prompts.engine.batch import collate
-from soft_prompts.engine.evaluation import Items
 from soft_prompts.engine.insertion import insert_prompt
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.tokenizer import encode
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.mazes.pathfinding import PathfindingData, PathfindingTask
 from soft_prompts.tasks.mazes.tokens import MazeEncoder
 from soft_prompts.tasks.mazes.walks import Attempt, moves_more, moves_more_where_solved, shortest_walk, walk_metrics

@@ -9,8 +9,9 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from soft_prompts.common.errors import UsageError
-from soft_prompts.models.frozen import FrozenModel, load_frozen_model
-from soft_prompts.results.files import Items
+from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.model import FrozenModel
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Query
 from soft_prompts.tasks.texts.repetition import (
     NAMED,

@@ -13,9 +13,10 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.data.texts.documents import document_of
-from soft_prompts.models.frozen import FrozenModel, load_tokenizer
+from soft_prompts.models.frozen import load_tokenizer
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.tokenizer import Tokens, encode, encode_all
-from soft_prompts.results.files import Items
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.tasks.completion import CompletionTask
 from soft_prompts.tasks.guidance.questions import Question, target_examples

@@ -10,7 +10,7 @@ import torch
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.engine.evaluation import item_losses
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.tasks.task import UNSCORED, DataRequest

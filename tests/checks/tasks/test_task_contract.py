@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from soft_prompts.engine.batch import collate
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.registry import TASKS
 from soft_prompts.tasks.task import UNSCORED, Example, HeldOut, Task, TaskData
 from tests.checks.made.tasks import Opened, open_small

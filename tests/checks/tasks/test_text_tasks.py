@@ -13,9 +13,9 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.texts.documents import Document, document_of
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.tokenizer import encode
-from soft_prompts.results.files import Items
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Query
 from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask, future_weights, next_token_example
 from soft_prompts.tasks.texts.chat_detuning import QUESTIONS, SYSTEM_MESSAGES, ChatDetuningTask, chats

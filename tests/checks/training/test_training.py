@@ -17,7 +17,7 @@ from soft_prompts.config import RunConfig
 from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.evaluation import ItemLosses
 from soft_prompts.engine.forward import token_losses
-from soft_prompts.models.frozen import FrozenModel
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.prompts.kinds import PROMPTS
