@@ -214,6 +214,8 @@ def _check_run(config: RunConfig) -> None:
         raise UsageError(
             f"init is {config.init}; a {config.prompt} has no row for each token: give another init or prompt"
         )
+    if config.init == "grown" and config.tokens == 1 and config.trains:
+        raise UsageError("init is grown and tokens 1; a prompt of one token grows from none: give 2 tokens or more")
     if config.model == "":
         raise UsageError("models holds an empty name; give an embedded name, a folder or a hub id")
 

@@ -25,6 +25,11 @@ class Interrupted(Exception):
     exit_code = 4
 
 
+def goes_on(fresh: bool) -> str:
+    """What to do after a stop; --fresh would forget what was done."""
+    return f"the same command {'without --fresh ' if fresh else ''}goes on from there"
+
+
 class OutOfRoom(Exception):
     """Disk or memory is full: nothing is lost, the same command resumes when there is room."""
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
 from soft_prompts.prompts.kinds import FROM_ROWS, Initialisation
 from soft_prompts.results import roles
@@ -38,8 +39,10 @@ def halves(base: RunConfig, configs: Sequence[RunConfig]) -> list[RunConfig]:
 
 
 def half_of(base: RunConfig, configs: Sequence[RunConfig]) -> RunConfig:
-    """The run of half the tokens: the grid's own if it has one."""
+    """The run of half the tokens: what a grown base grew from, or the grid's own if it has one."""
     own = replace(base, tokens=base.tokens // 2)
+    if base.init == "grown":
+        return replace(own, init="vocabulary")
     return own if own in configs else replace(own, init="vocabulary", role=roles.Half())
 
 
@@ -64,15 +67,21 @@ def starts_of(base: RunConfig) -> list[Initialisation]:
     ]
 
 
-def second_round(base: RunConfig, tried: Sequence[RunConfig]) -> list[RunConfig]:
-    """Five fresh seeds of the best setting of run and trials, and the base's seed for twice the steps."""
+def second_round(base: RunConfig, tried: Sequence[RunConfig], configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """Five fresh seeds of the best setting of run and trials, and the base's seed for twice the steps; none where all
+    failed."""
     best = min((base, *tried), key=validation_loss)
-    half = best.role.grown_from if isinstance(best.role, roles.Trial) else None
+    if validation_loss(best) == math.inf:
+        return []
+    half = snapshot_name(half_of(base, configs)) if best.init == "grown" else None
     fresh = [replace(best, seed=base.seed + number, role=roles.FreshSeed(half)) for number in range(1, SEEDS + 1)]
     return [*fresh, replace(best, steps=2 * best.steps, role=roles.Longer(half))]
 
 
 def validation_loss(config: RunConfig) -> float:
-    """Of a finished run; inf where it failed."""
-    metric = read_result(run_paths(config).result).metrics.get("validation_loss")
+    """Of a finished run; inf where it failed, or its result cannot be read."""
+    try:
+        metric = read_result(run_paths(config).result).metrics.get("validation_loss")
+    except InputError:
+        return math.inf
     return math.inf if metric is None or metric.value is None else metric.value

@@ -3,12 +3,12 @@ the optimiser: each a run like any other, skipped where it is there already."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from soft_prompts.common.console import say
+from soft_prompts.common.errors import InputError
 from soft_prompts.common.launch import is_main_process
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.battery import battery_bases, halves, second_round, trials
@@ -21,6 +21,7 @@ from soft_prompts.experiments.sweep import run_all
 from soft_prompts.prompts.kinds import UNCONDITIONAL, architecture
 from soft_prompts.results import roles
 from soft_prompts.results.files import read_result
+from soft_prompts.results.schema import TimingSection
 from soft_prompts.tasks.task import TaskData
 from soft_prompts.training.apparatus import data_request, load_for, run_paths, snapshot_name
 from soft_prompts.training.starts import SEARCH
@@ -80,7 +81,7 @@ def make_beside(configs: Sequence[RunConfig], grid: Grid) -> Made:
         _make("battery, starts", [run for base in bases for run in halves(base, configs)], configs, grid.jobs, made)
         tried = {base: trials(base, configs) for base in bases}
         _make("battery, trials", [run for runs in tried.values() for run in runs], configs, grid.jobs, made)
-        again = [run for base, runs in tried.items() for run in second_round(base, runs)]
+        again = [run for base, runs in tried.items() for run in second_round(base, runs, configs)]
         _make("battery, the best again", again, configs, grid.jobs, made)
     return made
 
@@ -158,11 +159,16 @@ def control_runs(subject: Subject) -> list[RunConfig]:
 
 
 def _subjects(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
-    """Runs that have a prompt, by the bare model that they are held against."""
-    groups: dict[Path, list[RunConfig]] = {}
+    """Runs that differ in tokens and seed alone, those of the bare model among them."""
+    groups: dict[RunConfig, list[RunConfig]] = {}
     for config in configs:
-        groups.setdefault(run_paths(replace(config, tokens=0, seed=0)).result, []).append(config)
-    return [runs for runs in groups.values() if any(run.tokens for run in runs)]
+        if config.tokens:
+            groups.setdefault(replace(config, tokens=1, seed=0), []).append(config)
+    bare = {run_paths(config).result: config for config in configs if not config.tokens}
+    for subject, runs in groups.items():
+        own = bare.get(run_paths(replace(subject, tokens=0)).result)
+        runs.extend([] if own is None else [own])
+    return list(groups.values())
 
 
 def _open(runs: list[RunConfig]) -> Subject:
@@ -179,7 +185,8 @@ def _open(runs: list[RunConfig]) -> Subject:
 
 
 def _make(what: str, wanted: Sequence[RunConfig], runs: Sequence[RunConfig], jobs: int, made: Made) -> None:
-    """Make them, having said how many there are and how long the new ones may take."""
+    """Make them, each once, having said how many there are and how long the new ones may take."""
+    wanted = list({run_paths(config): config for config in wanted}.values())
     new = [config for config in wanted if config.fresh or not run_paths(config).result.is_file()]
     if is_main_process():
         seconds = sum(expected_seconds(config, runs) for config in new) / jobs
@@ -195,14 +202,24 @@ def expected_seconds(config: RunConfig, runs: Sequence[RunConfig]) -> float:
     alike = [run for run in runs if (run.model, run.task) == (config.model, config.task)] or list(runs)
     searched = _searched(config)
     works = config.trains or searched > 0
-    nearest = min(alike, key=lambda run: (run.trains != works, abs(run.tokens - config.tokens)))
-    timing = read_result(run_paths(nearest).result).timing
+    timings = {run: timing for run in alike if (timing := _timing(run)) is not None}
+    if not timings:
+        return 0.0
+    nearest = min(timings, key=lambda run: (run.trains != works, abs(run.tokens - config.tokens)))
+    timing = timings[nearest]
     took = timing.wall_seconds or 0.0
     if not works or not nearest.trains:
         return took
     trained = took if timing.training_seconds is None else timing.training_seconds
     steps = config.steps * config.trains + searched / (FORWARD_AND_BACK * nearest.batch_size)
     return trained * steps / nearest.steps + max(0.0, took - trained)
+
+
+def _timing(config: RunConfig) -> TimingSection | None:
+    try:
+        return read_result(run_paths(config).result).timing
+    except InputError:  # it is named elsewhere
+        return None
 
 
 def _searched(config: RunConfig) -> int:

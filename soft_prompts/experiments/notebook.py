@@ -6,7 +6,7 @@ runs of `soft-prompts run chess`, and finds its result.
 
 from dataclasses import MISSING, fields, replace
 from importlib import import_module
-from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import Any
 
 from soft_prompts.common.errors import UsageError, near_match
@@ -14,6 +14,7 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments import catalogue
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.run import run as run_config
+from soft_prompts.finetuning.stages import after_lessons, wanted
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.kinds import UNCONDITIONAL
 from soft_prompts.results.files import read_result
@@ -29,7 +30,7 @@ def run(task: RunConfig | Task | str, frozen: FrozenModel | None = None, **setti
     `settings` are fields of RunConfig: `run("chess", model="tiny-chess", tokens=4)`. `frozen` saves loading the model
     again. Raises UsageError, InputError, Interrupted or OutOfRoom, each in one line.
     """
-    config = as_config(task, settings)
+    [config] = after_lessons(wanted([as_config(task, settings)]), jobs=1)
     run_config(config, frozen)
     return read_result(run_paths(config).result)
 
@@ -47,7 +48,7 @@ def as_config(task: RunConfig | Task | str, settings: dict[str, Any]) -> RunConf
     needed = [name for name, field in known.items() if field.default is MISSING]
     if missing := [name for name in needed if name not in settings]:
         raise UsageError(f"{missing[0]} is missing; give {' and '.join(needed)}")
-    if isinstance(task, str) and find_spec(f"{catalogue.__name__}.{task}"):
+    if isinstance(task, str) and task in {found.name for found in iter_modules(catalogue.__path__)}:
         return replace(_default(task), **settings)
     task = _named(task) if isinstance(task, str) else task
     plain: dict[str, Any] = {} if task.condition_names else {"prompt": UNCONDITIONAL}  # the default needs conditions

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from soft_prompts.common.console import duration, say
+from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
+from soft_prompts.models.model import FrozenModel
+from soft_prompts.results.files import read_result
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.titles import titles
 
@@ -20,6 +23,8 @@ class Turn(NamedTuple):
     title: str
     grid: Callable[[], str] | None = None
     """Where the grid stands now; None where the run is alone, or somebody else says it."""
+    load: Callable[[], FrozenModel] | None = None
+    """Gives the run's model, asked only where the run has to be made."""
 
 
 class GridProgress:
@@ -28,7 +33,7 @@ class GridProgress:
     def __init__(self, configs: Sequence[RunConfig], jobs: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.configs, self.jobs, self.clock = configs, jobs, clock
         self.titles = titles(configs)
-        self.known = [not config.fresh and run_paths(config).result.is_file() for config in configs]
+        self.known = [not config.fresh and _has_succeeded(config) for config in configs]
         self.began: dict[int, float] = {}
         self.took: dict[int, float] = {}
 
@@ -89,6 +94,14 @@ class GridProgress:
         """How many times the other's steps; without steps on both sides it says nothing."""
         one, two = self.configs[place], self.configs[other]
         return one.steps / two.steps if one.trains and two.trains else 1.0
+
+
+def _has_succeeded(config: RunConfig) -> bool:
+    """Whether an earlier result will most likely be read, not made."""
+    try:
+        return read_result(run_paths(config).result).status == "success"
+    except InputError:
+        return False
 
 
 def say_where(configs: Sequence[RunConfig]) -> None:

@@ -19,6 +19,7 @@ from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.schema import Result
 from soft_prompts.training.apparatus import (
     Apparatus,
+    algorithms,
     data_request,
     find_device,
     load_for,
@@ -54,7 +55,7 @@ def run(config: RunConfig, frozen: FrozenModel | None = None, turn: Turn | None 
     """Train and test one prompt; write its result, snapshot and tensorboard events; return the result.
 
     A finished run is read and returned, an interrupted one goes on from its last state. `frozen` saves loading the
-    model again, and has to be the very model that the settings name; `turn` names the run among others. Raises
+    model again, and has to be the very model that the settings name; `turn` is the run's place among others. Raises
     UsageError, InputError, Interrupted or OutOfRoom, each in one line.
     """
     check_conditions(config)
@@ -62,11 +63,11 @@ def run(config: RunConfig, frozen: FrozenModel | None = None, turn: Turn | None 
     if frozen is not None:
         refuse_other_model(config, frozen)
     paths, turn = run_paths(config), turn or Turn(title(config))
-    with only_writer(paths), stop_signals() as stop, out_of_memory_is_out_of_room():
+    with only_writer(paths), stop_signals(config.fresh) as stop, out_of_memory_is_out_of_room(), algorithms(config):
         if (finished := finished_result(config, paths, turn.title)) is not None:
             return finished
         started = datetime.now(UTC)
-        frozen = frozen or load_for(config)
+        frozen = frozen or (turn.load or partial(load_for, config))()
         refuse_beyond_context(config, frozen.context_length)
         data = config.task.open(data_request(config), frozen.tokenizer)
         maker, source = maker_of(config.role), told_by_first(lambda: source_print(config))

@@ -7,6 +7,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from queue import Empty
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from soft_prompts.common.console import each_line_once, say, say_at_once
-from soft_prompts.common.errors import Interrupted
+from soft_prompts.common.errors import Interrupted, goes_on
 from soft_prompts.common.machine import threads_for
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.progress import GridProgress, Turn
@@ -44,16 +45,16 @@ def run_all(configs: Sequence[RunConfig], jobs: int = 1) -> list[str]:
     paths = [run_paths(config) for config in configs]
     if len(set(paths)) < len(paths):
         raise ValueError("two runs of the grid have one path")  # settings_that_count forgot a setting
-    refuse_long_prompts([config for config in configs if not run_paths(config).result.is_file()])
+    refuse_long_prompts([config for config in configs if config.fresh or not run_paths(config).result.is_file()])
     with each_line_once():
         if jobs > 1 and len(configs) > 1 and _may_share_out(configs):
             return _side_by_side(GridProgress(configs, jobs))
         progress, loaded, failures = GridProgress(configs, 1), LoadedModel(), []
         for place, config in enumerate(configs):
-            with progress.turn(place) as turn:  # a finished run needs no model
-                frozen = None if progress.known[place] else loaded.named_by(config)
+            with progress.turn(place) as turn:
                 try:
-                    failures += _failure(turn.title, run(config, frozen, turn))
+                    result = run(config, turn=turn._replace(load=partial(loaded.named_by, config)))
+                    failures += _failure(turn.title, result)
                 except BrokenResult as error:  # it stands in the way of its own run alone
                     failures.append(str(error))
         return failures
@@ -103,8 +104,8 @@ def _side_by_side(progress: GridProgress) -> list[str]:
     heard: Any = context.Queue()
     configs, jobs = progress.configs, min(progress.jobs, len(progress.configs))
     for place in sorted(range(len(configs)), key=lambda place: -configs[place].tokens):
-        todo.put((place, configs[place], progress.titles[place], progress.known[place]))
-    given = (todo, heard, threads_for(progress.jobs), PROMPTS)
+        todo.put((place, configs[place], progress.titles[place]))
+    given = (todo, heard, threads_for(jobs), PROMPTS)
     workers = [context.Process(target=_work, args=given) for _ in range(jobs)]
     stopped: list[int] = []
     before = {
@@ -134,7 +135,7 @@ def _wait(heard: Any, progress: GridProgress, workers: Sequence[Any], stopped: l
             if stopped:
                 if any(worker.is_alive() for worker in workers):
                     continue
-                raise Interrupted("stopped; the same command goes on from there") from None
+                raise Interrupted(f"stopped; {goes_on(progress.configs[0].fresh)}") from None
             if dead := [worker.exitcode for worker in workers if worker.exitcode]:
                 raise RunFailed(
                     f"a run's process died with code {dead[0]}; the same command goes on from there", 1
@@ -156,10 +157,10 @@ def _work(todo: Any, heard: Any, threads: int, prompts: Mapping[str, Any]) -> No
     loaded = LoadedModel()
     with each_line_once():
         while (task := todo.get()) is not None:
-            place, config, title, known = task
+            place, config, title = task
             heard.put(_Heard(place))
             try:
-                result = run(config, None if known else loaded.named_by(config), Turn(title))
+                result = run(config, turn=Turn(title, load=partial(loaded.named_by, config)))
                 heard.put(_Heard(place, True, _failure(title, result)))
             except BrokenResult as error:
                 heard.put(_Heard(place, True, (str(error),)))

@@ -55,6 +55,12 @@ def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
         sync(folder)
 
 
+def forget_snapshot(folder: Path) -> None:
+    """Remove the two files, where they are."""
+    for name in ("prompt.json", "prompt.safetensors"):
+        (folder / name).unlink(missing_ok=True)
+
+
 def load_snapshot(folder: str | Path) -> Snapshot:
     """Read a snapshot folder; raises InputError that names the field where it is not one."""
     folder = Path(folder)

@@ -2,7 +2,8 @@
 made."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,11 +69,23 @@ def snapshot_name(config: RunConfig) -> str:
     return run_paths(config).snapshot.relative_to(config.output_dir / "snapshots").as_posix()
 
 
+@contextmanager
+def algorithms(config: RunConfig) -> Iterator[None]:
+    """Only those that give the same bits every time, where the settings ask for them; as before afterwards."""
+    if not config.deterministic:
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch refuses cuBLAS without it
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
 def load_for(config: RunConfig) -> FrozenModel:
     """The frozen model that a run's settings name, on the device that they name."""
-    if config.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch refuses cuBLAS without it
-        torch.use_deterministic_algorithms(True)
     return load_frozen_model(
         config.model,
         revision=config.revision,

@@ -17,7 +17,7 @@ from accelerate import PartialState
 from accelerate.utils import reduce
 from torch import Tensor, nn
 
-from soft_prompts.common.errors import Interrupted, OutOfRoom
+from soft_prompts.common.errors import Interrupted, OutOfRoom, goes_on
 from soft_prompts.config import RunConfig
 from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.evaluation import item_losses
@@ -126,7 +126,7 @@ def train(
         )
         if loss is None:  # interrupted in the middle: the unfinished batch is dropped
             _publish(prompt, best, optimizer, progress, hooks)
-            raise Interrupted(f"stopped after step {progress.step}; the same command goes on from there")
+            raise Interrupted(f"stopped after step {progress.step}; {goes_on(config.fresh)}")
         norm = float(nn.utils.clip_grad_norm_(prompt.parameters(), config.clip))
         rate = learning_rate(config, progress.step)
         finite = math.isfinite(float(loss.per_token)) and math.isfinite(norm)

@@ -7,7 +7,7 @@ from accelerate import PartialState
 
 from soft_prompts.config import RunConfig, as_json
 from soft_prompts.prompts.kinds import UNCONDITIONAL
-from soft_prompts.prompts.snapshot import Snapshot, save_snapshot
+from soft_prompts.prompts.snapshot import Snapshot, forget_snapshot, save_snapshot
 from soft_prompts.results.files import items_fingerprint, write_result
 from soft_prompts.results.schema import DataSection, ModelSection, PromptSection, Result, TimingSection, TrainingSection
 from soft_prompts.stats.items import Items
@@ -51,7 +51,9 @@ def record(at: Apparatus, result: Result, items: Items | None, events: EventLog)
     all."""
     if PartialState().is_main_process:
         _record_events(at, result, events)
-        if result.status == "success" and at.config.tokens > 0 and at.config.role.learns != "weights":
+        if result.status != "success":
+            forget_snapshot(at.paths.snapshot)  # an earlier one, of another source
+        elif at.config.tokens > 0 and at.config.role.learns != "weights":
             _record_snapshot(at, result)
         write_result(at.paths.result, result, items)
         if result.status == "success":

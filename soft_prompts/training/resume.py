@@ -14,12 +14,13 @@ from accelerate import PartialState
 from filelock import FileLock, Timeout
 
 from soft_prompts.common.console import say, say_at_once
-from soft_prompts.common.errors import Interrupted, UsageError
+from soft_prompts.common.errors import Interrupted, UsageError, goes_on
 from soft_prompts.common.files import writing_to
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.engine.processes import told_by_first
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.frozen import dtype_name
+from soft_prompts.prompts.snapshot import forget_snapshot
 from soft_prompts.results.files import read_result
 from soft_prompts.results.schema import Result
 from soft_prompts.training.apparatus import Apparatus, Paths, data_request, find_device
@@ -59,8 +60,8 @@ def _finished_result(config: RunConfig, paths: Paths, title: str) -> Result | No
 def _forget(paths: Paths) -> None:
     """Result, snapshot and states of an earlier run."""
     with writing_to(paths.snapshot):
-        for file in (paths.result, paths.snapshot / "prompt.json", paths.snapshot / "prompt.safetensors"):
-            file.unlink(missing_ok=True)
+        paths.result.unlink(missing_ok=True)
+        forget_snapshot(paths.snapshot)
     forget(paths.snapshot / "state")
 
 
@@ -116,6 +117,8 @@ def _restore(at: Apparatus) -> State | None:
         return None
     there = state.facts["identity"]
     here = identity(at) | {"model_fingerprint": at.frozen.fingerprint_like(there.get("model_fingerprint"))}
+    if SOURCE_PRINT in here:  # a state without it is of a version that kept none
+        there = {SOURCE_PRINT: here[SOURCE_PRINT]} | there
     if here | {SOURCE_PRINT: None} == there | {SOURCE_PRINT: None} and here != there:
         say(f"{at.title}: starts over, for the prompt that it grows from is another one now")
         forget(at.paths.snapshot / "state")
@@ -188,7 +191,7 @@ def _wait_for(lock: FileLock, holder: Path) -> None:
     except Timeout:
         who = _name_of(holder)
         say(f"waiting for {who}, which is at this very run ({holder.parent}); Ctrl-C stops the waiting")
-        with stop_signals(f"stopped waiting for {who}; the same command waits again, or goes on from there"):
+        with stop_signals(line=f"stopped waiting for {who}; the same command waits again, or goes on from there"):
             lock.acquire(poll_interval=POLL_SECONDS)
 
 
@@ -233,7 +236,7 @@ class StopSignals:
 
 
 @contextmanager
-def stop_signals(line: str = "stopped; the same command goes on from the last state") -> Iterator[StopSignals]:
+def stop_signals(fresh: bool = False, line: str | None = None) -> Iterator[StopSignals]:
     """Listen to SIGINT and SIGTERM; raises Interrupted with the line. Outside of the main thread somebody else
     listens."""
     stop = StopSignals()
@@ -244,7 +247,7 @@ def stop_signals(line: str = "stopped; the same command goes on from the last st
     try:
         yield stop
     except KeyboardInterrupt:
-        raise Interrupted(line) from None
+        raise Interrupted(line or f"stopped; {goes_on(fresh)}") from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -17,8 +17,8 @@ from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.engine.evaluation import evaluate, item_losses
 from soft_prompts.engine.search import Search
 from soft_prompts.experiments import battery
-from soft_prompts.experiments.battery import second_round, starts_of, trials
-from soft_prompts.experiments.beside import Made, expected_seconds, make_beside
+from soft_prompts.experiments.battery import halves, second_round, starts_of, trials
+from soft_prompts.experiments.beside import Made, _subjects, expected_seconds, make_beside
 from soft_prompts.experiments.evidence.anchors import FixedPrompt
 from soft_prompts.experiments.evidence.trained_weights import with_adapters, with_all_weights
 from soft_prompts.experiments.grid import Grid
@@ -34,6 +34,7 @@ from soft_prompts.tasks.task import TaskData
 from soft_prompts.training import starts
 from soft_prompts.training.apparatus import Apparatus, data_request, load_for, prompt_for, run_paths
 from soft_prompts.training.loop import set_conditions
+from soft_prompts.training.sources import source_folder
 from soft_prompts.training.titles import titles
 from tests.checks.made.disturbances import at_step
 
@@ -303,6 +304,8 @@ def test_a_grown_start_needs_the_smaller_prompt(settings: Settings, one_frozen: 
     half = replace(config, tokens=2, init="vocabulary")
     run(half, one_frozen)
     assert run(config, one_frozen).status == "success"
+    with pytest.raises(UsageError, match="give 2 tokens or more"):
+        settings(tmp_path, tokens=1, init="grown")
     with pytest.raises(UsageError, match="no row for each token"):
         settings(tmp_path, init="grown", prompt="shared_resnet")
 
@@ -322,13 +325,45 @@ def test_the_battery_is_every_rate_with_every_start_and_the_best_again(
     assert starts_of(replace(base, condition="true", prompt="shared_resnet")) == ["vocabulary", "mean_noise"]
     best = next(config for config in tried if config.init == "grown" and config.learning_rate == base.learning_rate / 2)
     monkeypatch.setattr(battery, "validation_loss", lambda config: 1.0 if config == best else 2.0)
-    again = second_round(base, tried)
+    again = second_round(base, tried, [base])
     assert {(config.init, config.learning_rate) for config in again} == {("grown", base.learning_rate / 2)}
     assert [(config.role.name, config.seed, config.steps) for config in again] == [
         *(("battery:seeds", seed, base.steps) for seed in (1, 2, 3, 4, 5)),
         ("battery:longer", 0, 2 * base.steps),
     ]
     assert len({run_paths(config) for config in [base, *tried, *again]}) == 22
+
+
+def test_a_grown_run_is_tried_again_from_what_it_grew_from(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = settings(tmp_path, tokens=4, init="grown", condition="none")
+    half = replace(base, tokens=2, init="vocabulary")
+    assert halves(base, [half, base]) == []
+    tried = trials(base, [half, base])
+    monkeypatch.setattr(battery, "validation_loss", lambda config: 1.0 if config == base else 2.0)
+    again = second_round(base, tried, [half, base])
+    grown = [config for config in [*tried, *again] if config.init == "grown"]
+    assert len(grown) == 3 + 6
+    assert {source_folder(config) for config in grown} == {run_paths(half).snapshot} == {source_folder(base)}
+
+
+def test_nothing_is_tried_again_where_no_trial_has_a_loss(settings: Settings, tmp_path: Path) -> None:
+    """None of them was run; a broken result says as little."""
+    base = settings(tmp_path, tokens=4, condition="none")
+    path = run_paths(base).result
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    assert second_round(base, trials(base, [base]), [base]) == []
+    assert expected_seconds(replace(base, seed=1), [base]) == 0
+
+
+def test_every_case_has_evidence_of_its_own(settings: Settings, tmp_path: Path) -> None:
+    bare = settings(tmp_path, tokens=0)
+    cases = [settings(tmp_path, learning_rate=rate) for rate in (1e-3, 1e-2)]
+    subjects = _subjects([bare, *cases, replace(cases[0], seed=1)])
+    assert [[run.learning_rate for run in runs if run.tokens] for runs in subjects] == [[1e-3, 1e-3], [1e-2]]
+    assert all(bare in runs for runs in subjects)
 
 
 def test_a_short_battery_is_run(

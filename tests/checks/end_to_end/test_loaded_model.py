@@ -1,21 +1,32 @@
 """Is the model that is measured the one that was named? A loaded model is reused for its own settings alone."""
 
+import gc
+import json
+import os
+import signal
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.config import RunConfig
 from soft_prompts.engine import evaluation
+from soft_prompts.experiments import run as run_module
+from soft_prompts.experiments.evidence.makers import Maker
 from soft_prompts.experiments.run import run
 from soft_prompts.experiments.sweep import run_all
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.files import find_results
+from soft_prompts.results.roles import RUN
 from soft_prompts.training import apparatus
-from soft_prompts.training.apparatus import LoadedModel
+from soft_prompts.training.apparatus import LoadedModel, run_paths
+from tests.checks.made.disturbances import at_step
 
 Settings = Callable[..., RunConfig]
 
@@ -78,3 +89,53 @@ def test_the_bare_model_is_measured_in_the_micro_batches_that_are_asked_for(
         rows.clear()
         run(replace(settings(tmp_path), tokens=tokens, micro_batch_size=2, steps=1), one_frozen)
         assert max(rows) == 2
+
+
+def test_the_old_model_goes_before_the_next_one_comes(
+    settings: Settings, tmp_path: Path, tiny_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the loop over many runs too: two models of half the memory each have to be measured one after another."""
+    alive: list[weakref.ref[FrozenModel]] = []
+
+    def load(config: RunConfig) -> FrozenModel:
+        gc.collect()
+        assert [one for one in alive if one() is not None] == []
+        alive.append(weakref.ref(frozen := load_frozen_model(config.model)))
+        return frozen
+
+    monkeypatch.setattr(apparatus, "load_for", load)
+    base = settings(tmp_path, tokens=0)
+    configs = [replace(base, model=str(tiny_folders[name])) for name in ("gpt_neox", "llama")]
+    assert run_all(configs) == []
+    assert len(alive) == 2
+
+
+def test_runs_that_failed_before_share_one_model(
+    settings: Settings, tmp_path: Path, loads: list[tuple[str, str]]
+) -> None:
+    configs = [settings(tmp_path, seed=seed, steps=1) for seed in (0, 1)]
+    assert run_all(configs) == []
+    for config in configs:
+        path = run_paths(config).result
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "failed", "reason": "no loss was finite"}))
+    loads.clear()
+    assert run_all(configs) == []
+    assert len(loads) == 1
+
+
+def test_deterministic_algorithms_are_for_the_run_that_asked(
+    settings: Settings, tmp_path: Path, one_frozen: FrozenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[bool] = []
+    measure = run_module.maker_of(RUN).measure
+    maker = Maker(measure=lambda *all: said.append(torch.are_deterministic_algorithms_enabled()) or measure(*all))
+    monkeypatch.setattr(run_module, "maker_of", lambda _: maker)
+    for asked in (True, False):
+        run(settings(tmp_path / str(asked), tokens=0, deterministic=asked), one_frozen)
+    assert said == [True, False]
+
+
+def test_after_a_stop_fresh_would_forget_what_was_done(harness: Any, settings: Settings, tmp_path: Path) -> None:
+    for fresh, words in ((True, "the same command without --fresh goes on"), (False, "the same command goes on")):
+        stop = at_step(2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert words in harness.run(settings(tmp_path / str(fresh), fresh=fresh), before=stop).text

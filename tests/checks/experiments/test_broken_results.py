@@ -9,7 +9,7 @@ from soft_prompts.experiments import sweep
 from soft_prompts.results.files import read_result
 from soft_prompts.results.schema import Result
 from soft_prompts.tasks.completion import CompletionTask
-from soft_prompts.training.apparatus import LoadedModel, run_paths
+from soft_prompts.training.apparatus import run_paths
 from tests.checks.made.results import build_result
 
 
@@ -23,14 +23,13 @@ def test_a_broken_result_is_named_and_the_other_runs_go_on(tmp_path: Path, monke
     broken.write_text('{"schema_version": 1, "sta')
     reached: list[int] = []
 
-    def run(config: RunConfig, frozen: object, turn: object) -> Result:
+    def run(config: RunConfig, turn: object) -> Result:
         reached.append(config.tokens)
         if config is configs[0]:
             read_result(run_paths(config).result)
         return build_result()
 
     monkeypatch.setattr(sweep, "run", run)
-    monkeypatch.setattr(LoadedModel, "named_by", lambda *_: None)
     monkeypatch.setattr(sweep, "refuse_long_prompts", lambda _: None)
     [line] = sweep.run_all(configs)
     assert reached == [0, 1, 2]

@@ -8,11 +8,13 @@ import pytest
 
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.progress import GridProgress, say_where
+from soft_prompts.results.files import write_result
 from soft_prompts.results.roles import Lora
 from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.tasks.texts.skip_tokens import SkipTokensTask
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.titles import flat_settings, titles
+from tests.checks.made.results import build_result
 
 
 class Clock:
@@ -77,8 +79,7 @@ def test_the_time_left_is_shared_by_jobs(base: RunConfig) -> None:
 def test_results_that_are_there_take_no_time(base: RunConfig, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [base, replace(base, tokens=4), replace(base, tokens=8)]
     for config in runs[:2]:
-        run_paths(config).result.parent.mkdir(parents=True, exist_ok=True)
-        run_paths(config).result.touch()
+        write_result(run_paths(config).result, build_result(), None)
     clock = Clock()
     progress = GridProgress(runs, 1, clock)
     for place in (0, 1):

@@ -16,6 +16,7 @@ from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.experiments.catalogue.autoregressive import EXPERIMENT
 from soft_prompts.results.schema import Metric, Result
 from soft_prompts.stats.items import Items
+from soft_prompts.tasks.guidance.task import GuidanceTask
 from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
 from soft_prompts.training.apparatus import run_paths
 
@@ -161,6 +162,7 @@ SCRIPT = """
 from dataclasses import dataclass, replace
 import soft_prompts as sp
 from soft_prompts.experiments.sweep import run_all
+from soft_prompts.tasks.guidance.task import GuidanceTask
 from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
 
 class OwnTask(AutoregressiveTask):
@@ -187,3 +189,15 @@ def test_a_task_of_a_notebook_or_script_runs_in_its_own_process(
     (line,) = [line for line in done.stderr.splitlines() if "OwnTask" in line]
     assert line == "OwnTask: no other process can import what is defined in a notebook or script; one job does all"
     assert len(sp.read_results(tmp_path / "results")) == 2
+
+
+def test_a_task_of_two_stages_is_asked_of_the_model_that_had_its_lessons(
+    tiny_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    task = GuidanceTask(experiment=("G2",), realized=6, unrealized=4, epochs=1)
+    arm = next(one for one in task.each() if one.variant == "G-reversed")
+    small = {"steps": 1, "batch_size": 2, "sample_tokens": 160, "validation_samples": 4, "test_samples": 4}
+    small |= {"model": str(tiny_folders["gpt_neox"]), "tokens": 1, "data": "questions", "data_workers": 0}
+    result = sp.run(arm, output_dir=tmp_path, **small)
+    assert (result.status, result.variant) == ("success", "G-reversed")
+    assert Path(result.model.name).is_relative_to(tmp_path / "snapshots")  # not the model that was never taught
