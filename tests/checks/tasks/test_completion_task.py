@@ -54,6 +54,14 @@ def test_a_prompt_lies_on_one_side(tmp_path: Path) -> None:
     assert len(apart["validation"]) + len(apart["test"]) == 20
 
 
+def test_a_test_file_within_the_folder_of_data_is_not_trained_on(tmp_path: Path) -> None:
+    write(tmp_path, rows())
+    test = write(tmp_path, [{**row, "prompt": f"test {row['prompt']}"} for row in rows(20)], "test.jsonl")
+    apart = split_rows(RowSource(str(tmp_path)), RowSource(test)).rows
+    assert {row.prompt for row in apart["train"]} == {f"ask {n} :" for n in range(30)}
+    assert len(apart["validation"]) + len(apart["test"]) == 20
+
+
 def test_conditions_come_from_the_training_lines_and_from_a_snapshots_numbers() -> None:
     made = sums()
     encoder = field_encoder(made, ("operation", "larger"))
