@@ -27,13 +27,14 @@ class Kept:
 
     def get(self, key: Hashable, files: Iterable[Path], make: Callable[[], Made]) -> Made:
         """What `make` gives, made once for a key as long as the files stay the same; an error is never kept."""
+        now = time.time_ns()  # before the stamps: what changes while it is read is not kept
         stamps = tuple(map(_stamp, files))
         whole = (key, stamps)
         if whole in self._made:
             self._made.move_to_end(whole)
             return self._made[whole]
         made = make()
-        if all(stamp[-1] < time.time_ns() - TICK_NS for stamp in stamps):
+        if all(stamp[-1] < now - TICK_NS for stamp in stamps):
             self._made[whole] = made
             while len(self._made) > self._most:
                 self._made.popitem(last=False)
