@@ -4,6 +4,7 @@ Frozen means: eval mode, no gradient on any weight, nothing added to its tokeniz
 loaded. What the model can be asked is in `model`, what is found out about it at load in `probes`.
 """
 
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -74,7 +75,7 @@ def load_frozen_model(
             trust_remote_code=trust_remote_code,
             key=model_key(name, revision, dtype, device, trust_remote_code),
         )
-        frozen = examine(Loaded(frozen, report))
+        frozen = examine(Loaded(replace(frozen, loaded=frozen.held), report))
     if others := [
         f"{probe.name}: {probe.text}" for probe in frozen.probes if probe.name in SLOWER and probe.text != PASSED
     ]:
