@@ -44,11 +44,12 @@ class Kept:
 KEPT = Kept(MOST)  # of this process: what is in it changes no result, only the time that one takes
 
 
-def content_of(files: Iterable[Path]) -> str:
-    """What the contents of the files are known by; raises InputError where one cannot be read."""
+def content_of(files: Iterable[Path], whole: bool = False) -> str:
+    """What the contents of the files are known by, of large ones a part or the whole; raises InputError where one
+    cannot be read."""
     named = tuple(files)
     try:
-        return KEPT.get("fingerprint", named, lambda: fingerprint_files(named))
+        return KEPT.get(("fingerprint", whole), named, lambda: fingerprint_files(named, whole))
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read ({error.strerror}); check it and its permissions") from None
 

@@ -1,16 +1,18 @@
 """Which bytes is a model made of? Every file that transformers and peft read for it, found without loading any.
 
-A print of today begins with `v2:`. Earlier ones, 16 bare digits over weights, config.json and the tokenizer's
-vocabulary, stand in stored results and snapshots; they are compared with a print of their own kind.
+A print of today begins with `v2:` and covers every byte. Earlier ones, 16 bare digits over weights, config.json and the
+tokenizer's vocabulary, of files above 100 MB over sixteen blocks, stand in stored results and snapshots; they are
+compared with a print of their own kind.
 """
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from soft_prompts.common.errors import InputError
-from soft_prompts.common.files import fingerprint_files
+from soft_prompts.common.files import WHOLE, fingerprint_files
 from soft_prompts.models.sources import ADAPTER, config_path
 
 NOW = "v2:"
@@ -48,8 +50,21 @@ def find_fingerprint(
         return fingerprint_files(_files_of_version_1(folder))
     digest = hashlib.sha256()
     for path in files_in_use(folder, trust_remote_code):
-        digest.update(f"{path.relative_to(folder)}:{fingerprint_files([path])};".encode())
+        digest.update(f"{path.relative_to(folder)}:{_content(path)};".encode())
     return NOW + digest.hexdigest()[:16]
+
+
+def _content(path: Path) -> str:
+    """Print of a whole file; of a large one found once a process, as long as it stays the same."""
+    found = path.stat()
+    if found.st_size <= WHOLE:
+        return fingerprint_files([path])
+    return _large_content(path, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+
+
+@lru_cache(256)
+def _large_content(path: Path, stamp: tuple[int, ...]) -> str:  # the stamp is part of the key
+    return fingerprint_files([path], whole=True)
 
 
 def files_in_use(folder: Path, trust_remote_code: bool = False) -> list[Path]:

@@ -11,9 +11,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
+from soft_prompts.common import files
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import fingerprint_files
 from soft_prompts.data.conditions import NO_CONDITIONS
+from soft_prompts.models import fingerprint
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
@@ -67,6 +69,30 @@ def test_other_files_do_not(folder: Path, name: str) -> None:
     before = find_fingerprint(str(folder), trust_remote_code=True)  # a model without code of its own has none to trust
     edit(folder / name)
     assert find_fingerprint(str(folder), trust_remote_code=True) == before
+
+
+def test_every_byte_of_large_weights_counts_and_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "model.safetensors.index.json").unlink()
+    small = find_fingerprint(str(folder))
+    weights = folder / "model.safetensors"
+    monkeypatch.setattr(files, "WHOLE", 1000)
+    monkeypatch.setattr(files, "BLOCK", 4)
+    monkeypatch.setattr(fingerprint, "WHOLE", 1000)
+    sampled = find_fingerprint(str(folder), like="")
+    reads = list[Path]()
+
+    def read(paths: list[Path], whole: bool = False) -> str:
+        reads.extend(paths)
+        return fingerprint_files(paths, whole)
+
+    monkeypatch.setattr(fingerprint, "fingerprint_files", read)
+    assert [find_fingerprint(str(folder)) for _ in range(3)] == [small] * 3  # how a file is read does not show
+    assert reads.count(weights) == 1
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2 + 1] ^= 1
+    weights.write_bytes(content)
+    assert find_fingerprint(str(folder)) != small
+    assert find_fingerprint(str(folder), like="") == sampled  # as earlier versions had it
 
 
 def test_contents_count_and_not_the_folders_name(folder: Path, tmp_path: Path) -> None:
