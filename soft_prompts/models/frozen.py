@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, cast
 
 import torch
-import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -17,7 +16,7 @@ from soft_prompts.common.errors import InputError
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.model import FrozenModel, ModelKey, context_length_of
 from soft_prompts.models.probes import PASSED, Loaded, examine
-from soft_prompts.models.sources import commit_of, config_path, is_local, reason, source_of
+from soft_prompts.models.sources import commit_of, config_path, is_local, quiet, reason, source_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SLOWER = ("embeddings", "batches", "writing")  # probes whose fallback takes time or another road: said at load
@@ -131,16 +130,3 @@ def load_tokenizer(
 def dtype_name(asked: str, device: torch.device) -> str:
     """The precision in use: auto is bfloat16 on a GPU, else float32."""
     return ("bfloat16" if device.type == "cuda" else "float32") if asked == "auto" else asked
-
-
-class quiet:
-    """No progress bars or advice from transformers while a model is read or written."""
-
-    def __enter__(self) -> None:
-        self.verbosity = transformers.logging.get_verbosity()
-        transformers.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        transformers.logging.set_verbosity(self.verbosity)
-        transformers.utils.logging.enable_progress_bar()
