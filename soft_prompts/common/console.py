@@ -16,6 +16,8 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from soft_prompts.common.launch import is_main_process
+
 FIRST_ESTIMATE = 5  # steps until the time to go is worth saying
 LINES = 5  # progress lines of a run without a terminal
 SAID = "SOFT_PROMPTS_SAID"  # names the folder that holds a mark for each line that a command's processes have said
@@ -29,7 +31,7 @@ def say(text: str) -> None:
 
 def say_at_once(text: str) -> None:
     """One line on stderr from within a signal's handler, where no lock and no buffer may stand in the way."""
-    if _speaks():
+    if is_main_process():
         os.write(2, f"{chr(10) * os.isatty(2)}{text}\n".encode())  # below the ^C and the bar
 
 
@@ -100,14 +102,9 @@ def _log_lines_once() -> Iterator[None]:
         logging.Logger.callHandlers = real
 
 
-def _speaks() -> bool:
-    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return not (launched and int(os.environ.get("RANK", "0")) > 0)
-
-
 def _first_to_say(text: str) -> bool:
     """Leave a mark, which one process alone can make; without a folder for marks every line is the first."""
-    if not _speaks():
+    if not is_main_process():
         return False
     if SAID not in os.environ:
         return True
@@ -119,12 +116,6 @@ def _first_to_say(text: str) -> bool:
     except OSError:  # no room for a mark: better said twice than not at all
         return True
     return True
-
-
-def say_once(text: str) -> None:
-    """The same, from the first of the processes that a launcher started."""
-    if os.environ.get("RANK", "0") == "0":
-        say(text)
 
 
 class StepProgress:

@@ -2,15 +2,15 @@
 
 import os
 
-RANKS = (
-    "RANK",
-    "PMI_RANK",
-    "OMPI_COMM_WORLD_RANK",
-    "MV2_COMM_WORLD_RANK",
-)  # torchrun, MPI: as accelerate does
+RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")  # torchrun, MPI: as accelerate does
+SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
 
 def is_main_process() -> bool:
     """Whether this process speaks and writes for all of them; always, where there is only one."""
-    known = (os.environ.get(name, "") for name in RANKS)
-    return next((rank for rank in known if rank), "0") == "0"
+    return _named(RANKS, "0") == "0" or _named(SIZES, "1") == "1"
+
+
+def _named(names: tuple[str, ...], otherwise: str) -> str:
+    """The first of the launcher's variables that is set."""
+    return next((value for name in names if (value := os.environ.get(name))), otherwise)

@@ -58,11 +58,11 @@ def names_that_change(kind: type, *changes: Changes) -> frozenset[str]:
 
 def check_settings(settings: Any) -> None:
     """Raise UsageError for the first setting that its definition does not allow; text where a path belongs becomes a
-    path."""
+    path, and a whole number where any belongs the same number with a point, as the command line reads it."""
     for one in fields(settings):
-        value, kind = getattr(settings, one.name), _hints(type(settings))[one.name]
-        if isinstance(value, str) and kind is Path:
-            object.__setattr__(settings, one.name, value := Path(value))  # frozen only after it is made
+        kind = _hints(type(settings))[one.name]
+        value = _as(getattr(settings, one.name), kind)
+        object.__setattr__(settings, one.name, value)  # frozen only after it is made
         flag = one.name.replace("_", "-")
         if not _is(value, kind):
             raise UsageError(f"{flag} is {value!r}; {_allowed(value, kind)}")
@@ -80,6 +80,20 @@ def _hints(kind: type) -> Mapping[str, Any]:
 def _plain(hint: Any) -> Any:
     """Without what the command line wants to know of it."""
     return _plain(get_args(hint)[0]) if get_origin(hint) is Annotated else hint
+
+
+def _as(value: Any, kind: Any) -> Any:
+    """A value as its definition has it: equal settings are written alike, and so share a path."""
+    if kind is Path and type(value) is str:
+        return Path(value)
+    choices = {_plain(part) for part in get_args(kind)} if get_origin(kind) in (Union, types.UnionType) else {kind}
+    if type(value) is int and float in choices and int not in choices:
+        return float(value)
+    if get_origin(kind) is tuple and type(value) is tuple:
+        items = [_plain(argument) for argument in get_args(kind)]
+        each = items[:1] * len(value) if items[-1] is ... else items
+        return tuple(map(_as, value, each)) if len(each) == len(value) else value
+    return value
 
 
 def _is(value: Any, kind: Any) -> bool:

@@ -81,7 +81,7 @@ class RowSource:
     def fingerprint(self) -> str:
         """Content identity, and which fields are read."""
         named = "" if (self.prompt, self.completion) == REQUIRED else f"-{self.prompt}-{self.completion}"
-        return (content_of(self.files) if self.files else "sums-1") + named
+        return (content_of(self.files, whole=True) if self.files else "sums-1") + named
 
     def read(self) -> "Rows":
         """Every row; raises InputError that names file and line where more are unreadable than are borne."""

@@ -27,13 +27,14 @@ class Kept:
 
     def get(self, key: Hashable, files: Iterable[Path], make: Callable[[], Made]) -> Made:
         """What `make` gives, made once for a key as long as the files stay the same; an error is never kept."""
+        now = time.time_ns()  # before the stamps: what changes while it is read is not kept
         stamps = tuple(map(_stamp, files))
         whole = (key, stamps)
         if whole in self._made:
             self._made.move_to_end(whole)
             return self._made[whole]
         made = make()
-        if all(stamp[-1] < time.time_ns() - TICK_NS for stamp in stamps):
+        if all(stamp[-1] < now - TICK_NS for stamp in stamps):
             self._made[whole] = made
             while len(self._made) > self._most:
                 self._made.popitem(last=False)
@@ -43,11 +44,12 @@ class Kept:
 KEPT = Kept(MOST)  # of this process: what is in it changes no result, only the time that one takes
 
 
-def content_of(files: Iterable[Path]) -> str:
-    """What the contents of the files are known by; raises InputError where one cannot be read."""
+def content_of(files: Iterable[Path], whole: bool = False) -> str:
+    """What the contents of the files are known by, of large ones a part or the whole; raises InputError where one
+    cannot be read."""
     named = tuple(files)
     try:
-        return KEPT.get("fingerprint", named, lambda: fingerprint_files(named))
+        return KEPT.get(("fingerprint", whole), named, lambda: fingerprint_files(named, whole))
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read ({error.strerror}); check it and its permissions") from None
 

@@ -76,6 +76,9 @@ def line_rows(path: Path, start: int = 0, first: int = 1, skip: int = 0) -> Iter
 
 
 def _is_array(path: Path) -> bool:
+    """Whether a .json file is one array; a line of a .jsonl may be one by mistake, and is judged by itself."""
+    if format_of(path) != ".json":
+        return False
     first = next(text_blocks(path), b"")
     return first.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
 

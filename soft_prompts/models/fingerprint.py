@@ -1,17 +1,21 @@
 """Which bytes is a model made of? Every file that transformers and peft read for it, found without loading any.
 
-A print of today begins with `v2:`. Earlier ones, 16 bare digits over weights, config.json and the tokenizer's
-vocabulary, stand in stored results and snapshots; they are compared with a print of their own kind.
+A print of today begins with `v2:` and covers every byte. Earlier ones, 16 bare digits over weights, config.json and the
+tokenizer's vocabulary, of files above 100 MB over sixteen blocks, stand in stored results and snapshots; they are
+compared with a print of their own kind.
 """
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
 from soft_prompts.common.errors import InputError
-from soft_prompts.common.files import fingerprint_files
-from soft_prompts.models.sources import ADAPTER, config_path
+from soft_prompts.common.files import WHOLE, fingerprint_files
+from soft_prompts.models.sources import ADAPTER, config_path, is_local, quiet, reason, source_of
 
 NOW = "v2:"
 FIRST = ""  # what a print of the first version begins with: folders of fine-tuned models are named by it
@@ -44,12 +48,50 @@ def find_fingerprint(
     `like` is a stored print that this one is to be compared with: it has the same form. Raises InputError.
     """
     folder = config_path(name, revision, offline).parent
+    if not Path(source_of(name)).is_dir() and not _is_whole(folder):
+        _fetch(name, revision, offline, trust_remote_code)
     if like is not None and not like.startswith(NOW):
         return fingerprint_files(_files_of_version_1(folder))
     digest = hashlib.sha256()
     for path in files_in_use(folder, trust_remote_code):
-        digest.update(f"{path.relative_to(folder)}:{fingerprint_files([path])};".encode())
+        digest.update(f"{path.relative_to(folder)}:{_content(path)};".encode())
     return NOW + digest.hexdigest()[:16]
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the weights and a tokenizer are there; a download that was cut short leaves a part in the cache."""
+    has_tokenizer = any(path for pattern in ("tokenizer*.json", *SLOW_TOKENIZER) for path in folder.glob(pattern))
+    return has_tokenizer and all(path.is_file() for path in _weights(folder))
+
+
+def _fetch(name: str, revision: str | None, offline: bool, trust_remote_code: bool) -> None:
+    """Bring every file of a hub model here that loading it would, no more and no fewer; raises InputError."""
+    source = source_of(name)
+    if is_local(source, offline):
+        raise InputError(
+            f"model {name!r} is not wholly on this machine, and the model hub is not asked or does not answer; start "
+            "again where it does, without --offline"
+        )
+    asked: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    with quiet():
+        try:
+            AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, device_map="meta", **asked)  # unread
+            AutoTokenizer.from_pretrained(source, **asked)
+        except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError) as error:
+            raise InputError(f"model {name!r} cannot be fetched: {reason(name, error)}") from error
+
+
+def _content(path: Path) -> str:
+    """Print of a whole file; of a large one found once a process, as long as it stays the same."""
+    found = path.stat()
+    if found.st_size <= WHOLE:
+        return fingerprint_files([path])
+    return _large_content(path, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+
+
+@lru_cache(256)
+def _large_content(path: Path, stamp: tuple[int, ...]) -> str:  # the stamp is part of the key
+    return fingerprint_files([path], whole=True)
 
 
 def files_in_use(folder: Path, trust_remote_code: bool = False) -> list[Path]:

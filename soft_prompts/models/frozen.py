@@ -4,10 +4,10 @@ Frozen means: eval mode, no gradient on any weight, nothing added to its tokeniz
 loaded. What the model can be asked is in `model`, what is found out about it at load in `probes`.
 """
 
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
-import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -16,7 +16,7 @@ from soft_prompts.common.errors import InputError
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.model import FrozenModel, ModelKey, context_length_of
 from soft_prompts.models.probes import PASSED, Loaded, examine
-from soft_prompts.models.sources import commit_of, config_path, is_local, reason, source_of
+from soft_prompts.models.sources import commit_of, config_path, is_local, quiet, reason, source_of
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SLOWER = ("embeddings", "batches", "writing")  # probes whose fallback takes time or another road: said at load
@@ -74,7 +74,7 @@ def load_frozen_model(
             trust_remote_code=trust_remote_code,
             key=model_key(name, revision, dtype, device, trust_remote_code),
         )
-        frozen = examine(Loaded(frozen, report))
+        frozen = examine(Loaded(replace(frozen, loaded=frozen.held), report))
     if others := [
         f"{probe.name}: {probe.text}" for probe in frozen.probes if probe.name in SLOWER and probe.text != PASSED
     ]:
@@ -130,16 +130,3 @@ def load_tokenizer(
 def dtype_name(asked: str, device: torch.device) -> str:
     """The precision in use: auto is bfloat16 on a GPU, else float32."""
     return ("bfloat16" if device.type == "cuda" else "float32") if asked == "auto" else asked
-
-
-class quiet:
-    """No progress bars or advice from transformers while a model is read or written."""
-
-    def __enter__(self) -> None:
-        self.verbosity = transformers.logging.get_verbosity()
-        transformers.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        transformers.logging.set_verbosity(self.verbosity)
-        transformers.utils.logging.enable_progress_bar()

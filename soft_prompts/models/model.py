@@ -54,6 +54,15 @@ class ModelKey(NamedTuple):
     trust_remote_code: bool
 
 
+class Held(NamedTuple):
+    """What a frozen model holds."""
+
+    module: int
+    """id of the module."""
+    dtype: str
+    device: str
+
+
 class NoCache(ValueError):
     """A model that remembers nothing between two calls."""
 
@@ -93,6 +102,8 @@ class FrozenModel:
     probes: tuple[Probe, ...] = ()
     key: ModelKey | None = None
     """What it was loaded as; None for a model that was put together by hand."""
+    loaded: Held | None = None
+    """What it held when it was loaded."""
 
     @property
     def vocabulary(self) -> Float[Tensor, "V H"]:
@@ -124,6 +135,11 @@ class FrozenModel:
     def dtype(self) -> str:
         """Precision of the weights, by name."""
         return str(self.model.dtype).removeprefix("torch.")
+
+    @property
+    def held(self) -> Held:
+        """What it holds now: a dataclass lets its module be replaced, and torch lets a module be cast or moved."""
+        return Held(id(self.model), self.dtype, str(self.device))
 
     def fingerprint_like(self, stored: str | None) -> str:
         """This model's fingerprint in the form of a stored one, which an earlier version may have written."""

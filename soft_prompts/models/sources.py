@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import transformers
 from huggingface_hub import constants
 from transformers.utils.hub import cached_file, extract_commit_hash
 
@@ -61,3 +62,16 @@ def reason(name: str, error: BaseException) -> str:
             first = "it is not on this machine, and the model hub is not asked or does not answer"
         first += f" {near_match(name, list(EMBEDDED))}(embedded: {EMBEDDED_NAMES})"
     return first
+
+
+class quiet:
+    """No progress bars or advice from transformers while a model is read or written."""
+
+    def __enter__(self) -> None:
+        self.verbosity = transformers.logging.get_verbosity()
+        transformers.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        transformers.logging.set_verbosity(self.verbosity)
+        transformers.utils.logging.enable_progress_bar()

@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from soft_prompts.common.console import say_once
+from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.conditions import ELO_PAIR, ConditionEncoder
 from soft_prompts.data.games.files import BUFFER_BYTES, GameSource
@@ -280,7 +280,7 @@ def _held_out_games(sources: Sources, request: DataRequest) -> tuple[dict[HeldOu
     for split, found in chosen.games.items():
         where = request.test_data or request.data
         if found and len(found) < wanted[split]:
-            say_once(f"{where} has {len(found)} different {split} games; {wanted[split]} were asked for")
+            say(f"{where} has {len(found)} different {split} games; {wanted[split]} were asked for")
         if not found:
             raise InputError(
                 f"{where} holds no usable {split} game of two moves or more; give a larger file or --test-data"

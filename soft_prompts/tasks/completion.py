@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
-from soft_prompts.common.console import say_once
+from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.completions import REQUIRED, Row, RowSource, conditions_of, field_encoder, split_rows
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
@@ -224,5 +224,5 @@ def _first(request: DataRequest, what: HeldOut, rows: list[Row], wanted: int) ->
     if not rows:
         raise InputError(f"{where} has no {what} line; give more lines with different prompts, or --test-data")
     if len(rows) < wanted:
-        say_once(f"{where} has {len(rows)} {what} lines; {wanted} were asked for")
+        say(f"{where} has {len(rows)} {what} lines; {wanted} were asked for")
     return sorted(rows, key=lambda row: row.identity)[:wanted]  # a file may be sorted by what its lines are about

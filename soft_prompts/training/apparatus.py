@@ -104,8 +104,11 @@ def refuse_other_model(config: RunConfig, frozen: FrozenModel) -> None:
 
 def differences(config: RunConfig, frozen: FrozenModel) -> list[str]:
     """How a loaded model departs from the one that the settings name, a phrase each."""
-    if frozen.key is None:
+    then, now = frozen.loaded, frozen.held
+    if frozen.key is None or then is None or then.module != now.module:
         return ["the model was put together by hand"]
+    if then != now:
+        return [f"the model was loaded as {then.dtype} on {then.device}, and is {now.dtype} on {now.device} now"]
     asked = model_key(config.model, config.revision, config.dtype, find_device(config.device), config.trust_remote_code)
     return [
         f"{what.replace('source', 'model')} is {named}, the loaded model's {found}"

@@ -1,16 +1,18 @@
 """Which documents does a run train on and which are held out, wherever they come from?
 
 A source is an embedded name (`library`, `games`, `mazes`), a local file or folder, or a hub data set. One source is
-split by the hash of each document; two sources are kept apart as they are, and what both hold is never trained on.
+split by the hash of each document. Two sources are kept apart as they are: a file that both hold is held out whole, and
+a document that is held out is never trained on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from soft_prompts.common.errors import InputError, near_match
 from soft_prompts.data.games.files import GameSource
 from soft_prompts.data.games.lichess import Start, read_games
+from soft_prompts.data.kept import content_of
 from soft_prompts.data.mazes.boards import draw_mazes, sample_text
 from soft_prompts.data.ranked import RULE, WHOLE, Bounds
 from soft_prompts.data.split import Split, split_of
@@ -52,20 +54,37 @@ class Corpus:
 
 
 def open_corpus(data: str, test_data: str | None) -> Corpus:
-    """The sources that --data and --test-data name; raises InputError for one that is not there."""
-    embedded = EMBEDDED_DATA.get(data)
-    train, own_test = embedded() if embedded else (_named(data), None)
-    if test_data is None or test_data == data:
-        return Corpus(train, own_test)
-    test = EMBEDDED_DATA.get(test_data)
-    pair = test() if test else (_named(test_data), None)
-    return Corpus(train, pair[1] or pair[0])
+    """The sources that --data and --test-data name; raises InputError for one that is not there, or both the same."""
+    if test_data is None or (test_data == data and not Path(data).exists()):
+        return Corpus(*_opened(data))
+    test, known = _opened(test_data)
+    held_out = known or test
+    train, _ = _opened(data, held_out.sources)
+    _refuse_copies(train, held_out)
+    return Corpus(train, held_out)
 
 
-def _named(source: str) -> Reader:
+def _opened(source: str, held_out: Iterable[Path] = ()) -> tuple[Reader, Reader | None]:
+    """What reads a source, and the part of it that is held out where it is known beforehand."""
+    embedded = EMBEDDED_DATA.get(source)
+    return embedded() if embedded else (_named(source, held_out), None)
+
+
+def _refuse_copies(train: Reader, test: Reader) -> None:
+    """A text that is a document on one side and is cut into pieces on the other is known by its file alone."""
+    if 1 not in (len(train.sources), len(test.sources)):
+        return
+    sizes = {file.stat().st_size for file in train.sources} & {file.stat().st_size for file in test.sources}
+    held_out = {content_of([file]): file for file in test.sources if file.stat().st_size in sizes}
+    for file in train.sources:
+        if file.stat().st_size in sizes and (copy := held_out.get(content_of([file]))):
+            raise InputError(f"{file} and {copy} of --test-data hold the same; remove one, or leave --test-data out")
+
+
+def _named(source: str, held_out: Iterable[Path]) -> Reader:
     """A file or folder of that name if there is one, else a hub data set."""
     if Path(source).exists():
-        return local_reader(Path(source))
+        return local_reader(Path(source), held_out)
     if HUB_ID.fullmatch(source) and not source.startswith("."):
         return HubReader(source)
     known = list(EMBEDDED_DATA)

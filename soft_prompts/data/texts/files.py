@@ -128,19 +128,23 @@ def _text_columns(path: Path) -> tuple[str, ...]:
     return (field,)
 
 
-def local_reader(path: Path) -> PieceReader | FileReader:
-    """What reads a file or folder; raises InputError where nothing there holds text."""
+def local_reader(path: Path, held_out: Iterable[Path] = ()) -> PieceReader | FileReader:
+    """What reads a file or folder but for the files that are held out; raises InputError where no text is left."""
     formats = ", ".join(FORMATS)
-    if path.is_dir():
-        files = tuple(sorted(file for file in path.rglob("*") if file.is_file() and format_of(file) in FORMATS))
-        if not files:
-            raise InputError(f"folder {path} holds no file of text; give one with {formats} files (.gz, .zst too)")
-        return FileReader(str(path), files)
-    if format_of(path) == ".txt":
-        return PieceReader(str(path), path)
-    if format_of(path) in FORMATS:
-        return FileReader(str(path), (path,))
-    raise InputError(f"{path} is no file of text; give a {formats} file (.gz, .zst too), or a folder of them")
+    found = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    files = tuple(file for file in found if format_of(file) in FORMATS)
+    if not files and path.is_dir():
+        raise InputError(f"folder {path} holds no file of text; give one with {formats} files (.gz, .zst too)")
+    if not files:
+        raise InputError(f"{path} is no file of text; give a {formats} file (.gz, .zst too), or a folder of them")
+    apart = {file.resolve() for file in held_out}
+    left = tuple(file for file in files if file.resolve() not in apart)
+    if not left:
+        raise InputError(
+            f"{path} is all held out by --test-data; leave --test-data out, or give other texts to train on"
+        )
+    is_lone = not path.is_dir() and format_of(path) == ".txt"
+    return PieceReader(str(path), path) if is_lone else FileReader(str(path), left)
 
 
 def pieces(blocks: Iterable[str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from soft_prompts.common.console import say_once
+from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.data.ranked import growing
 from soft_prompts.data.split import HELD_OUT
@@ -265,7 +265,7 @@ def _chosen(request: DataRequest, found: Mapping[HeldOut, dict[int, list[Example
     for name, wanted in zip(HELD_OUT, sizes, strict=True):
         held_out[name] = _spread(list(found[name].items()), wanted)
         if len(held_out[name]) < wanted:
-            say_once(f"{where} has {len(held_out[name])} {name} samples; {wanted} were asked for")
+            say(f"{where} has {len(held_out[name])} {name} samples; {wanted} were asked for")
     return Chosen(held_out, frozenset(identity for name in HELD_OUT for identity in found[name]), faults)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from soft_prompts.common.console import StepProgress, duration, each_line_once, say
+from soft_prompts.common.console import StepProgress, duration, each_line_once, say, say_at_once
+from soft_prompts.common.launch import is_main_process
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
@@ -66,14 +67,21 @@ def test_nothing_stays_behind() -> None:
     assert (warnings.showwarning, logging.Logger.callHandlers) == before
 
 
+@pytest.mark.parametrize("launcher", ["{}", "PMI_{}", "OMPI_COMM_WORLD_{}", "MV2_COMM_WORLD_{}"])
 def test_the_first_process_of_a_launch_speaks(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    launcher: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    size = "WORLD_SIZE" if launcher == "{}" else launcher.format("SIZE")
+    monkeypatch.setenv(size, "2")
     for rank in ("0", "1"):
-        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv(launcher.format("RANK"), rank)
         say(f"of {rank}")
-    assert capsys.readouterr().err == "of 0\n"
+        say_at_once(f"at once of {rank}")
+        assert is_main_process() == (rank == "0")
+    assert capfd.readouterr().err == "of 0\nat once of 0\n"
+    monkeypatch.setenv(size, "1")  # a rank that another launcher left behind
+    say("alone")
+    assert capfd.readouterr().err == "alone\n"
 
 
 @pytest.mark.parametrize(

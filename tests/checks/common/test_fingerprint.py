@@ -1,5 +1,6 @@
 """Is a changed file noticed, small or large?"""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,19 @@ def test_large_files_count_by_size_and_sixteen_blocks(tmp_path: Path, monkeypatc
         assert fingerprint_files([path]) != before, place
     path.write_bytes(content[:-1])
     assert fingerprint_files([path]) != before
+
+
+def test_a_large_file_that_is_asked_for_whole_counts_as_a_small_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large"
+    content = bytearray(range(256)) * 40
+    path.write_bytes(content)
+    small = fingerprint_files([path])
+    assert small == hashlib.sha256(len(content).to_bytes(8, "little") + content).hexdigest()[:16]
+    monkeypatch.setattr(fingerprint, "WHOLE", 100)
+    monkeypatch.setattr(fingerprint, "BLOCK", 4)
+    assert fingerprint_files([path], whole=True) == small != fingerprint_files([path])
+    content[5000] ^= 1
+    path.write_bytes(content)
+    assert fingerprint_files([path], whole=True) != small

@@ -25,6 +25,7 @@ class Some:
     limit: int | None = setting(None, "all", Bounds(least=2))
     name: str = setting("x", "all")
     pair: tuple[int, str] = setting((1, "a"), "all")
+    least: float | None = setting(None, "all")
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -66,6 +67,26 @@ def test_what_definitions_allow() -> None:
     some = Some(**loose)
     assert some.place == Path("folder")
     assert (some.share, some.limit, some.rates) == (1, 2, (1, 0.5))
+
+
+def test_equal_numbers_are_written_alike_and_whole_ones_stay_whole() -> None:
+    given: Any = {"share": 1, "rates": (1, 0.5), "least": 2, "count": 3, "limit": 2, "pair": (4, "b")}
+    assert str(Some(**given)) == str(Some(share=1.0, rates=(1.0, 0.5), least=2.0, count=3, limit=2, pair=(4, "b")))
+    assert "count=3, rates=(1.0, 0.5), share=1.0" in str(Some(**given))
+    assert "limit=2, name='x', pair=(4, 'b'), least=2.0" in str(Some(**given))
+
+
+def test_runs_with_equal_settings_share_a_path() -> None:
+    """In a process of its own, as below."""
+    code = (
+        "from soft_prompts.config import RunConfig\n"
+        "from soft_prompts.tasks.chess import ChessTask\n"
+        "from soft_prompts.training.apparatus import run_paths\n"
+        "for clip in (1, 1.0): print(run_paths(RunConfig(ChessTask(), 'tiny-chess', 4, clip=clip)).result)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    one, other = done.stdout.split()
+    assert one == other
 
 
 def test_every_setting_of_a_run_says_what_it_changes() -> None:

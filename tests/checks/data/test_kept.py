@@ -54,6 +54,26 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
     assert made == ["one", "two", "now", "now"]
 
 
+def test_a_file_just_written_is_not_kept_however_long_it_takes_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock stands while nothing is read, and goes a minute on with each reading."""
+    path, made, box = tmp_path / "a", list[str](), Kept(2)
+    path.write_text("one")
+    clock = [path.stat().st_ctime_ns]
+    monkeypatch.setattr(kept.time, "time_ns", lambda: clock[0])
+
+    def read() -> str:
+        made.append(path.read_text())
+        clock[0] += 60 * 10**9
+        return made[-1]
+
+    assert box.get("a", [path], read) == "one"
+    assert box.get("a", [path], read) == "one"  # a minute later it is settled, and kept from then on
+    assert box.get("a", [path], read) == "one"
+    assert made == ["one", "one"]
+
+
 def test_the_one_that_was_asked_for_longest_ago_goes_first() -> None:
     made, box = list[int](), Kept(2)
     for key in (1, 2, 1, 3, 1, 2):

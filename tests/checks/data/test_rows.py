@@ -120,7 +120,9 @@ WRONG = {
     ("a.jsonl", b'{"prompt": "a", "completion": ' + b"1" * 5000 + b"}"): "line 1: .* more than 4,300 digits",
     ("a.jsonl", GOOD * 2 + b'{"prompt": 3, "completion": "b"}'): "line 3: 'prompt' is 3; give text; 1 of 3 rows are",
     ("a.jsonl", b'{"prompt": "a", "completion": "\\ud800"}'): "line 1: 'completion' holds half a character",
-    ("a.jsonl", b"[" * 100_000): "no whole JSON array",
+    ("a.json", b"[" * 100_000): "no whole JSON array",
+    ("a.jsonl", b"[" * 100_000): "line 1: no whole JSON object",
+    ("a.jsonl", b"[1]\n" + GOOD): r"line 1: it is \[1\]; give an object with .*; 1 of 2 rows are bad",
     ("a.jsonl", GOOD + b"[1]\n"): r"line 2: it is \[1\]; give an object with 'prompt' and 'completion'",
     ("a.json", b'[{"prompt": "a", "completion": "b"},\n\n{"prompt" 3}]'): "line 3: no whole JSON array",
     ("a.json", b'[{"prompt": "a", "completion": "b"},\n7]'): "line 2: it is no JSON object",
@@ -152,6 +154,14 @@ def test_bad_rows_are_borne_up_to_a_share_and_counted(tmp_path: Path) -> None:
     assert (len(read.sound), read.faults) == (98, {"not JSON": 1, "a field is missing": 1})
     with pytest.raises(InputError, match=r"line 99: no whole JSON object.*; 2 of 100 rows are bad, 1.00% are allowed"):
         RowSource(str(path), max_bad=0.01).read()
+
+
+@pytest.mark.parametrize("at", [0, 40, 98])
+def test_a_line_that_is_a_list_is_a_bad_row_wherever_it_stands(tmp_path: Path, at: int) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(as_json_lines(ROWS[:at]) + b'["a", "b"]\n' + as_json_lines(ROWS[at:99]))
+    read = RowSource(str(path), max_bad=0.01).read()
+    assert (len(read.sound), read.faults) == (99, {"no JSON object": 1})
 
 
 def test_structs_of_parquet_are_named(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.files import find_results
 from soft_prompts.results.roles import RUN
 from soft_prompts.training import apparatus
-from soft_prompts.training.apparatus import LoadedModel, run_paths
+from soft_prompts.training.apparatus import LoadedModel, refuse_other_model, run_paths
 from tests.checks.made.disturbances import at_step
 
 Settings = Callable[..., RunConfig]
@@ -62,6 +62,23 @@ def test_a_run_refuses_a_loaded_model_that_it_does_not_name(
 ) -> None:
     with pytest.raises(UsageError, match=f"^{next(iter(changed))} is .*; leave the loaded model out"):
         run(replace(settings(tmp_path), **changed), one_frozen)
+
+
+def test_a_loaded_model_that_was_changed_since_is_refused_and_loaded_anew(
+    settings: Settings, tmp_path: Path, tiny_folders: dict[str, Path]
+) -> None:
+    config = settings(tmp_path)
+    frozen, other = load_frozen_model(config.model), load_frozen_model(str(tiny_folders["gpt2"]))
+    refuse_other_model(config, replace(frozen, name="the same module under another name"))
+    with pytest.raises(UsageError, match=r"^the model was put together by hand; leave the loaded model out"):
+        run(config, replace(frozen, model=other.model))
+    loaded = LoadedModel()
+    first = loaded.named_by(config)
+    first.model.to(torch.bfloat16)  # pyright: ignore[reportArgumentType]  # transformers wraps the method
+    for asked in (config, replace(config, dtype="bfloat16")):  # buffers were cast too: loading says another thing
+        with pytest.raises(UsageError, match="was loaded as float32 on cpu, and is bfloat16 on cpu now; leave"):
+            run(asked, first)
+    assert loaded.named_by(config).dtype == "float32"
 
 
 def test_runs_of_several_precisions_are_recorded_as_what_they_were(

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ from soft_prompts.analysis.curves import Curve
 from soft_prompts.commands.experiments import EXPERIMENTS
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.finetuning.stages import on_taught_models
+from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.results.files import find_results
-from soft_prompts.training.apparatus import run_paths
+from soft_prompts.tasks.task import DataRequest, Task
+from soft_prompts.training.apparatus import data_request, run_paths
+from soft_prompts.zoo import EMBEDDED
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "results" / "reference"
@@ -43,6 +47,43 @@ def test_every_run_of_a_default_experiment_is_there_and_made_by_committed_code(
         assert results[path].status == "success"
         assert results[path].environment.dirty is False
     assert (REFERENCE / f"{experiment.name}.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_committed_run_is_about_the_data_and_the_model_of_now(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the same command would refuse to take for its own: data or a model that changed since."""
+    monkeypatch.chdir(tmp_path)
+    experiment = importlib.import_module(EXPERIMENTS[name]).EXPERIMENT
+    runs = on_taught_models(experiment.runs(experiment.presets["default"]))
+    results = dict(find_results([REFERENCE]).results)
+    assert runs
+    for run in runs:
+        path = REFERENCE / run_paths(run).result.relative_to(run.output_dir / "results")
+        result = results[path]
+        assert result.data.fingerprint == data_now(run.task, data_request(run)), path
+        if run.model in EMBEDDED:  # others are made by their runs, and do not travel
+            assert result.model.fingerprint == model_now(run.model, result.model.fingerprint), path
+
+
+def test_what_lies_beside_runs_is_about_their_data_and_model() -> None:
+    """Anchors, controls and batteries lie in the folders of the runs above."""
+    folders: dict[Path, set[tuple[str, str]]] = {}
+    for path, result in find_results([REFERENCE]).results:
+        folders.setdefault(path.parent, set()).add((result.data.fingerprint, result.model.fingerprint))
+    assert len(folders) > 20
+    assert {folder: prints for folder, prints in folders.items() if len(prints) > 1} == {}
+
+
+@cache
+def data_now(task: Task, request: DataRequest) -> str:
+    return task.fingerprint(request)
+
+
+@cache
+def model_now(name: str, stored: str) -> str:
+    return find_fingerprint(name, like=stored)
 
 
 def test_one_token_is_never_worse_than_none_beyond_error(comparison: Comparison) -> None:

@@ -11,9 +11,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
+from soft_prompts.common import files
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import fingerprint_files
 from soft_prompts.data.conditions import NO_CONDITIONS
+from soft_prompts.models import fingerprint
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
@@ -67,6 +69,30 @@ def test_other_files_do_not(folder: Path, name: str) -> None:
     before = find_fingerprint(str(folder), trust_remote_code=True)  # a model without code of its own has none to trust
     edit(folder / name)
     assert find_fingerprint(str(folder), trust_remote_code=True) == before
+
+
+def test_every_byte_of_large_weights_counts_and_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "model.safetensors.index.json").unlink()
+    small = find_fingerprint(str(folder))
+    weights = folder / "model.safetensors"
+    monkeypatch.setattr(files, "WHOLE", 1000)
+    monkeypatch.setattr(files, "BLOCK", 4)
+    monkeypatch.setattr(fingerprint, "WHOLE", 1000)
+    sampled = find_fingerprint(str(folder), like="")
+    reads = list[Path]()
+
+    def read(paths: list[Path], whole: bool = False) -> str:
+        reads.extend(paths)
+        return fingerprint_files(paths, whole)
+
+    monkeypatch.setattr(fingerprint, "fingerprint_files", read)
+    assert [find_fingerprint(str(folder)) for _ in range(3)] == [small] * 3  # how a file is read does not show
+    assert reads.count(weights) == 1
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2 + 1] ^= 1
+    weights.write_bytes(content)
+    assert find_fingerprint(str(folder)) != small
+    assert find_fingerprint(str(folder), like="") == sampled  # as earlier versions had it
 
 
 def test_contents_count_and_not_the_folders_name(folder: Path, tmp_path: Path) -> None:
@@ -151,20 +177,65 @@ def test_an_adapter_without_its_base_is_refused(adapted: Callable[[int], Path]) 
         load_frozen_model(str(path))
 
 
-def test_the_commit_of_a_hub_model_is_known(
-    tmp_path: Path, tiny_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commit = "0123456789abcdef0123456789abcdef01234567"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def cached(tmp_path: Path, tiny_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of a hub model, somebody/tiny, in a cache of its own."""
     home = tmp_path / "models--somebody--tiny"
-    shutil.copytree(tiny_folders["llama"], home / "snapshots" / commit)
+    shutil.copytree(tiny_folders["llama"], home / "snapshots" / COMMIT)
     (home / "refs").mkdir()
-    (home / "refs" / "main").write_text(commit)
+    (home / "refs" / "main").write_text(COMMIT)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path))
+    return home / "snapshots" / COMMIT
+
+
+@pytest.mark.usefixtures("cached")
+def test_the_commit_of_a_hub_model_is_known(tiny_folders: dict[str, Path]) -> None:
     frozen = load_frozen_model("somebody/tiny", offline=True)
-    assert (frozen.commit, frozen.revision) == (commit, commit)
+    assert (frozen.commit, frozen.revision) == (COMMIT, COMMIT)
     assert frozen.fingerprint == find_fingerprint(str(tiny_folders["llama"]))
     assert load_frozen_model(str(tiny_folders["llama"])).commit is None
+
+
+LEFT_OUT = [("model.safetensors",), ("tokenizer.json", "tokenizer_config.json")]
+
+
+@pytest.mark.parametrize("names", LEFT_OUT, ids=lambda names: names[0])
+@pytest.mark.parametrize("like", [None, "0123456789abcdef"])
+def test_a_hub_model_of_which_a_part_is_here_has_no_print_of_the_part(
+    cached: Path, names: tuple[str, ...], like: str | None
+) -> None:
+    for name in names:
+        (cached / name).unlink()
+    with pytest.raises(InputError, match=r"^model 'somebody/tiny' is not wholly on this machine, .*--offline$"):
+        find_fingerprint("somebody/tiny", offline=True, like=like)
+
+
+@pytest.mark.parametrize("names", LEFT_OUT, ids=lambda names: names[0])
+def test_the_rest_is_fetched_where_the_hub_answers(
+    cached: Path, tiny_folders: dict[str, Path], names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub of this check is a folder: each class fetches what it reads, asked as the real ones can be."""
+    for name in names:
+        (cached / name).unlink()
+    monkeypatch.setattr(fingerprint, "is_local", lambda source, offline: False)
+    fingerprint._fetch(str(tiny_folders["llama"]), None, offline=False, trust_remote_code=False)
+    fetched = list[str]()
+
+    def fetch(name: str, patterns: tuple[str, ...]) -> None:
+        fetched.append(name)
+        for path in (path for pattern in patterns for path in tiny_folders["llama"].glob(pattern)):
+            shutil.copy(path, cached)
+
+    for loader, patterns in (("AutoModelForCausalLM", ("*.safetensors",)), ("AutoTokenizer", ("tokenizer*",))):
+        fake = type(loader, (), {"from_pretrained": lambda name, patterns=patterns, **_: fetch(name, patterns)})
+        monkeypatch.setattr(fingerprint, loader, fake)
+    whole = find_fingerprint(str(tiny_folders["llama"]))
+    assert find_fingerprint("somebody/tiny") == find_fingerprint("somebody/tiny") == whole
+    assert fetched == ["somebody/tiny"] * 2
 
 
 def test_a_stored_print_of_an_earlier_version_still_fits_its_model(tiny_folders: dict[str, Path]) -> None:

@@ -147,6 +147,16 @@ def test_games_of_a_test_file_are_never_trained_on(tmp_path: Path) -> None:
     assert not {e.cluster for e in data.held_out("test")} & {e.cluster for e in data.held_out("validation")}
 
 
+def test_a_test_file_within_the_folder_of_data_is_not_trained_on(tmp_path: Path) -> None:
+    write_games(tmp_path / "train.pgn", range(15))
+    test = write_games(tmp_path / "test.pgn", range(15, 45))
+    data = open_data(tmp_path, test_data=str(test), validation_samples=1000, test_samples=1000)
+    held_out = {game.game_hash for games in data.games.values() for game in games}
+    trained = {example.cluster for example, _ in itertools.islice(data.training(None), 60)}
+    assert (len(held_out), len(trained)) == (30, 15)
+    assert not trained & held_out
+
+
 def test_a_file_with_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
     file = write_games(tmp_path / "games.pgn", range(12))
     data = open_data(file, test_data=str(file), validation_samples=1000, test_samples=1000)

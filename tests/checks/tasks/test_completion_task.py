@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from soft_prompts.common import files
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig, check_conditions, settings_that_count
 from soft_prompts.data.completions import RowSource, field_encoder, split_rows, sums
@@ -52,6 +53,24 @@ def test_a_prompt_lies_on_one_side(tmp_path: Path) -> None:
     apart = split_rows(RowSource(data), RowSource(test)).rows
     assert {row.prompt for row in apart["train"]} == {f"ask {n} :" for n in range(10, 30)}
     assert len(apart["validation"]) + len(apart["test"]) == 20
+
+
+def test_a_test_file_within_the_folder_of_data_is_not_trained_on(tmp_path: Path) -> None:
+    write(tmp_path, rows())
+    test = write(tmp_path, [{**row, "prompt": f"test {row['prompt']}"} for row in rows(20)], "test.jsonl")
+    apart = split_rows(RowSource(str(tmp_path)), RowSource(test)).rows
+    assert {row.prompt for row in apart["train"]} == {f"ask {n} :" for n in range(30)}
+    assert len(apart["validation"]) + len(apart["test"]) == 20
+
+
+def test_every_byte_of_large_rows_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "WHOLE", 100)
+    monkeypatch.setattr(files, "BLOCK", 4)
+    path = Path(write(tmp_path, rows()))
+    before, content = RowSource(str(path)).fingerprint(), path.read_bytes()
+    place = content.index(b"it is 33")
+    path.write_bytes(content[:place] + b"it is 44" + content[place + 8 :])
+    assert RowSource(str(path)).fingerprint() != before
 
 
 def test_conditions_come_from_the_training_lines_and_from_a_snapshots_numbers() -> None:

@@ -144,6 +144,55 @@ def test_two_sources_are_kept_apart_and_what_both_hold_is_not_trained_on(
     assert len(trained) >= 30
 
 
+def write_books(folder: Path, count: int) -> Path:
+    """A folder of texts, each long enough to be cut into pieces where it is read alone."""
+    folder.mkdir()
+    for n in range(count):
+        text = "\n\n".join(f"Chapter {n}.{part} tells of {n * part} ships. " * 25 for part in range(30))
+        (folder / f"book-{n}.txt").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["book-1.txt", "deeper/book-1.txt"])
+def test_a_test_file_within_the_folder_of_data_is_not_trained_on(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, name: str
+) -> None:
+    folder, apart = (write_books(tmp_path / place, 4) for place in ("within", "apart"))
+    (folder / name).parent.mkdir(exist_ok=True)
+    test = (folder / "book-1.txt").rename(folder / name)
+    (tmp_path / "link.txt").symlink_to(test)
+    (apart / "book-1.txt").rename(tmp_path / "book-1.txt")
+    opened = [
+        AutoregressiveTask().open(DataRequest(str(data), str(test), 32, 8, 8), tokenizer)
+        for data, test in ((folder, test), (folder, tmp_path / "link.txt"), (apart, tmp_path / "book-1.txt"))
+    ]
+    texts = {tokenizer.decode(example.input_ids) for example, _ in itertools.islice(opened[0].training(None), 5000)}
+    assert any("Chapter 0.7" in text for text in texts)
+    assert not any("Chapter 1." in text for text in texts)
+    assert len({data.fingerprint for data in opened}) == 1  # the same files train and are held out
+    streams = [[position for _, position in itertools.islice(data.training(None), 40)] for data in opened]
+    assert streams[0] == streams[1] == streams[2]
+
+
+def test_a_text_that_lies_on_both_sides_is_refused(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    folder = write_books(tmp_path / "books", 3)
+    lone = folder / "book-1.txt"
+    (copy := tmp_path / "copy.txt").write_bytes(lone.read_bytes())
+    both = ("hold the same; remove one", "is all held out by --test-data")
+    for data, test, words in [
+        (folder, copy, both[0]),
+        (copy, folder, both[0]),
+        (copy, lone, both[0]),
+        (lone, lone, both[1]),
+        (lone, folder, both[1]),
+        (folder, folder, both[1]),
+        (folder, folder / "." / ".." / "books", both[1]),
+    ]:
+        with pytest.raises(InputError, match=words) as refused:
+            AutoregressiveTask().open(DataRequest(str(data), str(test), 32, 8, 8), tokenizer)
+        assert "\n" not in str(refused.value)
+
+
 def test_training_goes_on_from_any_place_over_blocks_and_epochs(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase
 ) -> None:
