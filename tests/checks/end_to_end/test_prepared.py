@@ -61,11 +61,10 @@ def test_a_prompt_for_random_weights_begins_in_their_own_vocabulary(
     assert [probe.name for probe in fresh.probes] == [probe.name for probe in one_frozen.probes]
 
 
-@pytest.mark.parametrize("condition", ["constant", "shuffled"])
 def test_a_projected_prompt_is_emitted_with_the_conditions_of_its_run(
-    settings: Settings, one_frozen: FrozenModel, tmp_path: Path, condition: str
+    settings: Settings, one_frozen: FrozenModel, tmp_path: Path
 ) -> None:
-    source = settings(tmp_path, condition=condition, steps=1, warmup_steps=0)
+    source = settings(tmp_path, condition="constant", steps=1, warmup_steps=0)
     run(source, one_frozen)
     role = HardPrompt("projection", snapshot_name(source))
     at = apparatus(replace(source, condition="none", role=role), one_frozen)
@@ -73,9 +72,7 @@ def test_a_projected_prompt_is_emitted_with_the_conditions_of_its_run(
     assert snapshot.dtype == "float32"
     prompt = snapshot.prompt
     true = [example.conditions for example in at.data.held_out("validation")]
-    seen = [(1.0, 1.0)] * len(true) if condition == "constant" else true[-1:] + true[:-1]
-    expected = torch.stack([prompt(torch.tensor([one]))[0] for one in seen]).mean(0)
+    [expected] = prompt(torch.ones(1, 2))
     assert torch.allclose(emitted_prompt(at), expected, atol=1e-6)
-    if condition == "constant":
-        others = torch.stack([prompt(torch.tensor([one]))[0] for one in true]).mean(0)
-        assert not torch.allclose(expected, others, atol=1e-6)
+    others = torch.stack([prompt(torch.tensor([one]))[0] for one in true]).mean(0)
+    assert not torch.allclose(expected, others, atol=1e-6)
