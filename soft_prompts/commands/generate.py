@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -28,6 +29,8 @@ class GenerateOptions:
     """Seeds the sampling."""
     model: str | None = None
     """Model to use; default: the one that the prompt was trained on."""
+    dtype: Literal["auto", "float32", "bfloat16"] | None = None
+    """Precision of the model; auto is bfloat16 on a GPU, else float32; default: as the prompt was trained."""
     device: str = "auto"
     """auto, cpu or cuda."""
     allow_mismatch: bool = False
@@ -66,6 +69,7 @@ def generate_command(options: GenerateOptions) -> int:
     frozen = load_frozen_model(
         options.model or snapshot.model,
         revision=None if options.model else snapshot.revision,
+        dtype=options.dtype or snapshot.dtype,
         device=find_device(options.device),
         offline=options.offline,
         trust_remote_code=options.trust_remote_code,

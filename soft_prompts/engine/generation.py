@@ -6,7 +6,7 @@ padded on the left, so that every row ends where its text ends and no pad is eve
 
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -37,10 +37,12 @@ def generate(
     seed: int = 0,
     batch_size: int = 64,
     as_fits: bool = False,
+    places: Sequence[int] | None = None,
 ) -> list[str]:
     """Continuations of the queries' texts, without the texts; greedy at temperature 0. Stops at an end token.
 
-    `as_fits` writes fewer new tokens where the context ends, rather than refuse.
+    `as_fits` writes fewer new tokens where the context ends, rather than refuse. What is sampled depends on the seed
+    and the query's place: in `queries`, or where these are part of more, the one that `places` gives.
 
     Raises UsageError where prompt, text and new tokens do not fit the model's context, or there is neither prompt nor
     text.
@@ -50,14 +52,13 @@ def generate(
     examples = [_as_example(frozen, query) for query in queries]
     lengths = _lengths(frozen, prompt, examples)
     _refuse_misfit(frozen, lengths, 1 if as_fits else max_new_tokens)
-    texts, done = [""] * len(examples), 0
+    texts, ends = [""] * len(examples), tuple(_end_tokens(frozen))
+    places = tuple(range(len(examples)) if places is None else places)
     for job in _jobs(frozen, lengths, max_new_tokens):
-        choice = Choice(job.most, temperature, top_p, tuple(_end_tokens(frozen)))
+        choice = Choice(job.most, temperature, top_p, ends, seed, places)
         size = 1 if job.writing.batching.kind == "alone" else batch_size
         write = partial(_write, frozen, prompt, examples, job.writing.road, choice)
-        seeded = partial(_seeded, frozen, seed + done, write)
-        done += len(job.places)
-        for written in in_batches(job.places, size, seeded):
+        for written in in_batches(job.places, size, write):
             for place, tokens in written.items():
                 texts[place] = _continuation(frozen, list(examples[place].input_ids), tokens)
     return texts
@@ -95,18 +96,6 @@ def _writing(frozen: FrozenModel, length: int, most: int) -> Writing:
     return Writing("cached loop" if length > limit else "plain loop", Batching("equal"))
 
 
-def _seeded(
-    frozen: FrozenModel,
-    seed: int,
-    write: Callable[[Sequence[int]], dict[int, list[int]]],
-    places: Sequence[int],
-) -> dict[int, list[int]]:
-    """The same tokens for the same seed, whatever was drawn before; the caller's random state stays as it is."""
-    with torch.random.fork_rng(devices=[frozen.device] if frozen.device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        return write(places)
-
-
 def _write(
     frozen: FrozenModel,
     prompt: nn.Module,
@@ -117,6 +106,7 @@ def _write(
 ) -> dict[int, list[int]]:
     """New tokens of some of the examples, up to an end token."""
     embeds, mask = _left_padded(frozen, prompt, [examples[place] for place in places])
+    choice = choice._replace(places=tuple(choice.places[place] for place in places))
     rows = ROADS[road](frozen, embeds, mask, choice).tokens.tolist()
     return {
         place: list(itertools.takewhile(lambda token: token not in choice.ends, row))  # behind it there is padding

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from torch import distributed
 
-from soft_prompts.tasks.task import Complete, Query
+from soft_prompts.tasks.task import Query
 
 T = TypeVar("T")
 PATIENCE = timedelta(days=30)  # of processes that wait for what the first one waits for: the end of another run
@@ -42,21 +42,26 @@ def _patient_group() -> Any:
     return distributed.new_group(timeout=PATIENCE, backend="gloo")
 
 
+@runtime_checkable
+class CompletePart(Protocol):
+    """Continuations of some of the queries, whose places among all say what is sampled for each."""
+
+    def __call__(
+        self, queries: Sequence[Query], most_new_tokens: int, /, *, temperature: float, places: Sequence[int]
+    ) -> list[str]: ...
+
+
 class SharedOut:
-    """Greedy continuations of which each process writes its share; the same texts as one process writes.
+    """Continuations of which each process writes its share; the same texts as one process writes."""
 
-    What is sampled is drawn batch by batch from one seed: every process writes all of it.
-    """
-
-    def __init__(self, complete: Complete) -> None:
+    def __init__(self, complete: CompletePart) -> None:
         self._complete = complete
 
     def __call__(self, queries: Sequence[Query], most_new_tokens: int, /, *, temperature: float = 0.0) -> list[str]:
         """The continuations, in order."""
         state = PartialState()
-        if state.num_processes == 1 or temperature > 0:
-            return self._complete(queries, most_new_tokens, temperature=temperature)
         mine = range(state.process_index, len(queries), state.num_processes)
-        texts = self._complete([queries[place] for place in mine], most_new_tokens, temperature=temperature)
+        part = [queries[place] for place in mine]
+        texts = self._complete(part, most_new_tokens, temperature=temperature, places=mine)
         written = dict(gather_object(list(zip(mine, texts, strict=True))))
         return [written[place] for place in range(len(queries))]

@@ -61,7 +61,7 @@ def search(
     vocabulary = frozen.vocabulary.float()
     rows, generator = prompt.rows, np.random.default_rng((settings.seed, 1))
     found = list(ids)
-    _set(rows, vocabulary, found)
+    put_tokens(rows, vocabulary, found)
     left = settings.steps(len(found))
     for _ in range(settings.rounds):
         before = list(found)
@@ -70,7 +70,7 @@ def search(
             tried = _candidates(frozen, prompt, batch, (place, found[place]), vocabulary, generator, settings)
             scores = candidate_scores(frozen, prompt, batch, place, vocabulary[tried], settings.rows_at_once)
             found[place] = tried[int(scores.argmin())]  # the first of equals: what is there already
-            _set(rows, vocabulary, found)
+            put_tokens(rows, vocabulary, found)
             left -= 1
         if left == 0 or found == before:
             break
@@ -82,7 +82,8 @@ def first_tokens(vocabulary: int, tokens: int, seed: int) -> list[int]:
     return np.random.default_rng((seed, 0)).integers(0, vocabulary, tokens).tolist()
 
 
-def _set(rows: Tensor, vocabulary: Tensor, ids: Sequence[int]) -> None:
+def put_tokens(rows: Tensor, vocabulary: Tensor, ids: Sequence[int]) -> None:
+    """Make token embeddings of a prompt's rows [P, H]."""
     with torch.no_grad():
         rows.copy_(vocabulary[torch.as_tensor(ids, device=vocabulary.device, dtype=torch.long)])
 

@@ -15,6 +15,7 @@ from soft_prompts.models.batching import PADDED, Batching, batching_of
 from soft_prompts.models.model import FrozenModel, Probe, Writing
 from soft_prompts.models.trials import (
     FAILURES,
+    another_token,
     is_like_alone,
     is_like_cached,
     is_like_ids,
@@ -95,12 +96,12 @@ def probe_embeddings(loaded: Loaded) -> tuple[FrozenModel, str]:
 def probe_causality(loaded: Loaded) -> tuple[FrozenModel, str]:
     """A later token changes no earlier logit."""
     frozen = loaded.frozen
-    embeds = frozen.embed(probe_texts(frozen)[0])
-    logits = frozen.logits(embeds)
-    for place in (embeds.shape[1] // 2, embeds.shape[1] - 1):
-        other = embeds.clone()
-        other[:, place] = embeds[:, 0]
-        if not same(frozen.logits(other)[:, :place], logits[:, :place]):
+    ids = probe_texts(frozen)[0]
+    logits = frozen.logits(frozen.embed(ids))
+    for place in (ids.shape[1] // 2, ids.shape[1] - 1):
+        other = ids.clone()
+        other[:, place] = another_token(frozen, ids[:, place])
+        if not same(frozen.logits(frozen.embed(other))[:, :place], logits[:, :place]):
             raise _refused(frozen, "it sees the tokens it is asked for; give a causal language model")
     return frozen, PASSED
 

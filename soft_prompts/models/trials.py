@@ -40,6 +40,11 @@ def probe_texts(frozen: FrozenModel) -> list[Int[Tensor, "1 T"]]:
     return [torch.tensor([[plain[pick] for pick in row]], device=frozen.device) for row in picks]
 
 
+def another_token(frozen: FrozenModel, ids: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
+    """Of each id the next one, the first behind the last."""
+    return (ids + 1) % len(frozen.embedding.weight)
+
+
 def is_like_cached(frozen: FrozenModel, ids: Int[Tensor, "1 T"], own: Float[Tensor, "1 T V"]) -> bool:
     """Does the model say the same where it is free to fill a cache? A cache that cannot be filled is no matter."""
     try:

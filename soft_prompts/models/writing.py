@@ -1,20 +1,27 @@
-"""How does a model go on from embeddings? By transformers' `generate`, or by our own loop where that cannot be."""
+"""How does a model go on from embeddings? By transformers' `generate`, or by our own loop where that cannot be.
+
+What is sampled depends on the model, the seed and the text's place alone, not on the texts beside it.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 
+from soft_prompts.common.errors import InputError
 from soft_prompts.models.model import FrozenModel
+
+Pick = Callable[[Float[Tensor, "B V"], int], Int[Tensor, " B"]]  # tokens, of logits and the number of tokens before
 
 
 class Choice(NamedTuple):
-    """How much is written and how tokens are chosen; the random state is torch's own."""
+    """How much is written, and how tokens are chosen."""
 
     most: int
     temperature: float = 0.0
@@ -22,6 +29,9 @@ class Choice(NamedTuple):
     top_p: float = 1.0
     ends: tuple[int, ...] = ()
     """Tokens that end a text."""
+    seed: int = 0
+    places: tuple[int, ...] = ()
+    """Of each row a number that, with the seed, says what is drawn for it; greedy needs none."""
 
 
 class Written(NamedTuple):
@@ -35,7 +45,6 @@ def by_generate(
     frozen: FrozenModel, embeds: Float[Tensor, "B S H"], mask: Bool[Tensor, "B S"], choice: Choice, keep: bool = False
 ) -> Written:
     """transformers' own decoding, of rows that are padded on the left."""
-    sampling = {"temperature": choice.temperature, "top_p": choice.top_p, "top_k": 0} if choice.temperature > 0 else {}
     with default_settings(frozen.model):
         written = frozen.model.generate(  # pyright: ignore[reportCallIssue]
             inputs_embeds=embeds,
@@ -43,10 +52,10 @@ def by_generate(
             max_new_tokens=choice.most,
             pad_token_id=frozen.pad_id,
             eos_token_id=list(choice.ends) or None,
-            do_sample=choice.temperature > 0,
+            do_sample=False,
+            logits_processor=[_only_picked(_pick_of(choice))] if choice.temperature > 0 else [],
             output_logits=keep,
             return_dict_in_generate=True,
-            **sampling,
         )
     return Written(written.sequences, torch.stack(written.logits, dim=1) if keep else None)
 
@@ -56,9 +65,9 @@ def by_cached_loop(
 ) -> Written:
     """Token by token on the model's forward and cache; rows of one length."""
     logits, cache = frozen.go_on(embeds, None)
-    tokens, kept = [], []
+    tokens, kept, pick = [], [], _pick_of(choice)
     while True:
-        tokens.append(_next(logits[:, -1], choice))
+        tokens.append(pick(logits[:, -1], len(tokens)))
         kept += [logits[:, -1]] if keep else []
         if _is_done(tokens, choice):
             return _written(tokens, kept)
@@ -69,10 +78,10 @@ def by_plain_loop(
     frozen: FrozenModel, embeds: Float[Tensor, "B S H"], mask: Bool[Tensor, "B S"], choice: Choice, keep: bool = False
 ) -> Written:
     """Token by token, the whole row through the model for each; rows of one length."""
-    tokens, kept = [], []
+    tokens, kept, pick = [], [], _pick_of(choice)
     while True:
         logits = frozen.next_logits(embeds)
-        tokens.append(_next(logits, choice))
+        tokens.append(pick(logits, len(tokens)))
         kept += [logits] if keep else []
         if _is_done(tokens, choice):
             return _written(tokens, kept)
@@ -86,14 +95,48 @@ ROADS: dict[str, Callable[..., Written]] = {
 }
 
 
-def _next(logits: Float[Tensor, "B V"], choice: Choice) -> Int[Tensor, " B"]:
+def _pick_of(choice: Choice) -> Pick:
     if choice.temperature == 0:
-        return logits.argmax(dim=-1)
-    none = cast(torch.LongTensor, logits.new_empty(len(logits), 0, dtype=torch.long))  # both look at scores alone
-    scores = TemperatureLogitsWarper(float(choice.temperature))(none, cast(torch.FloatTensor, logits.float()))
+        return lambda logits, _: logits.argmax(dim=-1)
+    draws = np.stack([_draws(choice, place) for place in choice.places])
+
+    def pick(logits: Float[Tensor, "B V"], step: int) -> Int[Tensor, " B"]:
+        return at_shares(_probabilities(logits, choice), torch.from_numpy(draws[:, step])).to(logits.device)
+
+    return pick
+
+
+def _draws(choice: Choice, place: int) -> np.ndarray:
+    """[N] uniform in (0, 1], one for each token of the text in this place."""
+    return 1 - np.random.default_rng((choice.seed % 2**64, place)).random(choice.most)
+
+
+def _probabilities(logits: Float[Tensor, "B V"], choice: Choice) -> Float[Tensor, "B V"]:
+    """What tokens are drawn by, in float64 on the CPU, whose sums have one order."""
+    scores = cast(torch.FloatTensor, logits.float().cpu())
+    none = cast(torch.LongTensor, scores.new_empty(len(scores), 0, dtype=torch.long))  # both look at scores alone
+    scores = TemperatureLogitsWarper(float(choice.temperature))(none, scores)
     if choice.top_p < 1:
         scores = TopPLogitsWarper(choice.top_p)(none, scores)
-    return torch.multinomial(scores.softmax(dim=-1), 1)[:, 0]
+    return scores.softmax(dim=-1, dtype=torch.float64)
+
+
+def at_shares(probability: Float[Tensor, "B V"], share: Float[Tensor, " B"]) -> Int[Tensor, " B"]:
+    """The first token of each row up to which that share, above 0, of its probability lies: never one that has none."""
+    below = probability.cumsum(dim=-1)
+    if not below.isfinite().all():
+        raise InputError("the model's logits are no numbers, and nothing can be drawn by them; give another prompt")
+    return torch.searchsorted(below, (share * below[:, -1])[:, None])[:, 0]
+
+
+def _only_picked(pick: Pick) -> Callable[[Tensor, Tensor], Tensor]:
+    """A logits processor of transformers that leaves one token to choose from."""
+
+    def process(written: Int[Tensor, "B N"], scores: Float[Tensor, "B V"]) -> Float[Tensor, "B V"]:
+        picked = pick(scores, written.shape[1])
+        return torch.full_like(scores, -torch.inf).scatter_(1, picked[:, None], 0.0)
+
+    return process
 
 
 def _is_done(tokens: list[Tensor], choice: Choice) -> bool:

@@ -15,6 +15,7 @@ from torch import nn
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.common.files import sync, writing_to
 from soft_prompts.data.conditions import ConditionEncoder, encoder_for, own_numbers
+from soft_prompts.models.frozen import DTYPES
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.prompts.kinds import PROMPTS
@@ -37,13 +38,15 @@ class Snapshot:
     step: int
     position: str = "front"
     """Where it was trained to stand: in front of a text, or (random) anywhere in it, so at its end too."""
+    dtype: str = "auto"
+    """Precision of the model that it was trained on; auto where it is not known."""
 
 
 def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
     """Write prompt.safetensors and prompt.json into `folder`, each whole or not at all."""
     facts = {"format": FORMAT, "kind": snapshot.kind, "shape": snapshot.shape._asdict(), "step": snapshot.step}
     facts |= {"conditions": list(snapshot.conditions.names), "encoder": own_numbers(snapshot.conditions)}
-    facts |= {name: getattr(snapshot, name) for name in ("model", "revision", "fingerprint", "position")}
+    facts |= {name: getattr(snapshot, name) for name in ("model", "revision", "fingerprint", "position", "dtype")}
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: value.detach().cpu().contiguous() for name, value in snapshot.prompt.state_dict().items()}
@@ -82,7 +85,7 @@ def load_snapshot(folder: str | Path) -> Snapshot:
         kind=facts["kind"],
         shape=shape,
         conditions=encoder_for(facts["conditions"], facts["encoder"]),
-        **{name: facts[name] for name in ("model", "revision", "fingerprint", "step", "position")},
+        **{name: facts[name] for name in ("model", "revision", "fingerprint", "step", "position", "dtype")},
     )
 
 
@@ -92,7 +95,7 @@ def _read_facts(path: Path) -> dict[str, Any]:
         facts: Any = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is unusable: it is no JSON") from error
-    facts = {"encoder": None, "position": "front"} | facts if isinstance(facts, dict) else {}
+    facts = {"encoder": None, "position": "front", "dtype": "auto"} | facts if isinstance(facts, dict) else {}
     for name, (is_right, wanted) in FIELDS.items():
         if name not in facts or not is_right(facts[name]):
             found = repr(facts[name])[:80] if name in facts else "missing"
@@ -152,6 +155,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "fingerprint": (lambda value: isinstance(value, str) and value != "", "a text"),
     "step": (_is_size, "a whole number from 0"),
     "position": (lambda value: value in ("front", "random"), "front or random"),
+    "dtype": (lambda value: value in ("auto", *DTYPES), f"auto, {' or '.join(DTYPES)}"),
 }
 
 

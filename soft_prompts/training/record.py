@@ -6,6 +6,7 @@ from typing import NamedTuple
 from accelerate import PartialState
 
 from soft_prompts.config import RunConfig, as_json
+from soft_prompts.models.frozen import dtype_name
 from soft_prompts.prompts.kinds import UNCONDITIONAL
 from soft_prompts.prompts.snapshot import Snapshot, forget_snapshot, save_snapshot
 from soft_prompts.results.files import items_fingerprint, write_result
@@ -80,6 +81,7 @@ def _record_snapshot(at: Apparatus, result: Result) -> None:
         fingerprint=at.frozen.fingerprint,
         step=result.training.best_step or 0,
         position=at.config.task.position,
+        dtype=dtype_name(at.config.dtype, at.frozen.device),
     )
     save_snapshot(at.paths.snapshot, snapshot)
 

@@ -30,6 +30,15 @@ def source_folder(config: RunConfig) -> Path | None:
     return None
 
 
+def source_result(config: RunConfig) -> Result:
+    """The result of the run that trained the source; raises InputError where there is none."""
+    folder = source_folder(config)
+    if folder is None:
+        raise InputError(f"{config.role.name} names no trained prompt; there is no result of it")
+    own = config.output_dir / "results" / folder.relative_to(config.output_dir / "snapshots")
+    return read_result(own.with_name(f"{own.name}.json"))
+
+
 def source_print(config: RunConfig) -> dict[str, str]:
     """The sha256 of the source's tensors under the name that results and states keep it by; empty without a source."""
     folder = source_folder(config)
@@ -49,12 +58,8 @@ def has_other_source(config: RunConfig, result: Result) -> bool:
 
 def _is_younger(config: RunConfig, result: Result) -> bool:
     """Was the source's own result finished after this one began?"""
-    folder = source_folder(config)
-    if folder is None:
-        return False
-    own = config.output_dir / "results" / folder.relative_to(config.output_dir / "snapshots")
     try:
-        finished = read_result(own.with_name(f"{own.name}.json")).environment.finished
+        finished = source_result(config).environment.finished
     except InputError:  # gone, or unreadable: it says nothing
         return False
     began = datetime.fromisoformat(result.environment.started)

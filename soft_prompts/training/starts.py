@@ -14,7 +14,7 @@ from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
 from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.processes import told_by_first
-from soft_prompts.engine.search import Search, first_tokens, search
+from soft_prompts.engine.search import Search, first_tokens, put_tokens, search
 from soft_prompts.prompts.build import grow
 from soft_prompts.prompts.snapshot import load_snapshot
 from soft_prompts.training.apparatus import Apparatus
@@ -47,13 +47,19 @@ def first_state(at: Apparatus) -> State | None:
 
 
 def search_start(at: Apparatus) -> list[int]:
-    """Put the tokens that a search finds into the rows of the run's prompt; returns their ids."""
+    """Put the tokens that a search finds into the rows of the run's prompt; returns their ids.
+
+    The first process searches for all: where two tokens are nearly as good, each process might take another.
+    """
     config = at.config
     settings = SEARCH._replace(seed=config.seed)
     if PartialState().is_main_process:
         say(f"{at.title}: searching {config.tokens} tokens of the vocabulary to begin with")
-    ids = first_tokens(len(at.frozen.vocabulary), config.tokens, config.seed)
-    return search(at.frozen, at.prompt, training_batches(at, settings.items), ids, settings)
+    first = first_tokens(len(at.frozen.vocabulary), config.tokens, config.seed)
+    batches = training_batches(at, settings.items)
+    found = told_by_first(lambda: search(at.frozen, at.prompt, batches, first, settings))
+    put_tokens(at.prompt.rows, at.frozen.vocabulary.float(), found)
+    return found
 
 
 def training_batches(at: Apparatus, size: int) -> Iterator[Batch]:

@@ -11,7 +11,9 @@ Trained weights are in soft_prompts/experiments/evidence/trained_weights.py.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from soft_prompts.engine.processes import told_by_first
 from soft_prompts.experiments.evidence.rounding import trained_prompt
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import Prompt, PromptShape
@@ -26,7 +29,9 @@ from soft_prompts.results.roles import HardPrompt
 from soft_prompts.results.schema import Metric
 from soft_prompts.tasks.task import Example, TaskData
 from soft_prompts.training.apparatus import Apparatus
+from soft_prompts.training.loop import set_conditions
 from soft_prompts.training.measures import Measured, from_items, items_of, scored_labels
+from soft_prompts.training.sources import source_result
 from soft_prompts.training.starts import search_start
 
 COUNTED = 4096  # training samples whose labels are counted
@@ -91,10 +96,14 @@ def shots_that_fit(frozen: FrozenModel, data: TaskData, sample_tokens: int) -> i
 
 @torch.no_grad()
 def emitted_prompt(at: Apparatus) -> Float[Tensor, "P H"]:
-    """The trained prompt, of a conditional one what it emits on average over the validation samples."""
-    snapshot = trained_prompt(at.config)
+    """The trained prompt, of a conditional one what it emits on average over the validation samples, with conditions
+    as its own run had them."""
+    snapshot, validation = trained_prompt(at.config), at.data.held_out("validation")
     width = snapshot.shape.conditions
-    conditions = [example.conditions[:width] for example in at.data.held_out("validation")]
+    if width:
+        mode: Any = told_by_first(lambda: source_result(at.config).prompt.condition_mode)
+        validation = set_conditions(validation, replace(at.config, condition=mode))
+    conditions = [example.conditions[:width] for example in validation]
     return snapshot.prompt(torch.tensor(conditions, dtype=torch.float32).view(len(conditions), width)).mean(dim=0)
 
 

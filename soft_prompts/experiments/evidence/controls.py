@@ -11,17 +11,21 @@ and Liang, arXiv 1909.03368, who ask the same of probes.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
+from soft_prompts.models.batching import PADDED
+from soft_prompts.models.probes import Loaded, examine
 from soft_prompts.tasks.task import UNSCORED, Example, HeldOut, Position, TaskData
-from soft_prompts.training.apparatus import Apparatus
+from soft_prompts.training.apparatus import Apparatus, prompt_for
 
 SEED = 0  # of dealing and of weights: a control is the same for every prompt
 BLOCK = 256  # training samples among which targets are dealt
 ALIKE = 16  # samples nearest in length, of which one gets another's targets
+NOTHING_READ: dict[str, Any] = {f"{kind}_keys": set() for kind in ("missing", "unexpected", "mismatched")}
 Deal = Callable[[Sequence[Example], np.random.Generator], list[Example]]
 
 
@@ -73,11 +77,17 @@ def random_strings(at: Apparatus) -> Apparatus:
 
 def random_weights(at: Apparatus) -> Apparatus:
     """A model of the same architecture and size, its weights drawn as for training from scratch."""
+    frozen = at.frozen
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(SEED)
-        fresh = AutoModelForCausalLM.from_config(at.frozen.model.config, dtype=at.frozen.model.dtype)
-    fresh.to(at.frozen.device).eval().requires_grad_(False)
-    return at._replace(frozen=replace(at.frozen, model=fresh, head=None))
+        fresh = AutoModelForCausalLM.from_config(
+            frozen.model.config, dtype=frozen.model.dtype, trust_remote_code=frozen.trust_remote_code
+        )
+    fresh.to(frozen.device).eval().requires_grad_(False)
+    bare = replace(frozen, model=fresh, head=None, hooked=False, batching=PADDED, probes=())
+    with torch.no_grad():
+        probed = examine(Loaded(bare, NOTHING_READ))
+    return at._replace(frozen=probed, prompt=prompt_for(at.config, probed))
 
 
 def permute_targets(examples: Sequence[Example], generator: np.random.Generator) -> list[Example]:

@@ -3,19 +3,23 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from soft_prompts.common.errors import UsageError
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.engine import processes
 from soft_prompts.engine.evaluation import item_losses
 from soft_prompts.engine.generation import generate
+from soft_prompts.engine.processes import SharedOut
 from soft_prompts.models.batching import Batching
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel, Writing
-from soft_prompts.models.writing import ROADS, Choice
+from soft_prompts.models.writing import ROADS, Choice, at_shares
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.tasks.task import Example, Query
@@ -218,13 +222,57 @@ def test_sampling_draws_from_the_models_distribution(one_frozen: FrozenModel, ro
     above = probability.sort(descending=True).values.cumsum(0)
     nucleus = probability.clone()
     nucleus[probability.argsort(descending=True)[int((above < 0.5).sum()) + 1 :]] = 0
+    choice = Choice(1, 1.0, places=tuple(range(4000)))
     for top_p, expected in ((1.0, probability), (0.5, nucleus / nucleus.sum())):
-        with torch.random.fork_rng(), torch.no_grad():
-            torch.manual_seed(0)
-            drawn = ROADS[road](one_frozen, embeds, mask, Choice(1, 1.0, top_p)).tokens[:, 0]
+        with torch.no_grad():
+            drawn = ROADS[road](one_frozen, embeds, mask, choice._replace(top_p=top_p)).tokens[:, 0]
         share = torch.bincount(drawn, minlength=len(expected)) / len(drawn)
         assert (share - expected).abs().max() < 5 * (0.25 / len(drawn)) ** 0.5
         assert not drawn[expected[drawn] == 0].numel()
+
+
+def test_what_is_sampled_does_not_depend_on_the_batch(one_frozen: FrozenModel, make_direct: MakeDirect) -> None:
+    """Equal queries among others: each place has its own draws, whatever is written beside it and on whichever road."""
+    prompt, sampled = make_direct(one_frozen, 2), {"temperature": 1.0, "seed": 4}
+    queries = [Query(text, ()) for text in (*["e2e4"] * 6, *TEXTS)]
+    together = generate(one_frozen, prompt, queries, NEW, **sampled)
+    assert len(set(together[:6])) == 6
+    for batch_size in (1, 2, 8):
+        assert generate(one_frozen, prompt, queries, NEW, batch_size=batch_size, **sampled) == together
+    for road in ROADS:
+        frozen = replace(one_frozen, writing=Writing(road, Batching("equal")))
+        assert generate(frozen, prompt, queries, NEW, batch_size=4, **sampled) == together
+    for at in (range(1, len(queries), 2), range(0, len(queries), 2)):
+        part = generate(one_frozen, prompt, [queries[place] for place in at], NEW, places=at, **sampled)
+        assert part == [together[place] for place in at]
+
+
+def test_processes_share_out_what_is_sampled(
+    one_frozen: FrozenModel, make_direct: MakeDirect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = [Query(text, ()) for text in (*["e2e4"] * 3, *TEXTS)]
+    complete = partial(generate, one_frozen, make_direct(one_frozen, 2))
+    for temperature in (0.0, 1.0):
+        expected = complete(queries, NEW, temperature=temperature)
+        assert SharedOut(complete)(queries, NEW, temperature=temperature) == expected
+        parts: list[tuple[int, str]] = []
+        gathered = list(enumerate(expected))
+        monkeypatch.setattr(processes, "gather_object", lambda part, to=parts, all=gathered: to.extend(part) or all)
+        for index in (0, 1):
+            state = SimpleNamespace(process_index=index, num_processes=2)
+            monkeypatch.setattr(processes, "PartialState", lambda state=state: state)
+            assert SharedOut(complete)(queries, NEW, temperature=temperature) == expected
+        assert sorted(parts) == gathered
+        monkeypatch.undo()
+
+
+def test_a_token_is_drawn_by_the_share_of_probability_below_it() -> None:
+    """By hand; a token without probability is never drawn, also first and last, and at the very ends."""
+    row = torch.tensor([0.0, 0.25, 0.0, 0.5, 0.25, 0.0], dtype=torch.float64)
+    shares = torch.tensor([2.0**-53, 0.25, 0.26, 0.75, 0.76, 1.0], dtype=torch.float64)
+    assert at_shares(row.expand(6, -1), shares).tolist() == [1, 1, 3, 3, 4, 4]
+    with pytest.raises(InputError, match="logits are no numbers"):
+        at_shares(row[None] * torch.nan, shares[:1])
 
 
 @pytest.mark.filterwarnings("error::FutureWarning")

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from soft_prompts.commands import main as cli
 from soft_prompts.common.errors import InputError
 from soft_prompts.data.conditions import ELO_PAIR
+from soft_prompts.models import frozen
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import PromptShape
@@ -47,6 +48,30 @@ def test_what_was_saved_is_loaded(whole: Path) -> None:
     assert [path.name for path in sorted(whole.iterdir())] == ["prompt.json", "prompt.safetensors"]
 
 
+@pytest.mark.parametrize(
+    ("kept", "flags", "wanted"),
+    [("bfloat16", (), "bfloat16"), ("bfloat16", ("--dtype", "float32"), "float32"), (None, (), "auto")],
+)
+def test_it_writes_in_the_precision_that_the_prompt_was_trained_in(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str | None, flags: tuple[str, ...], wanted: str
+) -> None:
+    """Snapshots of earlier versions do not know it."""
+    folder, asked = shutil.copytree(whole, tmp_path / "snapshot"), []
+    facts = json.loads((folder / "prompt.json").read_text())
+    del facts["dtype"]
+    (folder / "prompt.json").write_text(json.dumps(facts | ({} if kept is None else {"dtype": kept})))
+
+    def load(*_: object, dtype: str, **__: object) -> None:
+        asked.append(dtype)
+        raise InputError("enough")
+
+    monkeypatch.setattr(frozen, "load_frozen_model", load)
+    elos = ("--condition", "white_elo=1500", "black_elo=1500")
+    with pytest.raises(SystemExit, match="3"):
+        cli.main(["generate", str(folder), "--text", "e2e4", *elos, *flags])
+    assert asked == [wanted]
+
+
 def spoil_tensors(folder: Path, rng: random.Random) -> str:
     """A fault in a tensor; returns a word that the message must hold."""
     tensors = load_file(folder / "prompt.safetensors")
@@ -72,7 +97,7 @@ def spoil_tensors(folder: Path, rng: random.Random) -> str:
 def spoil_facts(folder: Path, rng: random.Random) -> str:
     """A fault in a field of prompt.json."""
     facts = json.loads((folder / "prompt.json").read_text())
-    name = rng.choice(["format", "kind", "shape", "conditions", "model", "revision", "fingerprint", "step"])
+    name = rng.choice(["format", "kind", "shape", "conditions", "model", "revision", "fingerprint", "step", "dtype"])
     if rng.random() < 0.3:
         del facts[name]
     elif name == "shape" and rng.random() < 0.7:

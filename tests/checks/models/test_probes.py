@@ -104,6 +104,21 @@ def test_a_model_that_sees_ahead_is_refused(one_frozen: FrozenModel) -> None:
         again(one_frozen, see_ahead)
 
 
+@torch.no_grad()
+def test_a_model_that_sees_ahead_is_refused_whatever_its_texts_repeat(one_frozen: FrozenModel) -> None:
+    """Of two tokens one is special: every probe text is the other one, again and again."""
+    config = copy.deepcopy(one_frozen.model.config)
+    config.vocab_size = 2
+    model = AutoModelForCausalLM.from_config(config).eval()
+    frozen = replace(one_frozen, model=model)
+    assert PROBES["causality"](Loaded(frozen, CLEAN)) == (frozen, "passed")
+    model.get_submodule("gpt_neox.layers.0.mlp").register_forward_hook(
+        lambda _, __, output: output + 0.5 * output.mean(dim=1, keepdim=True)
+    )
+    with pytest.raises(InputError, match="it sees the tokens it is asked for"):
+        PROBES["causality"](Loaded(frozen, CLEAN))
+
+
 def scale_ids(model: torch.nn.Module) -> None:
     """Multiply what enters as ids, as Falcon-H1 does."""
     plain = model.forward
