@@ -70,6 +70,9 @@ def test_it_writes_in_the_precision_that_the_prompt_was_trained_in(
     with pytest.raises(SystemExit, match="3"):
         cli.main(["generate", str(folder), "--text", "e2e4", *elos, *flags])
     assert asked == [wanted]
+    (folder / "prompt.json").write_text(json.dumps(facts | {"dtype": "float8"}))
+    with pytest.raises(InputError, match="dtype is 'float8', wanted auto, float32 or bfloat16"):
+        load_snapshot(folder)
 
 
 def spoil_tensors(folder: Path, rng: random.Random) -> str:
@@ -97,7 +100,7 @@ def spoil_tensors(folder: Path, rng: random.Random) -> str:
 def spoil_facts(folder: Path, rng: random.Random) -> str:
     """A fault in a field of prompt.json."""
     facts = json.loads((folder / "prompt.json").read_text())
-    name = rng.choice(["format", "kind", "shape", "conditions", "model", "revision", "fingerprint", "step", "dtype"])
+    name = rng.choice(["format", "kind", "shape", "conditions", "model", "revision", "fingerprint", "step"])
     if rng.random() < 0.3:
         del facts[name]
     elif name == "shape" and rng.random() < 0.7:
