@@ -20,10 +20,12 @@ from soft_prompts.experiments import battery
 from soft_prompts.experiments.battery import halves, second_round, starts_of, trials
 from soft_prompts.experiments.beside import Made, _subjects, expected_seconds, make_beside
 from soft_prompts.experiments.evidence.anchors import FixedPrompt
+from soft_prompts.experiments.evidence.controls import random_weights
 from soft_prompts.experiments.evidence.trained_weights import with_adapters, with_all_weights
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.run import run
 from soft_prompts.experiments.sweep import run_all
+from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.snapshot import load_snapshot
 from soft_prompts.results.files import read_items, read_result, write_result
@@ -36,6 +38,7 @@ from soft_prompts.training.apparatus import Apparatus, data_request, load_for, p
 from soft_prompts.training.loop import set_conditions
 from soft_prompts.training.sources import source_folder
 from soft_prompts.training.titles import titles
+from tests.checks.conftest import save_tiny_model
 from tests.checks.made.disturbances import at_step
 
 Settings = Callable[..., RunConfig]
@@ -259,13 +262,21 @@ def test_trained_weights_are_resumed_to_the_bit(whole: Whole, harness: Any, tmp_
     assert read_result(run_paths(again).result).metrics == result.metrics
 
 
-def test_random_weights_are_another_model(whole: Whole) -> None:
-    ((_, bare), (_, prompted)) = whole.of("control:random_weights")
+def test_random_weights_are_another_model(whole: Whole, tmp_path: Path) -> None:
+    controls = {result.prompt.tokens: result for _, result in whole.of("control:random_weights")}
     own = read_result(run_paths(whole.runs[0]).result)
-    assert bare.metrics["test_loss"].value != own.metrics["test_loss"].value
-    assert bare.metrics["test_loss"].value == pytest.approx(np.log(whole.frozen.model.config.vocab_size), rel=0.5)
-    assert {bare.prompt.tokens, prompted.prompt.tokens} == {0, 2}
-    assert bare.model == own.model
+    assert controls.keys() == {0, 2}
+    assert controls[0].metrics["test_loss"].value == pytest.approx(
+        np.log(whole.frozen.model.config.vocab_size), rel=0.5
+    )
+    assert controls[0].model == own.model  # the result is about the model that was asked for
+    known = load_frozen_model(str(save_tiny_model(tmp_path, "gpt_neox", seed=5)))
+    fresh = random_weights(apparatus(whole.runs[0], known, whole.data)).frozen.model
+    weights = zip(known.model.parameters(), fresh.parameters(), strict=True)
+    drawn = [(one, other) for one, other in weights if one.dim() == 2]
+    assert drawn
+    assert not any(torch.equal(one, other) for one, other in drawn)
+    assert all(one.std() == pytest.approx(float(other.std()), rel=0.1) for one, other in drawn)
 
 
 def test_settings_of_runs_are_what_they_were(settings: Settings, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_failed_result_is_told(settings: Settings, tmp_path: Path, monkeypatch
     done = run_all([good])
     failed = replace(read_result(run_paths(good).result), status="failed", reason="nothing was finite")
     real = sweep.run
-    monkeypatch.setattr(sweep, "run", lambda config, *rest: failed if config == bad else real(config, *rest))
+    monkeypatch.setattr(sweep, "run", lambda config, turn: failed if config == bad else real(config, turn=turn))
     (line,) = run_all([bad, good])
     assert done == []
     assert line.endswith("1 tokens seed 0 failed: nothing was finite")

@@ -32,7 +32,7 @@ torch.set_num_threads(1)
 from soft_prompts.config import RunConfig
 from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.experiments.run import run
-from soft_prompts import training
+from soft_prompts.training import loop as training
 settings = {settings!r}
 task = ChessTask(max_plies=settings.pop("plies"))
 settings["output_dir"] = Path(settings.pop("output_dirs")[int(os.environ["RANK"])])
