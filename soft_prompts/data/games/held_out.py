@@ -14,7 +14,7 @@ from soft_prompts.data.kept import KEPT
 from soft_prompts.data.ranked import Bounds, Lowest, growing
 from soft_prompts.data.split import HELD_OUT, HeldOut, Split, split_of
 
-BOUNDS = Bounds(200_000, 2 * 10**8)  # about half a minute of one core; the same bytes of a month of lichess each time
+BOUNDS = Bounds(200_000, 2 * 10**8)  # every one is parsed; the same bytes of a month of lichess each time
 Sizes = Mapping[HeldOut, int]
 
 
