@@ -21,7 +21,7 @@ class Bounds(NamedTuple):
     text_bytes: int
 
 
-WHOLE = Bounds(1_000_000, 10**9)  # of files: a minute or two of reading, and every source of usual size whole
+WHOLE = Bounds(1_000_000, 10**9)  # of files: every source of usual size whole
 
 
 class Lowest(Generic[Item]):
