@@ -3,7 +3,7 @@
 The plain road: embed, insert, run the body, and let scored positions alone reach the vocabulary matrix.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -46,6 +46,11 @@ def token_losses(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> TokenL
         torch.cat(hits)[order] if hits else None,
         torch.cat(weights)[order] if weights else None,
     )
+
+
+def token_losses_together(frozen: FrozenModel, parts: Sequence[tuple[nn.Module, Batch]]) -> list[TokenLosses]:
+    """Losses of several prompts, each on a batch of its own: the numbers of `token_losses`, up to rounding."""
+    return [token_losses(frozen, prompt, batch) for prompt, batch in parts]
 
 
 def apart(frozen: FrozenModel, batch: Batch, prompt_tokens: int) -> Iterator[tuple[list[int] | slice, Batch]]:
