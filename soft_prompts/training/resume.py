@@ -5,8 +5,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +167,15 @@ def only_writer(paths: Paths) -> Iterator[None]:
         if PartialState().is_main_process:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+@contextmanager
+def only_writers(runs: Sequence[Paths]) -> Iterator[None]:
+    """Hold the locks of several runs; always taken in one order, so that no two commands wait for each other."""
+    with ExitStack() as locks:
+        for paths in sorted(runs):
+            locks.enter_context(only_writer(paths))
+        yield
 
 
 def _acquire(paths: Paths, lock: FileLock, holder: Path) -> None:
