@@ -90,7 +90,9 @@ class Fit:
         """The samples of a step, and where the stream stands after them."""
         began = time.perf_counter()
         drawn = list(islice(self.stream, self.config.batch_size))
-        self.progress.wait_seconds += time.perf_counter() - began
+        waited = time.perf_counter() - began
+        self.progress.wait_seconds += waited
+        self.progress.seconds += waited
         self.optimizer.zero_grad(set_to_none=True)
         examples = set_conditions([example for example, _ in drawn], self.config)
         return Share(self.prompt, examples, self.config.score_first), drawn[-1][1]
@@ -154,8 +156,8 @@ def train(
     """
     room = Room(len(fits), min(fit.progress.micro_batch_size for fit in fits))
     while going := [fit for fit in fits if fit.goes_on]:
-        began = time.perf_counter()
         shares, positions = zip(*(fit.draw() for fit in going), strict=True)
+        began = time.perf_counter()
         losses = gradients(frozen, shares, room, stop_asked)
         if losses is None:  # interrupted in the middle: the unfinished batches are dropped
             for fit in going:

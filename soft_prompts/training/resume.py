@@ -199,8 +199,8 @@ def _wait_for(lock: FileLock, holder: Path) -> None:
         lock.acquire(timeout=0)
     except Timeout:
         who = _name_of(holder)
-        say(f"waiting for {who}, which is at this very run ({holder.parent}); Ctrl-C stops the waiting")
         with stop_signals(line=f"stopped waiting for {who}; the same command waits again, or goes on from there"):
+            say(f"waiting for {who}, which is at this very run ({holder.parent}); Ctrl-C stops the waiting")
             lock.acquire(poll_interval=POLL_SECONDS)
 
 
