@@ -1,6 +1,6 @@
 """How much sooner is a step of several prompts done together than one after another?
 
-`python -m tests.benchmarks.together_speed` takes both in turn, in one process, and prints the ratio of their times, with
+`python -m tests.benchmarks.together_speed` takes both in turn, in one process, and prints the ratio of their times and
 its spread; `--help` lists the settings. What `--together auto` does (soft_prompts/experiments/groups.py) rests on it.
 """
 
