@@ -64,9 +64,10 @@ def test_a_prompt_that_grows_comes_after_the_one_that_it_grows_from(base: RunCon
         ("off", 1, [1] * 12),
         (5, 1, [5, 5, 2]),
         (5, 2, [5, 5, 2]),
-        ("auto", 1, [6, 6]),  # 8 x 32 tokens a step: eight at once pay, two equal groups hold twelve
-        ("auto", 2, [6, 6]),
+        ("auto", 1, [4, 4, 4]),  # 8 x 32 tokens a step: four at once pay
+        ("auto", 2, [3, 3, 3, 3]),  # as many groups for each job
         ("auto", 3, [4, 4, 4]),
+        ("auto", 5, [3, 3, 3, 3]),
         ("auto", 12, [1] * 12),
         ("auto", 20, [1] * 12),
     ],
@@ -81,7 +82,7 @@ def test_large_steps_pay_on_a_gpu_alone(base: RunConfig, monkeypatch: pytest.Mon
     runs = [replace(base, batch_size=32, sample_tokens=256, seed=seed, device="auto") for seed in range(8)]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert len(groups(runs)) == 8
-    assert len(groups([replace(run, micro_batch_size=1) for run in runs])) == 1
+    assert len(groups([replace(run, micro_batch_size=1) for run in runs])) == 2
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert len(groups(runs)) == 1
     assert len(groups([replace(run, device="cpu") for run in runs])) == 8
