@@ -125,8 +125,8 @@ def _side_by_side(progress: GridProgress, together: Sequence[Sequence[int]]) -> 
         return _wait(heard, progress, workers, stopped)
     finally:
         for worker in workers:
-            if worker.is_alive():
-                worker.terminate()  # its run publishes its last whole step
+            if worker.is_alive() and not stopped:  # told twice it would lose its step
+                worker.terminate()  # its runs publish their last whole step
             worker.join()
         for number, handler in before.items():
             signal.signal(number, handler)
