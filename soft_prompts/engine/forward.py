@@ -48,7 +48,7 @@ def token_losses_together(frozen: FrozenModel, parts: Sequence[tuple[nn.Module, 
     if frozen.packs:
         packing = pack(
             [chain for part, one in enumerate(emitted) for chain in chains_of(one.batch, part, one.kinds, one.tokens)],
-            torch.is_grad_enabled(),
+            prompts_alone=torch.is_grad_enabled() and not frozen.learns,
         )
         if len(parts) > 1 or packing.work < (1 - WORTH) * emitted[0].work:
             with suppress(NotPacked):

@@ -24,8 +24,8 @@ QUANTUM = 4  # texts are filled up to multiples of it: fewer different lengths a
 WORTH = 0.05  # of all positions: so many have to be saved before a second attention, or a second row, costs less
 
 Key = TypeVar("Key", bound=Hashable)
-Ids = Int[NDArray, " T"]
-Places = Int[NDArray, " n"]
+Ids = Int[NDArray, " _"]
+Places = Int[NDArray, " _"]
 
 
 class Chain(NamedTuple):
@@ -102,7 +102,7 @@ class Row:
         positions = torch.from_numpy(np.concatenate(self.positions))
         return Layout(tuple(self.stretches), positions[None], longest, earlier)
 
-    def embeds(self, frozen: FrozenModel, vectors: Sequence[Float[Tensor, "G P H"]]) -> Float[Tensor, "1 N H"]:
+    def embeds(self, frozen: FrozenModel, vectors: Sequence[Float[Tensor, "_ _ H"]]) -> Float[Tensor, "1 N H"]:
         """Embeddings of the text and the prompts' vectors, in their places."""
         texts = [piece for piece in self.pieces if not isinstance(piece, tuple)]
         ids = torch.from_numpy(np.concatenate([np.zeros(0, dtype=np.int64), *texts]))
@@ -130,7 +130,7 @@ class Packing(NamedTuple):
     @property
     def work(self) -> float:
         """Positions; one without a gradient is half of one."""
-        return self.row.length + (self.earlier.length / 2 if self.earlier else 0)
+        return self.row.length + (self.earlier.length / 2 if self.earlier else 0.0)
 
 
 def chains_of(batch: Batch, part: int, kinds: Sequence[int], tokens: int) -> list[Chain]:
@@ -143,13 +143,13 @@ def chains_of(batch: Batch, part: int, kinds: Sequence[int], tokens: int) -> lis
     ]
 
 
-def pack(chains: Sequence[Chain], gradient: bool) -> Packing:
-    """Lay the samples out; `gradient`: is one wanted?"""
+def pack(chains: Sequence[Chain], prompts_alone: bool = False) -> Packing:
+    """Lay the samples out; `prompts_alone`: is a gradient wanted that only prompts have?"""
     groups = dict[object, list[Chain]]()
     for chain in chains:
         groups.setdefault(chain.head, []).append(chain)
     row, earlier, ahead = Row(), Row(), dict[bytes, slice]()
-    if gradient and _is_worth_going_ahead(chains, groups.values()):
+    if prompts_alone and _is_worth_going_ahead(chains, groups.values()):
         ahead = _lay_ahead(earlier, chains)
     heads = {key: _head(group[0], ahead) for key, group in groups.items()}
     shared = {key: head for key, head in heads.items() if _is_worth_sharing(head, groups[key])}

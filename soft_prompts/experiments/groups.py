@@ -56,7 +56,7 @@ def _what_is_shared(config: RunConfig) -> Hashable:
 
 def _size(config: RunConfig, count: int, together: Together, jobs: int) -> int:
     """How many of `count` like runs form a group."""
-    if together == "off":
+    if together == "off" or config.engine == "plain":  # there is no pass to share
         return 1
     if together != "auto":
         return together

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from accelerate import PartialState
 
-from soft_prompts.common.console import StepProgress
+from soft_prompts.common.console import StepProgress, say
+from soft_prompts.common.machine import keep_freed_memory
 from soft_prompts.config import RunConfig, check_conditions
 from soft_prompts.engine.evaluation import LossNotFinite
 from soft_prompts.engine.processes import told_by_first
@@ -25,12 +26,14 @@ from soft_prompts.training.apparatus import (
     Apparatus,
     algorithms,
     data_request,
+    engine_line,
     find_device,
     load_for,
     prompt_for,
     refuse_beyond_context,
     refuse_other_model,
     run_paths,
+    with_engine,
 )
 from soft_prompts.training.events import EventLog
 from soft_prompts.training.loop import Fit, Hooks, Progress, out_of_memory_is_out_of_room, set_conditions, train
@@ -76,12 +79,14 @@ def run_together(
             return [result for result in finished if result is not None]
         began = time.perf_counter()
         frozen = frozen or (turn.load or partial(load_for, first))()
-        used, begun = maker_of(first.role).model(frozen), list[Begun]()
+        used, begun = maker_of(first.role).model(with_engine(first, frozen)), list[Begun]()
         for (config, title), result in zip(named, finished, strict=True):
             if result is None:
                 begun.append(_begin(config, used, title, began))
                 began = time.perf_counter()
         if fits := [one.fit for one in begun if one.fit is not None]:
+            say(engine_line(begun[0].at.frozen, len(fits)))
+            keep_freed_memory()
             quiet, steps = not PartialState().is_main_process, max(fit.config.steps for fit in fits)
             with StepProgress(turn.title, steps, quiet, turn.grid) as show, stop.after_whole_steps():
                 train(begun[0].at.frozen, fits, stop.asked, partial(_report, show, steps))

@@ -140,6 +140,11 @@ class FrozenModel:
         return str(self.model.dtype).removeprefix("torch.")
 
     @property
+    def learns(self) -> bool:
+        """Has any weight a gradient? In a copy that is trained beside the runs, as an anchor."""
+        return any(weight.requires_grad for weight in self.model.parameters())
+
+    @property
     def held(self) -> Held:
         """What it holds now: a dataclass lets its module be replaced, and torch lets a module be cast or moved."""
         return Held(id(self.model), self.dtype, str(self.device))

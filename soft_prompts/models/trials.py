@@ -121,7 +121,7 @@ def packs_like_alone(frozen: FrozenModel) -> bool:
     return same(whole, expected) and same(behind, expected[len(head) :]) and same(slopes[1], slopes[0])
 
 
-def _slope(answers: Float[Tensor, "N D"], leaf: Float[Tensor, "n H"]) -> Float[Tensor, "n H"]:
+def _slope(answers: Float[Tensor, "N D"], leaf: Float[Tensor, "_ H"]) -> Float[Tensor, "_ H"]:
     """Gradient of a sum that no normalisation holds fast."""
     weights = torch.linspace(-1, 1, answers.shape[1], device=answers.device)
     return torch.autograd.grad((answers.float() @ weights).sum(), leaf)[0]
@@ -131,7 +131,7 @@ def _answers(frozen: FrozenModel, embeds: Float[Tensor, "B S H"]) -> Tensor:
     return frozen.logits(embeds) if frozen.head is None else frozen.hidden(embeds)
 
 
-def _packed(frozen: FrozenModel, segments: Sequence[Float[Tensor, "n H"]]) -> Tensor:
+def _packed(frozen: FrozenModel, segments: Sequence[Float[Tensor, "_ H"]]) -> Tensor:
     """A packed row in which the first segment is the head of the others."""
     head, *lengths = map(len, segments)
     stretches = [*stretches_of(0, [head]), *stretches_of(head, lengths, prefix=slice(0, head))]
@@ -140,7 +140,7 @@ def _packed(frozen: FrozenModel, segments: Sequence[Float[Tensor, "n H"]]) -> Te
     return frozen.packed(torch.cat(list(segments))[None], layout)
 
 
-def _packed_behind(frozen: FrozenModel, head: Float[Tensor, "n H"], tails: Sequence[Float[Tensor, "n H"]]) -> Tensor:
+def _packed_behind(frozen: FrozenModel, head: Float[Tensor, "_ H"], tails: Sequence[Float[Tensor, "_ H"]]) -> Tensor:
     """A packed row of the tails, whose head is in an earlier row."""
     kept, size, lengths = list[Heads](), len(head), [len(tail) for tail in tails]
     alone = Layout(tuple(stretches_of(0, [size])), torch.arange(size)[None], size)

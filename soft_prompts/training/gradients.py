@@ -62,7 +62,7 @@ class Room:
 
 
 def batch_loss(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> BatchLoss:
-    """Loss of a batch that lies on the model's device."""
+    """Loss of a batch."""
     return _summed(token_losses(frozen, prompt, batch))
 
 
@@ -140,5 +140,4 @@ def _backward(
 
 def _part(frozen: FrozenModel, share: Share, start: int, size: int) -> tuple[nn.Module, Batch]:
     """A micro-batch, beside the prompt that it is for."""
-    batch = collate(share.examples[start : start + size], frozen.pad_id, share.score_first)
-    return share.prompt, batch.to(frozen.device)
+    return share.prompt, collate(share.examples[start : start + size], frozen.pad_id, share.score_first)
