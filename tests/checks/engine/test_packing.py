@@ -1,5 +1,6 @@
 """Does a packed row say what every sample says whole, padded and beside the others?"""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from tests.checks.made.architectures import WORDS, save_architecture
 
 LOSS = {"rtol": 1e-5, "atol": 1e-5}
 SLOPE = 1e-4  # of the gradient's length
+WINDOW = 32  # the probe's own texts fit into it
 UNSEEN = ("olmo2", "phi", "opt", "qwen3")  # architectures that no line here was written for
 PLACES = ("front", "behind one token", "random", "end")
 
@@ -174,11 +176,11 @@ def test_weights_of_labels_stay_with_their_samples(one_frozen: FrozenModel) -> N
 
 
 def test_a_text_beyond_the_sliding_window_takes_the_plain_road(tmp_path: Path, counted: list[int]) -> None:
-    frozen = load_frozen_model(str(save_architecture(tmp_path, "mistral")))
-    window = frozen.model.config.sliding_window
-    if not frozen.packs:  # the probe's own texts are longer than so small a window
-        frozen = replace(frozen, packs=True)
-    short, long = (samples("front", False, longest) for longest in (window - 4, 3 * window))
+    folder = save_architecture(tmp_path, "mistral")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"sliding_window": WINDOW}))
+    frozen = load_frozen_model(str(folder))
+    short, long = (samples("front", False, longest) for longest in (WINDOW - 4, 3 * WINDOW))
     for examples in (short, [*short, *long]):
         agree(frozen, asked(frozen, 3, "direct", examples))
     assert counted  # the short ones were packed
