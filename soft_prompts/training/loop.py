@@ -29,6 +29,7 @@ from soft_prompts.training.checkpoint import State, restore_training, training_t
 from soft_prompts.training.events import EventLog
 
 MOST_BAD_STEPS = 10  # in a row without a finite gradient: the run has failed
+LEAST_GAIN = 1e-3  # of the best validation loss: what is less does not count against a stop
 FINAL_RATE = 0.1  # of the peak, at the end of the cosine
 Stream = Iterator[tuple[Example, Position]]
 
@@ -66,6 +67,8 @@ class Progress:
     micro_batch_size: int = 0
     seconds: float = 0.0
     wait_seconds: float = 0.0
+    stalled: int = 0
+    """Validations in a row that were hardly better than the best before."""
 
 
 class Hooks(NamedTuple):
@@ -111,7 +114,7 @@ def train(
         progress.micro_batch_size = min(progress.micro_batch_size, asked)
         best = restore_training(resume.tensors, prompt, optimizer)
     stream = open_stream(progress.position)
-    while progress.step < config.steps:
+    while not is_over(config, progress):
         began = time.perf_counter()
         drawn = list(islice(stream, config.batch_size))
         waited = time.perf_counter() - began
@@ -144,17 +147,26 @@ def train(
         if finite:
             curves = {"train/loss": float(loss.per_token), "train/gradient_norm": norm, "train/learning_rate": rate}
             hooks.events.scalars(curves | {"train/target_tokens": progress.target_tokens}, progress.step)
-        last = progress.step == config.steps
-        if last or progress.step % config.validate_every == 0:
+        if progress.step == config.steps or progress.step % config.validate_every == 0:
             best = _validate(frozen, prompt, validation, config, progress, best, hooks.events)
         progress.seconds += time.perf_counter() - began
-        if last or progress.step % config.checkpoint_every == 0:
+        if is_over(config, progress) or progress.step % config.checkpoint_every == 0:
             _publish(prompt, best, optimizer, progress, hooks)
         hooks.report(progress, float(loss.per_token))
     if not best:
         raise TrainingFailed("no validation loss was finite")
     prompt.load_state_dict(best)
     return progress
+
+
+def is_over(config: RunConfig, progress: Progress) -> bool:
+    """Is every step taken, or has the validation loss stopped falling?"""
+    return progress.step >= config.steps or has_stalled(config, progress)
+
+
+def has_stalled(config: RunConfig, progress: Progress) -> bool:
+    """Has the validation loss stopped falling, where the settings ask?"""
+    return config.patience is not None and progress.stalled >= config.patience
 
 
 def learning_rate(config: RunConfig, step: int) -> float:
@@ -249,6 +261,8 @@ def _validate(
     size = progress.micro_batch_size
     loss = item_losses(frozen, prompt, validation, size, config.score_first).per_token
     events.scalars({"validation/loss": loss}, progress.step)
+    enough = math.inf if progress.best_loss is None else progress.best_loss * (1 - LEAST_GAIN)
+    progress.stalled = 0 if loss < enough else progress.stalled + 1
     if not math.isfinite(loss) or (progress.best_loss is not None and loss >= progress.best_loss):
         return best
     progress.best_loss, progress.best_step = loss, progress.step
