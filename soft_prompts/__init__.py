@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from soft_prompts.tasks.listed import ListedData
     from soft_prompts.tasks.registry import TASKS
     from soft_prompts.tasks.task import Example, Query, Task, TaskData
-    from soft_prompts.training.loop import batch_loss, train
+    from soft_prompts.training.gradients import batch_loss
+    from soft_prompts.training.loop import train
 
     __version__: str
 
@@ -40,7 +41,7 @@ _HOME = {
     "TASKS": "tasks.registry",
     "Task": "tasks.task",
     "TaskData": "tasks.task",
-    "batch_loss": "training.loop",
+    "batch_loss": "training.gradients",
     "build_prompt": "prompts.build",
     "capability_distance": "stats.distance",
     "compare": "report.notebook",

@@ -121,6 +121,9 @@ class RunConfig:
     dtype: Literal["auto", "float32", "bfloat16"] = setting("auto", "all")
     """Precision of the frozen model; the prompt and Adam's state are float32 always. auto: bfloat16 on a GPU, else
     float32."""
+    engine: Literal["auto", "plain"] = setting("auto", "nothing")
+    """auto: samples in one row without padding, what they share once, the loss without whole logits, where the model
+    allows it; plain: none of that, the slow way that the fast one is checked against."""
     deterministic: bool = setting(False, "nothing")
     """Only algorithms that give the same bits every time (a CPU always does)."""
     output_dir: Path = setting(Path("."), "nothing")

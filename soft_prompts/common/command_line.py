@@ -117,7 +117,7 @@ def _unrecognised(found: re.Match[str], arguments: Sequence[str], text: str) -> 
 
 def _unreadable(found: re.Match[str], arguments: Sequence[str], text: str) -> str:
     flag = found[1]
-    shapes = r"(\{.*?\}\|[A-Z]+|\[.*?\]\]|[A-Z]+)"  # {None}|INT, [INT [INT ...]], INT
+    shapes = r"(\{.*?\}\|[A-Z]+|\[.*?\]\]|[A-Z]+\|\{.*?\}|[A-Z]+)"  # {None}|INT, [INT [INT ...]], INT|{off}, INT
     metavar = re.search(rf"Argument helptext: {re.escape(flag)} {shapes}", text)
     allowed = KINDS.get(metavar[1] if metavar else "", metavar[1] if metavar else "another value")
     return f"{flag} is {_given(flag, arguments)}; give {allowed}"
@@ -149,6 +149,7 @@ KINDS = {
     "[INT [INT ...]]": "whole numbers",
     "{None}|INT": "a whole number or None",
     "{None}|FLOAT": "a number or None",
+    "INT|{auto,off}": "a whole number, auto or off",
 }
 
 

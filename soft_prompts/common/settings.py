@@ -80,7 +80,7 @@ def check_settings(settings: Any) -> None:
             raise UsageError(f"{flag} is {value!r}; {_allowed(value, kind)}")
         bounds = one.metadata.get(BOUNDS)
         for number in value if isinstance(value, tuple) else (value,):
-            if bounds is not None and number is not None and not bounds.hold(number):
+            if bounds is not None and isinstance(number, int | float) and not bounds.hold(number):
                 raise UsageError(f"{flag} is {number}; give {bounds}")
 
 

@@ -86,7 +86,7 @@ def item_losses(
     mine = by_length[state.process_index :: state.num_processes]  # whatever batch size each process can hold
 
     def losses_of(places: Sequence[int]) -> tuple[Tensor, TokenLosses]:
-        batch = collate([examples[place] for place in places], frozen.pad_id, score_first).to(frozen.device)
+        batch = collate([examples[place] for place in places], frozen.pad_id, score_first)
         losses = token_losses(frozen, prompt, batch)
         return torch.tensor(places, device=frozen.device)[losses.row], losses
 

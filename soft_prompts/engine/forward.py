@@ -1,11 +1,14 @@
 """What does the frozen model say about text with a prompt in it?
 
-The plain road: embed, insert, run the body, and let scored positions alone reach the vocabulary matrix.
+Embed, insert, run the body, and let scored positions alone reach the vocabulary matrix: in one packed row where the
+model can read it, else, and as its reference, on the plain road, sample beside padded sample.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -13,7 +16,9 @@ from torch import Tensor, nn
 from soft_prompts.engine.batch import Batch
 from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.loss import head_loss, logits_loss
+from soft_prompts.engine.packing import WORTH, Packing, chains_of, pack, scored_of
 from soft_prompts.models.model import FrozenModel
+from soft_prompts.models.packed import Heads, NotPacked
 from soft_prompts.tasks.task import UNSCORED
 
 
@@ -30,10 +35,87 @@ class TokenLosses(NamedTuple):
 
 
 def token_losses(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> TokenLosses:
-    """Loss of every scored label of a batch that lies on the model's device; gradient to the prompt's parameters
-    alone."""
-    vectors = prompt(batch.conditions)
-    parts = [_losses(frozen, vectors[rows], some, rows) for rows, some in apart(frozen, batch, vectors.shape[1])]
+    """Loss of every scored label of a batch; gradient to the prompt's parameters alone."""
+    return token_losses_together(frozen, [(prompt, batch)])[0]
+
+
+def token_losses_together(frozen: FrozenModel, parts: Sequence[tuple[nn.Module, Batch]]) -> list[TokenLosses]:
+    """Losses of several prompts, each on a batch of its own, up to rounding those of each alone.
+
+    In one packed row, where the model can read it; else one after another on the plain road.
+    """
+    emitted = [_emit(frozen, prompt, batch) for prompt, batch in parts]
+    if frozen.packs:
+        packing = pack(
+            [chain for part, one in enumerate(emitted) for chain in chains_of(one.batch, part, one.kinds, one.tokens)],
+            prompts_alone=torch.is_grad_enabled() and not frozen.learns,
+        )
+        if len(parts) > 1 or packing.work < (1 - WORTH) * emitted[0].work:
+            with suppress(NotPacked):
+                return _packed_losses(frozen, emitted, packing)
+    return [_plain_losses(frozen, one) for one in emitted]
+
+
+class _Emitted(NamedTuple):
+    """A batch, and the vectors that a prompt makes of its different conditions."""
+
+    batch: Batch
+    vectors: Float[Tensor, "G P H"]
+    kinds: list[int]
+    """Of each sample, which of the G."""
+
+    @property
+    def tokens(self) -> int:
+        """P."""
+        return self.vectors.shape[1]
+
+    @property
+    def work(self) -> int:
+        """Positions of the plain road."""
+        return self.batch.mask.numel() + len(self.batch.mask) * self.tokens
+
+
+def _emit(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> _Emitted:
+    """Samples of the same conditions have the same vectors: each is made once."""
+    every = [tuple(row) for row in batch.conditions.tolist()]
+    different = {conditions: kind for kind, conditions in enumerate(dict.fromkeys(every))}
+    conditions = batch.conditions.new_tensor(list(different)).to(frozen.device)
+    return _Emitted(batch, prompt(conditions), [different[one] for one in every])
+
+
+def _packed_losses(frozen: FrozenModel, parts: Sequence[_Emitted], packing: Packing) -> list[TokenLosses]:
+    scored = scored_of(packing)
+    sources, targets, row = (torch.from_numpy(found).to(frozen.device, non_blocking=True) for found in scored)
+    asked = _answers(frozen, packing, [one.vectors for one in parts]).index_select(0, sources)
+    nats, hits = logits_loss(asked, targets) if frozen.head is None else head_loss(asked, frozen.head, targets)
+    ends = np.cumsum([0, *(len(one.kinds) for one in parts)])  # of each part among all samples
+    cuts = np.searchsorted(scored.row, ends)
+    return [
+        TokenLosses(
+            nats[cut:end],
+            row[cut:end] - int(first),
+            None if hits is None else hits[cut:end],
+            _weights(one.batch, one.tokens, frozen.device),
+        )
+        for cut, end, first, one in zip(cuts, cuts[1:], ends, parts, strict=False)
+    ]
+
+
+def _answers(frozen: FrozenModel, packing: Packing, vectors: Sequence[Tensor]) -> Tensor:
+    """Hidden states (without a plain head: logits) at the positions of the row and behind them of the earlier one."""
+    if packing.earlier is None:
+        return frozen.packed(packing.row.embeds(frozen, vectors), packing.row.layout(packing.longest))
+    kept = list[Heads]()
+    with torch.no_grad():
+        before = frozen.packed(packing.earlier.embeds(frozen, ()), packing.earlier.layout(packing.longest), kept)
+    here = frozen.packed(packing.row.embeds(frozen, vectors), packing.row.layout(packing.longest, kept))
+    return torch.cat([here, before])
+
+
+def _plain_losses(frozen: FrozenModel, one: _Emitted) -> TokenLosses:
+    """Every sample whole, padded to the longest."""
+    vectors, batch = one.vectors[one.kinds], one.batch.to(frozen.device)
+    parts = [_losses(frozen, vectors[rows], some, rows) for rows, some in apart(frozen, batch, one.tokens)]
     if len(parts) == 1:
         return parts[0]
     row = torch.cat([part.row for part in parts])
@@ -46,11 +128,6 @@ def token_losses(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> TokenL
         torch.cat(hits)[order] if hits else None,
         torch.cat(weights)[order] if weights else None,
     )
-
-
-def token_losses_together(frozen: FrozenModel, parts: Sequence[tuple[nn.Module, Batch]]) -> list[TokenLosses]:
-    """Losses of several prompts, each on a batch of its own: the numbers of `token_losses`, up to rounding."""
-    return [token_losses(frozen, prompt, batch) for prompt, batch in parts]
 
 
 def apart(frozen: FrozenModel, batch: Batch, prompt_tokens: int) -> Iterator[tuple[list[int] | slice, Batch]]:
@@ -77,13 +154,13 @@ def _losses(frozen: FrozenModel, vectors: Float[Tensor, "B P H"], batch: Batch, 
         scores = logits_loss(frozen.logits(inserted.embeds)[:, :-1][scored], targets)
     else:
         scores = head_loss(frozen.hidden(inserted.embeds)[:, :-1][scored], frozen.head, targets)
-    return TokenLosses(scores.nats, row, scores.hits, _weights(batch, vectors.shape[1]))
+    return TokenLosses(scores.nats, row, scores.hits, _weights(batch, vectors.shape[1], frozen.device))
 
 
-def _weights(batch: Batch, prompt_tokens: int) -> Float[Tensor, " N"] | None:
+def _weights(batch: Batch, prompt_tokens: int, device: torch.device) -> Float[Tensor, " N"] | None:
     """Of the labels that have a position before them: a text's first token only where the prompt is in front."""
     if batch.weights is None:
         return None
     scored = batch.labels != UNSCORED
     scored[:, 0] &= (batch.insert_at == 0) & (prompt_tokens > 0)
-    return batch.weights[scored]
+    return batch.weights[scored].to(device)

@@ -24,6 +24,8 @@ from soft_prompts.models.tokenizer import encode
 from soft_prompts.models.writing import ROADS, Choice
 from soft_prompts.tasks.task import Example, Query
 
+ENOUGH = 0.5  # of a batch's texts have ended: what the others have so far goes through the model again, in a fuller one
+
 
 @torch.no_grad()
 def generate(
@@ -52,38 +54,68 @@ def generate(
     examples = [_as_example(frozen, query) for query in queries]
     lengths = _lengths(frozen, prompt, examples)
     _refuse_misfit(frozen, lengths, 1 if as_fits else max_new_tokens)
-    texts, ends = [""] * len(examples), tuple(_end_tokens(frozen))
-    places = tuple(range(len(examples)) if places is None else places)
-    for job in _jobs(frozen, lengths, max_new_tokens):
-        choice = Choice(job.most, temperature, top_p, ends, seed, places)
-        size = 1 if job.writing.batching.kind == "alone" else batch_size
-        write = partial(_write, frozen, prompt, examples, job.writing.road, choice)
-        for written in in_batches(job.places, size, write):
-            for place, tokens in written.items():
-                texts[place] = _continuation(frozen, list(examples[place].input_ids), tokens)
-    return texts
+    room = frozen.context_length or sys.maxsize
+    drafts = [
+        Draft(example, length, min(max_new_tokens, room - length), place)
+        for example, length, place in zip(examples, lengths, places or range(len(examples)), strict=True)
+    ]
+    choice = Choice(0, temperature, top_p, tuple(_end_tokens(frozen)), seed, enough=ENOUGH)
+    asked = queries if temperature == 0 else range(len(queries))  # likeliest tokens are the same for equal queries
+    different = dict(zip(asked, drafts, strict=True))
+    finished = dict(zip(different, _finish(frozen, prompt, list(different.values()), choice, batch_size), strict=True))
+    texts = {which: _continuation(frozen, draft) for which, draft in finished.items()}
+    return [texts[which] for which in asked]
 
 
-class Job(NamedTuple):
-    """Texts that may be written together."""
+class Draft(NamedTuple):
+    """A text that is being written."""
 
-    writing: Writing
-    most: int
-    """New tokens that fit behind each."""
-    places: list[int]
+    example: Example
+    """What the model goes on from: the text, and what is written so far."""
+    length: int
+    """Its positions, the prompt's included."""
+    left: int
+    """Most tokens that are still to be written; 0 when it is finished."""
+    place: int
+    """Says, with the seed, what is sampled."""
+    written: int = 0
+    """Tokens so far, up to an end token."""
+
+    def with_more(self, tokens: Sequence[int], ends: Sequence[int]) -> "Draft":
+        """The draft and what was written behind it."""
+        more = list(itertools.takewhile(lambda token: token not in ends, tokens))  # behind it there is padding
+        ids = [*self.example.input_ids, *more]
+        left = self.left - len(more) if len(more) == len(tokens) else 0
+        example = self.example._replace(input_ids=ids, labels=ids)
+        return Draft(example, self.length + len(more), left, self.place, self.written + len(more))
 
 
-def _jobs(frozen: FrozenModel, lengths: Sequence[int], max_new_tokens: int) -> list[Job]:
-    """Every text once, shortest first: what is written behind one does not depend on the others."""
-    by_length = sorted(range(len(lengths)), key=lambda place: lengths[place])
-    rooms: dict[tuple[Writing, int], list[int]] = {}
-    for place in by_length:
-        most = min(max_new_tokens, (frozen.context_length or sys.maxsize) - lengths[place])
-        rooms.setdefault((_writing(frozen, lengths[place], most), most), []).append(place)
+def _finish(
+    frozen: FrozenModel, prompt: nn.Module, drafts: list[Draft], choice: Choice, batch_size: int
+) -> list[Draft]:
+    """All drafts, finished: whenever enough of a batch have ended, the others go on together with those of other
+    batches."""
+    while unfinished := [number for number, draft in enumerate(drafts) if draft.left > 0]:
+        for writing, numbers in _jobs(frozen, drafts, unfinished):
+            size = 1 if writing.batching.kind == "alone" else batch_size
+            work = partial(_write, frozen, prompt, drafts, writing.road, choice)
+            for done in list(in_batches(numbers, size, work)):
+                for number, draft in done.items():
+                    drafts[number] = draft
+    return drafts
+
+
+def _jobs(frozen: FrozenModel, drafts: Sequence[Draft], unfinished: Sequence[int]) -> list[tuple[Writing, list[int]]]:
+    """Drafts that may be written together, shortest first: what is written behind one does not depend on others."""
+    by_room = sorted(unfinished, key=lambda number: (-drafts[number].left, drafts[number].length))
+    roads: dict[Writing, list[int]] = {}
+    for number in by_room:
+        draft = drafts[number]
+        roads.setdefault(_writing(frozen, draft.length, draft.left), []).append(number)
     return [
-        Job(writing, most, [places[at] for at in group])
-        for (writing, most), places in rooms.items()
-        for group in writing.batching.groups([lengths[place] for place in places])
+        (writing, [numbers[at] for at in group])
+        for writing, numbers in roads.items()
+        for group in writing.batching.groups([drafts[number].length for number in numbers])
     ]
 
 
@@ -97,27 +129,25 @@ def _writing(frozen: FrozenModel, length: int, most: int) -> Writing:
 
 
 def _write(
-    frozen: FrozenModel,
-    prompt: nn.Module,
-    examples: Sequence[Example],
-    road: str,
-    choice: Choice,
-    places: Sequence[int],
-) -> dict[int, list[int]]:
-    """New tokens of some of the examples, up to an end token."""
-    embeds, mask = _left_padded(frozen, prompt, [examples[place] for place in places])
-    choice = choice._replace(places=tuple(choice.places[place] for place in places))
+    frozen: FrozenModel, prompt: nn.Module, drafts: Sequence[Draft], road: str, choice: Choice, numbers: Sequence[int]
+) -> dict[int, Draft]:
+    """Some of the drafts with more behind them: as much as fits behind each, or until enough have ended."""
+    some = [drafts[number] for number in numbers]
+    embeds, mask = _left_padded(frozen, prompt, [draft.example for draft in some])
+    choice = choice._replace(
+        most=min(draft.left for draft in some),
+        places=tuple(draft.place for draft in some),
+        begun=tuple(draft.written for draft in some),
+    )
     rows = ROADS[road](frozen, embeds, mask, choice).tokens.tolist()
-    return {
-        place: list(itertools.takewhile(lambda token: token not in choice.ends, row))  # behind it there is padding
-        for place, row in zip(places, rows, strict=True)
-    }
+    return {number: draft.with_more(row, choice.ends) for number, draft, row in zip(numbers, some, rows, strict=True)}
 
 
-def _continuation(frozen: FrozenModel, before: list[int], written: list[int]) -> str:
-    """What `written` adds to the text: decoded alone, some tokenizers drop the space that it begins with."""
+def _continuation(frozen: FrozenModel, draft: Draft) -> str:
+    """What is written behind the text: decoded alone, some tokenizers drop the space that it begins with."""
     plain = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
-    text, whole = frozen.tokenizer.batch_decode([before, before + written], **plain)
+    ids = list(draft.example.input_ids)
+    text, whole = frozen.tokenizer.batch_decode([ids[: len(ids) - draft.written], ids], **plain)
     return whole[len(text) :]
 
 

@@ -22,27 +22,39 @@ class _HeadLoss(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
     ) -> tuple[Tensor, Tensor | None]:
+        wanted = ctx.needs_input_grad[0]
         nats = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
-        hits = None if ctx.needs_input_grad[0] else torch.empty_like(targets, dtype=torch.bool)
-        gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        hits = None if wanted else torch.empty_like(targets, dtype=torch.bool)
+        gradient = torch.empty_like(hidden) if wanted else None
+        buffer = weight.new_empty(min(CHUNK, len(targets)), len(weight))
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
-            logits = torch.nn.functional.linear(hidden[rows], weight, bias).float()
-            here = torch.arange(len(logits), device=logits.device)
-            log_total = logits.logsumexp(dim=-1)
-            nats[rows] = log_total - logits[here, targets[rows]]
+            asked = targets[rows, None]
+            logits = _logits(hidden[rows], weight, bias, buffer[: len(asked)])
+            own = logits.gather(1, asked)
+            largest, likeliest = logits.max(dim=1, keepdim=True)
+            probability = torch.softmax(logits, dim=1, out=logits)
+            # -log p, from the largest one: that of a target may be too small for a float
+            nats[rows] = (largest - own - probability.gather(1, likeliest).log())[:, 0]
             if hits is not None:
-                hits[rows] = logits.argmax(dim=-1) == targets[rows]
+                hits[rows] = (likeliest == asked)[:, 0]
             if gradient is not None:
-                probability = logits.sub_(log_total[:, None]).exp_()
-                probability[here, targets[rows]] -= 1
-                gradient[rows] = probability.to(weight.dtype) @ weight
+                probability[torch.arange(len(asked), device=asked.device), asked[:, 0]] -= 1
+                torch.mm(probability.to(weight.dtype), weight, out=gradient[rows])
         ctx.gradient = gradient
         return nats, hits
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Tensor, None, None, None]:  # of nats; hits have none
         return (ctx.gradient * grads[0][:, None]).to(ctx.gradient.dtype), None, None, None
+
+
+def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, buffer: Tensor) -> Float[Tensor, "N V"]:
+    """In float32; in the buffer itself, if that is."""
+    torch.mm(hidden, weight.t(), out=buffer)
+    if bias is not None:
+        buffer += bias
+    return buffer.float()
 
 
 class Scores(NamedTuple):

@@ -73,16 +73,16 @@ def make_beside(configs: Sequence[RunConfig], grid: Grid) -> Made:
     if grid.anchors or grid.controls:
         subjects = [_open(runs) for runs in _subjects(configs)]
         if grid.anchors:
-            _make("anchors", [run for one in subjects for run in anchor_runs(one)], configs, grid.jobs, made)
+            _make("anchors", [run for one in subjects for run in anchor_runs(one)], configs, grid, made)
         if grid.controls:
-            _make("controls", [run for one in subjects for run in control_runs(one)], configs, grid.jobs, made)
+            _make("controls", [run for one in subjects for run in control_runs(one)], configs, grid, made)
     if grid.battery:
         bases = battery_bases(prompted)
-        _make("battery, starts", [run for base in bases for run in halves(base, configs)], configs, grid.jobs, made)
+        _make("battery, starts", [run for base in bases for run in halves(base, configs)], configs, grid, made)
         tried = {base: trials(base, configs) for base in bases}
-        _make("battery, trials", [run for runs in tried.values() for run in runs], configs, grid.jobs, made)
+        _make("battery, trials", [run for runs in tried.values() for run in runs], configs, grid, made)
         again = [run for base, runs in tried.items() for run in second_round(base, runs, configs)]
-        _make("battery, the best again", again, configs, grid.jobs, made)
+        _make("battery, the best again", again, configs, grid, made)
     return made
 
 
@@ -184,16 +184,16 @@ def _open(runs: list[RunConfig]) -> Subject:
     )
 
 
-def _make(what: str, wanted: Sequence[RunConfig], runs: Sequence[RunConfig], jobs: int, made: Made) -> None:
+def _make(what: str, wanted: Sequence[RunConfig], runs: Sequence[RunConfig], grid: Grid, made: Made) -> None:
     """Make them, each once, having said how many there are and how long the new ones may take."""
     wanted = list({run_paths(config): config for config in wanted}.values())
     new = [config for config in wanted if config.fresh or not run_paths(config).result.is_file()]
     if is_main_process():
-        seconds = sum(expected_seconds(config, runs) for config in new) / jobs
+        seconds = sum(expected_seconds(config, runs) for config in new) / grid.jobs
         expected = f", {len(new)} of them new: about {seconds:.0f} s" if new else ", all there already"
         say(f"{what}: {len(wanted)} results beside the runs{expected}")
     made.configs.extend(wanted)
-    made.failures.extend(run_all(wanted, jobs))
+    made.failures.extend(run_all(wanted, grid.jobs, grid.together))
 
 
 def expected_seconds(config: RunConfig, runs: Sequence[RunConfig]) -> float:

@@ -50,7 +50,7 @@ class Experiment(Generic[TaskT]):
 
             with each_line_once():
                 configs = after_lessons(configs, grid.jobs)
-                failures = run_all(configs, grid.jobs)
+                failures = run_all(configs, grid.jobs, grid.together)
                 beside = make_beside(configs, grid)
             failures += beside.failures
             if is_main_process():

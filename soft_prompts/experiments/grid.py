@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
@@ -16,6 +16,7 @@ from soft_prompts.config import (
 from soft_prompts.tasks.task import Task
 
 TaskT = TypeVar("TaskT", bound=Task)
+Together = int | Literal["auto", "off"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class Grid(Generic[TaskT]):
     """Settings to start from; flags beside it win. paper: the paper's models, data and settings."""
     jobs: int = setting(1, "nothing", Bounds(least=1))
     """Runs side by side, each in a process of its own with its share of the CPU's cores."""
+    together: Together = setting("auto", "nothing", Bounds(least=1))
+    """Prompts that are trained in the same passes of the model, each as it would be alone up to rounding: so many, off,
+    or auto, several where the step of one is too small to keep the machine busy."""
     anchors: bool = False
     """When the runs are finished, measure what their losses are held against: frequencies without the skill, random and
     hard prompts, trained weights, and the trained prompts rounded to few bits."""

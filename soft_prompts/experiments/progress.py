@@ -18,13 +18,20 @@ from soft_prompts.training.titles import titles
 
 
 class Turn(NamedTuple):
-    """A run's place among others, in words."""
+    """The place of a run, or of several that go together, among others, in words."""
 
-    title: str
+    titles: Sequence[str]
+    """One a run."""
     grid: Callable[[], str] | None = None
     """Where the grid stands now; None where the run is alone, or somebody else says it."""
     load: Callable[[], FrozenModel] | None = None
-    """Gives the run's model, asked only where the run has to be made."""
+    """Gives the runs' model, asked only where one of them has to be made."""
+
+    @property
+    def title(self) -> str:
+        """The run's own; of several the first one's, and how many more."""
+        more = len(self.titles) - 1
+        return f"{self.titles[0]} and {more} more" if more else self.titles[0]
 
 
 class GridProgress:
@@ -35,30 +42,35 @@ class GridProgress:
         self.titles = titles(configs)
         self.known = [not config.fresh and _has_succeeded(config) for config in configs]
         self.began: dict[int, float] = {}
+        self.beside: dict[int, int] = {}  # runs that go with it, itself among them
         self.took: dict[int, float] = {}
 
     @contextmanager
-    def turn(self, place: int) -> Iterator[Turn]:
-        """One run, from its first line to its end."""
-        self.begins(place)
-        yield Turn(self.titles[place], self.line)
-        self.ends(place)
+    def turn(self, places: Sequence[int]) -> Iterator[Turn]:
+        """Runs that go together, from the first line to the end of the last."""
+        self.begins(places)
+        yield Turn([self.titles[place] for place in places], self.line)
+        self.ends(places)
 
-    def begins(self, place: int) -> None:
+    def begins(self, places: Sequence[int]) -> None:
         """Say so, but of a result that is read: that says it is."""
-        self.began[place] = self.clock()
-        if not self.known[place]:
-            say(f"{self.line()}: {self.titles[place]}")
+        self.began |= dict.fromkeys(places, self.clock())
+        self.beside |= dict.fromkeys(places, len(places))
+        if not all(self.known[place] for place in places):
+            count = f": {len(places)} prompts together" if len(places) > 1 else ""
+            say(f"{self.line()}: {Turn([self.titles[place] for place in places]).title}{count}")
 
-    def ends(self, place: int) -> None:
-        """The run has its result."""
-        self.took[place] = self.clock() - self.began[place]
+    def ends(self, places: Sequence[int]) -> None:
+        """The runs have their results."""
+        self.took |= {place: self._spent(place) for place in places}
 
     def line(self) -> str:
-        """`run 3 of 8, about 6 minutes left`."""
-        left = self.seconds_left()
+        """`run 3 of 8, about 6 minutes left`, or `runs 3 to 6 of 8` where the newest go together."""
+        left, count = self.seconds_left(), len(self.began)
         about = "" if left is None else f", about {duration(left)} left"
-        return f"run {len(self.began)} of {len(self.configs)}{about}"
+        size = self.beside[next(reversed(self.began))] if count else 1
+        which = f"run {count}" if size == 1 else f"runs {count - size + 1} to {count}"
+        return f"{which} of {len(self.configs)}{about}"
 
     def seconds_left(self) -> float | None:
         """Until the last run has ended; None where none was made yet. Results that are only read take no time."""
@@ -73,7 +85,8 @@ class GridProgress:
         return max(sum(left) / self.jobs, max(left, default=0.0))
 
     def _spent(self, place: int) -> float:
-        return self.clock() - self.began[place] if place in self.began else 0.0
+        """Its own share of the time."""
+        return (self.clock() - self.began[place]) / self.beside[place] if place in self.began else 0.0
 
     def _expected(self, place: int, made: Sequence[int]) -> float:
         """Mean of the finished runs that are most like this one, where they train by their steps."""

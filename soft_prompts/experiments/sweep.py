@@ -1,5 +1,5 @@
-"""How do many runs share one machine? One after another, or side by side in processes that take the next run when
-they are free."""
+"""How do many runs share one machine? In groups that go through the model together, one group after another, or side by
+side in processes that take the next one when they are free."""
 
 import multiprocessing
 import os
@@ -18,8 +18,10 @@ from soft_prompts.common.console import each_line_once, say, say_at_once
 from soft_prompts.common.errors import Interrupted, goes_on
 from soft_prompts.common.machine import threads_for
 from soft_prompts.config import RunConfig
+from soft_prompts.experiments.grid import Together
+from soft_prompts.experiments.groups import groups
 from soft_prompts.experiments.progress import GridProgress, Turn
-from soft_prompts.experiments.run import run
+from soft_prompts.experiments.run import run_together
 from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.results.files import BrokenResult
 from soft_prompts.results.schema import Result
@@ -37,7 +39,7 @@ class RunFailed(RuntimeError):
         self.exit_code, self.details = exit_code, details
 
 
-def run_all(configs: Sequence[RunConfig], jobs: int = 1) -> list[str]:
+def run_all(configs: Sequence[RunConfig], jobs: int = 1, together: Together = "auto") -> list[str]:
     """Every run, to its result on disk; returns a line for each result that says `failed`.
 
     Stops at the first that ends without a result and raises what it raised.
@@ -48,13 +50,14 @@ def run_all(configs: Sequence[RunConfig], jobs: int = 1) -> list[str]:
     refuse_long_prompts([config for config in configs if config.fresh or not run_paths(config).result.is_file()])
     with each_line_once():
         if jobs > 1 and len(configs) > 1 and _may_share_out(configs):
-            return _side_by_side(GridProgress(configs, jobs))
+            return _side_by_side(GridProgress(configs, jobs), groups(configs, together, jobs))
         progress, loaded, failures = GridProgress(configs, 1), LoadedModel(), []
-        for place, config in enumerate(configs):
-            with progress.turn(place) as turn:
+        for places in groups(configs, together):
+            with progress.turn(places) as turn:
+                some = [configs[place] for place in places]
                 try:
-                    result = run(config, turn=turn._replace(load=partial(loaded.named_by, config)))
-                    failures += _failure(turn.title, result)
+                    results = run_together(some, turn=turn._replace(load=partial(loaded.named_by, some[0])))
+                    failures += _failures(turn, results)
                 except BrokenResult as error:  # it stands in the way of its own run alone
                     failures.append(str(error))
         return failures
@@ -81,14 +84,18 @@ def _is_importable(kind: type) -> bool:
         return False
 
 
-def _failure(title: str, result: Result) -> list[str]:
-    return [] if result.status == "success" else [f"{title} {result.status}: {result.reason}"]
+def _failures(turn: Turn, results: Sequence[Result]) -> list[str]:
+    return [
+        f"{title} {result.status}: {result.reason}"
+        for title, result in zip(turn.titles, results, strict=True)
+        if result.status != "success"
+    ]
 
 
 class _Heard(NamedTuple):
-    """What a worker says of the run at a place: that it begins, or how it ended."""
+    """What a worker says of the runs at some places: that they begin, or how they ended."""
 
-    place: int
+    places: Sequence[int]
     ended: bool = False
     failures: Sequence[str] = ()
     error: str | None = None
@@ -96,15 +103,15 @@ class _Heard(NamedTuple):
     details: str = ""
 
 
-def _side_by_side(progress: GridProgress) -> list[str]:
+def _side_by_side(progress: GridProgress, together: Sequence[Sequence[int]]) -> list[str]:
     """Workers are started afresh (no fork of a process that has threads); the largest prompts go first."""
     context = multiprocessing.get_context("spawn")
     todo: Any = context.Queue()
     todo.cancel_join_thread()  # after a failure nobody reads the rest, and leaving must not wait for a reader
     heard: Any = context.Queue()
-    configs, jobs = progress.configs, min(progress.jobs, len(progress.configs))
-    for place in sorted(range(len(configs)), key=lambda place: -configs[place].tokens):
-        todo.put((place, configs[place], progress.titles[place]))
+    configs, jobs = progress.configs, min(progress.jobs, len(together))
+    for places in sorted(together, key=lambda places: -max(configs[place].tokens for place in places)):
+        todo.put((places, [configs[place] for place in places], [progress.titles[place] for place in places]))
     given = (todo, heard, threads_for(jobs), PROMPTS)
     workers = [context.Process(target=_work, args=given) for _ in range(jobs)]
     stopped: list[int] = []
@@ -118,8 +125,8 @@ def _side_by_side(progress: GridProgress) -> list[str]:
         return _wait(heard, progress, workers, stopped)
     finally:
         for worker in workers:
-            if worker.is_alive():
-                worker.terminate()  # its run publishes its last whole step
+            if worker.is_alive() and not stopped:  # told twice it would lose its step
+                worker.terminate()  # its runs publish their last whole step
             worker.join()
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -143,13 +150,13 @@ def _wait(heard: Any, progress: GridProgress, workers: Sequence[Any], stopped: l
             continue
         if news.error is not None:
             raise RunFailed(news.error, news.exit_code, news.details)
-        (progress.ends if news.ended else progress.begins)(news.place)
+        (progress.ends if news.ended else progress.begins)(news.places)
         failures += news.failures
     return failures
 
 
 def _work(todo: Any, heard: Any, threads: int, prompts: Mapping[str, Any]) -> None:
-    """A worker's life: runs from the queue, until there is none left or one ends badly."""
+    """A worker's life: groups of runs from the queue, until there is none left or one ends badly."""
     PROMPTS.update(prompts)  # architectures that were registered in the parent alone
     os.setpgrp()  # Ctrl-C goes to every process of a terminal; this one hears of it from its parent, once
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -157,16 +164,16 @@ def _work(todo: Any, heard: Any, threads: int, prompts: Mapping[str, Any]) -> No
     loaded = LoadedModel()
     with each_line_once():
         while (task := todo.get()) is not None:
-            place, config, title = task
-            heard.put(_Heard(place))
+            places, configs, titles = task
+            heard.put(_Heard(places))
             try:
-                result = run(config, turn=Turn(title, load=partial(loaded.named_by, config)))
-                heard.put(_Heard(place, True, _failure(title, result)))
+                turn = Turn(titles, load=partial(loaded.named_by, configs[0]))
+                heard.put(_Heard(places, True, _failures(turn, run_together(configs, turn=turn))))
             except BrokenResult as error:
-                heard.put(_Heard(place, True, (str(error),)))
+                heard.put(_Heard(places, True, (str(error),)))
             except BaseException as error:
                 code = getattr(error, "exit_code", 1)
-                heard.put(_Heard(place, True, (), str(error) or type(error).__name__, code, traceback.format_exc()))
+                heard.put(_Heard(places, True, (), str(error) or type(error).__name__, code, traceback.format_exc()))
                 return
 
 

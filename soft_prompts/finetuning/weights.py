@@ -5,7 +5,7 @@ and norms. Weights and moments are float32, products may be bfloat16; there is n
 but the weights, the moments, the batch and how far the training is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,6 +22,7 @@ BETAS = (0.9, 0.98)
 MOMENTUM = 0.95
 ADAM_SHARE = 0.1  # of Muon's rate, for what is no matrix: .02 and 2e-3 did best on the embedded models
 LAST_SHARE = 0.03  # of the learning rate, at the end
+PASS = {"cpu": 128, "cuda": 4096}  # positions that cost as much as one more pass through a small model does
 
 
 class Learner(NamedTuple):
@@ -77,14 +78,21 @@ def _blocks(model: PreTrainedModel) -> nn.ModuleList:
 
 
 def take_step(learner: Learner, batch: Batch, progress: tuple[int, int], half_precision: bool) -> dict[str, float]:
-    """One step, `progress` being (steps done, steps in all); returns the curves' points. Raises TrainingFailed."""
+    """One step, `progress` being (steps done, steps in all); returns the curves' points. Raises TrainingFailed.
+
+    Documents of like length go through the model together: a batch has the same loss and gradient with less padding.
+    """
     done, steps = progress
-    device = learner.model.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=half_precision):
-        logits = learner.model(input_ids=batch.input_ids, use_cache=False).logits  # padded on the right: no mask
-    scored = batch.labels[:, 1:] != UNSCORED  # [B T-1]: position t predicts label t + 1
-    loss = nn.functional.cross_entropy(logits[:, :-1][scored].float(), batch.labels[:, 1:][scored])
-    loss.backward()
+    device, tokens = learner.model.device.type, int((batch.labels[:, 1:] != UNSCORED).sum())
+    loss = torch.zeros((), device=learner.model.device)
+    for rows in alike(batch.mask.sum(dim=1).tolist(), PASS.get(device, 0)):
+        some = batch.rows(rows)
+        with torch.autocast(device, torch.bfloat16, enabled=half_precision):
+            logits = learner.model(input_ids=some.input_ids, use_cache=False).logits  # padded on the right: no mask
+        scored = some.labels[:, 1:] != UNSCORED  # [B T-1]: position t predicts label t + 1
+        nats = nn.functional.cross_entropy(logits[:, :-1][scored].float(), some.labels[:, 1:][scored], reduction="sum")
+        (nats / tokens).backward()
+        loss += nats.detach() / tokens
     norm = nn.utils.clip_grad_norm_(learner.weights.values(), learner.rule.clip)
     if not (torch.isfinite(loss) and torch.isfinite(norm)):
         raise TrainingFailed(f"loss or gradient is not finite in step {done + 1}; give a smaller learning-rate")
@@ -95,11 +103,26 @@ def take_step(learner: Learner, batch: Batch, progress: tuple[int, int], half_pr
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
     return {
-        "train/loss": float(loss.detach()),
+        "train/loss": float(loss),
         "train/gradient_norm": float(norm),
-        "train/target_tokens": float(scored.sum()),
+        "train/target_tokens": float(tokens),
         "train/learning_rate": learner.rates[0] * share,
     }
+
+
+def alike(lengths: Sequence[int], price: int) -> list[list[int]]:
+    """Places of rows that go through the model together, longest first: the groups whose positions, padding included,
+    are fewest, where each group costs `price` positions more."""
+    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
+    best: list[tuple[int, list[list[int]]]] = [(0, [])]  # of the first so many rows: positions, and the groups
+    for end in range(1, len(order) + 1):
+        best.append(
+            min(
+                (before + lengths[order[start]] * (end - start) + price, [*groups, order[start:end]])
+                for start, (before, groups) in enumerate(best)
+            )
+        )
+    return best[-1][1]
 
 
 def state_tensors(learner: Learner) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from soft_prompts.models.batching import PADDED, Batching
 from soft_prompts.models.fingerprint import NOW, find_fingerprint
+from soft_prompts.models.packed import Heads, Layout, packed
 
 CACHES = ("cache", "past_key_values", "cache_params", "state")  # what models call it; the newest name first
 LENGTHS = ("max_position_embeddings", "max_seq_len", "max_sequence_length", "max_target_positions", "n_positions")
@@ -96,6 +97,8 @@ class FrozenModel:
     hooked: bool = False
     """Embeddings enter as the output of the embedding layer, not as `inputs_embeds`."""
     batching: Batching = PADDED
+    packs: bool = False
+    """Does a packed row say what its texts say in a batch?"""
     caches: bool = False
     """May several texts go on from one cache of what they begin with?"""
     writing: Writing = GENERATE
@@ -137,6 +140,11 @@ class FrozenModel:
         return str(self.model.dtype).removeprefix("torch.")
 
     @property
+    def learns(self) -> bool:
+        """Has any weight a gradient? In a copy that is trained beside the runs, as an anchor."""
+        return any(weight.requires_grad for weight in self.model.parameters())
+
+    @property
     def held(self) -> Held:
         """What it holds now: a dataclass lets its module be replaced, and torch lets a module be cast or moved."""
         return Held(id(self.model), self.dtype, str(self.device))
@@ -153,13 +161,21 @@ class FrozenModel:
 
     def hidden(self, embeds: Float[Tensor, "B S H"]) -> Float[Tensor, "B S D"]:
         """What the body makes of embeddings, before the vocabulary matrix."""
-        with self._feeding(embeds) as inputs:
-            return self.model.base_model(**inputs, **_without_cache(self.model.base_model)).last_hidden_state
+        return self._ask(self.model.base_model, embeds).last_hidden_state
 
     def logits(self, embeds: Float[Tensor, "B S H"]) -> Float[Tensor, "B S V"]:
         """Logits at every position."""
-        with self._feeding(embeds) as inputs:
-            return self.model(**inputs, **_without_cache(self.model)).logits
+        return self._ask(self.model, embeds).logits
+
+    def packed(self, embeds: Float[Tensor, "1 N H"], layout: Layout, kept: list[Heads] | None = None) -> Tensor:
+        """Of a packed row what `hidden` gives, [N D], or without a plain head what `logits` gives, [N V].
+
+        Keys and values are added to `kept`. Raises NotPacked where the model cannot read such a row.
+        """
+        with packed(self.model, layout, kept):
+            if self.head is None:
+                return self._ask(self.model, embeds, layout.positions).logits[0]
+            return self._ask(self.model.base_model, embeds, layout.positions).last_hidden_state[0]
 
     def logits_of_ids(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
         """What the model itself says of plain token ids."""
@@ -182,6 +198,12 @@ class FrozenModel:
         if kept is None:
             raise NoCache(f"{type(asked).__name__} keeps no cache")
         return (output.last_hidden_state if body else output.logits), kept
+
+    def _ask(self, module: torch.nn.Module, embeds: Tensor, positions: Int[Tensor, "1 N"] | None = None) -> Any:
+        """One forward without a cache."""
+        explicit = {} if positions is None else {"position_ids": positions.to(self.device, non_blocking=True)}
+        with self._feeding(embeds) as inputs:
+            return module(**inputs, **explicit, **_without_cache(module))
 
     @contextmanager
     def _feeding(self, embeds: Tensor) -> Iterator[dict[str, Tensor]]:

@@ -20,6 +20,7 @@ from soft_prompts.models.trials import (
     is_like_cached,
     is_like_ids,
     is_plain_head,
+    packs_like_alone,
     probe_texts,
     same,
     writes_like_forward,
@@ -169,6 +170,13 @@ def probe_cache(loaded: Loaded) -> tuple[FrozenModel, str]:
     return replace(frozen, caches=shared), PASSED if shared else "every text from its beginning"
 
 
+def probe_packing(loaded: Loaded) -> tuple[FrozenModel, str]:
+    """Texts of several lengths go through the model as one row, and what they begin with alike goes through once."""
+    frozen = loaded.frozen
+    packs = frozen.batching.kind == "padded" and packs_like_alone(frozen)
+    return replace(frozen, packs=packs), PASSED if packs else "every sample whole, padded to the longest"
+
+
 def probe_writing(loaded: Loaded) -> tuple[FrozenModel, str]:
     """Text is written from the logits of the plain forward: by `generate`, else by our own loop."""
     frozen = loaded.frozen
@@ -190,6 +198,7 @@ PROBES: dict[str, Callable[[Loaded], tuple[FrozenModel, str]]] = {
     "gradient": probe_gradient,
     "head": probe_head,
     "cache": probe_cache,
+    "packing": probe_packing,
     "writing": probe_writing,
 }
 

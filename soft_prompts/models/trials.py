@@ -3,7 +3,7 @@
 Logits are compared in float32, relative to the largest of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from soft_prompts.models.model import FrozenModel, Writing
+from soft_prompts.models.packed import Heads, Layout, NotPacked, stretches_of
 from soft_prompts.models.writing import ROADS, Choice
 
 LENGTHS = (13, 4, 9)  # longest first; beyond the sliding windows and chunks of small models
@@ -98,6 +99,56 @@ def _scaled(body: torch.nn.Module, factor: float) -> Iterator[None]:
         yield
     finally:
         hook.remove()
+
+
+def packs_like_alone(frozen: FrozenModel) -> bool:
+    """Does a packed row give every text's own logits, and the gradient of what they share?
+
+    The first text is the head of the others, once in the same row and once in an earlier one.
+    """
+    head, *tails = (frozen.embed(ids)[0] for ids in probe_texts(frozen))
+    tails = [tails[0], tails[1], tails[1].flip(0)]
+    try:
+        with torch.enable_grad():
+            own, one, two = (head.detach().clone().requires_grad_() for _ in range(3))
+            alone = [_answers(frozen, torch.cat([own, tail])[None])[0] for tail in tails]
+            expected = torch.cat([alone[0][: len(head)], *(row[len(head) :] for row in alone)])
+            whole = _packed(frozen, [one, *tails])
+            behind = _packed_behind(frozen, two, tails)
+            slopes = [_slope(row, leaf) for row, leaf in ((expected, own), (whole, one))]
+    except (*FAILURES, NotPacked):
+        return False
+    return same(whole, expected) and same(behind, expected[len(head) :]) and same(slopes[1], slopes[0])
+
+
+def _slope(answers: Float[Tensor, "N D"], leaf: Float[Tensor, "_ H"]) -> Float[Tensor, "_ H"]:
+    """Gradient of a sum that no normalisation holds fast."""
+    weights = torch.linspace(-1, 1, answers.shape[1], device=answers.device)
+    return torch.autograd.grad((answers.float() @ weights).sum(), leaf)[0]
+
+
+def _answers(frozen: FrozenModel, embeds: Float[Tensor, "B S H"]) -> Tensor:
+    return frozen.logits(embeds) if frozen.head is None else frozen.hidden(embeds)
+
+
+def _packed(frozen: FrozenModel, segments: Sequence[Float[Tensor, "_ H"]]) -> Tensor:
+    """A packed row in which the first segment is the head of the others."""
+    head, *lengths = map(len, segments)
+    stretches = [*stretches_of(0, [head]), *stretches_of(head, lengths, prefix=slice(0, head))]
+    positions = torch.cat([torch.arange(head), *(torch.arange(head, head + length) for length in lengths)])
+    layout = Layout(tuple(stretches), positions[None], head + max(lengths))
+    return frozen.packed(torch.cat(list(segments))[None], layout)
+
+
+def _packed_behind(frozen: FrozenModel, head: Float[Tensor, "_ H"], tails: Sequence[Float[Tensor, "_ H"]]) -> Tensor:
+    """A packed row of the tails, whose head is in an earlier row."""
+    kept, size, lengths = list[Heads](), len(head), [len(tail) for tail in tails]
+    alone = Layout(tuple(stretches_of(0, [size])), torch.arange(size)[None], size)
+    frozen.packed(head[None], alone, kept)
+    positions = torch.cat([torch.arange(size, size + length) for length in lengths])
+    stretches = tuple(stretches_of(0, lengths, earlier=slice(0, size)))
+    layout = Layout(stretches, positions[None], size + max(lengths), kept)
+    return frozen.packed(torch.cat(list(tails))[None], layout)
 
 
 def writes_like_forward(frozen: FrozenModel, writing: Writing) -> bool:

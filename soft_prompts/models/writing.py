@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import GenerationConfig, PreTrainedModel, StoppingCriteriaList
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopPLogitsWarper
 
 from soft_prompts.common.errors import InputError
@@ -32,6 +32,10 @@ class Choice(NamedTuple):
     seed: int = 0
     places: tuple[int, ...] = ()
     """Of each row a number that, with the seed, says what is drawn for it; greedy needs none."""
+    begun: tuple[int, ...] = ()
+    """Of each row how many tokens were drawn for it before; greedy needs none."""
+    enough: float = 1.0
+    """Share of the rows whose end ends the writing of all: the others may go on in another batch."""
 
 
 class Written(NamedTuple):
@@ -54,6 +58,7 @@ def by_generate(
             eos_token_id=list(choice.ends) or None,
             do_sample=False,
             logits_processor=[_only_picked(_pick_of(choice))] if choice.temperature > 0 else [],
+            stopping_criteria=StoppingCriteriaList([lambda tokens, _: _all_done(tokens, choice)]),
             output_logits=keep,
             return_dict_in_generate=True,
         )
@@ -98,7 +103,8 @@ ROADS: dict[str, Callable[..., Written]] = {
 def _pick_of(choice: Choice) -> Pick:
     if choice.temperature == 0:
         return lambda logits, _: logits.argmax(dim=-1)
-    draws = np.stack([_draws(choice, place) for place in choice.places])
+    begun = choice.begun or (0,) * len(choice.places)
+    draws = np.stack([_draws(choice, *where) for where in zip(choice.places, begun, strict=True)])
 
     def pick(logits: Float[Tensor, "B V"], step: int) -> Int[Tensor, " B"]:
         return at_shares(_probabilities(logits, choice), torch.from_numpy(draws[:, step])).to(logits.device)
@@ -106,9 +112,9 @@ def _pick_of(choice: Choice) -> Pick:
     return pick
 
 
-def _draws(choice: Choice, place: int) -> np.ndarray:
-    """[N] uniform in (0, 1], one for each token of the text in this place."""
-    return 1 - np.random.default_rng((choice.seed % 2**64, place)).random(choice.most)
+def _draws(choice: Choice, place: int, begun: int) -> np.ndarray:
+    """[N] uniform in (0, 1], one for each token of the text in this place behind those that are begun."""
+    return 1 - np.random.default_rng((choice.seed % 2**64, place)).random(begun + choice.most)[begun:]
 
 
 def _probabilities(logits: Float[Tensor, "B V"], choice: Choice) -> Float[Tensor, "B V"]:
@@ -140,11 +146,14 @@ def _only_picked(pick: Pick) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def _is_done(tokens: list[Tensor], choice: Choice) -> bool:
-    """Enough tokens, or an end in every row."""
-    if len(tokens) == choice.most:
-        return True
-    ends = torch.tensor(choice.ends, dtype=torch.long, device=tokens[0].device)
-    return bool(torch.isin(torch.stack(tokens, dim=1), ends).any(dim=1).all())
+    """Enough tokens, or an end in enough rows."""
+    return len(tokens) == choice.most or bool(_all_done(torch.stack(tokens, dim=1), choice).all())
+
+
+def _all_done(tokens: Int[Tensor, "B N"], choice: Choice) -> Bool[Tensor, " B"]:
+    """True for all rows where enough of them have an end, else for none."""
+    ended = torch.isin(tokens, torch.tensor(choice.ends, dtype=torch.long, device=tokens.device)).any(dim=1)
+    return (ended.float().mean() >= choice.enough).expand(len(tokens))
 
 
 def _written(tokens: list[Tensor], kept: list[Tensor]) -> Written:

@@ -110,7 +110,8 @@ class TimingSection:
     target_tokens_per_second: float | None
     data_wait_share: float | None
     training_seconds: float | None = None
-    """Of all sittings; wall_seconds holds them and the rest of the last one: loading, opening, measuring."""
+    """Of all sittings; wall_seconds holds them and the rest of the last one: loading, opening, measuring. Of runs that
+    were trained together each has its share."""
     measuring_seconds: float | None = None
 
 

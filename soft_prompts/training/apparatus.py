@@ -4,6 +4,7 @@ made."""
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,7 +87,7 @@ def algorithms(config: RunConfig) -> Iterator[None]:
 
 def load_for(config: RunConfig) -> FrozenModel:
     """The frozen model that a run's settings name, on the device that they name."""
-    return load_frozen_model(
+    loaded = load_frozen_model(
         config.model,
         revision=config.revision,
         dtype=config.dtype,
@@ -94,6 +95,19 @@ def load_for(config: RunConfig) -> FrozenModel:
         offline=config.offline,
         trust_remote_code=config.trust_remote_code,
     )
+    return with_engine(config, loaded)
+
+
+def with_engine(config: RunConfig, frozen: FrozenModel) -> FrozenModel:
+    """The model on the roads that the settings allow."""
+    return replace(frozen, packs=False, head=None) if config.engine == "plain" else frozen
+
+
+def engine_line(frozen: FrozenModel, prompts: int) -> str:
+    """`engine: packed rows, float32, fused loss, 4 prompts together`."""
+    rows = "packed rows with shared prefixes" if frozen.packs else "plain rows"
+    loss = "whole logits" if frozen.head is None else "fused loss"
+    return ", ".join([f"engine: {rows}", frozen.dtype, loss, *([f"{prompts} prompts together"] if prompts > 1 else [])])
 
 
 def refuse_other_model(config: RunConfig, frozen: FrozenModel) -> None:

@@ -68,6 +68,7 @@ def items_of(config: RunConfig, examples: Sequence[Example], loss_nats: np.ndarr
     )
 
 
+WRITTEN_AT_ONCE = 4  # times a step's samples: keys and values alone are kept, a fraction of what a gradient needs
 SWAP_SEED = 0  # one dealing of conditions, the same for every prompt
 
 
@@ -83,7 +84,7 @@ def measure(at: Apparatus, validation: Sequence[Example], test: Sequence[Example
         metrics["condition_sensitivity"] = paired_difference(swapped, items, unit)
     elif task.condition_names:
         metrics["condition_sensitivity"] = Metric(None, reason="this prompt sees no conditions that differ", unit=unit)
-    complete = partial(generate, at.frozen, at.prompt, batch_size=batch_size, as_fits=True)
+    complete = partial(generate, at.frozen, at.prompt, batch_size=WRITTEN_AT_ONCE * batch_size, as_fits=True)
     measures = at.data.measures(test, items, SharedOut(complete))
     metrics |= measures.metrics
     if further := at.data.further():

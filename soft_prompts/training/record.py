@@ -1,6 +1,6 @@
 """What stays of a run? Its result, its snapshot and the last of its tensorboard events."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from accelerate import PartialState
@@ -13,7 +13,7 @@ from soft_prompts.results.files import items_fingerprint, write_result
 from soft_prompts.results.schema import DataSection, ModelSection, PromptSection, Result, TimingSection, TrainingSection
 from soft_prompts.stats.items import Items
 from soft_prompts.training.apparatus import Apparatus, encoder_for_run, shape_for
-from soft_prompts.training.checkpoint import State, forget
+from soft_prompts.training.checkpoint import forget
 from soft_prompts.training.environment import environment
 from soft_prompts.training.events import EventLog
 from soft_prompts.training.loop import LEAST_GAIN, Progress, has_stalled
@@ -27,9 +27,9 @@ class Clock(NamedTuple):
 
     started: datetime
     """This sitting."""
+    opening_seconds: float
+    """Loading, opening the data, a search for what to begin with."""
     measuring_seconds: float | None
-    earlier_seconds: float = 0.0
-    """Of training, in earlier sittings."""
 
 
 class Outcome(NamedTuple):
@@ -40,11 +40,6 @@ class Outcome(NamedTuple):
     """None where it failed."""
     failure: str | None
     clock: Clock
-
-
-def seconds_before(state: State | None) -> float:
-    """Of training, up to the state that a run goes on from."""
-    return 0.0 if state is None else Progress(**state.facts["progress"]).seconds
 
 
 def record(at: Apparatus, result: Result, items: Items | None, events: EventLog) -> None:
@@ -176,7 +171,7 @@ def _why_early(config: RunConfig, progress: Progress) -> str | None:
 def _timing_section(progress: Progress, clock: Clock) -> TimingSection:
     trained = progress.seconds  # 0 where nothing was
     return TimingSection(
-        wall_seconds=clock.earlier_seconds + (datetime.now(UTC) - clock.started).total_seconds(),
+        wall_seconds=clock.opening_seconds + trained + (clock.measuring_seconds or 0.0),
         target_tokens_per_second=progress.target_tokens / trained if trained else None,
         data_wait_share=progress.wait_seconds / trained if trained else None,
         training_seconds=trained or None,

@@ -5,8 +5,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,15 @@ def only_writer(paths: Paths) -> Iterator[None]:
             lock.release()
 
 
+@contextmanager
+def only_writers(runs: Sequence[Paths]) -> Iterator[None]:
+    """Hold the locks of several runs; always taken in one order, so that no two commands wait for each other."""
+    with ExitStack() as locks:
+        for paths in sorted(runs):
+            locks.enter_context(only_writer(paths))
+        yield
+
+
 def _acquire(paths: Paths, lock: FileLock, holder: Path) -> None:
     """The lock, once the folders stand; what cannot be written is said at once."""
     for folder in (paths.snapshot, paths.events, paths.result.parent):
@@ -190,8 +199,8 @@ def _wait_for(lock: FileLock, holder: Path) -> None:
         lock.acquire(timeout=0)
     except Timeout:
         who = _name_of(holder)
-        say(f"waiting for {who}, which is at this very run ({holder.parent}); Ctrl-C stops the waiting")
         with stop_signals(line=f"stopped waiting for {who}; the same command waits again, or goes on from there"):
+            say(f"waiting for {who}, which is at this very run ({holder.parent}); Ctrl-C stops the waiting")
             lock.acquire(poll_interval=POLL_SECONDS)
 
 

@@ -18,9 +18,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from soft_prompts.models.batching import PADDED
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.probes import Loaded, examine
 from soft_prompts.tasks.task import UNSCORED, Example, HeldOut, Position, TaskData
-from soft_prompts.training.apparatus import Apparatus, prompt_for
+from soft_prompts.training.apparatus import Apparatus
 
 SEED = 0  # of dealing and of weights: a control is the same for every prompt
 BLOCK = 256  # training samples among which targets are dealt
@@ -75,9 +76,8 @@ def random_strings(at: Apparatus) -> Apparatus:
     return at._replace(data=DealtData(at.data, draw))
 
 
-def random_weights(at: Apparatus) -> Apparatus:
+def random_weights(frozen: FrozenModel) -> FrozenModel:
     """A model of the same architecture and size, its weights drawn as for training from scratch."""
-    frozen = at.frozen
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(SEED)
         fresh = AutoModelForCausalLM.from_config(
@@ -86,8 +86,7 @@ def random_weights(at: Apparatus) -> Apparatus:
     fresh.to(frozen.device).eval().requires_grad_(False)
     bare = replace(frozen, model=fresh, head=None, hooked=False, batching=PADDED, probes=())
     with torch.no_grad():
-        probed = examine(Loaded(bare, NOTHING_READ))
-    return at._replace(frozen=probed, prompt=prompt_for(at.config, probed))
+        return examine(Loaded(bare, NOTHING_READ))
 
 
 def permute_targets(examples: Sequence[Example], generator: np.random.Generator) -> list[Example]:

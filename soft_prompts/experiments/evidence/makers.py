@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from soft_prompts.experiments.evidence import anchors, controls, rounding, trained_weights
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.results import roles
 from soft_prompts.tasks.task import Example
 from soft_prompts.training.apparatus import Apparatus
@@ -18,6 +19,11 @@ def unchanged(at: Apparatus) -> Apparatus:
     return at
 
 
+def the_same(frozen: FrozenModel) -> FrozenModel:
+    """The model that the settings name."""
+    return frozen
+
+
 class Maker(NamedTuple):
     """How a result of a role is made."""
 
@@ -25,6 +31,8 @@ class Maker(NamedTuple):
     """Takes what the settings say; gives the model, the data and the prompt that are used."""
     measure: Measure = measure
     """Of validation and test items, at most so many samples at once."""
+    model: Callable[[FrozenModel], FrozenModel] = the_same
+    """Takes the model that the settings name; gives the one that prompts are made for, the same for every run."""
 
 
 PLAIN = Maker()
@@ -39,7 +47,7 @@ MAKERS: Mapping[type[roles.Role], Maker] = {
     roles.FullFineTune: Maker(trained_weights.with_all_weights),
     roles.PermutedTargets: Maker(controls.permuted_targets, measure_losses),
     roles.RandomStrings: Maker(controls.random_strings, measure_losses),
-    roles.RandomWeights: Maker(controls.random_weights, measure_losses),
+    roles.RandomWeights: Maker(measure=measure_losses, model=controls.random_weights),
     roles.Rounded: Maker(rounding.rounded, rounding.measure_coded),
 }
 

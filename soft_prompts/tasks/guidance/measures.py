@@ -26,15 +26,15 @@ def target_metrics(items: Items, suffixes: Sequence[str]) -> dict[str, Metric]:
 
 
 def binding_metrics(scores: NDArray[np.float64], targets: list[str]) -> dict[str, Metric]:
-    """`scores` [Q, Q]: log-probability of every test question's answer (column) at every test question (row).
+    """`scores` [Q, A]: log-probability of every different answer, in order of appearance among `targets`, at every test
+    question.
 
     The share of other answers that a question's own one beats, each answer centred over the questions: chance .5.
     """
     answers, own = distinct(targets)
     if len(answers) < 2:
         return {"binding": Metric(None, reason="all questions have one answer", unit=PAIR)}
-    first = [targets.index(answer) for answer in answers]
-    return {"binding": _metric(binding(scores[:, first], own), PAIR)}
+    return {"binding": _metric(binding(scores, own), PAIR)}
 
 
 def table_metrics(scores: NDArray[np.float64]) -> dict[str, Metric]:

@@ -21,7 +21,7 @@ from soft_prompts.models.tokenizer import Tokenizer, text_start
 from soft_prompts.results.metrics import share
 from soft_prompts.results.schema import Generation, Metric
 from soft_prompts.stats.items import Items
-from soft_prompts.tasks.guidance.answers import constant_floor, is_exact, is_prefix
+from soft_prompts.tasks.guidance.answers import constant_floor, distinct, is_exact, is_prefix
 from soft_prompts.tasks.guidance.arms import ARMS, EXPERIMENTS, ExperimentName, arms_of
 from soft_prompts.tasks.guidance.dataset import GuidancePlan
 from soft_prompts.tasks.guidance.measures import binding_metrics, table_metrics, target_metrics
@@ -249,14 +249,15 @@ class GuidanceTaskData(ListedData):
         return complete(queries, MOST_ANSWER_TOKENS)
 
     def further(self) -> list[Example]:
-        """Every test question with every other answer: of the other questions, or of the other model."""
+        """Every test question with every different answer: of all questions, or of all models."""
         return target_examples(self.tokenizer, self._further_questions())
 
     def _further_questions(self) -> list[Question]:
         if self.asked.arm.models > 1:
             return self.asked.crossed(self.test_questions)
         questions = self.asked.questions(self.test_questions)
-        return [question.answered(other.target) for question in questions for other in questions]
+        answers, _ = distinct([question.target for question in questions])
+        return [question.answered(answer) for question in questions for answer in answers]
 
     def further_metrics(self, losses: Items) -> dict[str, Metric]:
         """What those losses say: the binding of question and answer, or the table of model asked by model answering."""

@@ -244,7 +244,7 @@ def test_all_weights_learn_and_none_of_the_frozen_model(whole: Whole) -> None:
     """One step of a copy: the gradient reaches embeddings, body and head."""
     ready = with_all_weights(apparatus(whole.runs[0], load_for(whole.runs[0]), whole.data))
     from soft_prompts.engine.batch import collate
-    from soft_prompts.training.loop import batch_loss
+    from soft_prompts.training.gradients import batch_loss
 
     examples = set_conditions(whole.data.held_out("test"), whole.runs[0])
     batch_loss(ready.frozen, ready.prompt, collate(examples, ready.frozen.pad_id)).nats.backward()
@@ -271,7 +271,7 @@ def test_random_weights_are_another_model(whole: Whole, tmp_path: Path) -> None:
     )
     assert controls[0].model == own.model  # the result is about the model that was asked for
     known = load_frozen_model(str(save_tiny_model(tmp_path, "gpt_neox", seed=5)))
-    fresh = random_weights(apparatus(whole.runs[0], known, whole.data)).frozen.model
+    fresh = random_weights(known).model
     weights = zip(known.model.parameters(), fresh.parameters(), strict=True)
     drawn = [(one, other) for one, other in weights if one.dim() == 2]
     assert drawn

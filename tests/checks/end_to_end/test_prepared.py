@@ -51,11 +51,10 @@ def test_a_prompt_for_random_weights_begins_in_their_own_vocabulary(
     monkeypatch.setattr(controls, "SEED", 1)  # the trained model here is itself one of seed 0
     monkeypatch.setattr(AutoModelForCausalLM, "from_config", from_config)
     config = settings(tmp_path, condition="none", role=RandomWeights())
-    ready = random_weights(apparatus(config, replace(one_frozen, trust_remote_code=True, hooked=True)))
+    fresh = random_weights(replace(one_frozen, trust_remote_code=True, hooked=True))
     assert asked["trust_remote_code"] is True
-    fresh = ready.frozen
     assert not torch.allclose(fresh.vocabulary, one_frozen.vocabulary, atol=1e-2)
-    assert all((fresh.vocabulary - row).abs().sum(1).min() == 0 for row in ready.prompt.rows.detach())
+    assert all((fresh.vocabulary - row).abs().sum(1).min() == 0 for row in prompt_for(config, fresh).rows.detach())
     assert fresh.head is fresh.model.get_output_embeddings()  # probed as at load, not told by the trained model
     assert not fresh.hooked
     assert [probe.name for probe in fresh.probes] == [probe.name for probe in one_frozen.probes]

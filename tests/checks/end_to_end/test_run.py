@@ -26,6 +26,7 @@ from soft_prompts.results.files import read_items, read_result
 from soft_prompts.results.metrics import loss_per_token, ratio
 from soft_prompts.results.schema import Result
 from soft_prompts.tasks.task import Query
+from soft_prompts.training import gradients
 from soft_prompts.training import loop as training
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.checkpoint import newest
@@ -313,13 +314,13 @@ def test_a_run_without_finite_steps_fails_and_says_so(
     settings: Settings, one_frozen: FrozenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad_steps: int
 ) -> None:
     """Nine bad steps in a row are skipped and counted; the tenth ends the run, and no number is in the result."""
-    real, calls = training.batch_loss, itertools.count()
+    real, calls = gradients.batch_losses, itertools.count()
 
     def poisoned(*arguments: Any) -> Any:
-        loss = real(*arguments)
-        return loss._replace(nats=loss.nats * torch.nan) if 1 <= next(calls) <= bad_steps else loss
+        [loss] = real(*arguments)
+        return [loss._replace(nats=loss.nats * torch.nan) if 1 <= next(calls) <= bad_steps else loss]
 
-    monkeypatch.setattr(training, "batch_loss", poisoned)
+    monkeypatch.setattr(gradients, "batch_losses", poisoned)
     config = settings(tmp_path, steps=12)
     result = run(config, one_frozen)
     kept = json.loads(run_paths(config).result.read_text())
@@ -333,5 +334,5 @@ def test_a_run_without_finite_steps_fails_and_says_so(
     assert kept["metrics"] == {}
     assert kept["items"] is None
     assert not (run_paths(config).snapshot / "prompt.safetensors").exists()
-    monkeypatch.setattr(training, "batch_loss", real)
+    monkeypatch.setattr(gradients, "batch_losses", real)
     assert run(config, one_frozen).status == "success"  # a failed run is not a finished one

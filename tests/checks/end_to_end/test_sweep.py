@@ -44,7 +44,7 @@ def test_side_by_side_is_one_after_another(
 ) -> None:
     alone = [settings(tmp_path / "alone", steps=2, tokens=tokens) for tokens in (0, 1, 2)]
     together = [replace(config, output_dir=tmp_path / "together") for config in alone]
-    assert run_all(alone) == run_all(together, jobs=2) == []
+    assert run_all(alone, together="off") == run_all(together, jobs=2, together="off") == []
     for one, other in zip(alone, together, strict=True):
         mine, theirs = read_outputs(one), read_outputs(other)
         assert mine == theirs
@@ -70,9 +70,9 @@ def test_a_failed_result_is_told(settings: Settings, tmp_path: Path, monkeypatch
     good, bad = settings(tmp_path, steps=2), settings(tmp_path, steps=2, tokens=1)
     done = run_all([good])
     failed = replace(read_result(run_paths(good).result), status="failed", reason="nothing was finite")
-    real = sweep.run
-    monkeypatch.setattr(sweep, "run", lambda config, turn: failed if config == bad else real(config, turn=turn))
-    (line,) = run_all([bad, good])
+    real = sweep.run_together
+    monkeypatch.setattr(sweep, "run_together", lambda some, turn: [failed] if some == [bad] else real(some, turn=turn))
+    (line,) = run_all([bad, good], together="off")
     assert done == []
     assert line.endswith("1 tokens seed 0 failed: nothing was finite")
 

@@ -32,15 +32,15 @@ torch.set_num_threads(1)
 from soft_prompts.config import RunConfig
 from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.experiments.run import run
-from soft_prompts.training import loop as training
+from soft_prompts.training import gradients
 settings = {settings!r}
 task = ChessTask(max_plies=settings.pop("plies"))
 settings["output_dir"] = Path(settings.pop("output_dirs")[int(os.environ["RANK"])])
 if (patience := settings.pop("patience", None)):
     PartialState(cpu=True, timeout=timedelta(seconds=patience))
 if (pause := settings.pop("pause", 0)):
-    real = training.batch_loss
-    training.batch_loss = lambda *arguments: (time.sleep(pause), real(*arguments))[1]
+    real = gradients.batch_losses
+    gradients.batch_losses = lambda *arguments: (time.sleep(pause), real(*arguments))[1]
 result = run(RunConfig(task, **settings))
 told = Path(f"process-{{PartialState().process_index}}-of-{{PartialState().num_processes}}")
 told.write_text(repr(result.metrics["test_loss"].value))

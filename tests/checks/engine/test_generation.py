@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.engine import processes
+from soft_prompts.engine import generation, processes
 from soft_prompts.engine.evaluation import item_losses
 from soft_prompts.engine.generation import generate
 from soft_prompts.engine.processes import SharedOut
@@ -92,6 +93,42 @@ def test_each_row_stops_at_its_own_end_token(frozen: FrozenModel, make_direct: M
     assert generate(ending, prompt, queries, NEW) == expected
     lengths = {len(plain_loop(ending, prompt, query, NEW, token)) for query in queries}
     assert len(lengths) > 1  # some end early, or nothing was checked
+
+
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Rows and most new tokens of every call of a road."""
+    calls: list[tuple[int, int]] = []
+    for name, road in list(ROADS.items()):
+
+        def spy(frozen: FrozenModel, embeds: torch.Tensor, mask: torch.Tensor, choice: Choice, road: Any = road) -> Any:
+            calls.append((len(embeds), choice.most))
+            return road(frozen, embeds, mask, choice)
+
+        monkeypatch.setitem(ROADS, name, spy)
+    return calls
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_texts_that_go_on_leave_those_that_have_ended(
+    one_frozen: FrozenModel, make_direct: MakeDirect, monkeypatch: pytest.MonkeyPatch, road: str, temperature: float
+) -> None:
+    """Each text is that of a batch of its own; where half have ended, the others go on from where they stand."""
+    prompt, queries = make_direct(one_frozen, 2), [Query("e2e4", ())] * 5 + [Query("d2d4", ())] * 3
+    write = partial(generate, prompt=prompt, queries=queries, max_new_tokens=NEW, temperature=temperature, seed=5)
+    token = plain_loop(one_frozen, prompt, queries[0], NEW, None)[3]
+    ending = ending_with(replace(one_frozen, writing=Writing(road, Batching("equal"))), token)
+    if temperature:  # every other token ends a text
+        monkeypatch.setattr(generation, "_end_tokens", lambda _: list(range(0, len(one_frozen.vocabulary), 2)))
+    alone = write(ending, batch_size=1)
+    calls = spied(monkeypatch)
+    assert write(ending, batch_size=8) == alone
+    if temperature:
+        assert calls[0] == (8, NEW)
+        assert len(calls) > 1  # somebody went on
+        assert all(rows <= 4 and most < NEW for rows, most in calls[1:])
+    else:
+        assert calls == [(2, NEW), (1, NEW - 4)]  # equal queries are asked once
 
 
 def test_a_pad_token_that_is_a_word_is_not_written(one_frozen: FrozenModel, make_direct: MakeDirect) -> None:

@@ -23,13 +23,13 @@ def test_a_broken_result_is_named_and_the_other_runs_go_on(tmp_path: Path, monke
     broken.write_text('{"schema_version": 1, "sta')
     reached: list[int] = []
 
-    def run(config: RunConfig, turn: object) -> Result:
-        reached.append(config.tokens)
-        if config is configs[0]:
-            read_result(run_paths(config).result)
-        return build_result()
+    def run_together(some: list[RunConfig], turn: object) -> list[Result]:
+        reached.extend(config.tokens for config in some)
+        if configs[0] in some:
+            read_result(run_paths(configs[0]).result)
+        return [build_result() for _ in some]
 
-    monkeypatch.setattr(sweep, "run", run)
+    monkeypatch.setattr(sweep, "run_together", run_together)
     monkeypatch.setattr(sweep, "refuse_long_prompts", lambda _: None)
     [line] = sweep.run_all(configs)
     assert reached == [0, 1, 2]

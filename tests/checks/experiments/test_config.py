@@ -97,6 +97,7 @@ OTHER: dict[str, object] = {
     "revision": "other",
     "micro_batch_size": 2,
     "patience": 3,
+    "engine": "plain",
     "output_dir": Path("elsewhere"),
 }
 """Another value of every setting that is neither a number nor a switch."""

@@ -38,9 +38,9 @@ def test_one_after_another(base: RunConfig, capsys: pytest.CaptureFixture[str]) 
     clock = Clock()
     progress = GridProgress(runs, 1, clock)
     for place, seconds in enumerate((100, 200, 20)):
-        with progress.turn(place):
+        with progress.turn([place]):
             clock.now += seconds
-    with progress.turn(3) as turn:
+    with progress.turn([3]) as turn:
         assert turn.grid is not None
         assert turn.grid() == "run 4 of 5, about 7 minutes left"  # 100, and three times the steps: 300
         clock.now += 40
@@ -58,21 +58,21 @@ def test_the_time_left_is_shared_by_jobs(base: RunConfig) -> None:
     clock = Clock()
     runs = [replace(base, tokens=tokens) for tokens in (1, 2, 3, 4, 5)]
     progress = GridProgress(runs, 2, clock)
-    progress.begins(0)
-    progress.begins(1)
+    progress.begins([0])
+    progress.begins([1])
     assert progress.line() == "run 2 of 5"
     clock.now += 60
-    progress.ends(0)
-    progress.begins(2)
+    progress.ends([0])
+    progress.begins([2])
     assert progress.seconds_left() == pytest.approx((0 + 3 * 60) / 2)  # the second has had its 60 s
     for place in (1, 2):
-        progress.ends(place)
-    progress.begins(3)
-    progress.ends(3)
+        progress.ends([place])
+    progress.begins([3])
+    progress.ends([3])
     progress.took[3] = 50.0
     assert progress.seconds_left() == pytest.approx(50.0)  # one run cannot be shared; 4 tokens are nearest to 5
-    progress.begins(4)
-    progress.ends(4)
+    progress.begins([4])
+    progress.ends([4])
     assert progress.line() == "run 5 of 5, about 0 s left"
 
 
@@ -83,10 +83,10 @@ def test_results_that_are_there_take_no_time(base: RunConfig, capsys: pytest.Cap
     clock = Clock()
     progress = GridProgress(runs, 1, clock)
     for place in (0, 1):
-        with progress.turn(place):
+        with progress.turn([place]):
             clock.now += 5
     assert progress.seconds_left() is None
-    with progress.turn(2):
+    with progress.turn([2]):
         clock.now += 50
     assert progress.seconds_left() == 0
     assert capsys.readouterr().err == "run 3 of 3: chess tiny-chess mlp 8 tokens seed 0\n"

@@ -1,5 +1,6 @@
 """Does fine-tuning change what it should, and end the same however often it is stopped?"""
 
+import itertools
 import json
 import os
 import signal
@@ -20,14 +21,15 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from soft_prompts.common.errors import InputError, Interrupted, OutOfRoom, UsageError
+from soft_prompts.engine.batch import collate
 from soft_prompts.finetuning import fine_tuning
 from soft_prompts.finetuning.documents import document_batch, read_documents
 from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune, fine_tune_all
-from soft_prompts.finetuning.weights import unfreeze
+from soft_prompts.finetuning.weights import alike, take_step, unfreeze
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.lesson import LearningRule, Lesson
-from soft_prompts.tasks.task import UNSCORED
+from soft_prompts.tasks.task import UNSCORED, Example
 from soft_prompts.training import checkpoint
 from soft_prompts.training.events import PATTERN
 from tests.checks.made.disturbances import no_room
@@ -73,6 +75,41 @@ def test_a_model_learns_its_documents(plan: Plan, architecture: str, optimiser: 
     assert loss_of(after.model, after) < loss_of(before.model, before) - 0.5
     assert after.fingerprint != before.fingerprint
     assert after.tokenizer.get_vocab() == before.tokenizer.get_vocab()
+
+
+@pytest.mark.parametrize("architecture", ["gpt_neox", "llama", "gpt2"])
+def test_documents_of_like_length_teach_what_the_whole_batch_does(plan: Plan, architecture: str) -> None:
+    """A short and a long document apart: loss and gradient are those of one padded batch."""
+    taught = load_frozen_model(plan(architecture).model)
+    ids = [list(range(5, 9)), list(range(4, 124)), [7, 8, 9]]
+    batch = collate([Example(row, row) for row in ids], taught.pad_id)
+    assert len(alike([4, 120, 3], 128)) == 2
+    learner = unfreeze(taught.model, LearningRule(optimiser="adamw", learning_rate=1e-30, clip=1e9))
+    logits = taught.model(input_ids=batch.input_ids).logits[:, :-1]
+    loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), batch.labels[:, 1:], ignore_index=UNSCORED)
+    gradients = torch.autograd.grad(loss, list(learner.weights.values()))
+    norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+    curves = take_step(learner, batch, (0, 10), False)
+    moments = [learner.optimisers[0].state[weight]["exp_avg"] for weight in learner.weights.values()]
+    for moment, gradient in zip(moments, gradients, strict=True):
+        torch.testing.assert_close(moment, 0.1 * gradient, rtol=1e-4, atol=1e-7)
+    assert curves["train/loss"] == pytest.approx(float(loss), rel=1e-5)
+    assert curves["train/gradient_norm"] == pytest.approx(float(norm), rel=1e-4)
+    assert curves["train/target_tokens"] == 3 + 119 + 2
+
+
+@pytest.mark.parametrize("price", [0, 3, 10, 1000])
+def test_groups_of_like_length_are_the_cheapest_of_all(price: int) -> None:
+    lengths = [7, 30, 8, 31, 7, 12]
+
+    def cost(groups: list[list[int]]) -> int:
+        return sum(max(lengths[place] for place in group) * len(group) + price for group in groups)
+
+    groups = alike(lengths, price)
+    assert sorted(place for group in groups for place in group) == list(range(6))
+    numbered = itertools.product(range(6), repeat=6)
+    every = ([[place for place in range(6) if of[place] == group] for group in set(of)] for of in numbered)
+    assert cost(groups) == min(map(cost, every))
 
 
 def stop_after(step: int, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +257,7 @@ def test_equal_documents_are_learnt_afresh_once(plan: Plan, monkeypatch: pytest.
 
 ORPHAN = """
 import multiprocessing, os, signal, time
+from soft_prompts.engine.batch import collate
 from soft_prompts.finetuning import fine_tuning
 from soft_prompts.training.resume import stop_signals
 from soft_prompts.common.errors import Interrupted

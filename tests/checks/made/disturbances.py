@@ -46,15 +46,13 @@ def at_step(step: int, act: Disturbed) -> Disturbed:
     def install() -> None:
         real = one_run.train
 
-        def train(*arguments: Any) -> Any:
-            hooks = arguments[5]
-
-            def report(now: Any, loss: float) -> None:
-                hooks.report(now, loss)
-                if now.step == step:
+        def train(frozen: Any, fits: Any, stop_asked: Any, report: Any) -> Any:
+            def tell(going: Any) -> None:
+                report(going)
+                if going[0].progress.step == step:
                     act()
 
-            return real(*arguments[:5], hooks._replace(report=report), *arguments[6:])
+            return real(frozen, fits, stop_asked, tell)
 
         one_run.train = train
 

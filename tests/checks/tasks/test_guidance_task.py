@@ -127,7 +127,7 @@ def test_binding_of_hand_made_scores() -> None:
 
 
 def test_two_questions_with_one_answer_bind_to_it() -> None:
-    scores = np.array([[0.0, 0.0, -9.0], [0.0, 0.0, -9.0], [-9.0, -9.0, 0.0]])
+    scores = np.array([[0.0, -9.0], [0.0, -9.0], [-9.0, 0.0]])  # a column an answer
     assert binding_metrics(scores, ["a", "a", "b"])["binding"].value == 1.0
 
 

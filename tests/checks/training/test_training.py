@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import soft_prompts.training.gradients as gradients_module
 import soft_prompts.training.loop as training
 from soft_prompts.common.errors import Interrupted
 from soft_prompts.config import RunConfig
@@ -25,7 +26,8 @@ from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.tasks.task import UNSCORED, Example, Position
 from soft_prompts.training.checkpoint import State
 from soft_prompts.training.events import EventLog
-from soft_prompts.training.loop import Hooks, Progress, TrainingFailed, batch_loss, learning_rate, set_conditions, train
+from soft_prompts.training.gradients import BatchLoss, batch_loss, batch_losses
+from soft_prompts.training.loop import Fit, Hooks, Progress, learning_rate, set_conditions, train
 
 MakeExamples = Callable[..., list[Example]]
 SETTINGS = RunConfig(
@@ -39,6 +41,7 @@ class Trained(NamedTuple):
     progress: Progress
     states: list[State]
     reported: list[float]
+    failure: str | None
 
 
 def settings(**changes: Any) -> RunConfig:
@@ -65,9 +68,9 @@ def run(
         """As if written to the disk: the tensors themselves go on changing."""
         states.append(state._replace(tensors={name: tensor.clone() for name, tensor in state.tensors.items()}))
 
-    hooks = Hooks(keep, EventLog(None), stop_asked, lambda _, loss: reported.append(loss))
-    progress = train(frozen, prompt, stream, examples[:4], config, hooks, resume)
-    return Trained(progress, states, reported)
+    fit = Fit(config, prompt, examples[:4], Hooks(keep, EventLog(None))).begin(stream, resume)
+    train(frozen, [fit], stop_asked, lambda fits: reported.extend(fit.loss for fit in fits))
+    return Trained(fit.progress, states, reported, fit.failure)
 
 
 def prompt_of(frozen: FrozenModel, kind: str = "mlp", tokens: int = 3) -> nn.Module:
@@ -205,11 +208,11 @@ def poison(monkeypatch: pytest.MonkeyPatch, bad: Callable[[int], bool]) -> None:
     """Make the loss NaN in the steps that `bad` names (one micro-batch a step)."""
     steps = itertools.count()
 
-    def poisoned(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> training.BatchLoss:
-        loss = batch_loss(frozen, prompt, batch)
-        return loss._replace(nats=loss.nats * math.nan) if bad(next(steps)) else loss
+    def poisoned(frozen: FrozenModel, parts: list[tuple[nn.Module, Batch]]) -> list[BatchLoss]:
+        [loss] = batch_losses(frozen, parts)
+        return [loss._replace(nats=loss.nats * math.nan) if bad(next(steps)) else loss]
 
-    monkeypatch.setattr(training, "batch_loss", poisoned)
+    monkeypatch.setattr(gradients_module, "batch_losses", poisoned)
 
 
 def test_a_step_without_a_finite_loss_changes_nothing_and_is_counted(
@@ -229,8 +232,8 @@ def test_ten_bad_steps_in_a_row_end_the_training(
 ) -> None:
     states: list[State] = []
     poison(monkeypatch, lambda step: step == 2 or step >= 5)
-    with pytest.raises(TrainingFailed, match="not finite in 10 steps in a row"):
-        run(one_frozen, prompt_of(one_frozen), make_examples(6), settings(steps=50), states=states)
+    done = run(one_frozen, prompt_of(one_frozen), make_examples(6), settings(steps=50), states=states)
+    assert done.failure == "loss or gradient was not finite in 10 steps in a row"
     assert states[-1].step == 14  # the fifteenth was the tenth bad one in a row
     assert states[-1].facts["progress"]["skipped_steps"] == 10
 
@@ -255,8 +258,8 @@ def test_no_finite_validation_is_a_failure(
 ) -> None:
     nothing = ItemLosses(np.array([math.nan]), np.ones(1, dtype=np.int64), np.ones(1, dtype=np.int64))
     monkeypatch.setattr(training, "item_losses", lambda *_: nothing)
-    with pytest.raises(TrainingFailed, match="no validation loss was finite"):
-        run(one_frozen, prompt_of(one_frozen), make_examples(6), settings(steps=2))
+    done = run(one_frozen, prompt_of(one_frozen), make_examples(6), settings(steps=2))
+    assert done.failure == "no validation loss was finite"
 
 
 def test_a_stop_in_the_middle_of_a_step_drops_it_and_the_rest_is_the_same_to_the_bit(
@@ -285,14 +288,14 @@ def test_a_smaller_micro_batch_is_taken_on_the_way(one_frozen: FrozenModel, make
 def test_memory_out_in_the_first_step_halves_the_micro_batch(
     monkeypatch: pytest.MonkeyPatch, one_frozen: FrozenModel, make_examples: MakeExamples
 ) -> None:
-    def small_memory(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> training.BatchLoss:
-        if len(batch.input_ids) > 2:
+    def small_memory(frozen: FrozenModel, parts: list[tuple[nn.Module, Batch]]) -> list[BatchLoss]:
+        if len(parts[0][1].input_ids) > 2:
             raise torch.OutOfMemoryError("too much")
-        return batch_loss(frozen, prompt, batch)
+        return batch_losses(frozen, parts)
 
     examples = make_examples(6)
     expected = first_gradient(one_frozen, examples)
-    monkeypatch.setattr(training, "batch_loss", small_memory)
+    monkeypatch.setattr(gradients_module, "batch_losses", small_memory)
     assert distance(first_gradient(one_frozen, examples), expected) < 1e-5
 
 

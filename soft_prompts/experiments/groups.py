@@ -1,0 +1,71 @@
+"""Which runs go through the frozen model together? Those that differ in their prompts alone, as many as pay."""
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import fields
+
+import torch
+
+from soft_prompts.config import PROMPT_ONLY, RunConfig
+from soft_prompts.experiments.evidence.makers import maker_of
+from soft_prompts.experiments.grid import Together
+from soft_prompts.training.apparatus import run_paths
+from soft_prompts.training.sources import source_folder
+
+# Text tokens of the steps together: more of them gain nothing. cpu: tests/benchmarks/together_speed.py; cuda: not
+# measured, and chosen so that eight prompts of 32 x 256 go together.
+WORTH_TOKENS = {"cpu": 1024, "cuda": 65536}
+MOST_PROMPTS = 16  # each has data, a prompt and moments of its own in memory
+OWN = (PROMPT_ONLY - {"batch_size"}) | {"tokens", "role", "checkpoint_every"}  # in what runs of a group may differ
+
+
+def groups(configs: Sequence[RunConfig], together: Together = "auto", jobs: int = 1) -> list[list[int]]:
+    """Places of the runs, those that go together beside each other; groups are made in this order.
+
+    A run whose result is there is alone, and one that begins from another's prompt comes after it.
+    """
+    alike: dict[Hashable, list[int]] = {}
+    for place, config in enumerate(configs):
+        if _may_share(config):
+            alike.setdefault(_what_is_shared(config), []).append(place)
+    size = {place: _size(configs[place], len(places), together, jobs) for places in alike.values() for place in places}
+    found, open_group = list[list[int]](), dict[Hashable, int]()  # of each kind the group that is not full yet
+    made_in: dict[object, int] = {}
+    for place, config in enumerate(configs):
+        kind = _what_is_shared(config) if place in size else place
+        number = open_group.get(kind)
+        source = source_folder(config)
+        if number is None or len(found[number]) >= size[place] or made_in.get(source, -1) >= number:
+            number = open_group[kind] = len(found)
+            found.append([])
+        found[number].append(place)
+        made_in[run_paths(config).snapshot] = number
+    return found
+
+
+def _may_share(config: RunConfig) -> bool:
+    """Is a prompt trained, and not the model, in a run that has to be made?"""
+    return config.trains and config.role.learns == "prompt" and (config.fresh or not run_paths(config).result.is_file())
+
+
+def _what_is_shared(config: RunConfig) -> Hashable:
+    """What is one for all of a group: the model, the form of a step, the data, and how it runs."""
+    shared = (getattr(config, one.name) for one in fields(config) if one.name not in OWN)
+    return *shared, maker_of(config.role).model
+
+
+def _size(config: RunConfig, count: int, together: Together, jobs: int) -> int:
+    """How many of `count` like runs form a group."""
+    if together == "off" or config.engine == "plain":  # there is no pass to share
+        return 1
+    if together != "auto":
+        return together
+    samples = config.micro_batch_size or config.batch_size
+    most = WORTH_TOKENS[_device(config)] // (samples * config.sample_tokens)
+    several = math.ceil(count / max(1, min(most, MOST_PROMPTS)))
+    several = math.ceil(several / jobs) * jobs  # as many groups for each job
+    return math.ceil(count / several)
+
+
+def _device(config: RunConfig) -> str:
+    return "cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu"

@@ -1,0 +1,143 @@
+"""What is the gradient of a step, for each of the prompts that take it together, however the step is split?
+
+A step is `batch_size` samples of each prompt, over however many processes and micro-batches: losses are summed, and
+divided once by the number of scored tokens of the prompt's whole step (or the sum of their weights, where a task weighs
+them). Prompts share the model's passes and nothing else.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
+from torch import Tensor, nn
+
+from soft_prompts.engine.batch import Batch, collate
+from soft_prompts.engine.forward import TokenLosses, token_losses, token_losses_together
+from soft_prompts.engine.memory import is_out_of_memory
+from soft_prompts.models.model import FrozenModel
+from soft_prompts.tasks.task import Example
+
+
+class BatchLoss(NamedTuple):
+    """Loss of one batch, with its gradient to the prompt's parameters."""
+
+    nats: Tensor
+    """Sum over scored tokens, each times its weight."""
+    tokens: int
+    weight: float
+    """Sum of the weights; without any, the number of tokens."""
+
+    @property
+    def per_token(self) -> Tensor:
+        """Nats per scored token, a weighted mean where there are weights."""
+        return self.nats / self.weight
+
+
+class Share(NamedTuple):
+    """What one prompt brings to a step."""
+
+    prompt: nn.Module
+    examples: Sequence[Example]
+    score_first: bool
+
+
+@dataclass
+class Room:
+    """What memory holds at once: so many prompts, and so many samples of each. Processes may differ in it."""
+
+    prompts: int
+    samples: int
+
+    def shrink(self, shares: Sequence[Share]) -> bool:
+        """Half the samples, down to one; then half the prompts. False where one sample of one prompt is too much."""
+        if self.samples > 1:
+            self.samples = math.ceil(min(self.samples, max(len(share.examples) for share in shares)) / 2)
+            return True
+        self.prompts, before = math.ceil(min(self.prompts, len(shares)) / 2), min(self.prompts, len(shares))
+        return self.prompts < before
+
+
+def batch_loss(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> BatchLoss:
+    """Loss of a batch."""
+    return _summed(token_losses(frozen, prompt, batch))
+
+
+def batch_losses(frozen: FrozenModel, parts: Sequence[tuple[nn.Module, Batch]]) -> list[BatchLoss]:
+    """Losses of several prompts, each on a batch of its own, from one pass."""
+    return [_summed(losses) for losses in token_losses_together(frozen, parts)]
+
+
+def _summed(losses: TokenLosses) -> BatchLoss:
+    nats, weights = losses.nats, losses.weights
+    if weights is None:
+        return BatchLoss(nats.sum(), len(nats), len(nats))
+    return BatchLoss((nats * weights).sum(), len(nats), float(weights.double().sum()))
+
+
+def gradients(
+    frozen: FrozenModel, shares: Sequence[Share], room: Room, stop_asked: Callable[[], bool]
+) -> list[BatchLoss] | None:
+    """Leave in each prompt the gradient of its step's nats per scored token, on every process; None if somebody asked
+    to stop. Where memory is out, `room` shrinks for good."""
+    state = PartialState()
+    mine = [share._replace(examples=share.examples[state.process_index :: state.num_processes]) for share in shares]
+    while True:
+        try:
+            sums = _backward(frozen, mine, room, stop_asked)
+            break
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or not room.shrink(mine):
+                raise
+            for share in shares:  # and the same samples again
+                share.prompt.zero_grad(set_to_none=True)
+    stopped = stop_asked()
+    if state.num_processes > 1:
+        totals = torch.tensor([[*one, stopped] for one in sums], dtype=torch.float64, device=frozen.device)
+        totals = torch.as_tensor(reduce(totals, "sum")).tolist()
+        sums, stopped = [tuple(one[:3]) for one in totals], totals[0][3] > 0
+    if stopped:
+        return None
+    for share, (_, _, weight) in zip(shares, sums, strict=True):
+        _finish(share.prompt, weight)
+    return [BatchLoss(torch.tensor(nats), int(tokens), weight) for nats, tokens, weight in sums]
+
+
+def _finish(prompt: nn.Module, weight: float) -> None:
+    """From this process's gradient of a sum to that of the mean over all of them."""
+    several = PartialState().num_processes > 1
+    for parameter in prompt.parameters():
+        if parameter.grad is None:  # a process without samples still takes part in the sum
+            parameter.grad = torch.zeros_like(parameter)
+        if several:
+            parameter.grad = torch.as_tensor(reduce(parameter.grad, "sum"))
+        parameter.grad.div_(weight)
+
+
+def _backward(
+    frozen: FrozenModel, shares: Sequence[Share], room: Room, stop_asked: Callable[[], bool]
+) -> list[tuple[float, float, float]]:
+    """Add the gradient of the summed nats to each prompt's parameters, micro-batch by micro-batch; returns each one's
+    sums of nats, tokens and weights."""
+    sums = [(0.0, 0.0, 0.0)] * len(shares)
+    for first in range(0, len(shares), room.prompts):
+        places = range(first, min(first + room.prompts, len(shares)))
+        for start in range(0, max(len(shares[place].examples) for place in places), room.samples):
+            here = [place for place in places if len(shares[place].examples) > start]
+            losses = batch_losses(frozen, [_part(frozen, shares[place], start, room.samples) for place in here])
+            torch.autograd.backward([loss.nats for loss in losses])
+            read = torch.stack([loss.nats.detach() for loss in losses]).double().tolist()  # the device waits once
+            for place, nats, loss in zip(here, read, losses, strict=True):
+                before = sums[place]
+                sums[place] = (before[0] + nats, before[1] + loss.tokens, before[2] + loss.weight)
+            if stop_asked():
+                return sums
+    return sums
+
+
+def _part(frozen: FrozenModel, share: Share, start: int, size: int) -> tuple[nn.Module, Batch]:
+    """A micro-batch, beside the prompt that it is for."""
+    return share.prompt, collate(share.examples[start : start + size], frozen.pad_id, share.score_first)

@@ -1,0 +1,149 @@
+"""Who trains a soft prompt, and how does each of them take one step? The same model, texts, start and AdamW rate."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from peft import PromptTuningConfig, get_peft_model
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForCausalLM
+
+from soft_prompts.engine.batch import collate
+from soft_prompts.engine.forward import token_losses
+from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.model import FrozenModel
+from soft_prompts.prompts.architectures import PromptShape
+from soft_prompts.prompts.build import build_prompt
+from soft_prompts.tasks.task import Example
+from tests.benchmarks.machine import DTYPES
+
+RATE = 1e-3
+CONDITIONS = 2  # of each sample, as a chess game's two Elos
+SPREAD = 0.02  # of a start like the random model's own embeddings
+Step = Callable[[], float]
+"""Takes one training step; returns the loss before it, in nats per scored token."""
+
+
+class Case(NamedTuple):
+    """One size of the question."""
+
+    tokens: int
+    dtype: str
+    device: str
+    batch: int
+    length: int
+
+
+class Contender(NamedTuple):
+    """A way to train, and where it takes part."""
+
+    prepare: Callable[[Path, Case], Step]
+    dtypes: tuple[str, ...] = ("float32", "bfloat16")
+    shared: bool = True
+    """Is the prompt the same for every sample?"""
+
+
+def ours(folder: Path, case: Case, kind: str, plain: bool = False) -> Step:
+    """What training does in a step, batch and clipping included."""
+    frozen = load_frozen_model(str(folder), dtype=case.dtype, device=case.device, offline=True)
+    if plain:
+        frozen = on_plain_road(frozen)
+    conditions = CONDITIONS if kind != "direct" else 0
+    shape = PromptShape(case.tokens, frozen.hidden_size, conditions)
+    prompt = build_prompt(kind, shape, frozen.vocabulary.cpu())
+    with torch.no_grad():
+        prompt.begin(start(case.tokens, frozen.hidden_size), 0.01)
+    prompt.to(frozen.device)
+    optimizer = torch.optim.AdamW(prompt.parameters(), lr=RATE)
+    told = torch.rand(case.batch, conditions, generator=torch.Generator().manual_seed(2)).tolist()
+    ids = texts(case, len(frozen.embedding.weight)).tolist()
+    examples = [Example(text, text, tuple(one)) for text, one in zip(ids, told, strict=True)]
+
+    def step() -> float:
+        optimizer.zero_grad(set_to_none=True)
+        batch = collate(examples, frozen.pad_id, score_first=True).to(frozen.device)
+        nats = token_losses(frozen, prompt, batch).nats
+        nats.sum().backward()
+        for parameter in prompt.parameters():
+            if parameter.grad is not None:
+                parameter.grad.div_(len(nats))
+        nn.utils.clip_grad_norm_(prompt.parameters(), 1.0)
+        optimizer.step()
+        return float(nats.detach().mean())
+
+    return step
+
+
+def on_plain_road(frozen: FrozenModel) -> FrozenModel:
+    """The model without the engine's fast roads, where it has any."""
+    return replace(frozen, packs=False) if "packs" in {field.name for field in fields(frozen)} else frozen
+
+
+def peft(folder: Path, case: Case, weights: str = "float32", autocast: bool = False) -> Step:
+    """PEFT's prompt tuning as its documentation shows it; no mask, because no text is padded."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[weights]).to(case.device)
+    model = get_peft_model(model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=case.tokens)).train()
+    matrix = model.prompt_encoder["default"].embedding.weight
+    with torch.no_grad():
+        matrix.copy_(start(*matrix.shape))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
+    ids = texts(case, model.config.vocab_size).to(case.device)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        with torch.autocast(case.device, torch.bfloat16, enabled=autocast):
+            loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    return step
+
+
+def original(folder: Path, case: Case) -> Step:
+    """A loop in the manner of arXiv 2505.14943's code: weights are left out of the optimiser but not frozen, and every
+    position has its logits."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[case.dtype]).to(case.device)
+    prompt = nn.Parameter(start(case.tokens, model.config.hidden_size).to(case.device))
+    optimizer = torch.optim.Adam([prompt], lr=RATE)
+    ids = texts(case, model.config.vocab_size).to(case.device)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        text = model.get_input_embeddings()(ids)
+        embeds = torch.cat([prompt.expand(len(ids), -1, -1), text], dim=1)
+        logits = model(inputs_embeds=embeds).logits[:, case.tokens - 1 : -1]
+        loss = cross_entropy(logits.flatten(0, 1), ids.flatten())
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    return step
+
+
+def start(tokens: int, hidden_size: int) -> Tensor:
+    """The same prompt [P, H] for everybody."""
+    return SPREAD * torch.randn(tokens, hidden_size, generator=torch.Generator().manual_seed(0))
+
+
+def texts(case: Case, vocabulary: int) -> Tensor:
+    """Ids [B, L] without a pattern: a step takes as long on any text."""
+    return torch.randint(vocabulary, (case.batch, case.length), generator=torch.Generator().manual_seed(1))
+
+
+OURS, PEFT, AUTOCAST = "ours", "PEFT", "PEFT, autocast"
+CONTENDERS = {
+    OURS: Contender(partial(ours, kind="direct")),
+    "ours, plain": Contender(partial(ours, kind="direct", plain=True)),
+    "conditional": Contender(partial(ours, kind="mlp"), shared=False),
+    "conditional, plain": Contender(partial(ours, kind="mlp", plain=True), shared=False),
+    PEFT: Contender(peft, ("float32",)),
+    AUTOCAST: Contender(partial(peft, autocast=True), ("bfloat16",)),
+    "PEFT, bfloat16": Contender(partial(peft, weights="bfloat16"), ("bfloat16",)),
+    "original's manner": Contender(original, ("float32",)),
+}
+PEER = {"float32": PEFT, "bfloat16": AUTOCAST}
