@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from soft_prompts.common.errors import UsageError
-from soft_prompts.common.settings import Bounds, check_settings, marks, names_that_change, setting
+from soft_prompts.common.settings import Bounds, check_settings, marks, names_that_change, setting, untold
 from soft_prompts.prompts.kinds import FROM_ROWS, PROMPTS, UNCONDITIONAL, Initialisation, architecture
 from soft_prompts.results.roles import RUN, Role
 from soft_prompts.tasks.task import Task
@@ -101,6 +101,9 @@ class RunConfig:
     """Held-out items that choose the best prompt of the run."""
     validate_every: int = setting(50, "prompts", Bounds(least=1))
     """Steps between two validations; the last step is always validated."""
+    patience: int | None = setting(None, "prompts", Bounds(least=1), told_if_set=True)
+    """End after so many validations in a row that are not better than the best before by a thousandth; without it
+    every step is taken. Wants a constant schedule, or steps beyond need."""
     test_samples: int = setting(1000, "all", Bounds(least=2))
     """Held-out items that the result speaks about."""
     max_bad: float = setting(0.01, "nothing", Bounds(least=0, most=1, hint="a share between 0 and 1"))
@@ -186,7 +189,7 @@ def as_json(settings: Any) -> dict[str, Any]:
             return {key: plain(item) for key, item in value.items()}
         return [plain(item) for item in value] if isinstance(value, tuple | list) else value
 
-    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    values = {one.name: getattr(settings, one.name) for one in fields(settings) if one.name not in untold(settings)}
     role = values.pop("role", RUN)
     plain_values = {
         name: {"name": settings.task.name, **plain(_told(value))} if name == "task" else plain(value)
@@ -197,9 +200,7 @@ def as_json(settings: Any) -> dict[str, Any]:
 
 def _told(task: Any) -> dict[str, Any]:
     """A task's own settings; one that is told only if it is set came later, and results from before lack it."""
-    whole = asdict(task)
-    silent = [one.name for one in fields(task) if "told_if_set" in one.metadata and whole[one.name] == one.default]
-    return {name: value for name, value in whole.items() if name not in silent}
+    return {name: value for name, value in asdict(task).items() if name not in untold(task)}
 
 
 def _check_run(config: RunConfig) -> None:

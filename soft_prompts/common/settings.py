@@ -13,6 +13,7 @@ from soft_prompts.common.errors import UsageError, near_match
 T = TypeVar("T")
 BOUNDS = "bounds"  # key of a field's metadata
 CHANGES = "changes"
+TOLD_IF_SET = "told_if_set"
 Changes = Literal["all", "prompts", "nothing"]
 """What a setting changes: the numbers of every run, of runs that train, or none: where a run happens and what it
 leaves behind."""
@@ -41,9 +42,11 @@ class Bounds:
         return above and value < float("inf") and (self.most is None or value <= self.most)
 
 
-def setting(default: T, changes: Changes, bounds: Bounds | None = None) -> T:
-    """A field of a dataclass of settings: its default, what it changes, and which numbers it takes."""
-    return field(default=default, metadata=marks(changes, bounds))
+def setting(default: T, changes: Changes, bounds: Bounds | None = None, told_if_set: bool = False) -> T:
+    """A field of a dataclass of settings: its default, what it changes, and which numbers it takes. One that is told
+    only if it is set came later: results from before lack it, and stay the results of the same settings."""
+    told: dict[str, Any] = {TOLD_IF_SET: True} if told_if_set else {}
+    return field(default=default, metadata={**marks(changes, bounds), **told})
 
 
 def marks(changes: Changes, bounds: Bounds | None = None) -> Mapping[str, object]:
@@ -54,6 +57,15 @@ def marks(changes: Changes, bounds: Bounds | None = None) -> Mapping[str, object
 def names_that_change(kind: type, *changes: Changes) -> frozenset[str]:
     """Names of the settings that change just that."""
     return frozenset(one.name for one in fields(kind) if one.metadata.get(CHANGES) in changes)
+
+
+def untold(settings: Any) -> frozenset[str]:
+    """Names of the settings that are told only if they are set, and are not."""
+    return frozenset(
+        one.name
+        for one in fields(settings)
+        if TOLD_IF_SET in one.metadata and getattr(settings, one.name) == one.default
+    )
 
 
 def check_settings(settings: Any) -> None:

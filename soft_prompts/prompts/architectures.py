@@ -1,4 +1,4 @@
-"""How do conditions become a prompt? Five architectures, conditions [B, C] in, prompt [B, P, H] out, float32
+"""How do conditions become a prompt? Six architectures, conditions [B, C] in, prompt [B, P, H] out, float32
 throughout.
 
 Per-token layers are one batched matrix product, never a loop over tokens. Architectures after arXiv 2505.14943,
@@ -41,6 +41,10 @@ class Prompt(nn.Module):
     def __init__(self, shape: PromptShape) -> None:
         super().__init__()
         self.shape = shape
+
+    def collapsed(self) -> "Prompt":
+        """The prompt that is kept: itself, or a direct one that emits the same."""
+        return self
 
     @property
     def rows(self) -> Float[Tensor, "P H"]:
@@ -102,6 +106,36 @@ class DirectPrompt(Prompt):
 
     def begin(self, rows: Float[Tensor, "P H"], length: float) -> None:
         self.matrix.copy_(rows)
+
+
+class ResidualPrompt(Prompt):
+    """Rows plus what one bottleneck makes of them: e + LayerNorm(W2 relu(W1 e)). arXiv 2305.03937.
+
+    It begins as the rows alone, for the norm's weight is 0; what is kept is a direct prompt.
+    """
+
+    def __init__(self, shape: PromptShape) -> None:
+        super().__init__(shape)
+        self.matrix = nn.Parameter(0.1 * torch.randn(shape.tokens, shape.hidden_size))
+        self.down = nn.Linear(shape.hidden_size, shape.hidden_width)
+        self.up = nn.Linear(shape.hidden_width, shape.hidden_size)
+        self.norm = nn.LayerNorm(shape.hidden_size)
+        nn.init.zeros_(self.norm.weight)
+
+    def forward(self, conditions: Float[Tensor, "B C"]) -> Float[Tensor, "B P H"]:
+        return self._emitted().expand(len(conditions), -1, -1)
+
+    def begin(self, rows: Float[Tensor, "P H"], length: float) -> None:
+        self.matrix.copy_(rows)
+
+    @torch.no_grad()
+    def collapsed(self) -> DirectPrompt:
+        kept = DirectPrompt(self.shape).to(self.matrix.device)
+        kept.matrix.copy_(self._emitted())
+        return kept
+
+    def _emitted(self) -> Float[Tensor, "P H"]:
+        return self.matrix + self.norm(self.up(torch.relu(self.down(self.matrix))))
 
 
 class ConditionalPrompt(Prompt):

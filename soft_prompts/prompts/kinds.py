@@ -37,6 +37,7 @@ PROMPTS: dict[str, "type[Prompt] | BuiltIn"] = {
     "mlp": BuiltIn("MlpPrompt"),
     "resnet": BuiltIn("ResnetPrompt"),
     "shared_resnet": BuiltIn("SharedResnetPrompt", has_rows=False),
+    "residual": BuiltIn("ResidualPrompt", needs_conditions=False, has_rows=False),
 }
 UNCONDITIONAL = "direct"  # stands for an architecture that needs conditions where there are none
 

@@ -27,7 +27,7 @@ SCHEMA_VERSION = 1
 # left out of the JSON where they are None
 OPTIONAL_FIELDS = (
     *("probes", "rejected", "skipped_steps", "micro_batch_size"),
-    *("threads", "training_seconds", "measuring_seconds"),
+    *("threads", "training_seconds", "measuring_seconds", "ended_early"),
 )
 
 
@@ -101,6 +101,7 @@ class TrainingSection:
     target_tokens: int
     skipped_steps: int | None = None
     micro_batch_size: int | None = None
+    ended_early: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

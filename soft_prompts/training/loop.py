@@ -26,6 +26,7 @@ from soft_prompts.training.events import EventLog
 from soft_prompts.training.gradients import BatchLoss, Room, Share, gradients
 
 MOST_BAD_STEPS = 10  # in a row without a finite gradient: the run has failed
+LEAST_GAIN = 1e-3  # of the best validation loss: what is less does not count against a stop
 FINAL_RATE = 0.1  # of the peak, at the end of the cosine
 Stream = Iterator[tuple[Example, Position]]
 
@@ -48,6 +49,8 @@ class Progress:
     micro_batch_size: int = 0
     seconds: float = 0.0
     wait_seconds: float = 0.0
+    stalled: int = 0
+    """Validations in a row that were hardly better than the best before."""
 
 
 class Hooks(NamedTuple):
@@ -84,7 +87,7 @@ class Fit:
     @property
     def goes_on(self) -> bool:
         """Is there a step to take?"""
-        return self.failure is None and self.progress.step < self.config.steps
+        return self.failure is None and not is_over(self.config, self.progress)
 
     def draw(self) -> tuple[Share, Position]:
         """The samples of a step, and where the stream stands after them."""
@@ -116,7 +119,7 @@ class Fit:
 
     def is_due(self, every: int) -> bool:
         """Is it time for what is done every so many steps, and after the last?"""
-        return self.progress.step == self.config.steps or self.progress.step % every == 0
+        return is_over(self.config, self.progress) or self.progress.step % every == 0
 
     def validate(self, frozen: FrozenModel) -> None:
         """Measure the prompt; keep it where it is the best so far."""
@@ -124,6 +127,8 @@ class Fit:
         size = progress.micro_batch_size
         loss = item_losses(frozen, self.prompt, self.validation, size, self.config.score_first).per_token
         self.hooks.events.scalars({"validation/loss": loss}, progress.step)
+        enough = math.inf if progress.best_loss is None else progress.best_loss * (1 - LEAST_GAIN)
+        progress.stalled = 0 if loss < enough else progress.stalled + 1
         if math.isfinite(loss) and (progress.best_loss is None or loss < progress.best_loss):
             progress.best_loss, progress.best_step = loss, progress.step
             self.best = {name: value.detach().clone() for name, value in self.prompt.state_dict().items()}
@@ -184,6 +189,16 @@ def train(
 
 def _steps(fits: Sequence[Fit]) -> str:
     return ", ".join(str(step) for step in sorted({fit.progress.step for fit in fits}))
+
+
+def is_over(config: RunConfig, progress: Progress) -> bool:
+    """Is every step taken, or has the validation loss stopped falling?"""
+    return progress.step >= config.steps or has_stalled(config, progress)
+
+
+def has_stalled(config: RunConfig, progress: Progress) -> bool:
+    """Has the validation loss stopped falling, where the settings ask?"""
+    return config.patience is not None and progress.stalled >= config.patience
 
 
 def learning_rate(config: RunConfig, step: int) -> float:

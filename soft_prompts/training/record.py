@@ -16,7 +16,7 @@ from soft_prompts.training.apparatus import Apparatus, encoder_for_run, shape_fo
 from soft_prompts.training.checkpoint import forget
 from soft_prompts.training.environment import environment
 from soft_prompts.training.events import EventLog
-from soft_prompts.training.loop import Progress
+from soft_prompts.training.loop import LEAST_GAIN, Progress, has_stalled
 from soft_prompts.training.measures import Measured
 from soft_prompts.training.resume import sittings_with_this
 from soft_prompts.training.titles import flat_settings
@@ -66,9 +66,10 @@ def _record_events(at: Apparatus, result: Result, events: EventLog) -> None:
 
 
 def _record_snapshot(at: Apparatus, result: Result) -> None:
+    kept = at.prompt.collapsed()
     snapshot = Snapshot(
-        prompt=at.prompt,
-        kind=at.config.prompt_kind or UNCONDITIONAL,
+        prompt=kept,
+        kind=(at.config.prompt_kind if kept is at.prompt else None) or UNCONDITIONAL,
         shape=shape_for(at.config, at.frozen),
         conditions=encoder_for_run(at.config),
         model=at.config.model,
@@ -122,7 +123,7 @@ def _prompt_section(at: Apparatus) -> PromptSection:
     return PromptSection(
         kind=config.prompt_kind,
         tokens=config.tokens,
-        parameters=sum(parameter.numel() for parameter in at.prompt.parameters()),
+        parameters=sum(parameter.numel() for parameter in at.prompt.collapsed().parameters()),
         position=config.task.position if prompted else None,
         conditions=config.condition_names,
         condition_mode=(config.condition if config.task.condition_names else None) if prompted else None,
@@ -155,6 +156,15 @@ def _training_section(config: RunConfig, progress: Progress) -> TrainingSection:
         target_tokens=progress.target_tokens,
         skipped_steps=progress.skipped_steps,
         micro_batch_size=progress.micro_batch_size or None,
+        ended_early=_why_early(config, progress),
+    )
+
+
+def _why_early(config: RunConfig, progress: Progress) -> str | None:
+    if progress.step >= config.steps or not has_stalled(config, progress):
+        return None
+    return (
+        f"the validation loss fell by less than {LEAST_GAIN:.1%} {progress.stalled} times, up to step {progress.step}"
     )
 
 

@@ -104,7 +104,7 @@ WRONG_FLAGS = {
     "--batch-size 4 --micro-batch-size 5": "--micro-batch-size is 5; give 1 to batch-size, which is 4",
     "--batch_size x": "--batch-size is x; give a whole number",
     "--condition shuffled --batch-size 1": "--condition is shuffled and batch-size 1",
-    "--prompt mlpp": "--prompt is mlpp (did you mean mlp?); give one of direct, linear, mlp, resnet, shared_resnet",
+    "--prompt mlpp": "--prompt is mlpp (did you mean mlp?); give one of direct, linear, mlp, resnet",
     "--condition fales": "--condition is fales; give one of true, none, shuffled, constant",
     "--device gpu": "--device is gpu (did you mean cpu?); give one of auto, cpu, cuda",
     "--max-plies x": "--max-plies is x; give a whole number or None",

@@ -96,6 +96,8 @@ OTHER: dict[str, object] = {
     "test_data": "test",
     "revision": "other",
     "micro_batch_size": 2,
+    "patience": 3,
+    "engine": "plain",
     "output_dir": Path("elsewhere"),
 }
 """Another value of every setting that is neither a number nor a switch."""
@@ -170,3 +172,12 @@ def test_every_fact_of_a_role_is_in_the_path() -> None:
     apart += [HardPrompt("projection", "y"), OtherRate("x"), OtherRate("y"), NoSkill("bare")]
     paths = {run_paths(replace(base, role=role)).result for role in apart}
     assert len(paths) == len(set(apart)) == len(apart)
+
+
+def test_a_setting_that_came_later_is_told_only_where_it_is_set() -> None:
+    """Results from before lack it, and their paths stay."""
+    run = RunConfig(ChessTask(), "tiny-chess", 4)
+    assert "patience" not in settings_that_count(run)
+    patient = replace(run, patience=3)
+    assert settings_that_count(patient) == settings_that_count(run) | {"patience": 3}
+    assert run_paths(patient) != run_paths(run)

@@ -188,7 +188,7 @@ def test_and_from_the_command_line(config: RunConfig, capsys: pytest.CaptureFixt
     kinds = [read_result(path).prompt.kind for path in (config.output_dir / "results").rglob("*.json")]
     assert sorted(map(str, kinds)) == ["None", "low_rank"]
     assert experiment.main(["--prompt", "lowrank"]) == 2
-    names = "direct, linear, mlp, resnet, shared_resnet, low_rank"
+    names = "direct, linear, mlp, resnet, shared_resnet, residual, low_rank"
     assert f"--prompt is lowrank (did you mean low_rank?); give one of {names}; see" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         experiment.main(["--help"])

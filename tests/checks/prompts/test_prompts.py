@@ -1,4 +1,4 @@
-"""Are the five prompt architectures what tasks promise: sizes, starts, and a network of its own for each token?"""
+"""Are the six prompt architectures what tasks promise: sizes, starts, and a network of its own for each token?"""
 
 import itertools
 import math
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, mish
 
 from soft_prompts.common.errors import UsageError
-from soft_prompts.prompts.architectures import Prompt, PromptShape, index_code
+from soft_prompts.prompts.architectures import DirectPrompt, Prompt, PromptShape, ResidualPrompt, index_code
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.prompts.kinds import PROMPTS, Initialisation
 
@@ -28,6 +28,7 @@ def parameter_count(kind: str, shape: PromptShape) -> int:
     bits = math.ceil(math.log2(p)) if p > 1 else 0
     return {
         "direct": p * width,
+        "residual": p * width + (width + 1) * h + (h + 1) * width + 2 * width,
         "linear": (c + 1) * p * width,
         "mlp": (c + 1) * p * h + layers * p * (h * h + h) + p * (h * width + width),
         "resnet": (c + 1) * p * r + layers * p * resnet_layer + p * (r * width + width),
@@ -48,6 +49,28 @@ def test_trainable_parameters_are_exactly_the_formulas(kind: str) -> None:
         assert sum(parameter.numel() for parameter in prompt.parameters()) == parameter_count(kind, shape)
         assert all(parameter.requires_grad for parameter in prompt.parameters())
         assert prompt(torch.rand(3, shape.conditions)).shape == (3, shape.tokens, shape.hidden_size)
+
+
+def test_a_residual_prompt_is_kept_as_the_direct_prompt_that_emits_the_same() -> None:
+    """After training, against the formula written out; the start is the rows alone."""
+    prompt = build("residual")
+    assert isinstance(prompt, ResidualPrompt)
+    assert torch.equal(prompt(torch.zeros(2, 0))[1], prompt.matrix)
+    with torch.no_grad():
+        for parameter in prompt.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)), alpha=0.3)
+    kept = prompt.collapsed()
+    assert isinstance(kept, DirectPrompt)
+    emitted = kept(torch.zeros(1, 0))[0]
+    assert emitted.shape == (5, 12)
+    inner = (prompt.matrix @ prompt.down.weight.T + prompt.down.bias).clamp(min=0)
+    outer = inner @ prompt.up.weight.T + prompt.up.bias
+    centred = outer - outer.mean(dim=1, keepdim=True)
+    normed = centred / (centred.square().mean(dim=1, keepdim=True) + 1e-5).sqrt()
+    expected = prompt.matrix + normed * prompt.norm.weight + prompt.norm.bias
+    assert torch.allclose(emitted, expected, atol=1e-5)
+    assert torch.equal(emitted, prompt(torch.zeros(1, 0))[0])
+    assert all(other.collapsed() is other for other in map(build, set(KINDS) - {"residual"}))
 
 
 @pytest.mark.parametrize(("tokens", "width"), [(1, 8), (16, 512), (64, 768)])
@@ -201,7 +224,7 @@ def test_linear_is_one_matrix() -> None:
 
 
 def test_what_cannot_be_built_is_said_in_one_line() -> None:
-    known = "direct, linear, mlp, resnet, shared_resnet"
+    known = "direct, linear, mlp, resnet, shared_resnet, residual"
     with pytest.raises(UsageError, match=rf"prompt is 'mpl'; \(did you mean 'mlp'\?\) give one of {known}"):
         build_prompt("mpl", PromptShape(1, 12, 2), VOCABULARY)
     for kind in CONDITIONAL:

@@ -74,7 +74,7 @@ def run(
 
 
 def prompt_of(frozen: FrozenModel, kind: str = "mlp", tokens: int = 3) -> nn.Module:
-    shape = PromptShape(tokens, frozen.hidden_size, 0 if kind == "direct" else 2, 1, 32, 16)
+    shape = PromptShape(tokens, frozen.hidden_size, 2 if PROMPTS[kind].needs_conditions else 0, 1, 32, 16)
     return build_prompt(kind, shape, frozen.vocabulary)
 
 
@@ -305,7 +305,7 @@ def test_every_kind_overfits_one_batch(one_frozen: FrozenModel, kind: str) -> No
     text = [101, 57, 200, 33]
     examples = [Example(text, text, (0.2, 0.4))] * 2
     config = settings(steps=80, batch_size=2, learning_rate=0.03, validate_every=80, checkpoint_every=80)
-    config = replace(config, condition="none" if kind == "direct" else "true")
+    config = replace(config, condition="true" if PROMPTS[kind].needs_conditions else "none")
     done = run(one_frozen, prompt_of(one_frozen, kind, tokens=6), examples, config)
     assert done.reported[-1] < 0.1 * done.reported[0]
 
@@ -330,3 +330,28 @@ def test_a_prompt_without_conditions_is_trained_as_a_matrix(
     assert isinstance(prompt, DirectPrompt)
     done = run(one_frozen, prompt, make_examples(6), settings(steps=5, learning_rate=0.01, condition="none"))
     assert done.reported[-1] < done.reported[0]
+
+
+def test_a_run_ends_when_the_validation_loss_has_stopped_falling_and_resumes_to_the_same_end(
+    one_frozen: FrozenModel, make_examples: MakeExamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2.0 falls; 1.9985 is no thousandth better, 1.9 is; two in a row that are not end the run at step 5."""
+    losses = [2.0, 1.9985, 1.9, 1.8999, 2.5, 1.0, 1.0]
+    asked = iter(losses)
+    monkeypatch.setattr(
+        training, "item_losses", lambda *_: ItemLosses(np.array([next(asked)]), np.array([1]), np.array([0]))
+    )
+    examples, config = make_examples(6), settings(steps=7, patience=2)
+    done = run(one_frozen, prompt_of(one_frozen), examples, config)
+    assert (done.progress.step, done.progress.best_step, done.progress.stalled) == (5, 4, 2)
+    assert [state.facts["progress"]["stalled"] for state in done.states] == [0, 1, 0, 1, 2]
+    for place in (1, 3, 4):  # before the end, one validation before it, and after it
+        asked = iter(losses[place + 1 :])
+        again = run(one_frozen, prompt := prompt_of(one_frozen), examples, config, resume=done.states[place])
+        assert replace(again.progress, seconds=0.0, wait_seconds=0.0) == replace(
+            done.progress, seconds=0.0, wait_seconds=0.0
+        )
+        best = done.states[-1].tensors
+        assert all(torch.equal(value, best[f"best.{name}"]) for name, value in prompt.state_dict().items())
+    asked = iter(losses)
+    assert run(one_frozen, prompt_of(one_frozen), examples, replace(config, patience=None)).progress.step == 7
