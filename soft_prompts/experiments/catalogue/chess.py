@@ -18,7 +18,7 @@ DEFAULT = Grid(
     tokens=(0, 1, 4, 16),
     data=("games",),
     task=ChessTask(max_plies=40),
-    settings=RunConfig(ChessTask(), "tiny-chess", 0, steps=200, learning_rate=1e-2, weight_decay=0.0),
+    settings=RunConfig(ChessTask(), "tiny-chess", 0, steps=100, learning_rate=0.05, weight_decay=0.0, warmup_steps=5),
     jobs=2,
 )
 QUICK = variant(DEFAULT, tokens=(0, 4), steps=20, test_samples=100, validation_samples=32)

@@ -24,9 +24,10 @@ DEFAULT = Grid(
         "tiny-text",
         0,
         prompt="direct",
-        steps=200,
-        learning_rate=1e-2,
+        steps=100,
+        learning_rate=0.3,
         weight_decay=0.0,
+        warmup_steps=5,
         sample_tokens=32,
         test_samples=400,
         validation_samples=128,
@@ -41,6 +42,7 @@ PAPER = variant(
     steps=2048,
     learning_rate=1e-3,
     weight_decay=1e-4,
+    warmup_steps=20,
 )
 EXPERIMENT = Experiment(
     "completion",
