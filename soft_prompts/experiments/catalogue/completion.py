@@ -24,7 +24,7 @@ DEFAULT = Grid(
         "tiny-text",
         0,
         prompt="direct",
-        steps=100,
+        steps=150,
         learning_rate=0.3,
         warmup_steps=5,
         weight_decay=0.0,
