@@ -1,7 +1,7 @@
 """Who trains a soft prompt, and how does each of them take one step? The same model, texts, start and AdamW rate."""
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -12,13 +12,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
-from soft_prompts.engine.batch import collate
-from soft_prompts.engine.forward import token_losses
+from soft_prompts.common.machine import keep_freed_memory
 from soft_prompts.models.frozen import load_frozen_model
-from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.tasks.task import Example
+from soft_prompts.training.gradients import Room, Share, gradients
 from tests.benchmarks.machine import DTYPES
 
 RATE = 1e-3
@@ -51,7 +50,7 @@ def ours(folder: Path, case: Case, kind: str, plain: bool = False) -> Step:
     """What training does in a step, batch and clipping included."""
     frozen = load_frozen_model(str(folder), dtype=case.dtype, device=case.device, offline=True)
     if plain:
-        frozen = on_plain_road(frozen)
+        frozen = replace(frozen, packs=False, head=None)  # what --engine plain does
     conditions = CONDITIONS if kind != "direct" else 0
     shape = PromptShape(case.tokens, frozen.hidden_size, conditions)
     prompt = build_prompt(kind, shape, frozen.vocabulary.cpu())
@@ -62,25 +61,17 @@ def ours(folder: Path, case: Case, kind: str, plain: bool = False) -> Step:
     told = torch.rand(case.batch, conditions, generator=torch.Generator().manual_seed(2)).tolist()
     ids = texts(case, len(frozen.embedding.weight)).tolist()
     examples = [Example(text, text, tuple(one)) for text, one in zip(ids, told, strict=True)]
+    share = Share(prompt, examples, score_first=True)
+    keep_freed_memory()
 
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
-        batch = collate(examples, frozen.pad_id, score_first=True).to(frozen.device)
-        nats = token_losses(frozen, prompt, batch).nats
-        nats.sum().backward()
-        for parameter in prompt.parameters():
-            if parameter.grad is not None:
-                parameter.grad.div_(len(nats))
+        (loss,) = gradients(frozen, [share], Room(1, case.batch), lambda: False) or []
         nn.utils.clip_grad_norm_(prompt.parameters(), 1.0)
         optimizer.step()
-        return float(nats.detach().mean())
+        return float(loss.per_token)
 
     return step
-
-
-def on_plain_road(frozen: FrozenModel) -> FrozenModel:
-    """The model without the engine's fast roads, where it has any."""
-    return replace(frozen, packs=False) if "packs" in {field.name for field in fields(frozen)} else frozen
 
 
 def peft(folder: Path, case: Case, weights: str = "float32", autocast: bool = False) -> Step:

@@ -1,8 +1,8 @@
 """How would a script with PEFT train the same curve? One prompt after another, from PEFT's own start, at one rate.
 
-`python -m tests.benchmarks.peft_curve ASKED.json FOUND.json` is what `curve_time` starts. The rate is swept once, at
-one token count; each run ends at the first validation that is near enough to the loss that is asked for, or after the
-most steps. Data, batches and validation samples are those of the experiment's own runs.
+`python -m tests.benchmarks.peft_curve ASKED.json FOUND.json` is what `curve_time` starts. The rate is swept once, in
+short runs at one token count; each run of the curve ends at the first validation that is near enough to the loss that
+is asked for, or after the most steps. Data, batches and validation samples are those of the experiment's own runs.
 """
 
 import json
@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from soft_prompts.common.machine import threads_for
 from soft_prompts.config import RunConfig
 from soft_prompts.engine.batch import Batch, collate
-from soft_prompts.experiments.catalogue.autoregressive import EXPERIMENT
+from soft_prompts.experiments.catalogue.completion import EXPERIMENT
 from soft_prompts.models.sources import quiet
 from soft_prompts.tasks.task import UNSCORED, Example
 from soft_prompts.training.apparatus import data_request
@@ -40,7 +40,8 @@ class Asked:
     """To reach, in nats per scored token of the validation samples, by token count."""
     seeds: Sequence[int]
     rates: Sequence[float]
-    """Swept at the middle token count with the first seed: the rate that gets there soonest serves all."""
+    """Swept at the middle token count with the first seed: the rate of the lowest loss serves all."""
+    sweep_steps: int
     most_steps: int
 
 
@@ -59,27 +60,28 @@ class Trained:
 
 
 def curve(asked: Asked, config: RunConfig) -> list[Trained]:
-    """The runs of the sweep first, then those of the curve; what the sweep trained already is not trained again."""
+    """The runs of the sweep first, then those of the curve."""
     counts = sorted(map(int, asked.losses))
-    middle, first = counts[len(counts) // 2], asked.seeds[0]
-    sweep = [one_run(asked, config, middle, first, rate) for rate in asked.rates]
-    best = min(sweep, key=lambda run: (not run.reached, run.steps, run.loss))
-    rest = [(tokens, seed) for tokens in counts for seed in asked.seeds if (tokens, seed) != (middle, first)]
-    return [*sweep, *(one_run(asked, config, tokens, seed, best.rate) for tokens, seed in rest)]
+    middle = counts[len(counts) // 2]
+    several = [replace(config, seed=seed) for seed in asked.seeds]
+    sweep = [one_run(asked.losses[str(middle)], several[0], middle, rate, asked.sweep_steps) for rate in asked.rates]
+    best = min(sweep, key=lambda run: run.loss).rate
+    points = [(tokens, one) for tokens in counts for one in several]
+    return sweep + [one_run(asked.losses[str(tokens)], one, tokens, best, asked.most_steps) for tokens, one in points]
 
 
-def one_run(asked: Asked, config: RunConfig, tokens: int, seed: int, rate: float) -> Trained:
-    """Load, train, validate and test."""
-    torch.manual_seed(seed)
+def one_run(target: float, config: RunConfig, tokens: int, rate: float, most_steps: int) -> Trained:
+    """Load, train, validate and test; the seed is that of the settings."""
+    torch.manual_seed(config.seed)
     folder = EMBEDDED[config.model]
     settings = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=tokens)
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), settings)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    data = config.task.open(data_request(replace(config, seed=seed)), tokenizer)
+    data = config.task.open(data_request(config), tokenizer)
     stream = (example for example, _ in data.training(None))
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=config.weight_decay)
-    best, step, target = float("inf"), 0, asked.losses[str(tokens)]
-    while step < asked.most_steps and best > target:
+    best, step = float("inf"), 0
+    while step < most_steps and best > target:
         step += 1
         model.train()
         optimizer.zero_grad()
@@ -88,7 +90,7 @@ def one_run(asked: Asked, config: RunConfig, tokens: int, seed: int, rate: float
         if step % config.validate_every == 0:
             best = min(best, held_out_loss(model, data.held_out("validation"), config.batch_size))
     test = held_out_loss(model, data.held_out("test"), config.batch_size)
-    return Trained(tokens, seed, rate, step, best, best <= target, test)
+    return Trained(tokens, config.seed, rate, step, best, best <= target, test)
 
 
 def loss_of(model: nn.Module, batch: Batch) -> torch.Tensor:
