@@ -51,9 +51,10 @@ class _HeadLoss(torch.autograd.Function):
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, buffer: Tensor) -> Float[Tensor, "N V"]:
     """In float32; in the buffer itself, if that is."""
-    torch.mm(hidden, weight.t(), out=buffer)
-    if bias is not None:
-        buffer += bias
+    if bias is None:
+        torch.mm(hidden, weight.t(), out=buffer)
+    else:
+        torch.addmm(bias, hidden, weight.t(), out=buffer)
     return buffer.float()
 
 

@@ -13,6 +13,7 @@ from soft_prompts.common.command_line import guarded, parse, started_as
 from soft_prompts.common.console import each_line_once, say
 from soft_prompts.common.errors import UsageError, near_match
 from soft_prompts.common.launch import is_main_process
+from soft_prompts.common.machine import keep_freed_memory
 from soft_prompts.config import RunConfig, as_json
 from soft_prompts.experiments.grid import Grid, TaskT, variant
 from soft_prompts.experiments.places import refuse_missing_places
@@ -48,6 +49,7 @@ class Experiment(Generic[TaskT]):
             from soft_prompts.experiments.sweep import run_all
             from soft_prompts.finetuning.stages import after_lessons
 
+            keep_freed_memory()
             with each_line_once():
                 configs = after_lessons(configs, grid.jobs)
                 failures = run_all(configs, grid.jobs, grid.together)
@@ -61,10 +63,10 @@ class Experiment(Generic[TaskT]):
         """Every run of the grid, in every case; the bare model, which no case changes, once."""
         asked = list(grid.runs())
         from soft_prompts.finetuning.stages import wanted  # settings are checked: only now is torch worth its seconds
-        from soft_prompts.training.apparatus import run_paths
+        from soft_prompts.training.apparatus import run_paths, settled
 
         cases = self.cases.values() or [{}]
-        every = (replace(config, **case) for case in cases for config in wanted(asked))
+        every = (settled(replace(config, **case)) for case in cases for config in wanted(asked))
         return list({run_paths(config): config for config in every}.values())
 
     def parse(self, arguments: Sequence[str], program: str | None = None) -> Grid[TaskT]:

@@ -60,6 +60,8 @@ class Grid(Generic[TaskT]):
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.settings.engine == "plain" and self.together not in ("auto", "off", 1):
+            raise UsageError(f"together is {self.together} and engine plain, which shares nothing; leave either out")
 
     def runs(self) -> Iterator[RunConfig]:
         """Every run of the grid, model by model; the bare model once."""

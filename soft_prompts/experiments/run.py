@@ -13,7 +13,6 @@ from typing import NamedTuple
 from accelerate import PartialState
 
 from soft_prompts.common.console import StepProgress, say
-from soft_prompts.common.machine import keep_freed_memory
 from soft_prompts.config import RunConfig, check_conditions
 from soft_prompts.engine.evaluation import LossNotFinite
 from soft_prompts.engine.processes import told_by_first
@@ -33,6 +32,7 @@ from soft_prompts.training.apparatus import (
     refuse_beyond_context,
     refuse_other_model,
     run_paths,
+    settled,
     with_engine,
 )
 from soft_prompts.training.events import EventLog
@@ -66,6 +66,7 @@ def run_together(
     configs: Sequence[RunConfig], frozen: FrozenModel | None = None, turn: Turn | None = None
 ) -> list[Result]:
     """As `run`, of several runs of one model that `groups` lets go together; `turn` is their place among others."""
+    configs = [settled(config) for config in configs]
     for config in configs:
         check_conditions(config)
         find_device(config.device)
@@ -79,14 +80,14 @@ def run_together(
             return [result for result in finished if result is not None]
         began = time.perf_counter()
         frozen = frozen or (turn.load or partial(load_for, first))()
-        used, begun = maker_of(first.role).model(with_engine(first, frozen)), list[Begun]()
+        used, begun = with_engine(first, maker_of(first.role).model(frozen)), list[Begun]()
         for (config, title), result in zip(named, finished, strict=True):
             if result is None:
                 begun.append(_begin(config, used, title, began))
                 began = time.perf_counter()
         if fits := [one.fit for one in begun if one.fit is not None]:
-            say(engine_line(begun[0].at.frozen, len(fits)))
-            keep_freed_memory()
+            if any(fit.goes_on for fit in fits):
+                say(engine_line(begun[0].at.frozen, len(fits)))
             quiet, steps = not PartialState().is_main_process, max(fit.config.steps for fit in fits)
             with StepProgress(turn.title, steps, quiet, turn.grid) as show, stop.after_whole_steps():
                 train(begun[0].at.frozen, fits, stop.asked, partial(_report, show, steps))

@@ -16,7 +16,7 @@ import torch
 
 from soft_prompts.common.console import each_line_once, say, say_at_once
 from soft_prompts.common.errors import Interrupted, goes_on
-from soft_prompts.common.machine import threads_for
+from soft_prompts.common.machine import keep_freed_memory, threads_for
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.grid import Together
 from soft_prompts.experiments.groups import groups
@@ -161,6 +161,7 @@ def _work(todo: Any, heard: Any, threads: int, prompts: Mapping[str, Any]) -> No
     os.setpgrp()  # Ctrl-C goes to every process of a terminal; this one hears of it from its parent, once
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+    keep_freed_memory()
     loaded = LoadedModel()
     with each_line_once():
         while (task := todo.get()) is not None:

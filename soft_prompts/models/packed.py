@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 NAME = "soft_prompts_packed"
 SOFTENED = ("softcap", "s_aux", "position_bias", "head_mask")  # arguments of attentions that are more than a softmax
@@ -99,10 +101,14 @@ def packed(model: PreTrainedModel, layout: Layout, kept: list[Heads] | None = No
             config._attn_implementation = implementation
 
 
-def _no_mask(*_: Any, local_size: int | None = None, **__: Any) -> None:
+def _no_mask(*arguments: Any, local_size: int | None = None, **more: Any) -> Tensor | None:
     """Asked for where a model makes its mask; a window or chunk that the texts fit into is none."""
-    if local_size is not None and local_size < _passing.get().layout.longest:
+    passing = _passing.get(None)
+    if passing is None:
+        return sdpa_mask(*arguments, local_size=local_size, **more)
+    if local_size is not None and local_size < passing.layout.longest:
         raise NotPacked(f"attention reaches back {local_size} positions, and a text has more")
+    return None
 
 
 def _attention(
@@ -115,13 +121,16 @@ def _attention(
     dropout: float = 0.0,
     **more: Any,
 ) -> tuple[Float[Tensor, "1 N h D"], None]:
-    """The attention of a packed row, as transformers calls it."""
+    """The attention of a packed row, as transformers calls it; the usual one where another thread asks meanwhile."""
+    passing = _passing.get(None)
+    if passing is None:
+        rest = {"scaling": scaling, "dropout": dropout, **more}
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **rest)
     unknown = [name for name in SOFTENED if more.get(name) is not None]
     if unknown or dropout or attention_mask is not None or len(query) > 1 or key.shape != value.shape:
         raise NotPacked(f"attention of {type(module).__name__} is more than a softmax of one row")
     if more.get("is_causal") is False:
         raise NotPacked(f"attention of {type(module).__name__} is not causal")
-    passing = _passing.get()
     if passing.kept is not None:
         passing.kept.append((key[0].detach(), value[0].detach()))
     attend = merged if query.device.type == "cpu" else joined
@@ -242,6 +251,7 @@ def _behind(one: Stretch, heads: Heads, earlier: Heads | None) -> list[Float[Ten
     """Keys and values of what a stretch stands behind."""
     if one.earlier is None and one.prefix is None:
         return None
+    assert one.earlier is None or earlier is not None, "a stretch stands behind an earlier row that is not there"
     parts = list[list[Tensor]]([[], []])
     for whole, place in ((earlier, one.earlier), (heads, one.prefix)):
         if place is not None and whole is not None:

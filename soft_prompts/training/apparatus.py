@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import PartialState
@@ -14,8 +14,10 @@ from accelerate import PartialState
 from soft_prompts.common.errors import UsageError
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
+from soft_prompts.engine.processes import told_by_first
 from soft_prompts.models.frozen import find_context_length, load_frozen_model, model_key
 from soft_prompts.models.model import FrozenModel
+from soft_prompts.models.precision import FASTEST, dtype_name
 from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.prompts.kinds import UNCONDITIONAL
@@ -85,9 +87,18 @@ def algorithms(config: RunConfig) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
+def settled(config: RunConfig) -> RunConfig:
+    """The settings with the precision that `fastest` means here, the same for every process and every later sitting."""
+    if config.dtype != FASTEST:
+        return config
+    device = find_device(config.device)
+    found: Any = told_by_first(lambda: dtype_name(FASTEST, device))
+    return replace(config, dtype=found)
+
+
 def load_for(config: RunConfig) -> FrozenModel:
     """The frozen model that a run's settings name, on the device that they name."""
-    loaded = load_frozen_model(
+    return load_frozen_model(
         config.model,
         revision=config.revision,
         dtype=config.dtype,
@@ -95,7 +106,6 @@ def load_for(config: RunConfig) -> FrozenModel:
         offline=config.offline,
         trust_remote_code=config.trust_remote_code,
     )
-    return with_engine(config, loaded)
 
 
 def with_engine(config: RunConfig, frozen: FrozenModel) -> FrozenModel:
@@ -104,10 +114,17 @@ def with_engine(config: RunConfig, frozen: FrozenModel) -> FrozenModel:
 
 
 def engine_line(frozen: FrozenModel, prompts: int) -> str:
-    """`engine: packed rows, float32, fused loss, 4 prompts together`."""
-    rows = "packed rows with shared prefixes" if frozen.packs else "plain rows"
+    """`engine: packed rows and shared prefixes where they save work, float32, fused loss, 4 prompts together`."""
+    rows = "packed rows and shared prefixes where they save work" if frozen.packs else "plain rows"
     loss = "whole logits" if frozen.head is None else "fused loss"
-    return ", ".join([f"engine: {rows}", frozen.dtype, loss, *([f"{prompts} prompts together"] if prompts > 1 else [])])
+    return ", ".join(
+        [
+            f"engine: {rows}",
+            frozen.dtype,
+            loss,
+            *([f"{prompts} prompts together"] if prompts > 1 and frozen.packs else []),
+        ]
+    )
 
 
 def refuse_other_model(config: RunConfig, frozen: FrozenModel) -> None:

@@ -159,7 +159,7 @@ def train(
     every step with those that took it. Raises Interrupted after publishing the last whole step of each, OutOfRoom when
     one sample of one run does not fit into memory.
     """
-    room = Room(len(fits), min(fit.progress.micro_batch_size for fit in fits))
+    room = Room(len(fits) if frozen.packs else 1, min(fit.progress.micro_batch_size for fit in fits))
     while going := [fit for fit in fits if fit.goes_on]:
         shares, positions = zip(*(fit.draw() for fit in going), strict=True)
         began = time.perf_counter()
@@ -231,5 +231,5 @@ def out_of_memory_is_out_of_room() -> Iterator[None]:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        advice = "give fewer --tokens or --sample-tokens, or a smaller --micro-batch-size"
+        advice = "give fewer --tokens or --sample-tokens, a smaller --micro-batch-size, or --together off"
         raise OutOfRoom(f"memory is out; {advice}") from error

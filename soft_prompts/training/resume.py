@@ -26,6 +26,7 @@ from soft_prompts.results.schema import Result
 from soft_prompts.training.apparatus import Apparatus, Paths, data_request, find_device
 from soft_prompts.training.checkpoint import State, forget, newest, publish, sweep
 from soft_prompts.training.environment import Versions, versions, versions_of
+from soft_prompts.training.loop import Progress, is_over
 from soft_prompts.training.sources import SOURCE_PRINT, has_other_source, source_folder
 
 POLL_SECONDS = 0.2  # how soon a waiting run notices that the other one has ended
@@ -130,7 +131,7 @@ def _restore(at: Apparatus) -> State | None:
     ]
     if changed:
         raise UsageError(f"{at.paths.snapshot} was left by other settings: {'; '.join(changed)}; --fresh starts over")
-    if state.step < at.config.steps:
+    if not is_over(at.config, Progress(**state.facts["progress"])):
         sittings = earlier_sittings(state)
         said = _said_of_versions(sittings[-1], versions()) if sittings else ""
         say(f"{at.title}: goes on after step {state.step}{said}")

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import Prompt
 from soft_prompts.results.roles import Lora
-from soft_prompts.training.apparatus import Apparatus, load_for
+from soft_prompts.training.apparatus import Apparatus, load_for, with_engine
 
 LORA_RATES = (5e-4, 2e-3, 8e-3)
 FULL_RATES = (1e-4, 3e-4, 1e-3)
@@ -38,7 +38,7 @@ class TrainedWeights(Prompt):
 def with_adapters(at: Apparatus) -> Apparatus:
     """A copy of the model with LoRA adapters that begin at nothing; the adapters learn."""
     rank = at.config.role.rank if isinstance(at.config.role, Lora) else Lora.rank
-    copy = load_for(at.config)
+    copy = with_engine(at.config, load_for(at.config))
     _add_adapters(copy.model, rank, at.config.seed)
     learning = [weight for name, weight in copy.model.named_parameters() if "lora_" in name]
     for weight in copy.model.parameters():
@@ -51,7 +51,7 @@ def with_adapters(at: Apparatus) -> Apparatus:
 
 def with_all_weights(at: Apparatus) -> Apparatus:
     """A copy of the model whose weights all learn; its head by the plain road, which gives it a gradient."""
-    copy = load_for(at.config)
+    copy = with_engine(at.config, load_for(at.config))
     copy.model.requires_grad_(True)
     return _learning(at, replace(copy, head=None), list(copy.model.parameters()))
 

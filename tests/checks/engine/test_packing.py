@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 import numpy as np
@@ -241,3 +242,18 @@ def test_attention_of_a_packed_row_is_a_softmax_by_hand(attend: type[merged], gr
     )
     for slope, reference in zip(ours, own, strict=True):
         assert slope.allclose(reference, rtol=1e-4, atol=1e-5)
+
+
+def test_another_thread_may_ask_the_model_meanwhile(one_frozen: FrozenModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = torch.tensor([[1, 2, 3, 4, 5]])
+    expected, own, found = one_frozen.logits_of_ids(ids), FrozenModel._ask, list[Tensor]()
+
+    def ask(self: FrozenModel, *arguments: object) -> object:
+        other = Thread(target=lambda: found.append(self.logits_of_ids(ids)))
+        other.start()
+        other.join()
+        return own(self, *arguments)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(FrozenModel, "_ask", ask)
+    token_losses(one_frozen, *asked(one_frozen, 3, "direct", samples("front", conditional=False)))
+    assert found[0].allclose(expected, **LOSS)

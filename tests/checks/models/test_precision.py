@@ -29,3 +29,10 @@ def test_fastest_on_a_cpu_is_the_precision_of_the_faster_product(faster: str, mo
 
 def test_the_probe_times_a_product() -> None:
     assert all(precision._seconds(dtype) > 0 for dtype in DTYPES.values())
+
+
+def test_what_is_nearly_even_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_seconds", lambda dtype: 0.9 if dtype == torch.bfloat16 else 1.0)
+    faster_on_cpu.cache_clear()
+    assert dtype_name("fastest", CPU) == "float32"
+    faster_on_cpu.cache_clear()
