@@ -118,9 +118,9 @@ class RunConfig:
 
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "nothing")
     """Where the model runs; auto takes a GPU if there is one."""
-    dtype: Literal["auto", "float32", "bfloat16"] = setting("auto", "all")
+    dtype: Literal["auto", "float32", "bfloat16", "fastest"] = setting("auto", "all")
     """Precision of the frozen model; the prompt and Adam's state are float32 always. auto: bfloat16 on a GPU, else
-    float32."""
+    float32; fastest: what a probe finds faster on this machine."""
     engine: Literal["auto", "plain"] = setting("auto", "nothing")
     """auto: samples in one row without padding, what they share once, the loss without whole logits, where the model
     allows it; plain: none of that, the slow way that the fast one is checked against."""

@@ -15,10 +15,10 @@ from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.model import FrozenModel, ModelKey, context_length_of
+from soft_prompts.models.precision import DTYPES, dtype_name
 from soft_prompts.models.probes import PASSED, Loaded, examine
 from soft_prompts.models.sources import commit_of, config_path, is_local, quiet, reason, source_of
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SLOWER = ("embeddings", "batches", "writing")  # probes whose fallback takes time or another road: said at load
 TROUBLES = (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError, SafetensorError)
 
@@ -125,8 +125,3 @@ def load_tokenizer(
             )
         except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError) as error:
             raise InputError(f"tokenizer of {name!r} cannot be loaded: {reason(name, error)}") from error
-
-
-def dtype_name(asked: str, device: torch.device) -> str:
-    """The precision in use: auto is bfloat16 on a GPU, else float32."""
-    return ("bfloat16" if device.type == "cuda" else "float32") if asked == "auto" else asked

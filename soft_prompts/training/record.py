@@ -6,7 +6,7 @@ from typing import NamedTuple
 from accelerate import PartialState
 
 from soft_prompts.config import RunConfig, as_json
-from soft_prompts.models.frozen import dtype_name
+from soft_prompts.models.precision import dtype_name
 from soft_prompts.prompts.kinds import UNCONDITIONAL
 from soft_prompts.prompts.snapshot import Snapshot, forget_snapshot, save_snapshot
 from soft_prompts.results.files import items_fingerprint, write_result
