@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,13 +139,8 @@ def our_curve(settings: Settings, long_run: dict[int, float]) -> Row:
 
 def peft_curve(settings: Settings, long_run: dict[int, float]) -> Row:
     losses = {tokens: long_run[tokens] + NEAR for tokens in settings.tokens}
-    asked = {
-        "flags": FLAGS,
-        "losses": losses,
-        "seeds": settings.seeds,
-        "rates": settings.rates,
-        "most_steps": settings.most_steps,
-    }
+    asked = {name: getattr(settings, name) for name in ("seeds", "rates", "sweep_steps", "most_steps")}
+    asked |= {"flags": FLAGS, "losses": losses}
     with tempfile.TemporaryDirectory() as folder:
         given, found = Path(folder) / "asked.json", Path(folder) / "found.json"
         given.write_text(json.dumps(asked))
@@ -156,38 +151,41 @@ def peft_curve(settings: Settings, long_run: dict[int, float]) -> Row:
     return {"who": "PEFT", **cost._asdict(), **came._asdict(), "sweep": runs[: len(settings.rates)], "curve": curve}
 
 
-def together(settings: Settings) -> list[Row]:
+def together(settings: Settings) -> Iterator[Row]:
     """Small batches of a tiny model: prompts that differ in their seed, all at once and one after another."""
-    if not settings.together_seeds:
-        return []
-    rows = []
-    for how in ("off", "auto"):
+    for how in ("off", "auto") if settings.together_seeds else ():
         with tempfile.TemporaryDirectory() as folder:
             seeds = range(settings.together_seeds)
             cost = run_grid(Path(folder), (4,), seeds, settings.together_steps, *SMALL, "--together", how)
-        rows.append({"who": f"together {how}", **cost._asdict(), "runs": settings.together_seeds})
-    return rows
+        yield {"who": f"together {how}", **cost._asdict(), "runs": settings.together_seeds}
 
 
 def main(settings: Settings) -> None:
-    """Measure, print, keep."""
-    machine, long_run = describe("cpu", cores()), long_runs(settings)
-    rows = [our_curve(settings, long_run), *([peft_curve(settings, long_run)] if settings.peft else [])]
-    rows += together(settings)
-    table = Table(*(f"{name}" for name in ("who", "wall s", "CPU s", "runs", "near", "farthest")))
+    """Measure, and print and keep every row as it comes."""
+    figures: Row = {"machine": describe("cpu", cores()), "experiment": [EXPERIMENT, *FLAGS], "near": NEAR}
+    figures |= {"long_run": (long_run := long_runs(settings)), "rows": []}
+    for row in measure(settings, long_run):
+        figures["rows"].append(row)
+        if settings.save:
+            REFERENCE.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    Console().print(table_of(figures["rows"]))
+
+
+def measure(settings: Settings, long_run: dict[int, float]) -> Iterator[Row]:
+    """One way to train after another."""
+    yield our_curve(settings, long_run)
+    if settings.peft:
+        yield peft_curve(settings, long_run)
+    yield from together(settings)
+
+
+def table_of(rows: Sequence[Row]) -> Table:
+    """A line a way to train."""
+    table = Table("who", "wall s", "CPU s", "runs", "near", "farthest")
     for row in rows:
         cells = (row["who"], f"{row['seconds']:.0f}", f"{row['cpu_seconds']:.0f}", str(row["runs"]))
         table.add_row(*cells, str(row.get("near", "")), str(row.get("farthest", "")))
-    Console().print(table)
-    if settings.save:
-        figures = {
-            "machine": machine,
-            "experiment": [EXPERIMENT, *FLAGS],
-            "near": NEAR,
-            "long_run": long_run,
-            "rows": rows,
-        }
-        REFERENCE.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return table
 
 
 if __name__ == "__main__":
