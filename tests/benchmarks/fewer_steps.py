@@ -174,9 +174,9 @@ def main() -> None:
         rows = list(rows_of(case, settings))
         print_table(case, rows)
         every += rows
-    if settings.save:
-        found = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "batch_size": BATCH, "rows": every}
-        REFERENCE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        if settings.save:  # after each case: the next may take long
+            found = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "batch_size": BATCH, "rows": every}
+            REFERENCE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
