@@ -18,9 +18,7 @@ DEFAULT = Grid(
     tokens=(0, 1, 4, 16),
     data=("mazes",),
     task=PathfindingTask(board="6x6"),
-    settings=RunConfig(
-        PathfindingTask(), "tiny-mazes", 0, steps=100, learning_rate=0.1, weight_decay=0.0, warmup_steps=5
-    ),
+    settings=RunConfig(PathfindingTask(), "tiny-mazes", 0, steps=200, learning_rate=1e-2, weight_decay=0.0),
     jobs=2,
 )
 QUICK = variant(DEFAULT, tokens=(0, 4), steps=20, test_samples=100, validation_samples=32)
