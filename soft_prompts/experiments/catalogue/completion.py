@@ -24,9 +24,8 @@ DEFAULT = Grid(
         "tiny-text",
         0,
         prompt="direct",
-        steps=150,
-        learning_rate=0.3,
-        warmup_steps=5,
+        steps=200,
+        learning_rate=1e-2,
         weight_decay=0.0,
         sample_tokens=32,
         test_samples=400,
@@ -41,7 +40,6 @@ PAPER = variant(
     tokens=(0, 1, 4, 16, 64),
     steps=2048,
     learning_rate=1e-3,
-    warmup_steps=20,
     weight_decay=1e-4,
 )
 EXPERIMENT = Experiment(
