@@ -20,9 +20,9 @@ def keep_freed_memory() -> None:
     """Let this process use its memory again and again instead of giving it back after every step.
 
     glibc hands blocks of 32 MB and more back to the system when they are freed, and the system clears every page of
-    the next one: a tenth of a training step. Elsewhere nothing is done.
+    the next one, at every step again. Elsewhere nothing is done.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(-4, 0)  # M_MMAP_MAX: no block is a mapping of its own
-        mallopt(-1, -1 % 2**31)  # M_TRIM_THRESHOLD: the heap's end stays
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap's end stays
