@@ -16,13 +16,16 @@ from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.engine.batch import Batch
 from soft_prompts.tasks.lesson import LearningRule
 from soft_prompts.tasks.task import UNSCORED
-from soft_prompts.training.loop import TrainingFailed
 
 BETAS = (0.9, 0.98)
 MOMENTUM = 0.95
 ADAM_SHARE = 0.1  # of Muon's rate, for what is no matrix: .02 and 2e-3 did best on the embedded models
 LAST_SHARE = 0.03  # of the learning rate, at the end
 PASS = {"cpu": 128, "cuda": 4096}  # positions that cost as much as one more pass through a small model does
+
+
+class TrainingFailed(RuntimeError):
+    """A step without a finite loss or gradient."""
 
 
 class Learner(NamedTuple):

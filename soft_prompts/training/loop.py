@@ -31,10 +31,6 @@ FINAL_RATE = 0.1  # of the peak, at the end of the cosine
 Stream = Iterator[tuple[Example, Position]]
 
 
-class TrainingFailed(RuntimeError):
-    """No finite step for too long; the result says so."""
-
-
 @dataclass
 class Progress:
     """Where a run stands; JSON in a state, so that a resumed run counts on."""
