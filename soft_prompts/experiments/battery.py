@@ -90,14 +90,13 @@ def most_trials(base: RunConfig, configs: Sequence[RunConfig]) -> list[RunConfig
     """As many results, of as many steps, as the whole battery can have."""
     first = first_rung(base, configs)
     slowest = "search" if "search" in starts_of(base) else base.init
-    second = as_many(replace(base, init=slowest), math.ceil(len(first) / SHARE) + 1)
-    third = [*as_many(replace(base, init=slowest), SEEDS), *as_many(replace(base, steps=2 * base.steps), 1)]
-    return [*halves(base, configs), *first, *second, *third]
+    whole = as_many(replace(base, init=slowest), math.ceil(len(first) / SHARE) + 1 + SEEDS)  # rung 2, and fresh seeds
+    return [*halves(base, configs), *first, *whole, *as_many(replace(base, steps=2 * base.steps), 1)]
 
 
-def as_many(config: RunConfig, count: int) -> list[RunConfig]:
-    """Runs like this one that nobody makes, to count them and what they would take."""
-    return [replace(config, seed=UNMADE + number, role=roles.FreshSeed()) for number in range(count)]
+def as_many(config: RunConfig, count: int, first: int = 0) -> list[RunConfig]:
+    """Runs like this one that nobody makes, to count them and what they would take; numbered from the first on."""
+    return [replace(config, seed=UNMADE + first + number, role=roles.FreshSeed()) for number in range(count)]
 
 
 def validation_loss(config: RunConfig) -> float:

@@ -187,7 +187,7 @@ def most_left(standing: Standing, wish: Wish, name: str) -> list[RunConfig]:
         "floor": floor_runs(subject),
         "ceiling": _ceilings(subject, wish),
         "counts": as_many(base, new),
-        "seeds": as_many(base, max(0, SEEDS - len(subject.seeds)) * (len(subject.counts) + new)),
+        "seeds": as_many(base, max(0, SEEDS - len(subject.seeds)) * (len(subject.counts) + new), new),
         "controls": control_runs(subject, largest, _controls(wish)),
     }
     if wish.is_full:
