@@ -3,13 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from soft_prompts.config import RunConfig
-from soft_prompts.experiments.evidence.order import Part, Standing, Wish, most_left, parts
+from soft_prompts.experiments.evidence.order import Part, Read, Seen, Standing, Wish, most_left, parts
 from soft_prompts.experiments.evidence.subjects import Subject, has_one_answer, runs_by_subject
 from soft_prompts.experiments.evidence.wanted import MOST_STEPS, ceiling_runs, floor_runs, full_runs, seed_runs
 from soft_prompts.results import roles
@@ -29,27 +27,26 @@ def subject(tmp_path: Path) -> Subject:
     return Subject(runs, False, False, False, True, True, True, True)
 
 
-def reads(truth: float, sure: Callable[[int], bool] = lambda count: True) -> Callable[[Standing], Any]:
+def reads(truth: float, sure: Callable[[int], bool] = lambda count: True) -> Read:
     """Readings of a curve that reaches half at so many tokens; counts that are not sure are in doubt."""
 
-    def read(standing: Standing) -> Any:
+    def read(standing: Standing) -> Seen:
         counts = [0, *standing.subject.counts]
         known = [count for count in counts if sure(count)]
         at_most = min((count for count in known if count >= truth), default=None)
         more_than = max((count for count in known if count < truth), default=None)
         doubt = [c for c in counts if not sure(c) and (more_than or 0) < c < (at_most or 1000)]
         state = "not_reached" if at_most is None else "shown"
-        half = Bracket(0.5, state, more_than, at_most, tuple(doubt))
-        return SimpleNamespace(lead=SimpleNamespace(half=half, witness={}))
+        return Seen(Bracket(0.5, state, more_than, at_most, tuple(doubt)))
 
     return read
 
 
-def no_scale(standing: Standing) -> Any:
-    return SimpleNamespace(lead=SimpleNamespace(half=Bracket(0.5, "no_scale"), witness={}))
+def no_scale(standing: Standing) -> Seen:
+    return Seen(Bracket(0.5, "no_scale"))
 
 
-def asked(subject: Subject, wish: Wish, read: Callable[[Standing], Any]) -> list[Part]:
+def asked(subject: Subject, wish: Wish, read: Read) -> list[Part]:
     """Every part, as if it had been made."""
     standing, found = Standing(subject), []
     for part in parts(standing, wish, read):
@@ -119,7 +116,7 @@ def test_a_mark_that_is_not_reached_gets_seeds_at_the_largest_count(subject: Sub
 
 
 def test_without_a_scale_nothing_is_asked_that_needs_one(subject: Subject) -> None:
-    for read in (no_scale, lambda standing: None):
+    for read in (no_scale, lambda standing: Seen()):
         assert [part.name for part in asked(subject, STANDARD, read) if part.runs] == ["floor", "ceiling"]
 
 
@@ -127,7 +124,7 @@ def test_what_is_in_doubt_gets_seeds_and_then_counts(subject: Subject) -> None:
     """Once three seeds make the count sure, bisection goes on in the second round."""
     standing = Standing(subject)
 
-    def read(now: Standing) -> Any:
+    def read(now: Standing) -> Seen:
         seeded = {run.tokens for run in standing.subject.runs if run.seed == 2}
         return reads(6.0, lambda count: count != 4 or count in seeded)(now)
 
