@@ -41,7 +41,6 @@ from soft_prompts.stats.brackets import Bracket
 from soft_prompts.training.apparatus import run_paths
 
 ROUNDS = 2  # seeds may move the bracket, and new counts want seeds
-HALF = 0.5
 PERMUTED = (roles.PermutedTargets(),)
 EVERY_CONTROL = (roles.PermutedTargets(), roles.RandomStrings(), roles.RandomWeights())
 
@@ -65,7 +64,16 @@ class Part(NamedTuple):
     """Asked where some of them have to be made."""
 
 
-Read = Callable[["Standing"], Reading | None]
+class Seen(NamedTuple):
+    """What the results of a subject show on its leading scale."""
+
+    half: Bracket | None = None
+    """None: nothing at all."""
+    witness: Path | None = None
+    """Result of the prompt that shows the upper end."""
+
+
+Read = Callable[["Standing"], Seen]
 
 
 @dataclass
@@ -98,10 +106,10 @@ class Reader:
 
     def __init__(self, references: Sequence[Standing], model: str | None) -> None:
         self.references, self.model = references, model
-        self._known: dict[frozenset[Path], Reading | None] = {}
+        self._known: dict[frozenset[Path], Seen] = {}
 
-    def __call__(self, standing: Standing) -> Reading | None:
-        """The curve of a subject as its results show it; None where they show none."""
+    def __call__(self, standing: Standing) -> Seen:
+        """The subject's own curve, by its results and those of its reference alone."""
         base = standing.subject.base
         paths = [*standing.paths()]
         rivals = [one for one in self.references if _same_question(one.subject.base, base) and base.model != self.model]
@@ -110,7 +118,7 @@ class Reader:
         if found not in self._known:
             every = read_all(sorted(found), reference=self.model if rivals else None).readings
             own = [one for one in every if one.curve.model == base.model and one.curve.prompt is not None]
-            self._known[found] = max(own, key=lambda one: len(one.runs), default=None)
+            self._known[found] = _seen(max(own, key=lambda one: len(one.runs), default=None))
         return self._known[found]
 
 
@@ -118,17 +126,18 @@ def _same_question(one: RunConfig, other: RunConfig) -> bool:
     return (one.task, one.data, one.test_data) == (other.task, other.data, other.test_data)
 
 
-def bracket_of(reading: Reading | None) -> Bracket | None:
-    """Of the leading scale at half."""
-    lead = None if reading is None else reading.lead
-    return None if lead is None else lead.half
+def _seen(reading: Reading | None) -> Seen:
+    if reading is None or reading.lead is None:
+        return Seen()
+    witness = reading.lead.witness.get(reading.lead.half.mark)
+    return Seen(reading.lead.half, None if witness is None else witness.path)
 
 
 def parts(standing: Standing, wish: Wish, read: Read) -> Iterator[Part]:
     """One after another; the results of a part are added to the standing before the next one is asked for."""
 
     def seen() -> tuple[Bracket | None, Sequence[int]]:
-        return bracket_of(read(standing)), standing.subject.counts
+        return read(standing).half, standing.subject.counts
 
     yield Part("floor", floor_runs(standing.subject))
     yield Part("ceiling", _ceilings(standing.subject, wish))
@@ -142,7 +151,7 @@ def parts(standing: Standing, wish: Wish, read: Read) -> Iterator[Part]:
     if wish.is_full:
         yield Part("anchors", further_anchors(standing.subject, controlled_counts(*seen())))
         yield from _battery(standing, doubted_count(*seen()))
-        yield Part("rounded", _rounded(standing, read(standing)))
+        yield Part("rounded", _rounded(standing, read(standing).witness))
         base = standing.subject.base
         yield Part("power", power_runs(base), lambda: can_plant(base))
 
@@ -171,10 +180,9 @@ def _battery(standing: Standing, count: int | None) -> Iterator[Part]:
     yield Part("battery, rung 3", third_rung(base, second, subject.runs))
 
 
-def _rounded(standing: Standing, reading: Reading | None) -> list[RunConfig]:
+def _rounded(standing: Standing, witness: Path | None) -> list[RunConfig]:
     """The prompt that shows the upper end; none where that is the bare model, or where there is none."""
-    witness = None if reading is None or reading.lead is None else reading.lead.witness.get(HALF)
-    config = None if witness is None else standing.paths().get(witness.path)
+    config = None if witness is None else standing.paths().get(witness)
     return [] if config is None else rounded_runs(config)
 
 
