@@ -72,6 +72,14 @@ class KnownSourceTask(Task):
         )
 
 
+@dataclass(frozen=True)
+class SelfPlantedTask(KnownSourceTask):
+    """The model's own words behind a secret text: it knows how it speaks, and lacks the secret alone."""
+
+    name: ClassVar[str] = "self_planted"
+    starts_from_bare: ClassVar[bool] = True
+
+
 def _examples(samples: KnownSamples, rows: Sequence[int] | NDArray[np.int64]) -> list[Example]:
     """Each row is a cluster of its own: a draw of the source."""
     length = samples.input_ids.shape[1]
