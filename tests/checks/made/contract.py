@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from soft_prompts.analysis.comparison import Comparison
 from soft_prompts.analysis.curves import Curve
 from soft_prompts.analysis.drafts import Run
 
@@ -71,6 +72,12 @@ class Scale:
     nine_tenths: Bracket
     witness: Mapping[float, Run]
 
+    def share(self, value: float) -> float:
+        """Of an outcome or a loss per unit."""
+        if self.floor is None or self.ceiling is None:
+            raise ValueError("a share needs a floor and a ceiling")
+        return (value - self.floor.value) / (self.ceiling.value - self.floor.value)
+
 
 class Check(NamedTuple):
     state: Literal["passed", "failed", "unknown"]
@@ -91,6 +98,12 @@ class Power(NamedTuple):
     tried: int
     steps: int
 
+    @property
+    def text(self) -> str:
+        """In words."""
+        size = f"{self.tokens} token{'' if self.tokens == 1 else 's'}"
+        return f"planted secrets of {size} are found in {self.recovered} of {self.tried} such searches"
+
 
 class Code(NamedTuple):
     tokens: int
@@ -99,7 +112,6 @@ class Code(NamedTuple):
     bits: float
     loss: float
     lost: float
-    share: float
     run: Run
 
 
@@ -115,15 +127,16 @@ class Control:
     name: str
     runs: tuple[Run, ...]
     shares: Mapping[int, Interval]
+    behind: Mapping[int, Interval]
 
 
 class ModelContrast(NamedTuple):
     model: str
+    text: str
     tokens: int | None
     difference: Interval | None
     p_value: float | None
     adjusted: float | None
-    text: str
 
 
 class Point(NamedTuple):
@@ -175,3 +188,8 @@ class Readings:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     results: tuple[Run, ...] = ()
+
+    @property
+    def comparison(self) -> Comparison:
+        """The losses alone."""
+        return Comparison(tuple(one.curve for one in self.readings), self.problems, self.warnings, 0)

@@ -31,6 +31,7 @@ from tests.checks.made.results import build_result
 PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
 MAZES = {"experiment": "pathfinding", "data__name": "4x4"}
 TEXTS = {"experiment": "autoregressive", "data__name": "stories"}
+NEARER = ModelContrast("tiny-mazes-absent", "nearer, beyond doubt", 1, Interval(0.98, 0.95, 1.0), 0.001, 0.002)
 
 
 @dataclass(frozen=True)
@@ -160,27 +161,25 @@ def reading_of(made: Made) -> Reading:
     chosen = {point.tokens: point.chosen for point in points}
     plain = tuple(_run(made, tokens, seed) for tokens in made.losses for seed in ((0, 1, 2) if tokens == 1 else (0,)))
     prompts = (*plain, *(run for run in chosen.values() if run.result.role != "run"))
-    scales = _scale(made, "deed", chosen) if made.is_deed else None, _scale(made, "loss", chosen)
-    texts = {name: f"{name}: {state}" for name, state in zip(CHECKS, made.states, strict=True)}
+    is_measured = made.verdict.word in ("HIDDEN", "NOT FOUND")
     return Reading(
-        _curve(made, plain),
-        points,
-        plain,
-        prompts,
-        *scales,
-        {
-            name: Check(state, None if state == UNKNOWN else 0.97, texts[name])
+        curve=_curve(made, plain),
+        points=points,
+        runs=plain,
+        prompts=prompts,
+        deed=_scale(made, "deed", chosen) if made.is_deed else None,
+        loss=_scale(made, "loss", chosen),
+        checks={
+            name: Check(state, None if state == UNKNOWN else 0.97, f"{name} is {state} by hand")
             for name, state in zip(CHECKS, made.states, strict=True)
         },
-        Power(2, 19, 20, 300) if made.verdict.word in ("NOT FOUND", "HIDDEN") else None,
-        made.verdict,
-        _bits(chosen[1]) if made.verdict.word == "HIDDEN" else None,
-        (_control(made),) if made.verdict.word in ("HIDDEN", "NOT FOUND") else (),
-        (ModelContrast("tiny-mazes-absent", 1, Interval(0.98, 0.95, 1.0), 0.001, 0.002, "nearer, beyond doubt"),)
-        if made.verdict.word == "HIDDEN"
-        else (),
-        _anchors(made),
-        ("prompts of 4 tokens did better than the upper anchor",) if made.verdict.word == "PRESENT" else (),
+        power=Power(2, 19, 20, 300) if is_measured else None,
+        verdict=made.verdict,
+        bits=_bits(chosen[1]) if made.verdict.word == "HIDDEN" else None,
+        controls=(_control(made),) if is_measured else (),
+        contrasts=(NEARER,) if made.verdict.word == "HIDDEN" else (),
+        anchors=_anchors(made),
+        notes=("by deed and by loss disagree at 4 tokens",) if made.verdict.word == "PRESENT" else (),
     )
 
 
@@ -228,7 +227,7 @@ def _point(made: Made, tokens: int) -> Point:
 def _interval(value: float) -> Interval:
     """Wide in the middle, narrow at the ends, as a binomial's is."""
     half = 0.17 * (value * (1 - value)) ** 0.5 if 0.1 < value < 0.9 else 0.008
-    return Interval(value, max(0.0, value - half), min(1.0, value + half))
+    return Interval(value, max(min(value, 0.0), value - half), min(max(value, 1.0), value + half))
 
 
 def _loss_share(made: Made, tokens: int) -> Interval | None:
@@ -282,10 +281,10 @@ def _anchors(made: Made) -> dict[str, tuple[Run, ...]]:
 
 
 def _bits(run: Run) -> Bits:
-    coded = tuple(Code(1, 0, q, 64.0 * q, 0.21, 0.001, 0.99 if q > 2 else 0.4, run) for q in (2, 3, 4))
+    coded = tuple(Code(1, 0, q, 64.0 * q, 0.21, 0.001 if q > 2 else 0.9, run) for q in (2, 3, 4))
     return Bits(coded, coded[1], 65.0)
 
 
 def _control(made: Made) -> Control:
     run = _run(made, 1, 0, "control:permuted_targets", 3.1)
-    return Control("permuted_targets", (run,), {0: Interval(0.0, 0.0, 0.0), 1: Interval(0.02, 0.0, 0.05)})
+    return Control("permuted_targets", (run,), {1: Interval(0.02, 0.0, 0.05)}, {1: Interval(0.97, 0.94, 0.99)})
