@@ -9,7 +9,8 @@ from typing import Any, Literal
 from soft_prompts.analysis.readings import Point, Reading
 from soft_prompts.analysis.units import witness_edl
 from soft_prompts.report.terminal.as_json import prompt_bits
-from soft_prompts.stats.brackets import Bracket, Interval
+from soft_prompts.stats.bootstrap import Interval
+from soft_prompts.stats.brackets import Bracket
 
 Kind = Literal["points", "curves"]
 SUBJECT = ("experiment", "variant", "data", "model", "prompt", "condition_mode")

@@ -10,7 +10,8 @@ from soft_prompts.analysis.drafts import Run
 from soft_prompts.analysis.readings import Bits, Control, Point, Reading, Readings
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.analysis.units import Units, units, witness_edl, witness_tokens
-from soft_prompts.stats.brackets import Bracket, Interval
+from soft_prompts.stats.bootstrap import Interval
+from soft_prompts.stats.brackets import Bracket
 
 VERSION = 2
 CURVE_FIELDS = ("experiment", "variant", "data", "model", "prompt", "condition_mode", "settings")

@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from soft_prompts.analysis.readings import DRAWS, Reading, Readings, read_all
+from soft_prompts.analysis.readings import Reading, Readings, read_all
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.report.terminal.as_csv import Kind, csv_text
 from soft_prompts.report.terminal.as_json import document
@@ -20,6 +20,7 @@ from soft_prompts.report.terminal.metrics import metric_lines
 from soft_prompts.report.terminal.sentences import print_hanging, print_sentences, print_warnings
 from soft_prompts.report.terminal.tables import View, print_table
 from soft_prompts.results.files import find_results
+from soft_prompts.stats.bootstrap import DRAWS
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 LIST = "list"

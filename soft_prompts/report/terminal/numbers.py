@@ -3,7 +3,7 @@
 import math
 
 from soft_prompts.report.labels import estimate_text
-from soft_prompts.stats.brackets import Interval
+from soft_prompts.stats.bootstrap import Interval
 
 WIDE = 0.1  # an interval of a share that is wider stands in place of the share
 ENDS = 2 * 1.96  # standard errors between the ends of a 95 % interval

@@ -3,32 +3,29 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from soft_prompts.analysis.battery import Power
+from soft_prompts.analysis.bits import Bits, Code
+from soft_prompts.analysis.checks import CHECKS, Check, State
+from soft_prompts.analysis.contrasts import ModelContrast
+from soft_prompts.analysis.controls import Control
 from soft_prompts.analysis.curves import Curve
 from soft_prompts.analysis.curves import Point as CurvePoint
 from soft_prompts.analysis.drafts import Run
+from soft_prompts.analysis.points import Point
+from soft_prompts.analysis.readings import Reading, Readings
+from soft_prompts.analysis.scales import End, Scale
+from soft_prompts.analysis.verdicts import Verdict
 from soft_prompts.results.schema import Generation, Metric
+from soft_prompts.stats.bootstrap import Interval
+from soft_prompts.stats.brackets import Bracket
 from soft_prompts.stats.paired import SeedValue
-from tests.checks.made.contract import (
-    CHECKS,
-    Bits,
-    Bracket,
-    Check,
-    Code,
-    Control,
-    End,
-    Interval,
-    ModelContrast,
-    Point,
-    Power,
-    Reading,
-    Readings,
-    Scale,
-    Verdict,
-)
 from tests.checks.made.results import build_result
 
-PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
+PASSED: State = "passed"
+FAILED: State = "failed"
+UNKNOWN: State = "unknown"
 MAZES = {"experiment": "pathfinding", "data__name": "4x4"}
 TEXTS = {"experiment": "autoregressive", "data__name": "stories"}
 NEARER = ModelContrast("tiny-mazes-absent", "nearer, beyond doubt", 1, Interval(0.98, 0.95, 1.0), 0.001, 0.002)
@@ -44,9 +41,9 @@ class Made:
     half: Bracket
     nine_tenths: Bracket
     verdict: Verdict
-    states: Sequence[str]
+    states: Sequence[State]
     """Of the four checks."""
-    changes: Mapping[str, str]
+    changes: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
 
     @property
