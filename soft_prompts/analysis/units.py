@@ -24,9 +24,9 @@ class Amount(NamedTuple):
     """What was tried in one unit, and the least of it that reaches the mark."""
 
     reached: bool
-    least: float | None
+    least: int | float | None
     """Of what reaches it; None where nothing does, or where the result does not say how much it used."""
-    most: float | None
+    most: int | float | None
     """Of what was tried and did not reach it."""
     run: Run | None = None
     """The witness."""
@@ -59,7 +59,7 @@ def units(reading: Reading, mark: float = HALF) -> Units:
         return Units(mark, *[None] * 8)
     reached = witness_tokens(reading, mark) is not None
 
-    def least(roles: Iterable[str], amount: Callable[[Run], float | None]) -> Amount | None:
+    def least(roles: Iterable[str], amount: Callable[[Run], int | float | None]) -> Amount | None:
         runs = (run for role in roles for run in reading.anchors.get(role, ()))
         return _least([(run, amount(run), _reaches(run, reading, scale, mark)) for run in runs])
 
@@ -112,7 +112,7 @@ def _reaches(run: Run, reading: Reading, scale: Scale, mark: float) -> bool | No
     return None if share is None else share >= mark
 
 
-def _least(tried: list[tuple[Run, float | None, bool | None]]) -> Amount | None:
+def _least(tried: list[tuple[Run, int | float | None, bool | None]]) -> Amount | None:
     """Those that have no share on the scale were not tried."""
     known = [(run, amount, reaches) for run, amount, reaches in tried if reaches is not None]
     if not known:
@@ -125,7 +125,7 @@ def _least(tried: list[tuple[Run, float | None, bool | None]]) -> Amount | None:
     return Amount(True, least, most, witness)
 
 
-def _parameters(run: Run) -> float | None:
+def _parameters(run: Run) -> int | float | None:
     whole = run.result.model.parameters if run.result.role == FullFineTune.kind else None
     stored = metric_of(run, PARAMETERS).value
     return whole if stored is None else stored

@@ -16,7 +16,7 @@ COLUMNS = (
     *("soft\ntokens", "hard\ntokens", "prompt\nbits", "EDL\nbits"),
     *("LoRA\nrank", "para-\nmeters", "exam-\nples", "steering\nvectors"),
 )
-OTHERS = 60  # characters that they take
+OTHERS = 52  # characters that they take
 
 
 def print_exchange(console: Console, readings: Sequence[Reading]) -> None:
@@ -27,7 +27,7 @@ def print_exchange(console: Console, readings: Sequence[Reading]) -> None:
     found = [units(reading) for reading in readings]
     mark = mark_text(found[0].mark)
     console.print(Text(f"{group_name(curves)}: what reaches a share of {mark}, in each unit", style="bold"))
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("\nmodel", max_width=max(console.width - OTHERS, 12), overflow="fold")
     for column in COLUMNS:
         table.add_column(column, justify="right", overflow="fold")

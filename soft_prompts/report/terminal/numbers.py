@@ -43,6 +43,6 @@ def change_text(change: Interval | None, factor: float = 1.0) -> str:
     return estimate_text(change.value * factor, None if wide is None else wide * factor, True)
 
 
-def count_text(value: float | None) -> str:
+def count_text(value: int | float | None) -> str:
     """A whole number with its thousands apart."""
     return "" if value is None or not math.isfinite(value) else f"{value:,.0f}"

@@ -97,11 +97,9 @@ def _worth(reading: Reading, factor: float, long: bool) -> Iterator[Row]:
     if outcomes != shares:
         yield Row("  outcome", outcomes)
     if not shares or long:
-        yield Row("  gain", _cells(reading, lambda point: change_text(point.gain, factor)))
-        yield Row(
-            "  items improved",
-            _cells(reading, lambda point: "" if point.improved is None else hundredths(point.improved)),
-        )
+        gains = {point.tokens: change_text(point.gain, factor) for point in reading.points if point.tokens}
+        yield Row("  gain", gains)
+        yield Row("  items improved", _cells(reading, _improved))
 
 
 def _more(reading: Reading, factor: float) -> Iterator[Row]:
@@ -146,6 +144,10 @@ def _to_reference(gaps: Sequence[Gap]) -> dict[str, dict[int, Difference]]:
 
 def _cells(reading: Reading, text: Callable[[Point], str]) -> dict[int, str]:
     return {point.tokens: text(point) for point in reading.points}
+
+
+def _improved(point: Point) -> str:
+    return "" if point.improved is None or not point.tokens else hundredths(point.improved)
 
 
 def _chosen(point: Point) -> str:

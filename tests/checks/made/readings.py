@@ -180,23 +180,14 @@ def reading_of(made: Made) -> Reading:
     )
 
 
-def _run(made: Made, tokens: int, seed: int = 0, role: str = "run", loss: float | None = None) -> Run:
-    value = made.losses[tokens] if loss is None else loss
-    metrics = {"loss_per_move": Metric(value, 0.012, 1000, "nats/move")}
+def _run(made: Made, tokens: int, seed: int = 0, role: str = "run", **changes: Any) -> Run:
+    metrics = {"loss_per_move": Metric(changes.pop("loss", made.losses[tokens]), 0.012, 1000, "nats/move")}
     if made.is_deed:
-        metrics["solved_share"] = Metric(made.outcomes.get(tokens, 1.0), 0.01, 200, "share")
+        outcome = changes.pop("outcome", made.outcomes[tokens])
+        metrics["solved_share"] = Metric(outcome, 0.01, 200, "share of boards")
     texts = (Generation("board 1", None, f"walk of {tokens}", "right walk"),)
-    result = build_result(
-        model=made.model,
-        tokens=tokens,
-        seed=seed,
-        kind="direct",
-        mode="none",
-        metrics=metrics,
-        role=role,
-        generations=texts,
-        **made.changes,
-    )
+    fixed = {"model": made.model, "tokens": tokens, "seed": seed, "kind": "direct", "mode": "none", "role": role}
+    result = build_result(**fixed, metrics=metrics, generations=texts, **made.changes, **changes)
     name = f"{role.replace(':', '-')}-{tokens}t-s{seed}"
     return Run(Path("results") / result.experiment / made.model / f"{name}.json", result)
 
@@ -273,8 +264,11 @@ def _anchors(made: Made) -> dict[str, tuple[Run, ...]]:
     """Trained weights, a hard prompt and worked examples, of a task that has an outcome."""
     if not made.is_deed:
         return {}
-    losses = {"anchor:lora": (0, 0.1), "anchor:hard_prompt": (1, 1.4), "anchor:few_shot": (0, 2.9)}
-    return {role: (_run(made, tokens, 0, role, loss),) for role, (tokens, loss) in losses.items()}
+    return {
+        "anchor:few_shot": (_run(made, 0, 0, "anchor:few_shot", loss=2.9, outcome=0.2),),
+        "anchor:hard_prompt": (_run(made, 1, 0, "anchor:hard_prompt", loss=1.4, outcome=0.7),),
+        "anchor:lora": (_run(made, 0, 0, "anchor:lora", loss=0.1, outcome=1.0, config={"rank": 8}),),
+    }
 
 
 def _bits(run: Run) -> Bits:
@@ -283,5 +277,5 @@ def _bits(run: Run) -> Bits:
 
 
 def _control(made: Made) -> Control:
-    run = _run(made, 1, 0, "control:permuted_targets", 3.1)
+    run = _run(made, 1, 0, "control:permuted_targets", loss=3.1)
     return Control("permuted_targets", (run,), {1: Interval(0.02, 0.0, 0.05)}, {1: Interval(0.97, 0.94, 0.99)})
