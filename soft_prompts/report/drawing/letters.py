@@ -7,12 +7,12 @@ WIDTHS = {  # in ems, rounded up
     0.30: "'ijlIJ",
     0.36: " ,./:;\\|f-·",
     0.42: "()[]t!r₀₁₂₃₄₅₆₇₈₉",
-    0.54: '"*_`sz?–',
+    0.54: '"*_`sz?\N{EN DASH}',
     0.60: "cLFkvxyP",
     0.65: "TYaoeESbdghnpqu$0123456789{}",
     0.71: "KAVBRXZC",
     0.79: "UHNDG&OQ",
-    0.88: "w#+<=>^~M−±→",
+    0.88: "w#+<=>^~M±→\N{MINUS SIGN}",
 }
 WIDEST = 1.0  # of any other letter
 BOLD = 1.13  # times as wide, over whole words
