@@ -22,7 +22,7 @@ from soft_prompts.report.drawing.letters import shortened, text_width
 from soft_prompts.report.drawing.scene import DASHES, MARKERS, SERIES, Area, Cloud, Label, Mark, Scene, Shape, Stroke
 from soft_prompts.report.text import Number
 
-RIGHT, TOP = 12.0, 24.0  # room for the last tick's name; for the name of the upright axis
+LEFT, RIGHT, TOP = 30.0, 12.0, 24.0  # room for ticks; for the last tick's name; for the upright axis' name
 HEADING, BARE = 20.0, 9.0  # room for a heading; under an axis without names
 NAMES = 11.0  # font size
 SHARES = (-0.1, 1.1)
@@ -86,6 +86,13 @@ class Panel:
     along: str = "prompt tokens"
     """Name of the axis; without one its ticks have no names either."""
     size: Box = field(default=Box(360.0, 262.0))
+    left: Number = LEFT
+    """Of the frame at the least: panels under each other stand flush."""
+
+    @property
+    def room(self) -> float:
+        """Left of the frame, that the names of its ticks need."""
+        return _frame(self, TOP)[0].left
 
     def scene(self) -> Scene:
         head = HEADING if self.heading else 0.0
@@ -148,7 +155,7 @@ def _frame(panel: Panel, top: Number) -> tuple[Frame, Sequence[Tick]]:
     ends = [token_place(count) for count in _counts(panel)]
     room = 0.05 * (max(ends) - min(ends)) or 0.5
     edges = (min(ends) - room, low), (max(ends) + room, high)
-    return Frame(max(left_room(ticks), 30.0), panel.size.width - RIGHT, top, bottom, *edges), ticks
+    return Frame(max(left_room(ticks), panel.left), panel.size.width - RIGHT, top, bottom, *edges), ticks
 
 
 def _ends(panel: Panel) -> tuple[Number, Number]:

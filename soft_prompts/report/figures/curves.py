@@ -10,7 +10,7 @@ from soft_prompts.analysis.readings import Reading
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.report.drawing.forest import NARROW, Row, forest_scene
 from soft_prompts.report.drawing.layout import stacked
-from soft_prompts.report.drawing.panels import Box, Datum, Level, Look, Panel, Series, share_panel
+from soft_prompts.report.drawing.panels import LEFT, Box, Datum, Level, Look, Panel, Series, share_panel
 from soft_prompts.report.drawing.scene import Scene
 from soft_prompts.report.figures.groups import TOGETHER, Group, has_scale
 from soft_prompts.report.labels import NATS, unit_text
@@ -35,12 +35,16 @@ def share_scenes(group: Group, links: Links = unlinked) -> list[Scene]:
     scaled = [one for one in group.drawn().singly() if has_scale(one.readings[0]) and _shares(one, links)]
     if not scaled:
         return []
-    by = {one.readings[0].lead.by for one in scaled if one.readings[0].lead}
-    upright = f"share of the skill, by {by.pop()}" if len(by) == 1 else "share of the skill, by deed or loss"
-    make = functools.partial(share_panel, f"{group.place}-share", f"{group.title}, share of the skill", upright)
+    make = functools.partial(share_panel, f"{group.place}-share", f"{group.title}, share of the skill")
     if len(scaled) <= TOGETHER:
-        return [_sized(make([_shares(one, links)[0] for one in scaled]), SHARE).scene()]
-    return [_sized(make(_shares(one, links)), SMALL, one).scene() for one in scaled]
+        panel = make(f"share of the skill, {_by(scaled)}", [_shares(one, links)[0] for one in scaled])
+        return [_sized(panel, SHARE).scene()]
+    return [_sized(make(f"share, {_by([one])}", _shares(one, links)), SMALL, one).scene() for one in scaled]
+
+
+def _by(scaled: Sequence[Group]) -> str:
+    ways = {one.readings[0].lead.by for one in scaled if one.readings[0].lead}
+    return f"by {' or '.join(sorted(ways))}"
 
 
 def loss_scenes(group: Group, links: Links = unlinked) -> list[Scene]:
@@ -55,7 +59,15 @@ def loss_scenes(group: Group, links: Links = unlinked) -> list[Scene]:
     loss, change = _loss(drawn, links), _change(drawn, links)
     if change is None:
         return [_sized(loss, SHARE).scene()]
-    return [stacked([_sized(loss, LOSS, along="").scene(), _sized(change, CHANGE).scene()])]
+    left = max(loss.room, change.room)
+    return [
+        stacked(
+            [
+                _sized(one, size, along=along, left=left).scene()
+                for one, size, along in ((loss, LOSS, ""), (change, CHANGE, "prompt tokens"))
+            ]
+        )
+    ]
 
 
 def bracket_scene(group: Group, links: Links = unlinked, width: float = NARROW) -> Scene:
@@ -68,9 +80,11 @@ def no_scale_names(group: Group) -> list[str]:
     return [name for name, reading in zip(group.names, group.readings, strict=True) if not has_scale(reading)]
 
 
-def _sized(panel: Panel, size: Box, one: Group | None = None, along: str = "prompt tokens") -> Panel:
+def _sized(
+    panel: Panel, size: Box, one: Group | None = None, along: str = "prompt tokens", left: float = LEFT
+) -> Panel:
     """In its size; with the name of its only curve above, where it has one."""
-    return dataclasses.replace(panel, size=size, along=along, heading=one.names[0] if one else "")
+    return dataclasses.replace(panel, size=size, along=along, left=left, heading=one.names[0] if one else "")
 
 
 def _shares(one: Group, links: Links) -> list[Series]:

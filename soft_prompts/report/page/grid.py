@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.report.figures.groups import Group
-from soft_prompts.report.labels import model_label, unit_text
-from soft_prompts.report.text import count_text, plain_name, share_text, value_text
+from soft_prompts.report.labels import model_label
+from soft_prompts.report.text import MINUS, count_text, plain_name, share_text
 
 MOST_MODELS = 5  # columns that fit a page
 FILLED = 0.6  # share of the grid that has to be
@@ -118,10 +118,10 @@ def _share(reading: Reading) -> str:
         most = max(shares)
         return f"{share_text(shares[most].value)} at {count_text(most, 'token')}"
     last = reading.points[-1] if reading.points else None
-    if last is None or last.gain is None:
+    if last is None or last.gain is None or not last.tokens:
         return ""
-    gain = value_text(-last.gain.value, signed=True)
-    return f"{gain} {unit_text(reading.curve.unit)} at {count_text(last.tokens, 'token')}"
+    change = f"{-last.gain.value:+.2g}".replace("-", MINUS)
+    return f"{change} {reading.curve.unit.split('/')[0]} at {last.tokens:,}"
 
 
 def said(readings: Sequence[Reading]) -> str:
