@@ -78,7 +78,8 @@ class Grid(Generic[TaskT]):
         for model, task, data, tokens, seed in itertools.product(*axes):
             if tokens or seed == self.seeds[0]:
                 seed = seed if tokens else 0
-                run = replace(self.settings, task=task, model=model, data=data, tokens=tokens, seed=seed)
+                named = {"model": model, "data": data, "reference": self.reference}
+                run = replace(self.settings, task=task, tokens=tokens, seed=seed, **named)
                 check_conditions(run)
                 yield run
 

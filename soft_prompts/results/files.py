@@ -26,7 +26,7 @@ from soft_prompts.results.schema import (
     one_line,
     refuse_number,
 )
-from soft_prompts.stats.items import ITEM_DTYPES, Items
+from soft_prompts.stats.items import ITEM_DTYPES, OUTCOME, Items
 
 MEND = "remove it, and the same command makes it again"
 MAX_RESULT_BYTES = 64 * 2**20  # a result with its generations is some ten kilobytes; a larger file is something else
@@ -61,7 +61,7 @@ def write_result(path: Path, result: Result, items: Items | None) -> Result:
     for target in (path, items_path(path)):
         refuse_link(target)
     if items is not None:
-        write_atomically(items_path(path), save({name: getattr(items, name) for name in ITEM_DTYPES}))
+        write_atomically(items_path(path), save(items.arrays()))
     write_atomically(path, text.encode("utf-8", "replace"))
     return result
 
@@ -95,11 +95,11 @@ def read_results(*paths: str | os.PathLike[str]) -> list[Result]:
 
 
 def read_items(path: Path) -> Items:
-    """The per-item losses of the result at `path` (its .json); raises InputError where they are missing or broken."""
+    """The per-item losses of the result at `path` (its .json), and outcomes if it has them; raises InputError where they are missing or broken."""
     path = items_path(path)
     try:
         tensors = load_file(path)
-        if set(tensors) != set(ITEM_DTYPES):
+        if set(tensors) - {OUTCOME} != set(ITEM_DTYPES):
             raise ValueError(f"holds {', '.join(sorted(tensors)) or 'nothing'}, wanted {', '.join(ITEM_DTYPES)}")
         return Items(**tensors)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:

@@ -27,7 +27,8 @@ SCHEMA_VERSION = 1
 # left out of the JSON where they are None
 OPTIONAL_FIELDS = (
     *("probes", "rejected", "skipped_steps", "micro_batch_size"),
-    *("threads", "training_seconds", "measuring_seconds", "ended_early"),
+    *("threads", "training_seconds", "measuring_seconds", "ended_early", "determined", "from_bare"),
+    *("outcome", "command"),
 )
 
 
@@ -87,6 +88,10 @@ class DataSection:
     train_samples: int | None
     test_samples: int | None
     rejected: dict[str, int] | None = None
+    determined: bool | None = None
+    """Does every test item have one right answer, so that 1 is the best outcome? None: the task has no outcome."""
+    from_bare: bool | None = None
+    """Does the bare model know the task, so that a prompt's share is of what it still lacks? None: no."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +133,8 @@ class EnvironmentSection:
     started: str
     finished: str | None
     threads: int | None = None
+    command: str | None = None
+    """The command line that made it; None: made from Python."""
 
 
 SECTIONS = {
@@ -155,6 +162,7 @@ class Result:
     training: TrainingSection
     timing: TimingSection
     headline: str
+    outcome: str | None = None
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     generations: tuple[Generation, ...] = ()
     items: str | None = None
@@ -202,8 +210,9 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; raises ValueError where they do not fit the schema."""
         values: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
-        for name in (f.name for f in dataclasses.fields(self) if f.name != "path"):
-            values[name] = _section_json(getattr(self, name)) if name in SECTIONS else getattr(self, name)
+        for name, value in ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self) if f.name != "path"):
+            if value is not None or name not in OPTIONAL_FIELDS:
+                values[name] = _section_json(value) if name in SECTIONS else value
         values["metrics"] = {name: metric.to_json() for name, metric in self.metrics.items()}
         values["generations"] = [generation._asdict() for generation in self.generations]
         plain = json.loads(json.dumps(_finite(values), default=_plain_value, allow_nan=False))

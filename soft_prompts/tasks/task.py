@@ -89,6 +89,8 @@ class Measures(NamedTuple):
 
     metrics: dict[str, Metric]
     generations: list[Generation]
+    outcome: NDArray[np.float64] | None = None
+    """[N] of each test item what the metric `Task.outcome` is the mean of, 0 to 1; NaN where it was not asked."""
 
 
 class TaskData(Contract, extends=True):
@@ -110,8 +112,9 @@ class TaskData(Contract, extends=True):
         """Endless training examples, each with the position after it; from the start, or from such a position."""
 
     def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
-        """Scores of the test items: `examples` with the conditions that the run gives them, `items` their losses.
-        Default: nothing beside the loss."""
+        """Scores of the test items: `examples` with the conditions that the run gives them, `items` their losses,
+        `items.outcome` 1 where every scored token is the model's first choice, given the true ones before it. Default:
+        nothing beside the loss."""
         return Measures({}, [])
 
     def rejected(self, position: Position | None) -> dict[str, int]:
@@ -121,6 +124,15 @@ class TaskData(Contract, extends=True):
     def exact_test_nats(self) -> NDArray[np.float64] | None:
         """[N] what the source of the data pays for the labels of each test example: no model can do better, but by
         chance. Default: the source is not known."""
+        return None
+
+    def is_determined(self) -> bool:
+        """Has every test item one right answer that can be had, so that 1 is the best outcome? Default: not known."""
+        return False
+
+    def constant_outcome(self) -> NDArray[np.float64] | None:
+        """[N] what is scored on each test item by writing what is most often right in training, whatever the text says;
+        NaN where nothing is asked. Default: there is no such answer."""
         return None
 
     def shots(self, count: int) -> list[int]:
@@ -146,6 +158,8 @@ class Task(Contract, extends=True):
     """Name of the metric that curves show: loss summed over a test item, divided by its units."""
     unit: ClassVar[str]
     """What `Example.units` counts."""
+    outcome: ClassVar[str | None] = None
+    """Name of the metric that says whether what a model writes is right; its values by item are kept."""
     conditions: ClassVar[ConditionEncoder] = NO_CONDITIONS
     starts_from_bare: ClassVar[bool] = False
     """The bare model knows the task: a prompt's share is of what that model still lacks."""

@@ -141,6 +141,7 @@ def _data_section(at: Apparatus, outcome: Outcome) -> DataSection:
         train_samples=outcome.progress.step * at.config.batch_size,
         test_samples=0 if items is None else len(items.loss_nats),
         rejected=data.rejected(outcome.progress.position),
+        from_bare=at.config.task.starts_from_bare or None,
     )
 
 
