@@ -36,8 +36,10 @@ class Group:
 
     def drawn(self) -> "Group":
         """Those with values at two token counts or more: a bare model alone makes no curve."""
-        kept = [at for at, reading in enumerate(self.readings) if len(valued(reading)) > 1]
-        return Group(*(tuple(part[at] for at in kept) for part in (self.readings, self.names, self.looks)))
+        parts = zip(self.readings, self.names, self.looks, strict=True)
+        kept = [part for part in parts if len(valued(part[0])) > 1]
+        readings, names, looks = zip(*kept, strict=True) if kept else ((), (), ())
+        return Group(readings, names, looks)
 
     def singly(self) -> "list[Group]":
         """One group a curve."""
