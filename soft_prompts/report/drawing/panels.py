@@ -202,7 +202,9 @@ def _levels(frame: Frame, panel: Panel) -> list[Shape]:
     ]
     if len(inside) > NAMED_LEVELS:
         return shapes
-    for y, level in zip(apart([y - 4 for y in heights], 13), inside, strict=True):
+    names = apart([y - 4 for y in heights], 13)
+    below = max(0.0, max(names, default=0.0) - (frame.bottom - 4))  # where the axis has its own names
+    for y, level in zip((y - below for y in names), inside, strict=True):
         left, right = (min((abs(value - level.value) for value in end), default=0.0) for end in ends)
         place, anchor = ((frame.left + 3, y), "start") if left > right else ((frame.right, y), "end")
         name = shortened(level.name, (frame.right - frame.left) / 2, 10)
