@@ -50,7 +50,7 @@ class CompareOptions:
     csv: Kind | None = None
     """Print CSV alone, in the metric's own unit: a row a point, or a row a curve."""
     draws: int = DRAWS
-    """Draws of the bootstrap behind each interval; 0 leaves out intervals and sentences."""
+    """Draws of the bootstrap behind each interval; 0 leaves out intervals and sentences: nothing is beyond doubt."""
     plot: Path | None = None
     """Write the figure to this file: .png, .svg or .pdf."""
 

@@ -10,6 +10,7 @@ from soft_prompts.analysis.readings import Reading
 from soft_prompts.analysis.units import Amount, Units, units
 from soft_prompts.report.labels import NATS, group_name, row_label
 from soft_prompts.report.terminal.numbers import count_text, mark_text
+from soft_prompts.report.terminal.sentences import print_hanging
 from soft_prompts.stats.brackets import Bracket
 
 COLUMNS = (
@@ -24,17 +25,25 @@ def print_exchange(console: Console, readings: Sequence[Reading]) -> None:
     curves = [reading.curve for reading in readings]
     if not curves[0].unit.startswith(NATS):
         return
-    found = [units(reading) for reading in readings]
-    mark = mark_text(found[0].mark)
-    console.print(Text(f"{group_name(curves)}: what reaches a share of {mark}, in each unit", style="bold"))
+    priced = [(row_label(one.curve, curves), one, units(one)) for one in readings]
+    found = [row for row in priced if row[2].soft_tokens is not None]
+    if found:
+        _print_table(console, f"{group_name(curves)}: what reaches a share of {mark_text(found[0][2].mark)}", found)
+    if without := [name for name, _, price in priced if price.soft_tokens is None]:
+        where = "" if found else f"{group_name(curves)}: "
+        print_hanging(console, Text(f"{where}no sound scale: {', '.join(without)}", style="dim"))
+
+
+def _print_table(console: Console, title: str, rows: Sequence[tuple[str, Reading, Units]]) -> None:
+    console.print(Text(title, style="bold"))
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("\nmodel", max_width=max(console.width - OTHERS, 12), overflow="fold")
     for column in COLUMNS:
         table.add_column(column, justify="right", overflow="fold")
-    for reading, price in zip(readings, found, strict=True):
-        table.add_row(Text(row_label(reading.curve, curves), style="bold cyan"), *_cells(reading, price))
+    for name, reading, price in rows:
+        table.add_row(Text(name, style="bold cyan"), *_cells(reading, price))
     console.print(table)
-    console.print(Text("> what was tried and does not reach it; empty: not run, or no sound scale", style="dim"))
+    console.print(Text("> what was tried and does not reach it; empty: not run", style="dim"))
 
 
 def _cells(reading: Reading, price: Units) -> list[str]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from soft_prompts.analysis.curves import Curve
 from soft_prompts.analysis.drafts import PROMPT_SETTINGS, SETTINGS
 from soft_prompts.analysis.readings import Reading
-from soft_prompts.report.labels import NATS, kind_label, row_label
+from soft_prompts.report.labels import NATS, kind_label, model_label, row_label
 
 COLOURS = {
     "PRESENT": "bold green",
@@ -34,8 +35,7 @@ def print_sentences(console: Console, readings: Sequence[Reading]) -> None:
     for reading in readings:
         if not curves[0].unit.startswith(NATS):
             continue
-        kind = kind_label(reading.curve, curves) if reading.curve.prompt else ""
-        print_hanging(console, Text.assemble(f"{kind}: " if kind else "", coloured(reading)))
+        print_hanging(console, Text.assemble(_kind(reading.curve, curves), coloured(reading, curves)))
         if reading.verdict.next_command:
             console.print(Text(command_lines(reading.verdict.next_command, console.width)), soft_wrap=True)
 
@@ -53,13 +53,23 @@ def print_warnings(console: Console, readings: Sequence[Reading], every: bool) -
         console.print(f"{silent} {notes}: --long", style="dim")
 
 
-def coloured(reading: Reading) -> Text:
-    """The sentence, its verdict in colour."""
-    verdict = reading.verdict
-    text, start = Text(verdict.sentence), verdict.sentence.find(f": {verdict.word}")
+def coloured(reading: Reading, curves: Sequence[Curve]) -> Text:
+    """The sentence, its verdict in colour, and of a model in a folder the last part."""
+    verdict, model = reading.verdict, reading.curve.model
+    said = verdict.sentence
+    if said.startswith(model):
+        said = model_label(reading.curve, curves) + said.removeprefix(model)
+    text, start = Text(said), said.find(f": {verdict.word}")
     if start >= 0:
         text.stylize(COLOURS[verdict.word], start + 2, start + 2 + len(verdict.word))
     return text
+
+
+def _kind(curve: Curve, curves: Sequence[Curve]) -> str:
+    """What the sentence does not say: the kind of prompt, where the model has several on this task."""
+    alike = [one for one in curves if (one.model, one.variant) == (curve.model, curve.variant)]
+    kind = kind_label(curve, alike) if curve.prompt else ""
+    return f"{kind}: " if kind else ""
 
 
 def print_hanging(console: Console, text: Text, indent: int = INDENT) -> None:
