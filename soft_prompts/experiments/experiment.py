@@ -4,7 +4,6 @@ Nothing here loads torch before flags and paths are checked.
 """
 
 import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,6 +47,7 @@ class Experiment(Generic[TaskT]):
                 print(json.dumps([as_json(config) for config in configs], indent=2))
                 return 0
             from soft_prompts.experiments.beside import make_beside  # torch takes seconds to load
+            from soft_prompts.experiments.progress import say_evidence
             from soft_prompts.experiments.sweep import run_all
             from soft_prompts.finetuning.stages import after_lessons
 
@@ -60,7 +60,7 @@ class Experiment(Generic[TaskT]):
             if is_main_process():
                 ending.exit_code = self._show(grid, [*configs, *beside.configs], failures)
                 if grid.evidence == "none" and any(config.tokens for config in configs):
-                    say(f"evidence:  {with_evidence(program or started_as(), arguments)}")
+                    say_evidence(program or started_as(), arguments)
         return ending.exit_code
 
     def runs(self, grid: Grid[TaskT]) -> list[RunConfig]:
@@ -96,7 +96,8 @@ class Experiment(Generic[TaskT]):
         drawn, code = self.drawn if self.drawn in measured else None, 0
         for metric in [None, *(name for name in self.metrics if name in measured)]:
             options = CompareOptions(paths=results, metric=metric, plot=plot if metric == drawn else None)
-            code |= compare_command(options if metric else replace(options, reference=grid.reference))
+            headline = replace(options, reference=grid.reference)
+            code |= compare_command(replace(options, draws=0) if metric else headline)  # one sentence a curve
         runs = [config for config in made if config.role == RUN]
         write_curves(runs)
         say_where(runs)
@@ -115,13 +116,3 @@ class Experiment(Generic[TaskT]):
             known = list(self.presets)
             raise UsageError(f"--preset is {name!r}; {near_match(name, known)}give {', '.join(known)}")
         return name
-
-
-def with_evidence(program: str, arguments: Sequence[str]) -> str:
-    """The command that makes the evidence for the runs of this one."""
-    kept = [
-        argument
-        for before, argument in zip(["", *arguments], arguments, strict=False)
-        if "--evidence" not in (before, argument.split("=")[0]) and argument != "--fresh"
-    ]
-    return f"{program} {shlex.join([*kept, '--evidence', 'standard'])}"
