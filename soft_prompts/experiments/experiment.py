@@ -96,7 +96,8 @@ class Experiment(Generic[TaskT]):
         drawn, code = self.drawn if self.drawn in measured else None, 0
         for metric in [None, *(name for name in self.metrics if name in measured)]:
             options = CompareOptions(paths=results, metric=metric, plot=plot if metric == drawn else None)
-            code |= compare_command(options if metric else replace(options, reference=grid.reference))
+            headline = replace(options, reference=grid.reference)
+            code |= compare_command(replace(options, draws=0) if metric else headline)  # one sentence a curve
         runs = [config for config in made if config.role == RUN]
         write_curves(runs)
         say_where(runs)

@@ -94,8 +94,8 @@ def grown_from(runs: Iterable[RunConfig]) -> list[RunConfig]:
 def control_runs(subject: Subject, counts: Sequence[int], controls: Sequence[roles.Role]) -> list[RunConfig]:
     """The first seed at each count, and the bare model, on each control; nothing without a count."""
     if roles.PermutedTargets() in controls and not subject.can_permute:
-        say(f"{subject.base.task.name}: permuted targets are left out: samples ask for the same labels")
-        controls = [control for control in controls if control != roles.PermutedTargets()]
+        say(f"{subject.base.task.name}: samples ask for the same labels: random strings stand for permuted targets")
+        controls = [roles.RandomStrings(), *(one for one in controls if isinstance(one, roles.RandomWeights))]
     cells = [subject.bare, *(run_at(subject, tokens) for tokens in counts)] if counts else []
     return [replace(run, role=control) for control in controls for run in cells]
 

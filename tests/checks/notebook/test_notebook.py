@@ -22,7 +22,7 @@ from soft_prompts.training.apparatus import run_paths
 
 NAMES = {
     *("load_frozen_model", "build_prompt", "insert_prompt", "batch_loss", "train", "evaluate", "generate"),
-    *("load_snapshot", "read_results", "read_result", "to_frame", "compare", "plot", "capability_distance", "TASKS"),
+    *("load_snapshot", "read_results", "read_result", "to_frame", "compare", "plot", "verdicts", "TASKS"),
     *("PROMPTS", "Experiment", "Grid", "Example", "ListedData", "Query", "Task", "TaskData", "RunConfig", "run"),
     "__version__",
 }
@@ -114,13 +114,22 @@ def test_compare_gives_what_the_command_prints(folder: Path) -> None:
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     results = sp.read_results(folder)
     for given in (folder, str(folder), [str(folder)], results):
-        assert sp.compare(given) == json.loads(printed)
+        assert sp.compare(given) == json.loads(printed)["curves"]
     (bare,) = [result for result in results if result.prompt.tokens == 0]
-    assert [point["tokens"] for point in sp.compare(bare)[0]["curve"]] == [0]
+    assert [point["tokens"] for point in sp.compare(bare)[0]["points"]] == [0]
     with pytest.raises(InputError, match="there are no results"):
         sp.compare([])
     with pytest.raises(UsageError, match="nope"):
         sp.compare(folder, metric="nope")
+
+
+def test_verdicts_are_a_model_a_task_and_a_word(folder: Path) -> None:
+    (found,) = sp.verdicts(folder)
+    assert found == ("tiny-chess", "chess on games", "NO SCALE")
+    assert found.verdict == sp.compare(folder)[0]["verdict"]
+    (folder / "broken.json").write_text("{")
+    with pytest.warns(UserWarning, match=r"skipped: .*broken\.json"):
+        assert sp.verdicts(folder) == [found]
 
 
 def test_plot_gives_a_figure_without_pyplot(folder: Path, tmp_path: Path) -> None:
