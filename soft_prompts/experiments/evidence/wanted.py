@@ -25,7 +25,7 @@ def floor_runs(subject: Subject) -> list[RunConfig]:
     """Frequencies and random tokens, and the exact source where it is known: nothing of it is trained."""
     told = "bare" if subject.base.task.starts_from_bare else None
     runs = [replace(subject.bare, role=roles.Exact(told))] if subject.knows_source else []
-    if subject.is_determined and subject.has_one_answer:
+    if subject.has_one_answer:
         say(f"{subject.base.task.name}: no_skill is left out: every label is known before the text is")
     else:
         runs.insert(0, replace(subject.bare, role=roles.NoSkill(told)))

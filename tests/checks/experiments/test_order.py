@@ -70,7 +70,7 @@ def test_the_floor_is_frequencies_random_tokens_and_the_source(subject: Subject)
     ]
     known = floor_runs(subject._replace(knows_source=True))
     assert [run.role.name for run in known[:2]] == ["anchor:no_skill", "anchor:exact"]
-    said = floor_runs(subject._replace(knows_source=True, is_determined=True, has_one_answer=True))
+    said = floor_runs(subject._replace(knows_source=True, has_one_answer=True))
     assert "anchor:no_skill" not in {run.role.name for run in said}
     many = subject._replace(runs=(*subject.runs, replace(subject.base, tokens=256)))
     assert {run.tokens for run in floor_runs(many) if run.tokens} == {64}
