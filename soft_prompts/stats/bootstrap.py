@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,12 +53,12 @@ class Scores:
     weights: Floats  # [N] units, or 1 where the item was asked and 0 where not
 
     @classmethod
-    def of_loss(cls, items: Items) -> Self:
+    def of_loss(cls, items: Items) -> "Scores":
         """Minus nats per unit."""
         return cls(-items.loss_nats, items.scored_units.astype(np.float64))
 
     @classmethod
-    def of_outcome(cls, items: Items) -> Self:
+    def of_outcome(cls, items: Items) -> "Scores":
         """Mean outcome of the items that were asked; raises ValueError where none has one."""
         if items.outcome is None:
             raise ValueError("items: they have no outcome")

@@ -156,7 +156,7 @@ def _write(text: str) -> None:
 
 
 def _write_plot(readings: Readings, path: Path) -> None:
-    from soft_prompts.report.figures.plots import curve_figure, write_figure  # matplotlib takes half a second to load
+    from soft_prompts.report.figures.plots import write_figure
 
-    write_figure(curve_figure(readings.comparison), path)
+    write_figure(readings.readings, path)
     print(f"figure written to {path}", file=sys.stderr)

@@ -196,9 +196,9 @@ def test_and_from_the_command_line(config: RunConfig, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.slow
-def test_with_anchors_too(config: RunConfig) -> None:
+def test_with_evidence_too(config: RunConfig) -> None:
     preset = Grid((config.model,), (0, 3), (config.data,), config, config.task)
-    assert Experiment("own", "Does it work?", {"default": preset}).main(["--anchors"]) == 0
+    assert Experiment("own", "Does it work?", {"default": preset}).main(["--evidence", "standard"]) == 0
     results = [read_result(path) for path in (config.output_dir / "results").rglob("*.json")]
     tokens = {result.prompt.kind for result in results if result.role in ("anchor:placebo", "anchor:hard_prompt")}
     assert tokens == {"direct"}  # random tokens, and those nearest to a prompt, are tokens as they are
