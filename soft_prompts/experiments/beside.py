@@ -5,15 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.launch import is_main_process
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.battery import battery_bases, halves, second_round, trials
 from soft_prompts.experiments.evidence.anchors import shots_that_fit
-from soft_prompts.experiments.evidence.controls import changed_share, permute_targets
 from soft_prompts.experiments.evidence.rounding import BITS
 from soft_prompts.experiments.evidence.trained_weights import FULL_RATES, LORA_RATES, MOST_PARAMETERS
 from soft_prompts.experiments.grid import Grid
@@ -30,7 +27,6 @@ PLACEBO_DRAWS = 5
 MOST_PLACEBO = 64  # tokens
 MOST_SEARCHED = 16  # tokens of a hard prompt that is searched for
 FORWARD_AND_BACK = 3  # times what a pass without a gradient costs
-LEAST_CHANGED = 0.1  # share of labels that permuting has to change to be a control
 
 
 class Made(NamedTuple):
@@ -123,7 +119,7 @@ def _untrained(subject: Subject) -> list[roles.Untrained]:
     """Anchors of 0 tokens."""
     data, base, kinds = subject.data, subject.base, list[type[roles.Untrained]]()
     source = data.exact_test_nats()
-    if source is not None and not source.any():
+    if asks_alike(data):
         say(f"{base.task.name}: no_skill is left out: every label is known before the text is, so frequencies know all")
     else:
         kinds.append(roles.NoSkill)
@@ -147,9 +143,7 @@ def _upper(subject: Subject) -> list[RunConfig]:
 def control_runs(subject: Subject) -> list[RunConfig]:
     """Every token count and seed on each control, and the bare model too."""
     controls: list[roles.Role] = [roles.RandomStrings(), roles.RandomWeights()]
-    examples = subject.data.held_out("validation")
-    dealt = permute_targets(examples, np.random.default_rng(0))
-    if changed_share(examples, dealt) < LEAST_CHANGED:
+    if asks_alike(subject.data):
         say(f"{subject.base.task.name}: permuted targets are left out: samples ask for the same labels")
     else:
         controls.insert(0, roles.PermutedTargets())
