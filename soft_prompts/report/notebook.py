@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from soft_prompts.analysis import comparison
 from soft_prompts.analysis.readings import Reading, read_all
 from soft_prompts.analysis.verdicts import Word
 from soft_prompts.common.errors import InputError, UsageError
@@ -92,9 +91,9 @@ def plot(results: Place | Iterable[Place], metric: str | None = None) -> "Figure
     """
     from soft_prompts.report.figures.plots import curve_figure  # matplotlib takes half a second to load
 
-    compared = comparison.compare(_paths(results), metric)
-    _warn(compared.problems)
-    return curve_figure(compared)
+    readings = read_all(_paths(results), metric)
+    _warn(readings.problems)
+    return curve_figure(readings.readings)
 
 
 def _paths(results: Place | Iterable[Place]) -> list[Path]:
