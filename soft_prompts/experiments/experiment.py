@@ -19,6 +19,7 @@ from soft_prompts.experiments.grid import Grid, TaskT, variant
 from soft_prompts.experiments.places import refuse_missing_places
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
 from soft_prompts.results.files import find_results
+from soft_prompts.results.roles import RUN
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Experiment(Generic[TaskT]):
                 print(json.dumps([as_json(config) for config in configs], indent=2))
                 return 0
             from soft_prompts.experiments.beside import make_beside  # torch takes seconds to load
+            from soft_prompts.experiments.progress import say_evidence
             from soft_prompts.experiments.sweep import run_all
             from soft_prompts.finetuning.stages import after_lessons
 
@@ -56,7 +58,9 @@ class Experiment(Generic[TaskT]):
                 beside = make_beside(configs, grid)
             failures += beside.failures
             if is_main_process():
-                ending.exit_code = self._show(grid, configs, [*configs, *beside.configs], failures)
+                ending.exit_code = self._show(grid, [*configs, *beside.configs], failures)
+                if grid.evidence == "none" and any(config.tokens for config in configs):
+                    say_evidence(program or started_as(), arguments)
         return ending.exit_code
 
     def runs(self, grid: Grid[TaskT]) -> list[RunConfig]:
@@ -80,9 +84,7 @@ class Experiment(Generic[TaskT]):
         kind: Any = Grid[type(preset.task)]  # pyright: ignore[reportInvalidTypeArguments]
         return parse(kind, arguments, program or started_as(), self.question, default=preset)
 
-    def _show(
-        self, grid: Grid[TaskT], configs: Sequence[RunConfig], made: Sequence[RunConfig], failures: Sequence[str]
-    ) -> int:
+    def _show(self, grid: Grid[TaskT], made: Sequence[RunConfig], failures: Sequence[str]) -> int:
         """A table a metric, the figure, where all that was made is, and a line a failure; returns the exit code."""
         from soft_prompts.experiments.curve_events import write_curves
         from soft_prompts.experiments.progress import say_where
@@ -96,8 +98,9 @@ class Experiment(Generic[TaskT]):
             options = CompareOptions(paths=results, metric=metric, plot=plot if metric == drawn else None)
             headline = replace(options, reference=grid.reference)
             code |= compare_command(replace(options, draws=0) if metric else headline)  # one sentence a curve
-        write_curves(configs)
-        say_where(configs)
+        runs = [config for config in made if config.role == RUN]
+        write_curves(runs)
+        say_where(runs)
         for failure in failures:
             say(failure)
         return 1 if failures else code

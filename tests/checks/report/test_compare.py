@@ -19,6 +19,7 @@ import pytest
 import tyro
 from jsonschema import Draft202012Validator
 
+from soft_prompts.analysis.battery import Tried
 from soft_prompts.analysis.readings import Reading, Readings
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.report.labels import estimate_text
@@ -243,6 +244,14 @@ def test_json_is_all_of_stdout_and_fits_its_schema(show):
     assert locked["checks"]["specific"] == {"state": "passed", "figure": 0.97, "text": "specific is passed by hand"}
     text = document["curves"][0]
     assert (text["half"]["state"], text["scale"]["sound"], text["scales"]["deed"]) == ("no_scale", False, None)
+
+
+def test_json_says_how_the_search_went(show):
+    out = show("--json", readings=only("tiny-text", battery=Tried(16, 5, 0.04, True), clusters=12))
+    (curve,) = json.loads(out)["curves"]
+    assert curve["battery"] == {"tokens": 16, "trials": 5, "moved": 0.04, "searched": True}
+    assert curve["clusters"] == 12
+    assert Draft202012Validator(SCHEMA).is_valid(json.loads(out))
 
 
 @pytest.mark.parametrize(
