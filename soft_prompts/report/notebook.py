@@ -87,13 +87,11 @@ def _read(
 def plot(results: Place | Iterable[Place], metric: str | None = None) -> "Figure":
     """The curves of the results as a figure that a notebook shows; `savefig` keeps it.
 
-    Raises InputError where no curve has a value, UsageError where no result has the metric.
+    Raises InputError where no curve has values at two token counts, UsageError where no result has the metric.
     """
-    from soft_prompts.report.figures.plots import curve_figure  # matplotlib takes half a second to load
+    from soft_prompts.report.figures.plots import curve_figure
 
-    readings = read_all(_paths(results), metric)
-    _warn(readings.problems)
-    return curve_figure(readings.readings)
+    return curve_figure(_read(results, metric, None, DRAWS))
 
 
 def _paths(results: Place | Iterable[Place]) -> list[Path]:

@@ -46,7 +46,7 @@ class Row(NamedTuple):
 class _Look(NamedTuple):
     role: str
     marker: str
-    lift: float
+    lift: Number
     """Below the middle of its row."""
     what: str
 
