@@ -25,7 +25,7 @@ from soft_prompts.report.text import count_text, listed, plain_name
 
 @dataclass(frozen=True)
 class Drawn:
-    """One or several scenes under a heading."""
+    """One or several scenes, under a heading where they have one."""
 
     heading: str
     caption: str
@@ -140,7 +140,7 @@ def _paper(group: Group, links: Links) -> Drawn | None:
         return None
     caveats = "; ".join(paper().caveats_of(group.readings[0].curve.experiment))
     caption = f"Published: {paper().source}." + (f" Of the published numbers: {caveats}." if caveats else "")
-    return Drawn("Beside the published curve", caption, (scene,))
+    return Drawn("", caption, (scene,))
 
 
 def _about(group: Group) -> str:
