@@ -197,11 +197,12 @@ def test_a_score_has_a_table_and_no_sentence(show):
     (reading,) = only("tiny-mazes-locked-1").readings
     curve = dataclasses.replace(reading.curve, metric="solved_share", unit="share of boards")
     out = show(readings=only("tiny-mazes-locked-1", curve=curve))
-    assert [line.split("  ")[0] for line in out.splitlines() if line] == [
+    assert [line.split("  ")[0] for line in out.splitlines()] == [
         "pathfinding on 4x4: solved share, share of boards",
         "prompt tokens",
         "tiny-mazes-locked-1",
         "± one standard error over the test items, of the prompt that validation chose",
+        "",
     ]
 
 
