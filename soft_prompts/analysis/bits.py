@@ -8,7 +8,7 @@ from typing import NamedTuple
 from soft_prompts.analysis.drafts import Draft, Run
 from soft_prompts.analysis.prompts import belongs, chosen_of, loss_of
 from soft_prompts.results.roles import CODE
-from soft_prompts.stats.bits import break_even_units
+from soft_prompts.stats.bits import break_even_units, excess_description_bits
 
 KEPT = 0.02  # of the share that rounding may lose
 
@@ -58,7 +58,7 @@ def edl_bits(run: Run, test_loss: float | None) -> float | None:
     nats, units = (run.result.metrics.get(name) for name in ("first_pass_nats", "first_pass_units"))
     if test_loss is None or nats is None or units is None or nats.value is None or units.value is None:
         return None
-    return (nats.value - units.value * test_loss) / math.log(2)
+    return excess_description_bits(nats.value, units.value, test_loss)
 
 
 def training_bits(run: Run, no_skill: float) -> float | None:

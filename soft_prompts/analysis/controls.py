@@ -17,6 +17,7 @@ from soft_prompts.analysis.prompts import belongs, chosen_of, scores_of, whole_i
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.results.roles import CONTROL
 from soft_prompts.stats.bootstrap import Floats, Interval, drawn_means, interval
+from soft_prompts.stats.scales import gained_share
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,5 @@ def _gains(prompts: Mapping[int, list[Run]], draft: Draft, scale: Scale, draws: 
         return Gains({}, 0)
     means = drawn_means(list(scores.values()), items.cluster, draws)
     bare, ceiling = means[:, list(scores).index(0)], scale.score(scale.ceiling.value)
-    gap = np.where(ceiling > bare, ceiling - bare, np.nan)
-    rows = {count: (means[:, at] - bare) / gap for at, count in enumerate(scores) if count}
+    rows = {count: gained_share(means[:, at], bare, ceiling) for at, count in enumerate(scores) if count}
     return Gains(rows, len(np.unique(items.cluster)))

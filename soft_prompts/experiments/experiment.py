@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
-from soft_prompts.common.command_line import guarded, parse, started_as
+from soft_prompts.common.command_line import guarded, made_by, parse, started_as
 from soft_prompts.common.console import each_line_once, say
 from soft_prompts.common.errors import UsageError, near_match
 from soft_prompts.common.launch import is_main_process
@@ -19,6 +19,7 @@ from soft_prompts.experiments.grid import Grid, TaskT, variant
 from soft_prompts.experiments.places import refuse_missing_places
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
 from soft_prompts.results.files import find_results
+from soft_prompts.results.roles import RUN
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Experiment(Generic[TaskT]):
     def main(self, arguments: Sequence[str] | None = None, program: str | None = None) -> int:
         """Run what the command line asks for; returns the exit code. `program` is what help calls the command."""
         arguments = sys.argv[1:] if arguments is None else list(arguments)
-        with guarded("--debug" in arguments) as ending:
+        typed = f"soft-prompts run {self.name}" if self._is_ours() else program or started_as()
+        with guarded("--debug" in arguments) as ending, made_by(typed, arguments):
             grid = self.parse(arguments, program)
             refuse_missing_places(grid)
             configs = self.runs(grid)
@@ -46,6 +48,7 @@ class Experiment(Generic[TaskT]):
                 print(json.dumps([as_json(config) for config in configs], indent=2))
                 return 0
             from soft_prompts.experiments.beside import make_beside  # torch takes seconds to load
+            from soft_prompts.experiments.progress import say_evidence
             from soft_prompts.experiments.sweep import run_all
             from soft_prompts.finetuning.stages import after_lessons
 
@@ -56,8 +59,15 @@ class Experiment(Generic[TaskT]):
                 beside = make_beside(configs, grid)
             failures += beside.failures
             if is_main_process():
-                ending.exit_code = self._show(grid, configs, [*configs, *beside.configs], failures)
+                ending.exit_code = self._show(grid, [*configs, *beside.configs], failures)
+                if grid.evidence == "none" and any(config.tokens for config in configs):
+                    say_evidence(program or started_as(), arguments)
         return ending.exit_code
+
+    def _is_ours(self) -> bool:
+        """Does `soft-prompts run` know it by its name?"""
+        module = sys.modules.get(f"soft_prompts.experiments.catalogue.{self.name}")
+        return getattr(module, "EXPERIMENT", None) is self
 
     def runs(self, grid: Grid[TaskT]) -> list[RunConfig]:
         """Every run of the grid, in every case; the bare model, which no case changes, once."""
@@ -80,9 +90,7 @@ class Experiment(Generic[TaskT]):
         kind: Any = Grid[type(preset.task)]  # pyright: ignore[reportInvalidTypeArguments]
         return parse(kind, arguments, program or started_as(), self.question, default=preset)
 
-    def _show(
-        self, grid: Grid[TaskT], configs: Sequence[RunConfig], made: Sequence[RunConfig], failures: Sequence[str]
-    ) -> int:
+    def _show(self, grid: Grid[TaskT], made: Sequence[RunConfig], failures: Sequence[str]) -> int:
         """A table a metric, the figure, where all that was made is, and a line a failure; returns the exit code."""
         from soft_prompts.experiments.curve_events import write_curves
         from soft_prompts.experiments.progress import say_where
@@ -94,9 +102,11 @@ class Experiment(Generic[TaskT]):
         drawn, code = self.drawn if self.drawn in measured else None, 0
         for metric in [None, *(name for name in self.metrics if name in measured)]:
             options = CompareOptions(paths=results, metric=metric, plot=plot if metric == drawn else None)
-            code |= compare_command(options if metric else replace(options, reference=grid.reference))
-        write_curves(configs)
-        say_where(configs)
+            headline = replace(options, reference=grid.reference)
+            code |= compare_command(replace(options, draws=0) if metric else headline)  # one sentence a curve
+        runs = [config for config in made if config.role == RUN]
+        write_curves(runs)
+        say_where(runs)
         for failure in failures:
             say(failure)
         return 1 if failures else code

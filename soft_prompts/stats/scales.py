@@ -81,6 +81,15 @@ def measured(prompts: Mapping[int, Scores], ends: Ends, cluster: Counts, by: By,
     )
 
 
+def gained_share(scores: Floats, bare: Floats, ceiling: float) -> Floats:
+    """What a prompt adds to its own bare model, of what there was to gain: (y - y0) / (ceiling - y0); NaN of nothing.
+
+    A control and its task are compared so, for both gain what any prompt gains.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(ceiling > bare, (scores - bare) / (ceiling - bare), np.nan)
+
+
 def _anchor_rows(anchor: Anchor, cluster: Counts, draws: int) -> Floats:
     if anchor.known is not None:
         return np.full(draws + 1, anchor.known)
