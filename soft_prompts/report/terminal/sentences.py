@@ -25,7 +25,7 @@ WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")  # of a command line, quo
 # Of settings that were chosen by token count, or of the machine: they change no reading.
 QUIET = re.compile(
     rf"({'|'.join(name for name in PROMPT_SETTINGS | SETTINGS if name not in ('data', 'test items'))}) differs?: "
-    r"|made with uncommitted changes|.* \d+ runs: the newest"
+    r"|made with uncommitted changes|.* \d+ runs: the newest|no \S+ at 0 tokens: "
 )
 
 
@@ -50,7 +50,7 @@ def print_warnings(console: Console, readings: Sequence[Reading], every: bool) -
         for warning in shown:
             print_hanging(console, Text.assemble(("warning: ", "yellow"), f"{row_label(curve, curves)}: {warning}"))
     if silent:
-        notes = "warning of settings that differ" if silent == 1 else "warnings of settings that differ"
+        notes = "more warning" if silent == 1 else "more warnings"
         console.print(f"{silent} {notes}: --long", style="dim")
     return sum(len(curve.warnings) for curve in curves)
 
