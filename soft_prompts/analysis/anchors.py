@@ -18,6 +18,7 @@ from soft_prompts.stats.bootstrap import Scores
 from soft_prompts.stats.items import Items
 from soft_prompts.stats.scales import Anchor, By
 
+PLACEBO = "placebo"  # kind of the floor
 TRAINED = {FullFineTune.kind: "full", Lora.kind: "lora"}
 
 
@@ -136,7 +137,7 @@ def placebos(draft: Draft, like: Items, pool: AnchorPool) -> list[Candidate]:
                 by_tokens[run.tokens].append((run, scores))
         for found in by_tokens.values():
             runs, draws = zip(*found, strict=True)
-            floors.append(Candidate(Anchor("placebo", draws), runs))
+            floors.append(Candidate(Anchor(PLACEBO, draws), runs))
     return floors
 
 

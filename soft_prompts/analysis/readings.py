@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from soft_prompts.analysis import checks
-from soft_prompts.analysis.anchors import AnchorPool, placebos
+from soft_prompts.analysis.anchors import AnchorPool
 from soft_prompts.analysis.battery import Power, Tried, planted_elsewhere, read_battery, read_power
 from soft_prompts.analysis.bits import Bits, read_codes, training_bits
 from soft_prompts.analysis.checks import Check
@@ -27,7 +27,7 @@ from soft_prompts.analysis.prompts import by_seed, chosen_of, prompts_of, reason
 from soft_prompts.analysis.scales import Scale, scale_by
 from soft_prompts.analysis.verdicts import Case, Verdict, verdict
 from soft_prompts.results.files import find_results
-from soft_prompts.stats.bootstrap import DRAWS, Floats, Interval, Scores, drawn_means, interval
+from soft_prompts.stats.bootstrap import DRAWS, Floats, Scores, drawn_means
 
 __all__ = ["Bits", "Check", "Control", "ModelContrast", "Point", "Power", "Reading", "Readings", "Scale", "read_all"]
 
@@ -137,7 +137,6 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
         scale=lead,
         checks=found,
         power=power,
-        placebo=_placebo(draft, pool, lead, draws),
         too_many_bits=_too_many_bits(bits, loss),
         plain=why or _plain(points, curve),
         clusters=clusters,
@@ -198,18 +197,6 @@ def _gap(loss: Scale | None, draft: Draft, prompts: Mapping[int, list[Run]]) -> 
     if 0 not in prompts or not known[0] or not any(known[1:]):
         return None
     return known[0][0] - min(min(of_count) for of_count in known[1:] if of_count)
-
-
-def _placebo(draft: Draft, pool: AnchorPool, lead: Scale | None, draws: int) -> Interval | None:
-    """By deed: share of untrained tokens, between 0 and the ceiling, where the bare model has less."""
-    like = some_items(draft)
-    if lead is None or lead.by != "deed" or lead.ceiling is None or like is None or lead.ceiling.value <= 0:
-        return None
-    clusters, shares = len(np.unique(like.cluster)), []
-    for one in placebos(draft, like, pool):
-        rows = np.median(drawn_means(one.anchor.draws, like.cluster, draws), axis=1) / lead.ceiling.value
-        shares.append(interval(rows, clusters))
-    return max(shares, key=lambda share: share.value, default=None)
 
 
 def _too_many_bits(bits: Bits | None, loss: Scale | None) -> bool:

@@ -19,7 +19,7 @@ from soft_prompts.calibration.suite_options import SuiteOptions
 from soft_prompts.common.console import say
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.beside import Going, Sharing, make_parts
-from soft_prompts.experiments.evidence.order import Part, Read, Reader, Standing, Wish, battery_parts, bracket_of, parts
+from soft_prompts.experiments.evidence.order import Part, Read, Reader, Standing, Wish, battery_parts, parts
 from soft_prompts.experiments.evidence.planting import Planting, plant
 from soft_prompts.experiments.evidence.power import can_plant, power_runs
 from soft_prompts.experiments.evidence.subjects import open_subject
@@ -164,8 +164,8 @@ def evidence_of(standing: Standing, read: Read, planted: set[str]) -> Iterator[P
     """Standard evidence; where no prompt reaches the mark also the battery and the search's power, the latter once a
     model: what is planted in it does not depend on the question."""
     yield from parts(standing, STANDARD, read)
-    bracket = bracket_of(read(standing))
-    if bracket is None or bracket.state != "not_reached":
+    half = read(standing).half
+    if half is None or half.state != "not_reached":
         return
     yield from battery_parts(standing, max(standing.subject.counts))
     base = standing.subject.base

@@ -81,7 +81,16 @@ def measured(prompts: Mapping[int, Scores], ends: Ends, cluster: Counts, by: By,
     )
 
 
-def gained_share(scores: Floats, bare: Floats, ceiling: float) -> Floats:
+def share_of_anchor(anchor: Anchor, ends: Ends, cluster: Counts, draws: int) -> Interval | None:
+    """Share of an outcome that is no prompt of the curve; None without a gap."""
+    floor = np.max([_anchor_rows(one, cluster, draws) for one in ends.floors], axis=0)
+    ceiling, rows = (_anchor_rows(one, cluster, draws) for one in (ends.ceiling, anchor))
+    if ceiling[0] <= floor[0]:
+        return None
+    return interval(gained_share(rows, floor, ceiling), len(np.unique(cluster)))
+
+
+def gained_share(scores: Floats, bare: Floats, ceiling: Floats | float) -> Floats:
     """What a prompt adds to its own bare model, of what there was to gain: (y - y0) / (ceiling - y0); NaN of nothing.
 
     A control and its task are compared so, for both gain what any prompt gains.

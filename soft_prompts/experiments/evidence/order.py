@@ -2,7 +2,8 @@
 the bracket that these show decides where the next ones are worth most.
 
     standard   floor, ceiling, the bracket at half, counts inside it, three seeds at its ends, a control there
-    full       also every ceiling, hard prompts, all controls, the battery, the rounded witness, and power
+    full       also all weights where LoRA is the ceiling, hard prompts, all controls, the battery, the rounded witness,
+               and power
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,6 @@ from soft_prompts.experiments.evidence.wanted import (
     full_runs,
     further_anchors,
     grown_from,
-    lora_runs,
     rounded_runs,
     run_at,
     seed_runs,
@@ -157,9 +157,8 @@ def parts(standing: Standing, wish: Wish, read: Read) -> Iterator[Part]:
 
 
 def _ceilings(subject: Subject, wish: Wish) -> list[RunConfig]:
-    if wish.is_full:
-        return [*lora_runs(subject), *full_runs(subject)]
-    return ceiling_runs(subject, wish.has_reference)
+    runs = ceiling_runs(subject, wish.has_reference)
+    return [*runs, *full_runs(subject)] if runs and wish.is_full else runs
 
 
 def _controls(wish: Wish) -> Sequence[roles.Role]:

@@ -25,7 +25,7 @@ def floor_runs(subject: Subject) -> list[RunConfig]:
     """Frequencies and random tokens, and the exact source where it is known: nothing of it is trained."""
     told = "bare" if subject.base.task.starts_from_bare else None
     runs = [replace(subject.bare, role=roles.Exact(told))] if subject.knows_source else []
-    if subject.is_determined and subject.has_one_answer:
+    if subject.has_one_answer:
         say(f"{subject.base.task.name}: no_skill is left out: every label is known before the text is")
     else:
         runs.insert(0, replace(subject.bare, role=roles.NoSkill(told)))
@@ -94,8 +94,8 @@ def grown_from(runs: Iterable[RunConfig]) -> list[RunConfig]:
 def control_runs(subject: Subject, counts: Sequence[int], controls: Sequence[roles.Role]) -> list[RunConfig]:
     """The first seed at each count, and the bare model, on each control; nothing without a count."""
     if roles.PermutedTargets() in controls and not subject.can_permute:
-        say(f"{subject.base.task.name}: permuted targets are left out: samples ask for the same labels")
-        controls = [control for control in controls if control != roles.PermutedTargets()]
+        say(f"{subject.base.task.name}: samples ask for the same labels: random strings stand for permuted targets")
+        controls = [roles.RandomStrings(), *(one for one in controls if isinstance(one, roles.RandomWeights))]
     cells = [subject.bare, *(run_at(subject, tokens) for tokens in counts)] if counts else []
     return [replace(run, role=control) for control in controls for run in cells]
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from soft_prompts.stats.admissibility import CEILING, Evidence
+from soft_prompts.stats.distance import Anchors, Distance, capability_distance
 
 from soft_prompts.calibration import verdicts
 from soft_prompts.calibration.certificate import Certificate, Recovery
@@ -26,10 +28,8 @@ from soft_prompts.experiments.evidence.planting import (
     sampled_rows,
 )
 from soft_prompts.models.model import FrozenModel
-from soft_prompts.stats.admissibility import CEILING, Evidence
 from soft_prompts.stats.agreement import auroc, doublings_apart, median_with_interval, rank_correlation, slope, wilson
 from soft_prompts.stats.bootstrap import Anchor, CurveLosses
-from soft_prompts.stats.distance import Anchors, Distance, capability_distance
 from soft_prompts.tasks.known_source import KnownSourceTask
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example
 

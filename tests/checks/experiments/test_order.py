@@ -70,7 +70,7 @@ def test_the_floor_is_frequencies_random_tokens_and_the_source(subject: Subject)
     ]
     known = floor_runs(subject._replace(knows_source=True))
     assert [run.role.name for run in known[:2]] == ["anchor:no_skill", "anchor:exact"]
-    said = floor_runs(subject._replace(knows_source=True, is_determined=True, has_one_answer=True))
+    said = floor_runs(subject._replace(knows_source=True, has_one_answer=True))
     assert "anchor:no_skill" not in {run.role.name for run in said}
     many = subject._replace(runs=(*subject.runs, replace(subject.base, tokens=256)))
     assert {run.tokens for run in floor_runs(many) if run.tokens} == {64}
@@ -87,10 +87,11 @@ def test_no_weights_are_trained_where_the_ceiling_is_known(subject: Subject) -> 
         assert run.patience is not None
         assert run.patience * run.validate_every < MOST_STEPS * subject.base.steps == run.steps
         assert run.schedule == "constant"
-    full = Wish(is_full=True, resolve=False, has_reference=True)
-    known = subject._replace(is_determined=True)
-    names = [run.role.name for run in named(asked(known, full, no_scale), "ceiling")[0].runs]
-    assert names == ["anchor:lora"] * 3 + ["anchor:full"] * 3
+    full, known = Wish(is_full=True, resolve=False), subject._replace(is_determined=True)
+    names = [
+        [run.role.name for run in named(asked(one, full, no_scale), "ceiling")[0].runs] for one in (subject, known)
+    ]
+    assert names == [["anchor:lora"] * 3 + ["anchor:full"] * 3, []]
     assert full_runs(subject._replace(is_small=False)) == []
 
 
@@ -104,7 +105,7 @@ def test_counts_seeds_and_controls_follow_the_bracket(subject: Subject) -> None:
     assert cells(control) == [("control:permuted_targets", tokens, 0) for tokens in (0, 4, 8)]
     assert [part.name for part in found if part.runs] == ["floor", "ceiling", "counts", "seeds", "seeds", "controls"]
     left_out = asked(subject._replace(can_permute=False), STANDARD, reads(6.0))
-    assert not named(left_out, "controls")[0].runs
+    assert {run.role.name for run in named(left_out, "controls")[0].runs} == {"control:random_strings"}
     assert not named(asked(subject, STANDARD._replace(resolve=False), reads(6.0)), "counts")
 
 

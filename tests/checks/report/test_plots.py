@@ -108,9 +108,9 @@ def test_without_a_scale_a_curve_is_grey_and_has_no_share(readings):
 def test_a_bracket_is_a_bar_with_its_witness_or_an_arrow(readings):
     group = group_of(*(reading for name, reading in readings.items() if name != "tiny-text"))
     scene = bracket_scene(group, lambda path: path.as_posix())
-    assert ["0: nothing in front", "not reached by 4", "at most 1 token"] == [
+    assert [
         text for text in words(scene) if text in ("0: nothing in front", "not reached by 4", "at most 1 token")
-    ]
+    ] == ["0: nothing in front", "not reached by 4", "at most 1 token"]
     ticks = {label.text: label.place[0] for label in scene.shapes if isinstance(label, Label) and label.text.isdigit()}
     half, nine = marks(scene, "tiny-mazes-locked-1")
     assert half.place[0] == nine.place[0] == pytest.approx(ticks["1"])
