@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import re
+import shlex
 import shutil
 import sys
 import textwrap
@@ -19,6 +20,7 @@ import tyro
 from soft_prompts.common.errors import Interrupted, UsageError
 
 MOST_COLUMNS = 80
+COMMAND = "SOFT_PROMPTS_COMMAND"  # among a process's variables, which those that it starts get too
 BOX = re.compile(r"[╭╮╰╯─│┌┐└┘━┃]+|^\s*[+|]-*|-*[+|]\s*$|-{5,}")  # drawn in ASCII where stdout speaks nothing better
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 FLAG = re.compile(r"--?[a-zA-Z][\w-]*")
@@ -87,6 +89,21 @@ def started_as() -> str:
     """How this program was started, as it is typed: `python -m tests.chess_test`, or `python mine.py`."""
     spec = sys.modules["__main__"].__spec__
     return f"python -m {spec.name.removesuffix('.__main__')}" if spec else f"python {sys.argv[0]}"
+
+
+@contextlib.contextmanager
+def made_by(program: str, arguments: Sequence[str]) -> Iterator[None]:
+    """Within, `command_line` says what was typed, here and in every process that is started from here."""
+    os.environ[COMMAND] = " ".join([program, *map(shlex.quote, arguments)])
+    try:
+        yield
+    finally:
+        os.environ.pop(COMMAND, None)
+
+
+def command_line() -> str | None:
+    """The command that this process works for, quoted for a shell; None under Python alone."""
+    return os.environ.get(COMMAND)
 
 
 def one_line(box: str, arguments: Sequence[str] = (), program: str = "") -> str:

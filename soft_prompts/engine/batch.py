@@ -24,6 +24,8 @@ class Batch:
     insert_at: Int[Tensor, " B"]
     weights: Float[Tensor, "B T"] | None = None
     """None: every label counts alike."""
+    fresh: Bool[Tensor, " B"] | None = None
+    """Samples that a run meets for the first time; None: all."""
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""

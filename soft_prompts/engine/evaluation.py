@@ -47,6 +47,8 @@ class Evaluation(NamedTuple):
     items: Items
     token_accuracy: Metric
     """Share of the scored tokens that are the model's first choice, given the true ones before them."""
+    whole: NDArray[np.float64]
+    """[N] 1 where all of an item's are, which is what greedy writing would give; else 0."""
 
 
 def evaluate(
@@ -62,7 +64,8 @@ def evaluate(
         cluster=np.array([example.cluster for example in examples], dtype=np.int64),
     )
     hits = losses.hits.astype(np.float64)
-    return Evaluation(items, per_unit(hits, items.scored_tokens, items.cluster, "share of tokens"))
+    accuracy = per_unit(hits, items.scored_tokens, items.cluster, "share of tokens")
+    return Evaluation(items, accuracy, (losses.hits == losses.tokens).astype(np.float64))
 
 
 def refuse_not_finite(nats: NDArray[np.float64]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
-from soft_prompts.common.command_line import guarded, parse, started_as
+from soft_prompts.common.command_line import guarded, made_by, parse, started_as
 from soft_prompts.common.console import each_line_once, say
 from soft_prompts.common.errors import UsageError, near_match
 from soft_prompts.common.launch import is_main_process
@@ -39,7 +39,8 @@ class Experiment(Generic[TaskT]):
     def main(self, arguments: Sequence[str] | None = None, program: str | None = None) -> int:
         """Run what the command line asks for; returns the exit code. `program` is what help calls the command."""
         arguments = sys.argv[1:] if arguments is None else list(arguments)
-        with guarded("--debug" in arguments) as ending:
+        typed = f"soft-prompts run {self.name}" if self._is_ours() else program or started_as()
+        with guarded("--debug" in arguments) as ending, made_by(typed, arguments):
             grid = self.parse(arguments, program)
             refuse_missing_places(grid)
             configs = self.runs(grid)
@@ -62,6 +63,11 @@ class Experiment(Generic[TaskT]):
                 if grid.evidence == "none" and any(config.tokens for config in configs):
                     say_evidence(program or started_as(), arguments)
         return ending.exit_code
+
+    def _is_ours(self) -> bool:
+        """Does `soft-prompts run` know it by its name?"""
+        module = sys.modules.get(f"soft_prompts.experiments.catalogue.{self.name}")
+        return getattr(module, "EXPERIMENT", None) is self
 
     def runs(self, grid: Grid[TaskT]) -> list[RunConfig]:
         """Every run of the grid, in every case; the bare model, which no case changes, once."""

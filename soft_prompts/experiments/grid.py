@@ -89,14 +89,16 @@ def variant(
     tokens: tuple[int, ...] = (),
     data: tuple[str, ...] = (),
     task: TaskT | None = None,
+    evidence: Evidence | None = None,
     **settings: Any,
 ) -> Grid[TaskT]:
-    """The grid with other models, token counts, data, task or settings: how a preset says what it changes."""
+    """The grid with other models, token counts, data, task, evidence or settings: how a preset says what it changes."""
     return replace(
         grid,
         models=models or grid.models,
         tokens=tokens or grid.tokens,
         data=data or grid.data,
         task=task or grid.task,
+        evidence=evidence or grid.evidence,
         settings=replace(grid.settings, **settings),
     )

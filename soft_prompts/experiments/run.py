@@ -37,6 +37,7 @@ from soft_prompts.training.apparatus import (
 )
 from soft_prompts.training.events import EventLog
 from soft_prompts.training.loop import Fit, Hooks, Progress, out_of_memory_is_out_of_room, set_conditions, train
+from soft_prompts.training.measures import first_pass
 from soft_prompts.training.record import Clock, Outcome, as_result, record
 from soft_prompts.training.resume import (
     earlier_sittings,
@@ -137,10 +138,13 @@ def _finish(one: Begun, frozen: FrozenModel) -> Result:
     """Measure what was trained, and keep it; `frozen` is the model that was asked for, not a trained copy of it."""
     config, began, measured = one.at.config, time.perf_counter(), None
     progress, failure = (one.fit.progress, one.fit.failure) if one.fit is not None else (Progress(), None)
+    at = one.at if one.fit is None else one.at._replace(seen=progress.distinct_samples)
     try:
         if failure is None:
             at_once = progress.micro_batch_size or config.micro_batch_size or config.batch_size
-            measured = one.maker.measure(one.at, one.validation, one.test, at_once)
+            measured = one.maker.measure(at, one.validation, one.test, at_once)
+            if one.fit is not None:
+                measured.metrics.update(first_pass(progress, config.task.unit))
     except LossNotFinite as error:
         failure = str(error)
     clock = Clock(one.started, one.opening_seconds, time.perf_counter() - began if measured else None)

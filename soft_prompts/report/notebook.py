@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from soft_prompts.analysis import comparison
 from soft_prompts.analysis.readings import Reading, read_all
 from soft_prompts.analysis.verdicts import Word
 from soft_prompts.common.errors import InputError, UsageError
@@ -88,13 +87,11 @@ def _read(
 def plot(results: Place | Iterable[Place], metric: str | None = None) -> "Figure":
     """The curves of the results as a figure that a notebook shows; `savefig` keeps it.
 
-    Raises InputError where no curve has a value, UsageError where no result has the metric.
+    Raises InputError where no curve has values at two token counts, UsageError where no result has the metric.
     """
-    from soft_prompts.report.figures.plots import curve_figure  # matplotlib takes half a second to load
+    from soft_prompts.report.figures.plots import curve_figure
 
-    compared = comparison.compare(_paths(results), metric)
-    _warn(compared.problems)
-    return curve_figure(compared)
+    return curve_figure(_read(results, metric, None, DRAWS))
 
 
 def _paths(results: Place | Iterable[Place]) -> list[Path]:

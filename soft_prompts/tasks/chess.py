@@ -8,10 +8,12 @@ labels for every prompt size, and moves asked for in the middle of games.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError, UsageError
@@ -26,6 +28,7 @@ from soft_prompts.models.tokenizer import Tokenizer, encode, encode_all, need_sp
 from soft_prompts.results.metrics import ratio, share
 from soft_prompts.results.schema import Generation, Metric
 from soft_prompts.stats.items import Items
+from soft_prompts.tasks.chess_moves import asked_ply, judge_move, move_ends, whole_move_span
 from soft_prompts.tasks.task import (
     UNSCORED,
     Complete,
@@ -41,8 +44,8 @@ from soft_prompts.tasks.task import (
 from soft_prompts.zoo import GAMES
 
 BUCKETS = ((0, 1200), (1200, 1600), (1600, 2000), (2000, 5000))  # mean Elo of the two players
-FIRST_ASKED_PLY = 4  # moves asked for come after the opening's first replies
 KEPT_ELSEWHERE = frozenset(("kept", "other split", "excluded"))
+COUNTED = 4096  # training games whose moves are counted
 SHOWN = 8  # continuations kept in the result
 SHOWN_MOVES = 4  # moves a continuation, about
 
@@ -61,6 +64,7 @@ class ChessTask(Task):
     name: ClassVar[str] = "chess"
     headline: ClassVar[str] = "loss_per_move"
     unit: ClassVar[str] = "move"
+    outcome: ClassVar[str | None] = "move_accuracy"
     conditions: ClassVar[ConditionEncoder] = ELO_PAIR
 
     @property
@@ -140,6 +144,15 @@ class ChessData(TaskData):
         return examples
 
     def training(self, position: Position | None) -> Iterator[tuple[Example, Position]]:
+        """As `_training_games`."""
+        for game, behind in self._training_games(position):
+            yield self._example(game, whole_moves=False), behind
+
+    def training_items(self) -> Iterator[Example]:
+        """Of whole moves only, the second to the last that fits."""
+        return (self._example(game, whole_moves=True) for game, _ in self._training_games(None))
+
+    def _training_games(self, position: Position | None) -> Iterator[tuple[Game, Position]]:
         """Every game once an epoch, in an order of its own each time; one whose moves are held out is never among
         them."""
         held_out = frozenset(game.game_hash for games in self.games.values() for game in games)
@@ -155,7 +168,7 @@ class ChessData(TaskData):
                     found = True
                     left_out = passed + _not_kept(games.tally) if at.epoch == 0 else passed
                     at = Place(at.epoch, *game.start, dict(left_out))
-                    yield self._example(game, whole_moves=False), asdict(at)
+                    yield game, asdict(at)
                 left_out = passed + _not_kept(games.tally) if at.epoch == 0 else passed
             if not found:
                 raise InputError(f"{self.train} holds no game to train on beside the held-out ones; give a larger file")
@@ -165,7 +178,7 @@ class ChessData(TaskData):
         """Move accuracy and legality in the middle of games, everything again by Elo bucket, and some continuations."""
         games = self.games["test"]
         paired = list(zip(games, examples, strict=True))
-        asked = [asked_ply(game, self.task.max_plies, example.units + 1) for game, example in paired]
+        asked = self._asked(examples)
         queries = [self._query(*pair, ply) for pair, ply in zip(paired, asked, strict=True) if ply]
         replies = iter(complete(queries, self._most_tokens_of_a_move(games)))
         verdicts = [
@@ -181,7 +194,24 @@ class ChessData(TaskData):
             if name:
                 metrics["loss_per_move" + name] = ratio(items, inside, "nats/move")
         shown = [(game, ply) for game, ply in zip(games, asked, strict=True) if ply][:SHOWN]
-        return Measures(metrics, self._continuations(shown, queries[:SHOWN], complete))
+        outcome = np.array([float(verdict.correct) if verdict else np.nan for verdict in verdicts])
+        return Measures(metrics, self._continuations(shown, queries[:SHOWN], complete), outcome)
+
+    def constant_outcome(self) -> NDArray[np.float64]:
+        """The most frequent move at the ply that is asked for."""
+        played: dict[int, Counter[str]] = {}
+        for game, _ in islice(self._training_games(None), COUNTED):
+            for ply, move in enumerate(game.text.split(" ")):
+                played.setdefault(ply, Counter())[move] += 1
+        frequent = {ply: moves.most_common(1)[0][0] for ply, moves in played.items()}
+        asked = zip(self.games["test"], self._asked(self.held_out("test")), strict=True)
+        right = [frequent.get(ply) == game.text.split(" ")[ply] if ply else np.nan for game, ply in asked]
+        return np.array(right, dtype=np.float64)
+
+    def _asked(self, examples: Sequence[Example]) -> list[int]:
+        """Of each test game the ply that is asked for; 0 for none."""
+        pairs = zip(self.games["test"], examples, strict=True)
+        return [asked_ply(game, self.task.max_plies, example.units + 1) for game, example in pairs]
 
     def rejected(self, position: Position | None) -> dict[str, int]:
         in_training = Counter((position or {}).get("rejected", {}))
@@ -194,7 +224,7 @@ class ChessData(TaskData):
         text = _first_plies(game, self.task.max_plies)
         ids, spans, start = encode(self.tokenizer, text)
         ids, ends = ids[: self.request.sample_tokens], [end for _, end in spans[: self.request.sample_tokens]]
-        first, last, units = 0, len(text), 0
+        first, last, units = 0, len(text), len(move_ends(text, max(ends)))
         if whole_moves:
             first, last, units = whole_move_span(text, max(ends))
         scored = [place >= start and first < end <= last for place, end in enumerate(ends)]
@@ -243,36 +273,6 @@ class ChessData(TaskData):
         ]
 
 
-class Verdict(NamedTuple):
-    """What a reply in the middle of a game is worth."""
-
-    legal: bool
-    correct: bool
-    """The move that was played."""
-
-
-def judge_move(game: str, plies: int, reply: str) -> Verdict:
-    """The first word of `reply`, as the answer to the first `plies` moves of a game in UCI."""
-    import chess  # most commands judge no move
-
-    moves = game.split(" ")
-    board = chess.Board()
-    for move in moves[:plies]:
-        board.push_uci(move)
-    words = reply.split()
-    answer = words[0] if reply.startswith(" ") and words else ""
-    legal = answer in {move.uci() for move in board.legal_moves}  # python-chess itself takes e1h1 for castling too
-    return Verdict(legal, legal and answer == moves[plies])
-
-
-def whole_move_span(text: str, held: int) -> tuple[int, int, int]:
-    """(start, end, moves): the second to the last whole move within the first `held` characters; a token whose end
-    lies in (start, end] belongs to it, the space before a move included."""
-    ends = [index for index, character in enumerate(text) if character == " "] + [len(text)]
-    whole = [end for end in ends if end <= held]
-    return (ends[0], whole[-1], len(whole) - 1) if len(whole) > 1 else (0, 0, 0)
-
-
 def _held_out_games(sources: Sources, request: DataRequest) -> tuple[dict[HeldOut, list[Game]], Counter[str]]:
     """Games of each held-out set, chosen by hash; of one source by split, of a test source one in five validates."""
     wanted: dict[HeldOut, int] = {"validation": request.validation_samples, "test": request.test_samples}
@@ -295,10 +295,3 @@ def _not_kept(tally: Counter[str]) -> Counter[str]:
 
 def _first_plies(game: Game, plies: int | None) -> str:
     return " ".join(game.text.split(" ")[:plies])
-
-
-def asked_ply(game: Game, max_plies: int | None, fits: int) -> int:
-    """A ply in the middle of the game, the same in every run, drawn from the game itself; 0 if it is too short."""
-    last = min(len(game.text.split(" ")), max_plies or 10**6, fits) - 1
-    drawn = game.game_hash // 10  # the last digit decides the split: with it every test game would ask the same player
-    return FIRST_ASKED_PLY + drawn % (last - FIRST_ASKED_PLY + 1) if last >= FIRST_ASKED_PLY else 0

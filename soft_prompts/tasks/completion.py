@@ -6,16 +6,21 @@ end of the prompt and the start of the completion counts as completion: let comp
 a text do.
 """
 
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.completions import REQUIRED, Row, RowSource, conditions_of, field_encoder, split_rows
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.data.kept import KEPT
+from soft_prompts.data.split import Split
 from soft_prompts.models.tokenizer import Tokenizer, encode, end_id, need_spans, text_start
 from soft_prompts.results.metrics import share
 from soft_prompts.results.schema import Generation, Metric
@@ -33,7 +38,6 @@ from soft_prompts.tasks.task import (
     Task,
 )
 
-ASKED = 256  # test lines that the model completes by itself
 SHOWN = 8
 SPARE_TOKENS = 2  # beyond the longest completion, so that going on after it is seen
 
@@ -53,6 +57,7 @@ class CompletionTask(Task):
     name: ClassVar[str] = "completion"
     headline: ClassVar[str] = "loss_per_completion"
     unit: ClassVar[str] = "completion"
+    outcome: ClassVar[str | None] = "exact_match"
 
     def __post_init__(self) -> None:
         if wrong := [name for name in self.condition_fields if not name or "=" in name or name in REQUIRED]:
@@ -109,6 +114,8 @@ class CompletionTask(Task):
         files = [file for source in sources if source for file in source.files]
         key = ("examples", id(tokenizer), *made[1:], *sources)  # what is kept holds the tokenizer: its id is not free
         training, _ = KEPT.get(key, files, lambda: (made.examples(rows["train"]), tokenizer))
+        told = ("answers", self.condition_fields, *sources)
+        answers = KEPT.get(told, files, lambda: answers_of(parts.rows, self.condition_fields))
         return CompletionData(
             request.name,
             self.fingerprint(request),
@@ -119,8 +126,29 @@ class CompletionTask(Task):
             sources=(request.data, request.test_data or request.data),
             made=made,
             test_rows=rows["test"],
+            answers=answers,
             faults=parts.faults,
         )
+
+
+class Answers(NamedTuple):
+    """What the rows say of their completions."""
+
+    frequent: str
+    """The completion that most training rows have."""
+    determined: bool
+    """Does every row follow from its prompt and what is told beside it?"""
+
+
+def answers_of(rows: Mapping[Split, Sequence[Row]], told: Sequence[str]) -> Answers:
+    """Of all rows: two completions of one prompt would be chance, wherever they stand."""
+    first: dict[tuple[str, ...], str] = {}
+    determined = all(
+        first.setdefault((row.prompt, *(repr(row.fields.get(name)) for name in told)), row.completion) == row.completion
+        for row in itertools.chain.from_iterable(rows.values())
+    )
+    number = Counter(row.completion.strip() for row in rows["train"])
+    return Answers(number.most_common(1)[0][0] if number else "", determined)
 
 
 class Samples(NamedTuple):
@@ -170,6 +198,7 @@ class CompletionData(ListedData):
     """Of training, and of what is held out."""
     made: Samples
     test_rows: Sequence[Row]
+    answers: Answers
     faults: Counter[str] = field(default_factory=Counter)
     """Lines that could not be read, by reason."""
 
@@ -180,6 +209,18 @@ class CompletionData(ListedData):
     def rejected(self, position: Position | None) -> dict[str, int]:
         return dict(self.faults)
 
+    def is_determined(self) -> bool:
+        return self.answers.determined
+
+    def exact_test_nats(self) -> NDArray[np.float64] | None:
+        """Nothing, where every completion follows from its prompt."""
+        return np.zeros(len(self.test_rows)) if self.answers.determined else None
+
+    def constant_outcome(self) -> NDArray[np.float64]:
+        """The completion that is most frequent in training."""
+        right = [is_exact(self.answers.frequent, row.completion) if row.prompt else np.nan for row in self.test_rows]
+        return np.array(right, dtype=np.float64)
+
     def shots(self, count: int) -> list[int]:
         """The first lines of the training data, each as it is trained on, and a newline where no end token divides."""
         newline = encode(self.made.tokenizer, "\n", special=False).ids if self.made.end is None else []
@@ -189,16 +230,20 @@ class CompletionData(ListedData):
         return ids
 
     def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
-        """Greedy completions of the first test lines, against theirs."""
-        pairs = list(zip(self.test_rows, examples, strict=True))
-        asked = [(row, example) for row, example in pairs if row.prompt][:ASKED]  # the bare model needs some text
+        """Greedy completions of the test lines, against theirs."""
+        has_prompt = np.array([bool(row.prompt) for row in self.test_rows])  # the bare model needs some text
+        pairs = zip(self.test_rows, examples, strict=True)
+        asked = [(row, example) for row, example in pairs if row.prompt]
         queries = [Query(row.prompt, e.conditions, text_start(self.made.tokenizer, row.prompt)) for row, e in asked]
         longest = max((sum(label != UNSCORED for label in e.labels) for _, e in asked), default=0)
         replies = complete(queries, longest + SPARE_TOKENS) if queries else []
         judged = [(reply, row.completion) for reply, (row, _) in zip(replies, asked, strict=True)]
         clusters = [example.cluster for _, example in asked]  # one prompt may have several completions
+        right = [is_exact(*pair) for pair in judged]
+        outcome = np.full(len(examples), np.nan)
+        outcome[has_prompt] = right
         metrics: dict[str, Metric] = {
-            "exact_match": share([is_exact(*pair) for pair in judged], "share of completions", clusters),
+            "exact_match": share(right, "share of completions", clusters),
             "prefix_match": share([is_prefix(*pair) for pair in judged], "share of completions", clusters),
         }
         described = [self.made.encoder.describe(e.conditions) if e.conditions else None for _, e in asked]
@@ -206,7 +251,7 @@ class CompletionData(ListedData):
             Generation(prompt=row.prompt, condition=condition, text=reply, reference=row.completion)
             for (row, _), condition, reply in zip(asked, described, replies, strict=True)
         ]
-        return Measures(metrics, shown[:SHOWN])
+        return Measures(metrics, shown[:SHOWN], outcome)
 
 
 def is_exact(reply: str, completion: str) -> bool:

@@ -5,6 +5,7 @@ calibrate`), or a rule that an organism was taught (soft_prompts/calibration/org
 so is the least loss that there can be: `exact_nats`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import fingerprint_files
 from soft_prompts.data.known_samples import KnownSamples, read_known_samples
 from soft_prompts.models.tokenizer import Tokenizer
+from soft_prompts.results.metrics import share
+from soft_prompts.stats.items import Items
 from soft_prompts.tasks.listed import ListedData
-from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, Task
+from soft_prompts.tasks.task import UNSCORED, Complete, DataRequest, Example, Measures, Task
 
 
 @dataclass
@@ -31,6 +34,23 @@ class KnownSourceData(ListedData):
     def exact_test_nats(self) -> NDArray[np.float64]:
         return np.asarray(self.nats)
 
+    def is_determined(self) -> bool:
+        """Does the source pay nothing?"""
+        return not np.any(self.nats)
+
+    def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
+        """Whether every label is the model's first choice: tokens that no text may spell again cannot be written."""
+        if not self.is_determined() or items.outcome is None:
+            return super().measures(examples, items, complete)
+        return Measures({"exact_match": share((items.outcome > 0).tolist(), "share of samples")}, [], items.outcome)
+
+    def constant_outcome(self) -> NDArray[np.float64] | None:
+        """The labels that are most frequent in training."""
+        if not self.is_determined():
+            return None
+        [(frequent, _)] = Counter(map(_labels, self.training_examples)).most_common(1)
+        return np.array([_labels(example) == frequent for example in self.test_examples], dtype=np.float64)
+
 
 @dataclass(frozen=True)
 class KnownSourceTask(Task):
@@ -39,6 +59,7 @@ class KnownSourceTask(Task):
     name: ClassVar[str] = "known_source"
     headline: ClassVar[str] = "test_loss"
     unit: ClassVar[str] = "token"
+    outcome: ClassVar[str | None] = "exact_match"
 
     def fingerprint(self, request: DataRequest) -> str:
         path = Path(request.data)
@@ -70,6 +91,10 @@ class KnownSourceTask(Task):
             seed=request.seed,
             nats=samples.exact_nats[test].tolist(),
         )
+
+
+def _labels(example: Example) -> tuple[int, ...]:
+    return tuple(label for label in example.labels if label != UNSCORED)
 
 
 def _examples(samples: KnownSamples, rows: Sequence[int] | NDArray[np.int64]) -> list[Example]:

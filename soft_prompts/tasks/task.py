@@ -111,6 +111,10 @@ class TaskData(Contract, extends=True):
     def training(self, position: Position | None) -> Iterator[tuple[Example, Position]]:
         """Endless training examples, each with the position after it; from the start, or from such a position."""
 
+    def training_items(self) -> Iterator[Example]:
+        """The training stream from its start, scored as held-out items are. Default: as it is trained on."""
+        return (example for example, _ in self.training(None))
+
     def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
         """Scores of the test items: `examples` with the conditions that the run gives them, `items` their losses,
         `items.outcome` 1 where every scored token is the model's first choice, given the true ones before it. Default:

@@ -34,6 +34,9 @@ class Paths(NamedTuple):
     snapshot: Path
 
 
+BEFORE_TRAINING = 2**63 - 1  # of what is not trained: no sample is kept from it
+
+
 class Apparatus(NamedTuple):
     """Everything a run works with; only the prompt's parameters ever change."""
 
@@ -46,6 +49,8 @@ class Apparatus(NamedTuple):
     """The run's name for people."""
     source: Mapping[str, str] = {}
     """What the prompt is made from, where it is made from another: `source_print`."""
+    seen: int | None = BEFORE_TRAINING
+    """Different training samples that the prompt has seen; None: it is not known."""
     sittings: Sequence[Versions] = ()
     """The versions under which it was trained up to the state that it goes on from, first to last."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 import transformers
 
+from soft_prompts.common.command_line import command_line
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.schema import EnvironmentSection
 
@@ -52,6 +53,7 @@ def environment(frozen: FrozenModel, started: datetime) -> EnvironmentSection:
         transformers=now["transformers"],
         device=torch.cuda.get_device_name(frozen.device) if frozen.device.type == "cuda" else "cpu",
         platform=platform.platform(),
+        command=command_line(),
         threads=torch.get_num_threads(),
         started=started.isoformat(),
         finished=datetime.now(UTC).isoformat(),

@@ -7,7 +7,7 @@ them). Prompts share the model's passes and nothing else.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -30,6 +30,9 @@ class BatchLoss(NamedTuple):
     tokens: int
     weight: float
     """Sum of the weights; without any, the number of tokens."""
+    first_nats: Tensor
+    """Sum over the scored tokens of samples that are met for the first time, unweighted and without a gradient."""
+    first_tokens: int
 
     @property
     def per_token(self) -> Tensor:
@@ -43,6 +46,12 @@ class Share(NamedTuple):
     prompt: nn.Module
     examples: Sequence[Example]
     score_first: bool
+    fresh: Sequence[bool] | None = None
+    """Which samples are met for the first time; None: all."""
+
+    def part(self, which: slice) -> "Share":
+        """Some of the samples."""
+        return self._replace(examples=self.examples[which], fresh=None if self.fresh is None else self.fresh[which])
 
 
 @dataclass
@@ -63,19 +72,25 @@ class Room:
 
 def batch_loss(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> BatchLoss:
     """Loss of a batch."""
-    return _summed(token_losses(frozen, prompt, batch))
+    return _summed(token_losses(frozen, prompt, batch), batch.fresh)
 
 
 def batch_losses(frozen: FrozenModel, parts: Sequence[tuple[nn.Module, Batch]]) -> list[BatchLoss]:
     """Losses of several prompts, each on a batch of its own, from one pass."""
-    return [_summed(losses) for losses in token_losses_together(frozen, parts)]
+    every = token_losses_together(frozen, parts)
+    return [_summed(losses, batch.fresh) for losses, (_, batch) in zip(every, parts, strict=True)]
 
 
-def _summed(losses: TokenLosses) -> BatchLoss:
+def _summed(losses: TokenLosses, fresh: Tensor | None) -> BatchLoss:
     nats, weights = losses.nats, losses.weights
-    if weights is None:
-        return BatchLoss(nats.sum(), len(nats), len(nats))
-    return BatchLoss((nats * weights).sum(), len(nats), float(weights.double().sum()))
+    total = nats.sum() if weights is None else (nats * weights).sum()
+    weight = len(nats) if weights is None else float(weights.double().sum())
+    if fresh is None:
+        return BatchLoss(total, len(nats), weight, (total if weights is None else nats.sum()).detach(), len(nats))
+    if not fresh.any():
+        return BatchLoss(total, len(nats), weight, torch.zeros_like(total), 0)
+    kept = fresh.to(nats.device)[losses.row]
+    return BatchLoss(total, len(nats), weight, nats.detach()[kept].sum(), int(kept.sum()))
 
 
 def gradients(
@@ -84,7 +99,7 @@ def gradients(
     """Leave in each prompt the gradient of its step's nats per scored token, on every process; None if somebody asked
     to stop. Where memory is out, `room` shrinks for good."""
     state = PartialState()
-    mine = [share._replace(examples=share.examples[state.process_index :: state.num_processes]) for share in shares]
+    mine = [share.part(slice(state.process_index, None, state.num_processes)) for share in shares]
     while True:
         try:
             sums = _backward(frozen, mine, room, stop_asked)
@@ -98,12 +113,31 @@ def gradients(
     if state.num_processes > 1:
         totals = torch.tensor([[*one, stopped] for one in sums], dtype=torch.float64, device=frozen.device)
         totals = torch.as_tensor(reduce(totals, "sum")).tolist()
-        sums, stopped = [tuple(one[:3]) for one in totals], totals[0][3] > 0
+        sums, stopped = [Sums(*one[:-1]) for one in totals], totals[0][-1] > 0
     if stopped:
         return None
-    for share, (_, _, weight) in zip(shares, sums, strict=True):
-        _finish(share.prompt, weight)
-    return [BatchLoss(torch.tensor(nats), int(tokens), weight) for nats, tokens, weight in sums]
+    for share, one in zip(shares, sums, strict=True):
+        _finish(share.prompt, one.weight)
+    return [
+        BatchLoss(
+            torch.tensor(one.nats),
+            int(one.tokens),
+            one.weight,
+            torch.tensor(one.first_nats, dtype=torch.float64),
+            int(one.first_tokens),
+        )
+        for one in sums
+    ]
+
+
+class Sums(NamedTuple):
+    """As in `BatchLoss`, over micro-batches and processes."""
+
+    nats: float = 0.0
+    tokens: float = 0.0
+    weight: float = 0.0
+    first_nats: float = 0.0
+    first_tokens: float = 0.0
 
 
 def _finish(prompt: nn.Module, weight: float) -> None:
@@ -117,22 +151,21 @@ def _finish(prompt: nn.Module, weight: float) -> None:
         parameter.grad.div_(weight)
 
 
-def _backward(
-    frozen: FrozenModel, shares: Sequence[Share], room: Room, stop_asked: Callable[[], bool]
-) -> list[tuple[float, float, float]]:
+def _backward(frozen: FrozenModel, shares: Sequence[Share], room: Room, stop_asked: Callable[[], bool]) -> list[Sums]:
     """Add the gradient of the summed nats to each prompt's parameters, micro-batch by micro-batch; returns each one's
-    sums of nats, tokens and weights."""
-    sums = [(0.0, 0.0, 0.0)] * len(shares)
+    sums."""
+    sums = [Sums()] * len(shares)
     for first in range(0, len(shares), room.prompts):
         places = range(first, min(first + room.prompts, len(shares)))
         for start in range(0, max(len(shares[place].examples) for place in places), room.samples):
             here = [place for place in places if len(shares[place].examples) > start]
             losses = batch_losses(frozen, [_part(frozen, shares[place], start, room.samples) for place in here])
             torch.autograd.backward([loss.nats for loss in losses])
-            read = torch.stack([loss.nats.detach() for loss in losses]).double().tolist()  # the device waits once
-            for place, nats, loss in zip(here, read, losses, strict=True):
-                before = sums[place]
-                sums[place] = (before[0] + nats, before[1] + loss.tokens, before[2] + loss.weight)
+            both = [part for loss in losses for part in (loss.nats.detach(), loss.first_nats)]
+            read = torch.stack(both).double().tolist()  # the device waits once
+            for place, nats, first_nats, loss in zip(here, read[::2], read[1::2], losses, strict=True):
+                more = (nats, loss.tokens, loss.weight, first_nats, loss.first_tokens)
+                sums[place] = Sums(*map(sum, zip(sums[place], more, strict=True)))
             if stop_asked():
                 return sums
     return sums
@@ -140,4 +173,7 @@ def _backward(
 
 def _part(frozen: FrozenModel, share: Share, start: int, size: int) -> tuple[nn.Module, Batch]:
     """A micro-batch, beside the prompt that it is for."""
-    return share.prompt, collate(share.examples[start : start + size], frozen.pad_id, share.score_first)
+    some = share.part(slice(start, start + size))
+    batch = collate(some.examples, frozen.pad_id, share.score_first)
+    fresh = None if some.fresh is None or all(some.fresh) else torch.tensor(some.fresh)
+    return share.prompt, batch if fresh is None else replace(batch, fresh=fresh)

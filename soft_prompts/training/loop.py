@@ -24,6 +24,7 @@ from soft_prompts.tasks.task import Example, Position
 from soft_prompts.training.checkpoint import State, restore_training, training_tensors
 from soft_prompts.training.events import EventLog
 from soft_prompts.training.gradients import BatchLoss, Room, Share, gradients
+from soft_prompts.training.seen import SEEN, Seen
 
 MOST_BAD_STEPS = 10  # in a row without a finite gradient: the run has failed
 LEAST_GAIN = 1e-3  # of the best validation loss: what is less does not count against a stop
@@ -47,6 +48,12 @@ class Progress:
     wait_seconds: float = 0.0
     stalled: int = 0
     """Validations in a row that were hardly better than the best before."""
+    distinct_samples: int | None = 0
+    """Different training samples that a step was taken on; None: the run began before they were counted."""
+    first_pass_nats: float = 0.0
+    """Summed over those samples, each as it was met first, before the update."""
+    first_pass_tokens: int = 0
+    first_pass_units: int = 0
 
 
 class Hooks(NamedTuple):
@@ -67,15 +74,19 @@ class Fit:
         self.progress = Progress(micro_batch_size=config.micro_batch_size or config.batch_size)
         self.best: dict[str, Tensor] = {}
         self.stream: Stream = iter(())
+        self.seen = Seen()
+        self.new_units = 0  # of the samples of the step that are met for the first time
         self.loss = math.nan  # nats per scored token of the last step
         self.failure: str | None = None
 
     def begin(self, open_stream: Callable[[Position | None], Stream], state: State | None = None) -> "Fit":
         """Before the first step, or as if there had been no end to the sitting that left the state."""
         if state is not None:
-            self.progress = Progress(**state.facts["progress"])
+            self.progress = Progress(**{"distinct_samples": None, **state.facts["progress"]})
             asked = self.config.micro_batch_size or self.progress.micro_batch_size  # smaller: a way out of memory's end
             self.progress.micro_batch_size = min(self.progress.micro_batch_size, asked)
+            if SEEN in state.tensors:
+                self.seen.restore(state.tensors[SEEN])
             self.best = restore_training(state.tensors, self.prompt, self.optimizer)
         self.stream = open_stream(self.progress.position)
         return self
@@ -93,8 +104,11 @@ class Fit:
         self.progress.wait_seconds += waited
         self.progress.seconds += waited
         self.optimizer.zero_grad(set_to_none=True)
-        examples = set_conditions([example for example, _ in drawn], self.config)
-        return Share(self.prompt, examples, self.config.score_first), drawn[-1][1]
+        examples = [example for example, _ in drawn]
+        fresh = self.seen.draw(examples)
+        self.new_units = sum(example.units for example, new in zip(examples, fresh, strict=True) if new)
+        asked = set_conditions(examples, self.config)
+        return Share(self.prompt, asked, self.config.score_first, fresh), drawn[-1][1]
 
     def prepare(self, loss: BatchLoss) -> bool:
         """Clip the gradient, set the rate and count the step; False where it is not finite, and must not be taken."""
@@ -109,9 +123,20 @@ class Fit:
         progress.skipped_steps += not finite
         progress.bad_in_a_row = 0 if finite else progress.bad_in_a_row + 1
         if finite:
+            self._count_first_pass(loss)
             curves = {"train/loss": self.loss, "train/gradient_norm": norm, "train/learning_rate": rate}
             self.hooks.events.scalars(curves | {"train/target_tokens": progress.target_tokens}, progress.step)
         return finite
+
+    def _count_first_pass(self, loss: BatchLoss) -> None:
+        """A step that is not taken leaves its samples as they were: not met."""
+        self.seen.keep()
+        progress = self.progress
+        if progress.distinct_samples is not None:
+            progress.distinct_samples = len(self.seen)
+            progress.first_pass_nats += float(loss.first_nats)
+            progress.first_pass_tokens += loss.first_tokens
+            progress.first_pass_units += self.new_units
 
     def is_due(self, every: int) -> bool:
         """Is it time for what is done every so many steps, and after the last?"""
@@ -133,7 +158,8 @@ class Fit:
         """Make what the run holds its newest state."""
         self.hooks.events.flush()  # what the state counts on must be on the disk before it
         facts: dict[str, Any] = {"progress": asdict(self.progress)}
-        self.hooks.publish(State(self.progress.step, training_tensors(self.prompt, self.best, self.optimizer), facts))
+        tensors = training_tensors(self.prompt, self.best, self.optimizer) | {SEEN: self.seen.as_tensor()}
+        self.hooks.publish(State(self.progress.step, tensors, facts))
 
     def take_best(self) -> None:
         """Leave the best prompt of the run in the prompt."""

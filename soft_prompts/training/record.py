@@ -98,6 +98,7 @@ def as_result(at: Apparatus, outcome: Outcome) -> Result:
         training=_training_section(config, outcome.progress),
         timing=_timing_section(outcome.progress, outcome.clock),
         headline=config.task.headline,
+        outcome=measured.outcome if measured else None,
         metrics=measured.metrics if measured else {},
         generations=tuple(measured.generations) if measured else (),
         environment=environment(at.frozen, outcome.clock.started),
@@ -141,6 +142,7 @@ def _data_section(at: Apparatus, outcome: Outcome) -> DataSection:
         train_samples=outcome.progress.step * at.config.batch_size,
         test_samples=0 if items is None else len(items.loss_nats),
         rejected=data.rejected(outcome.progress.position),
+        determined=None if at.config.task.outcome is None else data.is_determined(),
         from_bare=at.config.task.starts_from_bare or None,
     )
 

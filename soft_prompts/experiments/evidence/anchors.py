@@ -30,7 +30,7 @@ from soft_prompts.results.schema import Metric
 from soft_prompts.tasks.task import Example, TaskData
 from soft_prompts.training.apparatus import Apparatus
 from soft_prompts.training.loop import set_conditions
-from soft_prompts.training.measures import Measured, from_items, items_of, scored_labels
+from soft_prompts.training.measures import Measured, from_items, items_of, mean_outcome, scored_labels, with_outcome
 from soft_prompts.training.sources import source_result
 from soft_prompts.training.starts import search_start
 
@@ -115,7 +115,7 @@ def nearest_tokens(rows: Float[Tensor, "P H"], vocabulary: Float[Tensor, "V H"])
 def measure_frequencies(
     at: Apparatus, validation: Sequence[Example], test: Sequence[Example], batch_size: int
 ) -> Measured:
-    """Losses under the frequencies of training labels."""
+    """Losses under the frequencies of training labels, and the outcome of the answer that is most often right."""
     score_first, vocabulary = at.config.score_first, at.frozen.model.config.get_text_config().vocab_size
     counted = (scored_labels(example, score_first) for example, _ in islice(at.data.training(None), COUNTED))
     seen = count_labels(counted, vocabulary)
@@ -123,7 +123,16 @@ def measure_frequencies(
     tables = (overall_nats(seen), nats_by_place(seen))
     better = min(tables, key=lambda nats: sum(paid(nats, labels) for labels in asked[0]))
     losses = [np.array([paid(better, labels) for labels in some]) for some in asked]
-    return from_items(at.config, items_of(at.config, test, losses[1]), items_of(at.config, validation, losses[0]))
+    items = [items_of(at.config, examples, nats) for examples, nats in zip((validation, test), losses, strict=True)]
+    measured = from_items(at.config, items[1], items[0])
+    return _with_outcome(at, measured, at.data.constant_outcome())
+
+
+def _with_outcome(at: Apparatus, measured: Measured, outcome: NDArray[np.float64] | None) -> Measured:
+    """With what is scored on each test item, where the task has an outcome and this form of it."""
+    if at.config.task.outcome is None or outcome is None:
+        return measured
+    return with_outcome(measured, at.config.task.outcome, outcome, mean_outcome(measured.items, outcome))
 
 
 def count_labels(answers: Iterable[Sequence[int]], vocabulary: int) -> NDArray[np.int64]:
@@ -156,14 +165,15 @@ def _places(labels: Sequence[int]) -> NDArray[np.int64]:
 
 
 def measure_source(at: Apparatus, validation: Sequence[Example], test: Sequence[Example], batch_size: int) -> Measured:
-    """What the source of the test items pays for them."""
+    """What the source of the test items pays for them, and where each has one right answer, that."""
     nats = at.data.exact_test_nats()
     if nats is None:
         raise ValueError(f"{at.config.task.name} does not know its source")
     items = items_of(at.config, test, nats)
     measured = from_items(at.config, items, items)
     unknown = Metric(None, reason="the source is known for test items alone", unit="nats/token")
-    return measured._replace(metrics=measured.metrics | {"validation_loss": unknown})
+    measured = measured._replace(metrics=measured.metrics | {"validation_loss": unknown})
+    return _with_outcome(at, measured, np.ones(len(nats)) if at.data.is_determined() else None)
 
 
 def _with_tokens(at: Apparatus, ids: Sequence[int]) -> Apparatus:

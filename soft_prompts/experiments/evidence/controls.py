@@ -33,7 +33,7 @@ Deal = Callable[[Sequence[Example], np.random.Generator], list[Example]]
 @dataclass
 class DealtData(TaskData):
     """A task's data with other targets; the positions of its stream hold one of the data's own. Nothing is measured but
-    losses: the task's scores are of its own targets."""
+    losses and first choices: the task's scores are of its own targets."""
 
     data: TaskData
     deal: Deal

@@ -9,7 +9,7 @@ from soft_prompts.models.model import FrozenModel
 from soft_prompts.results import roles
 from soft_prompts.tasks.task import Example
 from soft_prompts.training.apparatus import Apparatus
-from soft_prompts.training.measures import Measured, measure, measure_losses
+from soft_prompts.training.measures import Measured, measure, measure_losses, measure_whole_answers
 
 Measure = Callable[[Apparatus, Sequence[Example], Sequence[Example], int], Measured]
 
@@ -39,15 +39,15 @@ PLAIN = Maker()
 MAKERS: Mapping[type[roles.Role], Maker] = {
     roles.NoSkill: Maker(measure=anchors.measure_frequencies),
     roles.Exact: Maker(measure=anchors.measure_source),
-    roles.Placebo: Maker(anchors.random_tokens, measure_losses),
+    roles.Placebo: Maker(anchors.random_tokens),
     roles.PlaceboBos: Maker(anchors.only_bos, measure_losses),
     roles.HardPrompt: Maker(anchors.hard_prompt),
     roles.FewShot: Maker(anchors.examples_in_front),
     roles.Lora: Maker(trained_weights.with_adapters),
     roles.FullFineTune: Maker(trained_weights.with_all_weights),
-    roles.PermutedTargets: Maker(controls.permuted_targets, measure_losses),
-    roles.RandomStrings: Maker(controls.random_strings, measure_losses),
-    roles.RandomWeights: Maker(measure=measure_losses, model=controls.random_weights),
+    roles.PermutedTargets: Maker(controls.permuted_targets, measure_whole_answers),
+    roles.RandomStrings: Maker(controls.random_strings, measure_whole_answers),
+    roles.RandomWeights: Maker(model=controls.random_weights),
     roles.PlantedSecret: Maker(power.with_secret, power.measure_found),
     roles.Rounded: Maker(rounding.rounded, rounding.measure_coded),
 }

@@ -17,7 +17,7 @@ from soft_prompts.training.apparatus import Apparatus
 from soft_prompts.training.measures import Measured, measure_losses
 from soft_prompts.training.sources import source_folder
 
-BITS = (2, 4, 8)
+BITS = (2, 3, 4, 5, 6, 8)
 
 
 def trained_prompt(config: RunConfig) -> Snapshot:

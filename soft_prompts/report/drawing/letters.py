@@ -3,6 +3,8 @@
 Advance widths of DejaVu Sans, the widest of the usual sans-serif fonts and the one that PNG and PDF are set in.
 """
 
+from soft_prompts.report.text import Number
+
 WIDTHS = {  # in ems, rounded up
     0.30: "'ijlIJ",
     0.36: " ,./:;\\|f-·",
@@ -19,12 +21,12 @@ BOLD = 1.13  # times as wide, over whole words
 _BY_LETTER = {letter: width for width, letters in WIDTHS.items() for letter in letters}
 
 
-def text_width(text: str, size: float, bold: bool = False) -> float:
+def text_width(text: str, size: Number, bold: bool = False) -> float:
     ems = sum(_BY_LETTER.get(letter, WIDEST) for letter in text)
     return ems * size * (BOLD if bold else 1.0)
 
 
-def shortened(text: str, room: float, size: float, bold: bool = False) -> str:
+def shortened(text: str, room: Number, size: Number, bold: bool = False) -> str:
     """As much of it as fits, its end rather than its middle left out."""
     if text_width(text, size, bold) <= room:
         return text
@@ -34,7 +36,7 @@ def shortened(text: str, room: float, size: float, bold: bool = False) -> str:
     return f"{kept.rstrip()}…"
 
 
-def folded(text: str, room: float, size: float, bold: bool = False) -> list[str]:
+def folded(text: str, room: Number, size: Number, bold: bool = False) -> list[str]:
     """Lines that fit, broken between words; a word that is too long is cut off."""
     lines: list[str] = []
     for word in text.split():

@@ -14,7 +14,7 @@ from soft_prompts.report.drawing.panels import LEFT, Box, Datum, Level, Look, Pa
 from soft_prompts.report.drawing.scene import Scene
 from soft_prompts.report.figures.groups import TOGETHER, Group, has_scale
 from soft_prompts.report.labels import NATS, unit_text
-from soft_prompts.report.text import count_text, plain_name, share_text, value_text
+from soft_prompts.report.text import Number, count_text, plain_name, share_text, value_text
 from soft_prompts.stats.bootstrap import Interval
 from soft_prompts.stats.brackets import Bracket
 
@@ -70,7 +70,7 @@ def loss_scenes(group: Group, links: Links = unlinked) -> list[Scene]:
     ]
 
 
-def bracket_scene(group: Group, links: Links = unlinked, width: float = NARROW) -> Scene:
+def bracket_scene(group: Group, links: Links = unlinked, width: Number = NARROW) -> Scene:
     rows = [_row(reading, name, links) for reading, name in zip(group.readings, group.names, strict=True)]
     return forest_scene(f"{group.place}-brackets", rows, width)
 
@@ -81,7 +81,7 @@ def no_scale_names(group: Group) -> list[str]:
 
 
 def _sized(
-    panel: Panel, size: Box, one: Group | None = None, along: str = "prompt tokens", left: float = LEFT
+    panel: Panel, size: Box, one: Group | None = None, along: str = "prompt tokens", left: Number = LEFT
 ) -> Panel:
     """In its size; with the name of its only curve above, where it has one."""
     return dataclasses.replace(panel, size=size, along=along, left=left, heading=one.names[0] if one else "")
@@ -102,7 +102,7 @@ def _shares(one: Group, links: Links) -> list[Series]:
     return [Series(name, one.looks[0], tuple(data))] if data else []
 
 
-def _datum(point: Point, found: Interval, title: str, links: Links, seeds: Sequence[float] = ()) -> Datum:
+def _datum(point: Point, found: Interval, title: str, links: Links, seeds: Sequence[Number] = ()) -> Datum:
     low, high = (found.value if end is None else end for end in (found.low, found.high))
     return Datum(point.tokens, found.value, low, high, tuple(seeds), title, links(point.chosen.path))
 
@@ -143,7 +143,7 @@ def _levels(group: Group) -> list[Level]:
     """Both ends of the scale by loss; one line and no colour where all the curves share it."""
     levels: list[Level] = []
     for end in ("floor", "ceiling"):
-        found: list[tuple[str, float, Look]] = []
+        found: list[tuple[str, Number, Look]] = []
         for reading, look in zip(group.readings, group.looks, strict=True):
             scale: Scale | None = reading.loss
             one = getattr(scale, end) if scale is not None and reading.curve.metric == reading.curve.headline else None

@@ -1,5 +1,7 @@
 """How do our losses a token lie beside the published ones of the same model, task and data?"""
 
+import dataclasses
+
 from soft_prompts.analysis.drafts import Run
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.report.drawing.layout import stacked
@@ -26,7 +28,8 @@ def paper_scene(group: Group, links: Links) -> Scene | None:
         return None
     panel = Panel(f"{group.place}-paper", f"{group.title}, beside the paper", "nats per token", tuple(series))
     scene = panel.scene()
-    return stacked([legend([(one.name, one.look) for one in series], scene.width), scene])
+    names = legend([(one.name, one.look) for one in series], scene.width)
+    return dataclasses.replace(stacked([names, scene]), name=scene.name, title=scene.title)
 
 
 def _theirs(name: str, found: Published) -> tuple[Datum, ...]:

@@ -12,12 +12,12 @@ from soft_prompts.analysis.scales import End, Scale
 from soft_prompts.report.figures.curves import interval_text
 from soft_prompts.report.labels import unit_text
 from soft_prompts.report.page.table import Cell, Links, Table, heads, number
-from soft_prompts.report.text import NOTHING, listed, plain_name, value_text
+from soft_prompts.report.text import NOTHING, Number, listed, plain_name, value_text
 from soft_prompts.results.roles import ANCHOR
 
 Row = tuple[Cell, ...]
 Named = Sequence[tuple[Reading, str]]
-Loss = tuple[float, Run]
+Loss = tuple[Number, Run]
 
 
 def evidence_tables(named: Named, links: Links) -> tuple[Table, ...]:
@@ -130,7 +130,7 @@ def _bits(named: Named, links: Links) -> Table:
     return Table("Bits", note, columns, tuple(rows))
 
 
-def _whole(value: float | None) -> str:
+def _whole(value: Number | None) -> str:
     return NOTHING if value is None else f"{value:,.0f}"
 
 

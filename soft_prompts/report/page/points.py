@@ -7,7 +7,7 @@ from soft_prompts.analysis.points import Point
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.report.figures.curves import interval_text
 from soft_prompts.report.page.table import Cell, Links, Table, heads, number
-from soft_prompts.report.text import NOTHING, plain_name, value_text
+from soft_prompts.report.text import NOTHING, Number, plain_name, value_text
 from soft_prompts.stats.bootstrap import Interval
 
 Named = Sequence[tuple[Reading, str]]
@@ -41,7 +41,7 @@ def _gain(gain: Interval | None) -> str:
     return f"{value} [{', '.join(ends)}]" if len(ends) == 2 else value
 
 
-def _percent(share: float | None) -> str | None:
+def _percent(share: Number | None) -> str | None:
     return None if share is None else f"{share:.0%}"
 
 

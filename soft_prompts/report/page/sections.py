@@ -25,7 +25,7 @@ from soft_prompts.report.text import count_text, listed, plain_name
 
 @dataclass(frozen=True)
 class Drawn:
-    """One or several scenes under a heading."""
+    """One or several scenes, under a heading where they have one."""
 
     heading: str
     caption: str
@@ -129,9 +129,7 @@ def _figures(group: Group, links: Links) -> Iterable[Drawn]:
 def _loss_caption(is_change: bool) -> str:
     if is_change:
         return "Change of the loss from 0 tokens, paired on the same held-out items, with 95 % intervals."
-    return (
-        "Chosen prompts on held-out items, 95 % intervals; dots are seeds. Below: paired with 0 tokens. Grey: no scale."
-    )
+    return "Chosen prompts, 95 % intervals over held-out items; dots are seeds. Below: paired with 0 tokens."
 
 
 def _paper(group: Group, links: Links) -> Drawn | None:
@@ -140,7 +138,7 @@ def _paper(group: Group, links: Links) -> Drawn | None:
         return None
     caveats = "; ".join(paper().caveats_of(group.readings[0].curve.experiment))
     caption = f"Published: {paper().source}." + (f" Of the published numbers: {caveats}." if caveats else "")
-    return Drawn("Beside the published curve", caption, (scene,))
+    return Drawn("", caption, (scene,))
 
 
 def _about(group: Group) -> str:

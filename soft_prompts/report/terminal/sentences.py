@@ -29,19 +29,20 @@ QUIET = re.compile(
 )
 
 
-def print_sentences(console: Console, readings: Sequence[Reading]) -> None:
-    """Of the readings of one table, a sentence each; a score has none."""
+def print_sentences(console: Console, readings: Sequence[Reading]) -> int:
+    """Of the readings of one table, a sentence each; a score has none. How many there are."""
     curves = [reading.curve for reading in readings]
+    if not curves[0].unit.startswith(NATS):
+        return 0
     for reading in readings:
-        if not curves[0].unit.startswith(NATS):
-            continue
         print_hanging(console, Text.assemble(_kind(reading.curve, curves), coloured(reading, curves)))
         if reading.verdict.next_command:
             console.print(Text(command_lines(reading.verdict.next_command, console.width)), soft_wrap=True)
+    return len(readings)
 
 
-def print_warnings(console: Console, readings: Sequence[Reading], every: bool) -> None:
-    """Those that change what is read; the others, if `every` is not asked for, as a number."""
+def print_warnings(console: Console, readings: Sequence[Reading], every: bool) -> int:
+    """Those that change what is read; the others, if `every` is not asked for, as a number. How many there are."""
     curves, silent = [reading.curve for reading in readings], 0
     for curve in curves:
         shown = [warning for warning in curve.warnings if every or not QUIET.match(warning)]
@@ -51,6 +52,7 @@ def print_warnings(console: Console, readings: Sequence[Reading], every: bool) -
     if silent:
         notes = "warning of settings that differ" if silent == 1 else "warnings of settings that differ"
         console.print(f"{silent} {notes}: --long", style="dim")
+    return sum(len(curve.warnings) for curve in curves)
 
 
 def coloured(reading: Reading, curves: Sequence[Curve]) -> Text:

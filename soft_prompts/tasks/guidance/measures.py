@@ -1,15 +1,34 @@
-"""What do the losses of answers say about guidance? Per answer, against other questions' answers, and by model."""
+"""What do answers and their losses say about guidance? Per answer, against other questions' answers, and by model."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from soft_prompts.results.metrics import share
 from soft_prompts.results.schema import Metric
 from soft_prompts.stats.items import Items
-from soft_prompts.tasks.guidance.answers import binding, distinct, mean, pairwise_accuracy
+from soft_prompts.tasks.guidance.answers import (
+    binding,
+    constant_floor,
+    distinct,
+    is_exact,
+    is_prefix,
+    mean,
+    pairwise_accuracy,
+)
 
-ANSWER, PAIR = "nats/answer", "share of pairs"
+ANSWER, PAIR, SHARE = "nats/answer", "share of pairs", "share of answers"
+
+
+def judged_metrics(targets: Sequence[str], replies: Sequence[str], suffix: str) -> dict[str, Metric]:
+    """How many answers are right, beside what one answer to all of them would reach."""
+    pairs = list(zip(replies, targets, strict=True))
+    return {
+        f"exact_match{suffix}": share([is_exact(*pair) for pair in pairs], SHARE),
+        f"prefix_match{suffix}": share([is_prefix(*pair) for pair in pairs], SHARE),
+        f"constant_floor{suffix}": Metric(constant_floor(targets, is_exact).value, None, len(targets), SHARE),
+    }
 
 
 def target_metrics(items: Items, suffixes: Sequence[str]) -> dict[str, Metric]:

@@ -8,12 +8,15 @@ following; the soft prompts are new.
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import tyro
+from numpy.typing import NDArray
 
 from soft_prompts.common.errors import InputError, UsageError, near_match
 from soft_prompts.data.conditions import MODEL_ID, ConditionEncoder
@@ -21,10 +24,10 @@ from soft_prompts.models.tokenizer import Tokenizer, text_start
 from soft_prompts.results.metrics import share
 from soft_prompts.results.schema import Generation, Metric
 from soft_prompts.stats.items import Items
-from soft_prompts.tasks.guidance.answers import constant_floor, distinct, is_exact, is_prefix
+from soft_prompts.tasks.guidance.answers import distinct, is_exact
 from soft_prompts.tasks.guidance.arms import ARMS, EXPERIMENTS, ExperimentName, arms_of
 from soft_prompts.tasks.guidance.dataset import GuidancePlan
-from soft_prompts.tasks.guidance.measures import binding_metrics, table_metrics, target_metrics
+from soft_prompts.tasks.guidance.measures import SHARE, binding_metrics, judged_metrics, table_metrics, target_metrics
 from soft_prompts.tasks.guidance.questions import MOST_ANSWER_TOKENS, Asked, Question, target_examples
 from soft_prompts.tasks.guidance.sources import GuidedQuestion, Source, open_source
 from soft_prompts.tasks.lesson import LearningRule, Lesson, LessonTask, Optimiser, Precision
@@ -78,6 +81,7 @@ class GuidanceTask(LessonTask):
     name: ClassVar[str] = "guidance_softprompt"
     headline: ClassVar[str] = "loss_per_answer"
     unit: ClassVar[str] = "answer"
+    outcome: ClassVar[str | None] = "exact_match"
     conditions: ClassVar[ConditionEncoder] = MODEL_ID
 
     def __post_init__(self) -> None:
@@ -229,18 +233,38 @@ class GuidanceTaskData(ListedData):
         replies = self._replies(questions, examples, complete)
         for place, suffix in enumerate(suffixes):
             of = slice(place * len(self.test_questions), (place + 1) * len(self.test_questions))
-            metrics |= _judged([q.target for q in questions[of]], replies[of], suffix)
+            metrics |= judged_metrics([q.target for q in questions[of]], replies[of], suffix)
+        right = [is_exact(reply, q.target) for q, reply in zip(questions, replies, strict=True)]
+        if self.asked.arm.models > 1:  # of all models asked, beside that of each
+            metrics["exact_match"] = share(right, SHARE, [example.cluster for example in examples])
         if not self.asked.arm.told:
             some = self.realized[:MOST_REALIZED_ASKED]
             realized = self.asked.questions(some)[: len(some)]  # of the first model alone
             known = self._replies(realized, [], complete)
-            metrics |= _judged([q.target for q in realized], known, "/realized")
+            metrics |= judged_metrics([q.target for q in realized], known, "/realized")
         described = [MODEL_ID.describe(q.conditions) if q.conditions else None for q in questions]
         shown = [
             Generation(prompt=q.prompt, condition=condition, text=reply, reference=q.target)
             for q, condition, reply in zip(questions, described, replies, strict=True)
         ]
-        return Measures(metrics, shown[:SHOWN])
+        return Measures(metrics, shown[:SHOWN], np.array(right, dtype=np.float64))
+
+    def is_determined(self) -> bool:
+        """Has a question one answer, under what prompt and text are told? Not where two models are asked alike."""
+        first: dict[tuple[object, ...], str] = {}
+        questions = self.asked.questions([*self.realized, *self.test_questions])
+        return all(first.setdefault((q.prompt, q.conditions), q.target) == q.target for q in questions)
+
+    def exact_test_nats(self) -> NDArray[np.float64] | None:
+        """Nothing, where every answer follows from its question."""
+        return np.zeros(len(self.test_examples)) if self.is_determined() else None
+
+    def constant_outcome(self) -> NDArray[np.float64]:
+        """The answer that is most frequent among realized questions."""
+        number = Counter(question.target for question in self.asked.questions(self.realized))
+        [(frequent, _)] = number.most_common(1)
+        right = [is_exact(frequent, question.target) for question in self.asked.questions(self.test_questions)]
+        return np.array(right, dtype=np.float64)
 
     def _replies(self, questions: Sequence[Question], examples: Sequence[Example], complete: Complete) -> list[str]:
         told = [e.conditions for e in examples] or [q.conditions for q in questions]
@@ -265,12 +289,3 @@ class GuidanceTaskData(ListedData):
         if arm.models == 1:
             return binding_metrics(scores, [one.answers[0].text for one in self.test_questions])
         return table_metrics(scores.reshape(len(scores), len(arm.askings), arm.models))
-
-
-def _judged(targets: Sequence[str], replies: Sequence[str], suffix: str) -> dict[str, Metric]:
-    pairs, unit = list(zip(replies, targets, strict=True)), "share of answers"
-    return {
-        f"exact_match{suffix}": share([is_exact(*pair) for pair in pairs], unit),
-        f"prefix_match{suffix}": share([is_prefix(*pair) for pair in pairs], unit),
-        f"constant_floor{suffix}": Metric(constant_floor(targets, is_exact).value, None, len(targets), unit),
-    }

@@ -10,15 +10,17 @@ import hashlib
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.conditions import PATH_QUALITY, ConditionEncoder
-from soft_prompts.data.mazes.boards import LEAST_SIDE, MOST_SIDE, board_text
+from soft_prompts.data.mazes.boards import LEAST_SIDE, MOST_SIDE, board_text, judge_walk
 from soft_prompts.data.mazes.samples import Maze, draw_samples
 from soft_prompts.models.tokenizer import Tokenizer, need_spans
 from soft_prompts.results.metrics import ratio
@@ -52,6 +54,7 @@ DATA_SEED = 0  # of the held-out boards: the same for every run
 BLOCK = 256  # boards drawn at once
 TRIAL = 32  # samples that show whether a tokenizer works piece by piece
 ASKED = (0, 2, 6)  # extra moves that walks are asked for
+COUNTED = 4096  # training boards whose walks are counted
 SOLVABLE, UNSOLVABLE = 128, 64  # different boards on which the model walks, at most
 SHOWN = 3  # walks kept in the result for each quality asked for, and one across an unsolvable board
 STEERING = f"moves_per_walk/asked_{ASKED[-1]}_minus_{ASKED[0]}"
@@ -72,6 +75,7 @@ class PathfindingTask(Task):
     name: ClassVar[str] = "pathfinding"
     headline: ClassVar[str] = "loss_per_move"
     unit: ClassVar[str] = "move"
+    outcome: ClassVar[str | None] = "solved_share"
     conditions: ClassVar[ConditionEncoder] = PATH_QUALITY
 
     def __post_init__(self) -> None:
@@ -160,7 +164,32 @@ class PathfindingData(TaskData):
         else:
             metrics |= _unasked(walk_metrics(walks[""], self.task.hits_are_extra))
         shown = [[*attempts[:SHOWN], *attempts[SHOWN:][-1:]] for attempts in walks.values()]  # unsolvable boards last
-        return Measures(metrics, [as_generation(attempt) for attempt in itertools.chain.from_iterable(shown)])
+        outcome = np.full(len(examples), np.nan)
+        for place, attempt in zip(self._walked(), walks[""], strict=True):
+            outcome[place] = attempt.walk.solved if attempt.maze.reachable else np.nan
+        generations = [as_generation(attempt) for attempt in itertools.chain.from_iterable(shown)]
+        return Measures(metrics, generations, outcome)
+
+    def is_determined(self) -> bool:
+        """A walk is solved or not, and every board that counts can be."""
+        return True
+
+    def constant_outcome(self) -> NDArray[np.float64]:
+        """The walk that is most frequent on solvable training boards."""
+        training = draw_samples(self.request.seed, "train", 0, COUNTED, self.task._shape)
+        [(frequent, _)] = Counter(maze.walk_text for maze in training if maze.reachable).most_common(1)
+        outcome = np.full(len(self.mazes["test"]), np.nan)
+        for place in self._walked():
+            maze = self.mazes["test"][place]
+            outcome[place] = judge_walk(maze.cells, frequent).solved if maze.reachable else np.nan
+        return outcome
+
+    def _walked(self) -> list[int]:
+        """Places of the first different test boards of each kind, in test order, solvable ones first."""
+        mazes = self.mazes["test"]
+        different = {maze.identity: place for place, maze in enumerate(mazes)}.values()
+        solvable = [place for place in different if mazes[place].reachable][:SOLVABLE]
+        return solvable + [place for place in different if not mazes[place].reachable][:UNSOLVABLE]
 
     def _example(self, maze: Maze, most_tokens: int | None = None) -> Example:
         """The whole sample, or its first tokens."""
@@ -189,13 +218,8 @@ class PathfindingData(TaskData):
     def _walks(
         self, examples: Sequence[Example], complete: Complete, extra: int | None, sampled: bool
     ) -> list[Attempt]:
-        """Walks on the first different test boards of each kind, in test order; extra None leaves the conditions that
-        the run gives."""
-        different = {m.identity: (m, example) for m, example in zip(self.mazes["test"], examples, strict=True)}
-        boards = [
-            *[board for board in different.values() if board[0].reachable][:SOLVABLE],
-            *[board for board in different.values() if not board[0].reachable][:UNSOLVABLE],
-        ]
+        """Walks on the boards of `_walked`; extra None leaves the conditions that the run gives."""
+        boards = [(self.mazes["test"][place], examples[place]) for place in self._walked()]
         asked = None if extra is None else PATH_QUALITY.encode((extra, 0))
         queries = [
             Query(

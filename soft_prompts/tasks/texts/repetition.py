@@ -48,6 +48,7 @@ class RepetitionTask(Task):
     name: ClassVar[str] = "repetition"
     headline: ClassVar[str] = "test_loss"
     unit: ClassVar[str] = "token"
+    outcome: ClassVar[str | None] = "repeated_share"
     position = "random"
 
     def __post_init__(self) -> None:
@@ -92,6 +93,9 @@ class RepetitionData(TextData):
     def exact_test_nats(self) -> NDArray[np.float64]:
         """Nothing: whoever knows the string and where it begins knows every label."""
         return np.zeros(len(self.held_out("test")))
+
+    def is_determined(self) -> bool:
+        return True
 
     def shots(self, count: int) -> list[int]:
         """The string so many times, up to where the labels begin with it again."""
@@ -153,7 +157,9 @@ def _measures(
     tokenizer: Tokenizer, string: str, examples: Sequence[Example], items: Items, complete: Complete
 ) -> Measures:
     """What the model writes behind text and prompt, with nothing to correct it."""
-    chosen = [example for example in examples if example.insert_at > 0][:CONTINUED]  # some text is there to go on from
+    some_text = [place for place, example in enumerate(examples) if example.insert_at > 0]  # there to go on from
+    places = some_text[:CONTINUED]
+    chosen = [examples[place] for place in places]
     texts = [_text(tokenizer, e.input_ids[: e.insert_at]) for e in chosen]
     queries = [Query(text, e.conditions, text_end(tokenizer, text)) for text, e in zip(texts, chosen, strict=True)]
     written = complete(queries, NEW_TOKENS)
@@ -167,7 +173,9 @@ def _measures(
         Generation(prompt=query.text, condition=None, text=text, reference=string * 3)
         for query, text in zip(queries[:SHOWN], written, strict=False)
     ]
-    return Measures({"repeated_share": found}, shown)
+    outcome = np.full(len(examples), np.nan)
+    outcome[places] = shares
+    return Measures({"repeated_share": found}, shown, outcome)
 
 
 def share_in_copies(text: str, string: str) -> float:

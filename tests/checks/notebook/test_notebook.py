@@ -136,8 +136,8 @@ def test_plot_gives_a_figure_without_pyplot(folder: Path, tmp_path: Path) -> Non
     figure = sp.plot(sp.read_results(folder), metric="loss_per_move")
     assert isinstance(figure, Figure)
     assert figure._repr_png_().startswith(b"\x89PNG")  # pyright: ignore
-    drawn = figure.subfigs[0].axes[0].get_lines()[0].get_ydata()
-    assert list(drawn) == pytest.approx([sum(losses) / 8 for _, losses in LOSSES])
+    said = [text.get_text() for text in figure.axes[0].texts]
+    assert {"nats per move", "prompt tokens", *(str(tokens) for tokens, _ in LOSSES)} <= set(said)
     code = f"import sys, soft_prompts as sp; sp.plot({str(folder)!r}); print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

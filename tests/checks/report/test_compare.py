@@ -19,6 +19,7 @@ import pytest
 import tyro
 from jsonschema import Draft202012Validator
 
+from soft_prompts.analysis.battery import Tried
 from soft_prompts.analysis.readings import Reading, Readings
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.report.labels import estimate_text
@@ -196,11 +197,12 @@ def test_a_score_has_a_table_and_no_sentence(show):
     (reading,) = only("tiny-mazes-locked-1").readings
     curve = dataclasses.replace(reading.curve, metric="solved_share", unit="share of boards")
     out = show(readings=only("tiny-mazes-locked-1", curve=curve))
-    assert [line.split("  ")[0] for line in out.splitlines() if line] == [
+    assert [line.split("  ")[0] for line in out.splitlines()] == [
         "pathfinding on 4x4: solved share, share of boards",
         "prompt tokens",
         "tiny-mazes-locked-1",
         "± one standard error over the test items, of the prompt that validation chose",
+        "",
     ]
 
 
@@ -243,6 +245,14 @@ def test_json_is_all_of_stdout_and_fits_its_schema(show):
     assert locked["checks"]["specific"] == {"state": "passed", "figure": 0.97, "text": "specific is passed by hand"}
     text = document["curves"][0]
     assert (text["half"]["state"], text["scale"]["sound"], text["scales"]["deed"]) == ("no_scale", False, None)
+
+
+def test_json_says_how_the_search_went(show):
+    out = show("--json", readings=only("tiny-text", battery=Tried(16, 5, 0.04, True), clusters=12))
+    (curve,) = json.loads(out)["curves"]
+    assert curve["battery"] == {"tokens": 16, "trials": 5, "moved": 0.04, "searched": True}
+    assert curve["clusters"] == 12
+    assert Draft202012Validator(SCHEMA).is_valid(json.loads(out))
 
 
 @pytest.mark.parametrize(

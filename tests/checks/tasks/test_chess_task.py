@@ -16,7 +16,8 @@ from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.games.judge import Game
 from soft_prompts.data.split import split_of
 from soft_prompts.stats.items import Items
-from soft_prompts.tasks.chess import ChessData, ChessTask, asked_ply, judge_move, whole_move_span
+from soft_prompts.tasks.chess import ChessData, ChessTask
+from soft_prompts.tasks.chess_moves import asked_ply, judge_move, whole_move_span
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, Position, Query
 from tests.benchmarks.random_games import headers, movetext, pgn, random_line
 
