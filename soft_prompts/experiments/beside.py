@@ -11,6 +11,7 @@ from soft_prompts.common.launch import is_main_process
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.battery import battery_bases, halves, second_round, trials
 from soft_prompts.experiments.evidence.anchors import shots_that_fit
+from soft_prompts.experiments.evidence.controls import asks_alike
 from soft_prompts.experiments.evidence.rounding import BITS
 from soft_prompts.experiments.evidence.trained_weights import FULL_RATES, LORA_RATES, MOST_PARAMETERS
 from soft_prompts.experiments.grid import Grid
