@@ -80,8 +80,8 @@ def scale_by(by: By, draft: Draft, prompts: Mapping[int, list[Run]], pool: Ancho
     found = measured(scored, anchors, like.cluster, by, draws)
     floor = next(one for one in floors if one.anchor.kind == found.floor)
     sign = 1 if by == "deed" else -1
-    bottom = End(found.floor, sign * found.floor_score, floor.runs)
-    top = End(ends.ceiling.anchor.kind, sign * found.ceiling_score, ends.ceiling.runs)
+    bottom = End(found.floor, sign * found.floor_score + 0.0, floor.runs)  # no -0
+    top = End(ends.ceiling.anchor.kind, sign * found.ceiling_score + 0.0, ends.ceiling.runs)
     if why := found.wrong or ends.ceiling.wrong:
         return Scale(by, unit, bottom, top, False, why, {}, *_no_brackets(), placebo=placebo)
     half, nine_tenths = (bracket(found.shares, mark) for mark in (HALF, NINE_TENTHS))

@@ -122,4 +122,4 @@ def _widened(share: Interval, bounds: tuple[float, float], floor: float, gap: fl
     if share.low is None or share.high is None:
         return share
     low, high = ((bound - floor) / gap for bound in bounds)
-    return Interval(share.value, min(share.low, low), max(share.high, high))
+    return Interval(share.value, float(min(share.low, low)), float(max(share.high, high)))
