@@ -7,7 +7,7 @@ results and their items alone: docs/measurement.md.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -225,7 +225,9 @@ def _seed_shares(
 
 def _title(curve: Curve) -> str:
     task = f"{curve.experiment} {curve.variant}" if curve.variant else curve.experiment
-    return f"{curve.model}, {task} on {curve.data}"
+    parts = PurePath(curve.model).parts
+    model = parts[-1] if len(parts) > 2 or PurePath(curve.model).is_absolute() else curve.model  # owner/name stays
+    return f"{model}, {task} on {curve.data}"
 
 
 def _plain(points: Sequence[Point], curve: Curve) -> str:
