@@ -17,11 +17,11 @@ from soft_prompts.analysis.anchors import AnchorPool
 from soft_prompts.analysis.battery import Power, Tried, read_battery, read_power
 from soft_prompts.analysis.bits import Bits, read_codes, training_bits
 from soft_prompts.analysis.checks import Check
-from soft_prompts.analysis.comparison import Comparison, compared, finished_curves
 from soft_prompts.analysis.contrasts import ModelContrast, with_contrasts
 from soft_prompts.analysis.controls import Control, read_controls
-from soft_prompts.analysis.curves import Curve
-from soft_prompts.analysis.drafts import Draft, Run, drafts_of, token_counts
+from soft_prompts.analysis.losses.comparison import Comparison, compared, finished_curves
+from soft_prompts.analysis.losses.curves import Curve
+from soft_prompts.analysis.losses.drafts import Draft, Run, drafts_of, token_counts
 from soft_prompts.analysis.points import Point, points_of
 from soft_prompts.analysis.prompts import by_seed, chosen_of, prompts_of, reason_against, some_items
 from soft_prompts.analysis.scales import Scale, scale_by
@@ -225,8 +225,8 @@ def _seed_shares(
 
 def _title(curve: Curve) -> str:
     task = f"{curve.experiment} {curve.variant}" if curve.variant else curve.experiment
-    parts = PurePath(curve.model).parts
-    model = parts[-1] if len(parts) > 2 or PurePath(curve.model).is_absolute() else curve.model  # owner/name stays
+    path = PurePath(curve.model)
+    model = path.name if path.is_absolute() or len(path.parts) > 2 else curve.model  # owner/name stays
     return f"{model}, {task} on {curve.data}"
 
 

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from soft_prompts.analysis.battery import Power
 from soft_prompts.analysis.checks import Check, passed
-from soft_prompts.analysis.drafts import Draft, Run, token_counts
+from soft_prompts.analysis.losses.drafts import Draft, Run, token_counts
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.stats.bootstrap import FEW_CLUSTERS
 
