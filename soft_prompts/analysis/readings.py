@@ -14,7 +14,7 @@ import numpy as np
 
 from soft_prompts.analysis import checks
 from soft_prompts.analysis.anchors import AnchorPool
-from soft_prompts.analysis.battery import Power, Tried, read_battery, read_power
+from soft_prompts.analysis.battery import Power, Tried, planted_elsewhere, read_battery, read_power
 from soft_prompts.analysis.bits import Bits, read_codes, training_bits
 from soft_prompts.analysis.checks import Check
 from soft_prompts.analysis.contrasts import ModelContrast, with_contrasts
@@ -113,7 +113,7 @@ def read_all(
     pool, beside = AnchorPool.of(results, reference, same_scale), _by_subject(results)
     comparison = compared(found, finished_curves(drafts, reference))
     readings = [
-        read_curve(draft, curve, pool, beside[tuple(draft.subject)], draws)
+        read_curve(draft, curve, pool, [*beside[tuple(draft.subject)], *planted_elsewhere(results, draft)], draws)
         for draft, curve in zip(drafts, comparison.curves, strict=True)
     ]
     return Readings(tuple(with_contrasts(readings)), comparison.problems, comparison.warnings, results)
@@ -125,7 +125,7 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
     deed, loss = (None if why else scale_by(by, draft, prompts, pool, draws) for by in ("deed", "loss"))
     lead, like = deed or loss, some_items(draft)
     controls = read_controls(beside, draft, prompts, lead, draws)
-    power = read_power(beside)
+    power = read_power(beside, draft)
     gap = _gap(loss, draft, prompts)
     bits = read_codes(beside, draft, prompts, gap)
     points = points_of(draft, prompts, deed, loss, draws)
