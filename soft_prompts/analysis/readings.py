@@ -138,7 +138,8 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
         checks=found,
         power=power,
         too_many_bits=_too_many_bits(bits, loss),
-        plain=why or _plain(points, curve),
+        plain=_plain(points, curve),
+        against=why,
         clusters=clusters,
     )
     return Reading(
@@ -234,7 +235,10 @@ def _plain(points: Sequence[Point], curve: Curve) -> str:
     """What prompts gained, where there is nothing to measure it against."""
     gains = [point for point in points if point.tokens and point.gain is not None]
     if not gains:
-        return "No prompt to compare with the bare model."
+        bare = next((point for point in points if point.outcome is not None), None)
+        return (
+            "" if bare is None or bare.outcome is None else f"With nothing in front {bare.outcome.value:.2f} is right."
+        )
     best = gains[-1]
     assert best.gain is not None
     part = "" if best.improved is None else f"; {best.improved:.0%} of the items improve"
