@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from soft_prompts.analysis.drafts import Draft, Run, Subject, same_shape
+from soft_prompts.analysis.losses.drafts import Draft, Run, Subject, same_shape
 from soft_prompts.analysis.prompts import data_of, scores_of, validation_loss, whole_items
 from soft_prompts.results.roles import ANCHOR, Exact, FullFineTune, Lora, NoSkill, Placebo, PlaceboBos
 from soft_prompts.stats.bootstrap import Scores

@@ -4,7 +4,7 @@ model are found by searches of the same budget."""
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from soft_prompts.analysis.drafts import Draft, Run
+from soft_prompts.analysis.losses.drafts import Draft, Run
 from soft_prompts.analysis.prompts import chosen_of, scores_of
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.results.roles import BATTERY, FreshSeed, Longer

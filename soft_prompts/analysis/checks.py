@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from soft_prompts.analysis.battery import Power, Tried
 from soft_prompts.analysis.controls import Control
-from soft_prompts.analysis.drafts import Run, metric_of
+from soft_prompts.analysis.losses.drafts import Run, metric_of
 from soft_prompts.analysis.scales import Scale
 
 CHECKS = ("scale", "generalises", "specific", "search")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from soft_prompts.analysis.drafts import Draft, Run
+from soft_prompts.analysis.losses.drafts import Draft, Run
 from soft_prompts.analysis.prompts import belongs, chosen_of, scores_of, whole_items
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.results.roles import CONTROL

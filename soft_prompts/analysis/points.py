@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from soft_prompts.analysis.bits import edl_bits
-from soft_prompts.analysis.drafts import Draft, Run, metric_of
+from soft_prompts.analysis.losses.drafts import Draft, Run, metric_of
 from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.stats.bootstrap import Counts, Interval, Scores, drawn_means, interval

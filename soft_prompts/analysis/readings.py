@@ -7,7 +7,7 @@ results and their items alone: docs/measurement.md.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,11 @@ from soft_prompts.analysis.anchors import AnchorPool
 from soft_prompts.analysis.battery import Power, Tried, planted_elsewhere, read_battery, read_power
 from soft_prompts.analysis.bits import Bits, read_codes, training_bits
 from soft_prompts.analysis.checks import Check
-from soft_prompts.analysis.comparison import Comparison, compared, finished_curves
 from soft_prompts.analysis.contrasts import ModelContrast, with_contrasts
 from soft_prompts.analysis.controls import Control, read_controls
-from soft_prompts.analysis.curves import Curve
-from soft_prompts.analysis.drafts import Draft, Run, drafts_of, token_counts
+from soft_prompts.analysis.losses.comparison import Comparison, compared, finished_curves
+from soft_prompts.analysis.losses.curves import Curve
+from soft_prompts.analysis.losses.drafts import Draft, Run, drafts_of, token_counts
 from soft_prompts.analysis.points import Point, points_of
 from soft_prompts.analysis.prompts import by_seed, chosen_of, prompts_of, reason_against, some_items
 from soft_prompts.analysis.scales import Scale, scale_by
@@ -138,7 +138,8 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
         checks=found,
         power=power,
         too_many_bits=_too_many_bits(bits, loss),
-        plain=why or _plain(points, curve),
+        plain=_plain(points, curve),
+        against=why,
         clusters=clusters,
     )
     return Reading(
@@ -225,14 +226,19 @@ def _seed_shares(
 
 def _title(curve: Curve) -> str:
     task = f"{curve.experiment} {curve.variant}" if curve.variant else curve.experiment
-    return f"{curve.model}, {task} on {curve.data}"
+    path = PurePath(curve.model)
+    model = path.name if path.is_absolute() or len(path.parts) > 2 else curve.model  # owner/name stays
+    return f"{model}, {task} on {curve.data}"
 
 
 def _plain(points: Sequence[Point], curve: Curve) -> str:
     """What prompts gained, where there is nothing to measure it against."""
     gains = [point for point in points if point.tokens and point.gain is not None]
     if not gains:
-        return "No prompt to compare with the bare model."
+        bare = next((point for point in points if point.outcome is not None), None)
+        return (
+            "" if bare is None or bare.outcome is None else f"With nothing in front {bare.outcome.value:.2f} is right."
+        )
     best = gains[-1]
     assert best.gain is not None
     part = "" if best.improved is None else f"; {best.improved:.0%} of the items improve"

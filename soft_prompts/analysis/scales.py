@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from soft_prompts.analysis.anchors import PLACEBO, AnchorPool, Candidate, Chosen, choose_ends
-from soft_prompts.analysis.drafts import Draft, Run
+from soft_prompts.analysis.losses.drafts import Draft, Run
 from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items
 from soft_prompts.stats.bootstrap import Counts, Floats, Interval
 from soft_prompts.stats.brackets import Bracket, bracket

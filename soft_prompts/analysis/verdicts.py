@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from soft_prompts.analysis.battery import Power
 from soft_prompts.analysis.checks import Check, passed
-from soft_prompts.analysis.drafts import Draft, Run, token_counts
+from soft_prompts.analysis.losses.drafts import Draft, Run, token_counts
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.stats.bootstrap import FEW_CLUSTERS
 
@@ -61,6 +61,8 @@ class Case:
     too_many_bits: bool
     plain: str
     """What was gained, where there is no scale."""
+    against: str | None
+    """Why nothing can be measured, whatever stands beside the runs."""
     clusters: int
 
 
@@ -73,6 +75,8 @@ def verdict(case: Case) -> Verdict:
 def _judged(case: Case) -> tuple[Word, str | None, str | None]:
     """Word, why, and the flags of the next command."""
     scale, checks = case.scale, case.checks
+    if case.against is not None:
+        return "NO SCALE", case.against, None
     if scale is None or not scale.sound:
         has_ends = scale is not None and scale.floor is not None and scale.ceiling is not None
         wanted = "--evidence full" if has_ends else "--evidence standard"
@@ -141,7 +145,7 @@ def _sentence(case: Case, word: Word, why: str | None) -> str:
     evidence = f"evidence {passed(case.checks)} of {len(case.checks)}{few}"
     reason = f": {why}" if why else ""
     if scale is None or not scale.sound or not scale.shares:
-        return f"{case.title}: {word}{reason}. {case.plain}"
+        return f"{case.title}: {word}{reason}. {case.plain}".rstrip()
     most = max(scale.shares)
     shown = scale.half.at_most if scale.half.at_most is not None else most
     return (
