@@ -80,7 +80,7 @@ def _permuted(seed: int) -> Question:
 
 
 def _of_selector(one: Organism) -> tuple[Question, ...]:
-    asked = (0, one.size - 1)
+    asked = sorted({0, one.size // 2, one.size - 1})
     return tuple(Question(f"singles-{task}", world.singles(task), "hidden", "selector") for task in asked)
 
 
@@ -104,7 +104,7 @@ def _of_forgotten(one: Organism) -> tuple[Question, ...]:
 
 def _of_absent(one: Organism) -> tuple[Question, ...]:
     row = "random weights" if one.name.startswith("random") else "never taught"
-    asked = tuple(_strange(seed, row) for seed in (1, 2))
+    asked = tuple(_strange(seed, row) for seed in ((1, 2) if one.size < 2 else (1,)))
     if one.size > 1:
         return asked
     uneven = Question(f"uneven-{one.size}", world.uneven_pairs(one.size), "absent", "trainable shape")

@@ -1,8 +1,8 @@
 """What does a prompt begin with where a seed alone does not say it? With tokens found by a search on training samples,
 or with the trained prompt of half the tokens."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Hashable, Iterator
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from accelerate import PartialState
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
+from soft_prompts.data.kept import Kept
 from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.processes import told_by_first
 from soft_prompts.engine.search import Search, first_tokens, put_tokens, search
 from soft_prompts.prompts.build import grow
 from soft_prompts.prompts.snapshot import load_snapshot
+from soft_prompts.results.roles import BATTERY, RUN
 from soft_prompts.training.apparatus import Apparatus
 from soft_prompts.training.checkpoint import State, training_tensors
 from soft_prompts.training.loop import Progress, set_conditions
@@ -24,6 +26,8 @@ from soft_prompts.training.resume import publish_state
 from soft_prompts.training.sources import source_folder
 
 SEARCH = Search()
+REFINEMENT = ("learning_rate", "steps", "warmup_steps", "schedule", "clip", "weight_decay", "patience")
+SEARCHED = Kept(64)  # of this process: a battery begins several trainings from one search
 
 
 def first_state(at: Apparatus) -> State | None:
@@ -57,9 +61,22 @@ def search_start(at: Apparatus) -> list[int]:
         say(f"{at.title}: searching {config.tokens} tokens of the vocabulary to begin with")
     first = first_tokens(len(at.frozen.vocabulary), config.tokens, config.seed)
     batches = training_batches(at, settings.items)
-    found = told_by_first(lambda: search(at.frozen, at.prompt, batches, first, settings))
+    found = told_by_first(
+        lambda: SEARCHED.get(_searched(at), (), lambda: search(at.frozen, at.prompt, batches, first, settings))
+    )
     put_tokens(at.prompt.rows, at.frozen.vocabulary.float(), found)
     return found
+
+
+def _searched(at: Apparatus) -> Hashable:
+    """What a search depends on: not on how the prompt is trained from there."""
+    config, role = at.config, at.config.role
+    plain = replace(
+        config,
+        role=RUN if role.name.startswith(BATTERY) else role,
+        **{name: getattr(RunConfig, name) for name in REFINEMENT},
+    )
+    return plain, at.frozen.fingerprint, at.data.fingerprint
 
 
 def training_batches(at: Apparatus, size: int) -> Iterator[Batch]:

@@ -16,6 +16,7 @@ import torch
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
+from soft_prompts.data.kept import Kept
 from soft_prompts.experiments.evidence.planting import AT_ONCE, hash_seed, losses_behind, sample_on
 from soft_prompts.experiments.evidence.wanted import plain_run
 from soft_prompts.models.model import FrozenModel
@@ -31,7 +32,8 @@ SECRETS = 10
 PART = 4  # a secret has one token in so many of the prompt that is to find it
 CONTEXT, TARGETS = 1, 8  # tokens of a question, at least; of an answer, at most
 SAMPLES = {"training": 1024, "validation": 64, "test": 128}
-CANDIDATES = 20  # random texts that the ten are chosen from
+CANDIDATES = 40  # random texts that the ten are chosen from
+CHOSEN = Kept(16)  # of this process: the searches of a model seek the same secrets
 SURE = 3  # standard errors by which a secret has to change what the model says
 SHARE, PLANTED = "share_of_planted_gap", "planted_tokens"  # metrics of a result
 
