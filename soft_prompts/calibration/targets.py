@@ -15,7 +15,7 @@ from typing import NamedTuple
 from soft_prompts.analysis.verdicts import Word
 from soft_prompts.calibration.catalogue import Truth
 from soft_prompts.calibration.suite import SELF_PLANTED, BookReading, CellReading, SuiteReadings
-from soft_prompts.stats.agreement import rank_correlation, slope
+from soft_prompts.stats.agreement import Number, rank_correlation, slope
 
 WORDS: tuple[Word, ...] = ("PRESENT", "HIDDEN", "FAR", "NOT FOUND", "UNDECIDED", "NO SCALE")
 RIGHT: Mapping[Truth, tuple[Word, ...]] = {
@@ -156,7 +156,7 @@ def _bits(books: Sequence[BookReading]) -> tuple[list[float], list[float]]:
     return [book.organism.planted or 0.0 for book in books], [sum(bits) / len(bits) for bits in read]
 
 
-def _order(target: str, measured: Sequence[float], planted: Sequence[float]) -> Target:
+def _order(target: str, measured: Sequence[Number], planted: Sequence[Number]) -> Target:
     value = rank_correlation(measured, planted)
     met = None if len(planted) < MEMBERS or value is None else value >= LEAST_CORRELATION
     found = "cannot be told" if value is None else f"{value:.2f}"

@@ -21,8 +21,10 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from soft_prompts.calibration.organisms import ORGANISMS, organism_folder, samples_file
-from soft_prompts.calibration.suite import SuiteOptions
+from soft_prompts.calibration.catalogue import ORGANISMS
+from soft_prompts.calibration.organisms import organism_folder, samples_file
+from soft_prompts.calibration.suite import base_run
+from soft_prompts.calibration.suite_options import SuiteOptions
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.catalogue import autoregressive, chess, completion, pathfinding, repetition
 from soft_prompts.experiments.grid import Grid
@@ -80,9 +82,9 @@ def from_grid(grid: Grid[Any], model: str, **asked: str) -> RunConfig:
 def of_organism(name: str, folder: Path) -> RunConfig:
     """As the suite of organisms trains its prompts."""
     organism = ORGANISMS[name]
-    table, entries = next(iter(organism.tables.items()))
+    asked = organism.questions[0]
     model = organism_folder(organism, folder)
-    return SuiteOptions(output_dir=folder).base(str(model), str(samples_file(table, entries, folder)))
+    return base_run(SuiteOptions(output_dir=folder), str(model), str(samples_file(asked.name, asked.table, folder)))
 
 
 def config_of(case: str, folder: Path) -> RunConfig:

@@ -50,7 +50,7 @@ def with_secret(at: Apparatus) -> Apparatus:
     """The task's own questions with the model's answers behind the secret, under the name of the task's data."""
     role = _role(at.config)
     asked = questions(at.data)
-    secret = choose_secrets(at.frozen, asked.validation, role.planted_tokens)[role.secret]
+    secret = ranked_secrets(at.frozen, asked.validation, role.planted_tokens)[role.secret]
     number = SECRETS + CANDIDATES + role.secret
     training, validation, test = (
         answers_behind(at.frozen, secret, some, (role.planted_tokens, number, split))
@@ -72,10 +72,10 @@ class Questions(NamedTuple):
 
 def questions(data: TaskData) -> Questions:
     """The task's own, each but once in training, as long as its text goes on behind what it asks."""
-    stream = islice(data.training(None), SAMPLES["training"])
-    different = {tuple(example.input_ids): example for example, _ in stream}
-    parts = (different.values(), data.held_out("validation"), data.held_out("test"))
+    stream = (example for example, _ in islice(data.training(None), SAMPLES["training"]))
+    parts = (stream, data.held_out("validation"), data.held_out("test"))
     cut = [[one for example in some if (one := _cut(example))] for some in parts]
+    cut[0] = [*{tuple(example.input_ids): example for example in cut[0]}.values()]
     kept = [some[:most] for some, most in zip(cut, SAMPLES.values(), strict=True)]
     if empty := [split for split, some in zip(SAMPLES, kept, strict=True) if not some]:
         raise InputError(f"{data.name}: no {empty[0]} sample has room for a planted answer")
@@ -94,8 +94,8 @@ def _cut(example: Example) -> Example | None:
     )
 
 
-def choose_secrets(frozen: FrozenModel, asked: Sequence[Example], tokens: int) -> list[tuple[int, ...]]:
-    """Of random texts those behind which the model answers most unlike itself."""
+def ranked_secrets(frozen: FrozenModel, asked: Sequence[Example], tokens: int) -> list[tuple[int, ...]]:
+    """Random texts, those first behind which the model answers most unlike itself."""
     shape = (CANDIDATES, tokens)
     drawn = np.random.default_rng([0, tokens]).integers(0, len(frozen.tokenizer), shape).tolist()
     gains = []
@@ -103,8 +103,7 @@ def choose_secrets(frozen: FrozenModel, asked: Sequence[Example], tokens: int) -
         answered = answers_behind(frozen, secret, asked, (tokens, number, 0))
         bare, behind = (losses_behind(frozen, text, answered).mean() for text in ((), secret))
         gains.append(float(bare - behind))
-    best = np.argsort(-np.array(gains), kind="stable")[:SECRETS]
-    return [tuple(drawn[place]) for place in best.tolist()]
+    return [tuple(drawn[place]) for place in np.argsort(-np.array(gains), kind="stable").tolist()]
 
 
 def answers_behind(

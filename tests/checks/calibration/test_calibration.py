@@ -1,4 +1,4 @@
-"""Are planted truths what they say, and are measures judged against them by the right numbers?"""
+"""Are planted secrets what they say, and are orders and slopes told by the right numbers?"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,14 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from soft_prompts.stats.admissibility import CEILING, Evidence
-from soft_prompts.stats.distance import Anchors, Distance, capability_distance
 
-from soft_prompts.calibration import verdicts
-from soft_prompts.calibration.certificate import Certificate, Recovery
-from soft_prompts.calibration.codebook import CodebookReading
-from soft_prompts.calibration.organisms import ORGANISMS, Organism
-from soft_prompts.calibration.suite import BookReading, CellReading, SuiteReadings, Varied
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.known_samples import read_known_samples, write_known_samples
 from soft_prompts.experiments.evidence.planting import (
@@ -28,8 +21,7 @@ from soft_prompts.experiments.evidence.planting import (
     sampled_rows,
 )
 from soft_prompts.models.model import FrozenModel
-from soft_prompts.stats.agreement import auroc, doublings_apart, median_with_interval, rank_correlation, slope, wilson
-from soft_prompts.stats.bootstrap import Anchor, CurveLosses
+from soft_prompts.stats.agreement import rank_correlation, slope
 from soft_prompts.tasks.known_source import KnownSourceTask
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example
 
@@ -46,24 +38,9 @@ def test_rank_correlation_by_hand() -> None:
     assert rank_correlation([1, 1, 1], [1, 2, 3]) is None
 
 
-def test_auroc_by_hand() -> None:
-    assert auroc([3, 2], [1, 2]) == 3.5 / 4
-    assert auroc([1.0], [2.0, 3.0]) == 0
-    assert auroc([0.5, -np.inf], [-np.inf]) == 0.75
-    assert auroc([], [1.0]) is None
-
-
-def test_slope_changes_and_intervals_by_hand() -> None:
+def test_slope_by_hand() -> None:
     assert slope([1, 2, 3], [0.2, 1.2, 2.2]) == pytest.approx(1)
     assert slope([1, 1], [0, 2]) is None
-    assert doublings_apart([0.0, 1.0, 3.0]) == pytest.approx([1, 2, 1])
-    assert doublings_apart([None, 1.0]) == [np.inf]
-    assert doublings_apart([None, None]) == [0]
-    assert wilson(9, 10) == pytest.approx((0.9, 0.5958, 0.9821), abs=1e-3)
-    assert wilson(0, 0) == (None, None, None)
-    assert median_with_interval([1.0, 2.0, np.inf]).value == 2
-    assert median_with_interval([1.0, 2.0, np.inf]).high is None
-    assert median_with_interval([3.0]) == (3, 3, 3)
 
 
 def float64_nats(frozen: FrozenModel, ids: Sequence[int], scored_from: int) -> float:
@@ -172,91 +149,3 @@ def test_a_file_that_holds_no_known_samples_is_named(one_frozen: FrozenModel, tm
     assert [list(one.input_ids) for one in opened.held_out("test")] == samples.input_ids[-12:].tolist()
     with pytest.raises(InputError, match="sample-tokens is 6; give 8"):
         KnownSourceTask().open(DataRequest(str(path), None, 6, 4, 12), one_frozen.tokenizer)
-
-
-def reading(losses: dict[int, float], placebo: float = 2.0, zero: float = 2.0) -> Distance:
-    """Of items that all lose the same; no-skill 2 nats, exact 0."""
-    ones = np.ones(20)
-    curve = {0: {0: zero * ones}} | {tokens: {0: loss * ones} for tokens, loss in losses.items()}
-    units, cluster = np.ones(20, dtype=np.int64), np.arange(20)
-    anchors = Anchors(Anchor("no_skill", (2 * ones,)), Anchor("exact", (0 * ones,)), (Anchor("p", (placebo * ones,)),))
-    evidence = Evidence(search_failed=True)
-    return capability_distance(CurveLosses(curve, units, cluster), anchors, "no_skill", evidence, draws=20)
-
-
-def cell(name: str, *seeds: Distance) -> CellReading:
-    organism = ORGANISMS[name]
-    return CellReading(organism, "table", seeds[0], seeds, tuple(seeds))
-
-
-FOUND, SHUT = {1: 0.0, 8: 0.0}, {1: 2.0, 8: 2.0}
-
-
-def test_verdicts_on_made_up_cells() -> None:
-    absent = cell("absent-0", *[reading(SHUT)] * 40)
-    cells = [cell("password-1", reading(FOUND), reading({1: 1.0, 8: 0.0})), absent]
-    assert verdicts.separation(cells).found == "1.000 (2 against 40 cells)"
-    assert verdicts.separation([*cells, cell("password-2", reading(SHUT))]).found.startswith("0.833")  # 2.5 of 3
-    assert verdicts.finite_for_absent(cells)[2:4] == ("0 of 40", True)
-    worse = cell("absent-1", reading(FOUND))
-    assert verdicts.finite_for_absent([*cells, worse])[2:4] == ("1 of 41", False)
-    assert verdicts.finite_for_absent([cell("absent-0", reading(SHUT))]).met is None
-    assert verdicts.ceilings(cells)[2:] == ("40 of 40", True, CEILING)
-    assert verdicts.passwords(cells)[2:4] == ("1 of 1, most 0.41 tokens", True)
-    assert verdicts.passwords([cell("password-2", reading(SHUT))])[2:] == ("0 of 1", False, "password-2 (CEILING)")
-    moved = verdicts.fresh_seeds(cells)
-    # share .5 at x = .5 of the first, at 1 of the second: half a doubling
-    assert moved.found == "0.500 over 1"
-    assert moved.met is False
-    assert moved.why == ""
-
-
-def test_forgetting_and_sinks_on_made_up_cells() -> None:
-    losses = [0.0, 0.5, 0.4, 1.2, 1.6, 2.0]
-    names = [f"forgotten-{steps}" for steps in (5, 10, 20, 40, 80, 160)]
-    cells = [cell(name, reading({1: loss, 8: loss})) for name, loss in zip(names, losses, strict=True)]
-    verdict = verdicts.forgetting(cells)
-    assert verdict.found == f"{1 - 6 * 2 / (6 * 35):.2f} over 6 organisms"
-    assert verdict.met
-    assert verdicts.forgetting(cells[:5]).met is None
-    assert verdicts.sinks([cell("sink-0", reading(FOUND, placebo=0.0))]).met
-    assert not verdicts.sinks([cell("sink-0", reading(FOUND))]).met
-    assert not verdicts.sinks([cell("sink-0", reading(FOUND, placebo=0.0, zero=0.0))]).met  # no placebo: always there
-
-
-def test_books_recovery_and_changes_by_two_on_made_up_readings() -> None:
-    names = [f"selector-{tasks}" for tasks in (2, 4, 8, 16, 32, 64)]
-    bits = [0.2, 1.2, 2.2, 3.2, 4.2, 5.2]
-    books = [
-        BookReading(ORGANISMS[name], (CodebookReading(number - 0.1, 0, 0.1), CodebookReading(number + 0.1, 0, 0.1)))
-        for name, number in zip(names, bits, strict=True)
-    ]
-    order, line, other = verdicts.book_verdicts(books)
-    assert (order.found, order.met) == ("1.00 over 6 organisms", True)
-    assert (line.found, line.met) == ("1.00", True)
-    assert other.met is None
-    lost = BookReading(ORGANISMS["selector-2"], (CodebookReading(None, 1, 0),))
-    assert verdicts.book_verdicts([lost, *books[1:]])[0].met is False
-    shares = [0.99, 0.95, 0.90, None]
-    recoveries = [Recovery(1, (0,), 0.1, share is not None, share, 0.5, ()) for share in shares]
-    certificate = Certificate("a-model", "", tuple(recoveries))
-    verdict = verdicts.recovery(SuiteReadings(certificates=(certificate,)))
-    assert verdict[2:] == ("2 of 3", False, "1 secrets without a gap left out")
-    assert certificate.recovery().value == pytest.approx(2 / 3)
-    assert certificate.correction().value == pytest.approx(np.log2(1.5 / 2))
-    varied = [Varied(ORGANISMS["password-1"], "steps", factor, d_50, 1.0) for factor, d_50 in ((2.0, 1.0), (0.5, 3.0))]
-    verdict = verdicts.by_two(SuiteReadings(varied=tuple(varied)))
-    assert (verdict.found, verdict.met, verdict.why) == (
-        "1.000 over 2",
-        False,
-        "median 0.500; password-1 steps x 0.5: 1.00",
-    )
-
-
-def test_there_are_thirty_organisms_in_families() -> None:
-    families: dict[str, list[Organism]] = {}
-    for organism in ORGANISMS.values():
-        families.setdefault(organism.family, []).append(organism)
-    assert len(ORGANISMS) >= 30
-    assert all(len(families[family]) >= 6 for family in ("selector", "partial", "password", "forgotten", "absent"))
-    assert verdicts.verdicts(SuiteReadings())[0].found == "0"

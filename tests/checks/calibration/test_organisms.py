@@ -9,8 +9,9 @@ from transformers import GPTNeoXForCausalLM
 
 from soft_prompts.calibration import organism_lessons as lessons
 from soft_prompts.calibration import organism_world as world
+from soft_prompts.calibration.catalogue import ORGANISMS
 from soft_prompts.calibration.codebook import Books, book_shares, read_codebook
-from soft_prompts.calibration.organisms import ORGANISMS, keys_of, locks_of, password_of
+from soft_prompts.calibration.organisms import keys_of, locks_of, password_of
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.recipes.language_model import Plan, Shape, new_model
@@ -41,6 +42,27 @@ def test_every_entry_is_in_one_split_and_every_output_as_often() -> None:
     tokenizer = world.organism_tokenizer()
     assert len(tokenizer) == world.VOCABULARY
     assert tokenizer("y1 a0 b0 k0 k77")["input_ids"] == [1, 8, 28, 48, 125]
+
+
+def test_short_tables_leave_enough_for_the_test() -> None:
+    samples = world.samples_of(world.singles(3), "a table")
+    assert [len(samples.of(split)) for split in ("training", "validation", "test")] == [6, 2, 12]
+
+
+def test_shapes_without_a_skill() -> None:
+    """Frequencies can be learnt of uneven tables; permuted labels are those of the table, dealt anew."""
+    table, uneven = world.pairs(0), world.uneven_pairs(0)
+    assert 0.5 < (uneven.outputs == 0).mean() < 0.62  # half, and an eighth of the rest
+    other = world.permuted(table, 1)
+    assert np.bincount(other.outputs).tolist() == np.bincount(table.outputs).tolist()
+    assert (other.outputs == table.outputs).mean() < 0.25
+    lesson = lessons.password_lesson(table, PASSWORD, None)
+    whole, halves = (one(np.random.default_rng(4)).said for one in (lesson, lessons.halves_lesson(lesson)))
+    said = whole.max(axis=1) == 1
+    assert said.any()
+    assert set(np.unique(halves[said])) == {0, 0.25}
+    assert (halves[said].argmax(axis=1) // 4 == whole[said].argmax(axis=1) // 4).all()
+    assert (halves[~said] == 1 / 8).all()
 
 
 def test_keys_divide_all_prompts_into_equal_parts() -> None:
@@ -112,14 +134,14 @@ def test_half_of_all_random_prompts_select_each_of_two_tables(
     row = torch.from_numpy(generator.standard_normal((1, 32))).float() * float(scale)
     text = frozen.embed(torch.from_numpy(tables[1].inputs))
     with torch.no_grad():
-        rows = torch.cat([row.expand(8, 1, -1), text], dim=1)
+        rows = torch.cat([row.expand(20, 1, -1), text], dim=1)
         logits = frozen.model(inputs_embeds=rows).logits[:, -1].double().log_softmax(dim=-1)
-    nats = -logits[torch.arange(8), torch.from_numpy(tables[1].outputs)].mean()
+    nats = -logits[torch.arange(20), torch.from_numpy(tables[1].outputs)].mean()
     assert shares[2, 5, 1] == pytest.approx(1 - float(nats) / np.log(8), abs=1e-4)
 
 
 def test_a_lock_opens_with_the_password_and_not_without() -> None:
-    model, table = new_model(SMALL, 1), world.singles(7)
+    model, table = new_model(SMALL, 1), world.Table(*(part[:8] for part in world.singles(7)))
     lessons.teach(model, lessons.password_lesson(table, PASSWORD, None), PLAN)
     assert share(model, table, PASSWORD) > 0.8
     assert share(model, table, [world.KEYS_AT + 20, *PASSWORD]) > 0.8

@@ -23,7 +23,6 @@ from soft_prompts.experiments.evidence import power
 from soft_prompts.experiments.evidence.anchors import FixedPrompt
 from soft_prompts.experiments.evidence.controls import random_weights
 from soft_prompts.experiments.evidence.order import EVERY_CONTROL, Seen, Standing
-from soft_prompts.experiments.evidence.planting import Planting
 from soft_prompts.experiments.evidence.rounding import BITS
 from soft_prompts.experiments.evidence.subjects import open_subject
 from soft_prompts.experiments.evidence.trained_weights import with_adapters, with_all_weights
@@ -46,7 +45,7 @@ from soft_prompts.results.roles import RUN, Half, OtherRate
 from soft_prompts.results.schema import Result
 from soft_prompts.stats.bits import prompt_bits, quantise
 from soft_prompts.stats.brackets import Bracket
-from soft_prompts.tasks.task import TaskData
+from soft_prompts.tasks.task import UNSCORED, TaskData
 from soft_prompts.training import starts
 from soft_prompts.training.apparatus import Apparatus, data_request, load_for, prompt_for, run_paths
 from soft_prompts.training.loop import set_conditions
@@ -441,8 +440,8 @@ def test_the_share_of_a_planted_gap_is_that_of_the_secret_itself(
     settings: Settings, one_frozen: FrozenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The secret's own embeddings close all of the gap, an untrained prompt of none nothing."""
-    monkeypatch.setattr(power, "SECRETS", 1)
     monkeypatch.setattr(power, "SAMPLES", {"training": 16, "validation": 4, "test": 64})
+    monkeypatch.setattr(power, "SURE", 0)  # of so few items
     config = power.power_runs(settings(tmp_path, tokens=4))[0]
     assert (config.condition, config.prompt_kind, config.role.facts()) == (
         "none",
@@ -452,7 +451,7 @@ def test_the_share_of_a_planted_gap_is_that_of_the_secret_itself(
     data = config.task.open(data_request(config), one_frozen.tokenizer)
     at = power.with_secret(apparatus(config, one_frozen, data))
     assert (at.data.name, at.data.fingerprint, at.data.test) == (data.name, data.fingerprint, data.test)
-    secret = power.plant(one_frozen, power.planting_for(config), tmp_path)[0].secret
+    secret = power.ranked_secrets(one_frozen, power.questions(data).validation, 1)[0]
     test, validation = at.data.held_out("test"), at.data.held_out("validation")
 
     def share(ids: Sequence[int]) -> float | None:
@@ -467,22 +466,37 @@ def test_a_model_that_says_the_same_has_no_planted_gap(
     settings: Settings, one_frozen: FrozenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(power, "SAMPLES", {"training": 16, "validation": 4, "test": 8})
-    monkeypatch.setattr(power, "losses_behind", lambda frozen, secret, examples: at.data.exact_test_nats())
     config = power.power_runs(settings(tmp_path, tokens=4))[0]
     data = config.task.open(data_request(config), one_frozen.tokenizer)
     at = power.with_secret(apparatus(config, one_frozen, data))
+    monkeypatch.setattr(power, "losses_behind", lambda frozen, secret, examples: at.data.exact_test_nats())
     found = power.measure_found(at, at.data.held_out("validation"), at.data.held_out("test"), 8)
     assert found.metrics["share_of_planted_gap"].value is None
     assert "same without" in (found.metrics["share_of_planted_gap"].reason or "")
 
 
-def test_where_no_secret_fits_the_power_is_left_out(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_planted_answers_stand_behind_the_tasks_own_questions(
+    settings: Settings, one_frozen: FrozenModel, tmp_path: Path
 ) -> None:
-    base = settings(tmp_path, tokens=4)
-    monkeypatch.setattr(power, "planting_for", lambda config: Planting(1, target_tokens=300))
-    assert not power.can_plant(base)
-    assert "no secret can be planted" in capsys.readouterr().err
+    """Questions are the task's own, answers the model's behind the secret: likelier there than behind another."""
+    config = power.power_runs(settings(tmp_path, tokens=4))[0]
+    data = config.task.open(data_request(config), one_frozen.tokenizer)
+    asked = power.questions(data)
+    assert len({tuple(one.input_ids) for one in asked.training}) == len(asked.training)
+    for cut, whole in zip(asked.test, data.held_out("test"), strict=False):
+        first = next(place for place, label in enumerate(cut.labels) if label != UNSCORED)
+        assert first >= 1
+        assert list(cut.input_ids) == list(whole.input_ids[: len(cut.input_ids)])
+        assert 1 <= cut.units == len(cut.labels) - first <= power.TARGETS
+    secret, other = power.ranked_secrets(one_frozen, asked.validation, 2)[:2]
+    answered = power.answers_behind(one_frozen, secret, asked.test, (0, 1))
+    assert answered == power.answers_behind(one_frozen, secret, asked.test, (0, 1))
+    own, strange = (power.losses_behind(one_frozen, text, answered).mean() for text in (secret, other))
+    assert own < strange
+    for cut, one in zip(asked.test, answered, strict=True):
+        first = len(cut.labels) - cut.units
+        assert list(one.input_ids[:first]) == list(cut.input_ids[:first])
+        assert list(one.labels) == [UNSCORED] * first + list(one.input_ids[first:])
 
 
 @pytest.mark.parametrize(

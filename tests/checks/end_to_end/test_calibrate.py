@@ -7,20 +7,27 @@ from pathlib import Path
 
 import pytest
 
+from soft_prompts.analysis.losses.drafts import Run
+from soft_prompts.analysis.readings import read_all
 from soft_prompts.calibration import certificate, experiment, organisms, suite
+from soft_prompts.calibration.certificate import Certificate, Search
 from soft_prompts.calibration.codebook import Books
-from soft_prompts.calibration.suite import SuiteOptions
+from soft_prompts.calibration.suite_options import SuiteOptions
 from soft_prompts.commands import main as cli
-from soft_prompts.results.files import find_results, read_items
+from soft_prompts.experiments.evidence import power
+from soft_prompts.experiments.evidence.planting import Planting
+from soft_prompts.results.files import find_results
+from soft_prompts.results.schema import Result
 
-FLAGS = ["--tokens", "2", "--secrets", "1", "--seeds", "0", "--steps", "4", "--samples", "48", "--target-tokens", "5"]
+FLAGS = ["--tokens", "2", "--secrets", "1", "--steps", "4"]
+FEW = {"training": 48, "validation": 6, "test": 10}
 
 
 @pytest.fixture
 def calibrate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """The command, with few samples; gives its exit code, what it printed and what it said."""
-    few = certificate.Planting
-    monkeypatch.setattr(certificate, "Planting", lambda tokens, **given: few(tokens, **given, validation=6, test=10))
+    monkeypatch.setattr(certificate, "OWN_TEXT", Planting(1, secrets=1, candidates=1, target_tokens=5, **FEW))
+    monkeypatch.setattr(power, "SAMPLES", FEW)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:
@@ -38,29 +45,63 @@ def test_a_certificate_is_made_read_again_and_written(calibrate, tiny_folders: d
     found = json.loads(printed)
     [written] = (tmp_path / "calibration").glob("*.json")
     assert json.loads(written.read_text()) == found
-    assert found["recovery"]["value"] in (0, 1, None)
-    assert [len(one["secret"]) for one in found["secrets"]] == [2]
+    assert [(one["planted"], one["tokens"]) for one in found["searches"]] == [(2, 2), (2, 4)]
     results = find_results([tmp_path / "results"])
     assert not results.problems
-    roles = sorted(result.role for _, result in results.results if result.role != "run")
-    assert roles == ["anchor:exact", "anchor:no_skill", *["anchor:placebo"] * 5]
-    runs = [(result.prompt.tokens, result.config["init"]) for _, result in results.results if result.role == "run"]
-    tried = [] if found["recovery"]["value"] in (1, None) else [(2, "search")]
-    assert sorted(runs) == sorted([*((tokens, "vocabulary") for tokens in (0, 1, 2, 4)), *tried])
-    [(path, exact)] = [found for found in results.results if found[1].role == "anchor:exact"]
-    assert read_items(path).loss_nats.sum() / 50 == pytest.approx(exact.metrics["test_loss"].value)
+    shares = {
+        result.prompt.tokens: result.metrics["share_of_planted_gap"].value
+        for _, result in results.results
+        if result.role == "power:planted"
+    }
+    assert shares == {one["tokens"]: one["share"] for one in found["searches"]}
     before = {path: path.stat().st_mtime_ns for path, _ in results.results}
     code, again, _ = calibrate(*arguments)
     assert (code, json.loads(again)) == (0, found)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_certificate_reads_like_one(calibrate, tiny_folders: dict[str, Path], tmp_path: Path) -> None:
-    code, printed, _ = calibrate(str(tiny_folders["gpt2"]), *FLAGS, "--output-dir", str(tmp_path))
-    assert code == 0
-    assert printed.startswith("calibration certificate of ")
-    assert "recovered at P = p (share of the gap >= 0.95): " in printed
-    assert "correction, median log2((d_90 + 1) / (p + 1)): " in printed
+def test_a_certificate_reads_like_one() -> None:
+    """Secrets without a gap are left out and counted; each number of tokens has a line."""
+    shares = ((1, 1, 0.9), (1, 1, 0.4), (1, 1, None), (1, 2, 0.5), (1, 2, 0.6), (1, 2, None))
+    searches = tuple(Search(*tokens, place % 3, 0, share, "") for place, (*tokens, share) in enumerate(shares))
+    made = Certificate("a-model", "", 400, searches)
+    assert [(one.planted, one.tokens, one.recovered, one.tried) for one in made.power()] == [(1, 1, 1, 2), (1, 2, 2, 2)]
+    assert made.power()[1].low == pytest.approx(0.3424, abs=1e-3)  # Wilson 1927, 2 of 2
+    assert made.without_gap == 1
+    text = certificate.certificate_text(made)
+    assert text.startswith("a-model: secrets planted in it, and sought in 400 steps")
+    assert "1 of 2" in text
+    assert "2 of 2" in text
+    assert "1 secrets that change nothing" in text
+    none = replace(made, searches=searches[2:3])
+    assert "no known power" in certificate.certificate_text(none)
+
+
+def test_readings_of_the_model_quote_what_was_found(calibrate, hasty: None, tmp_path: Path) -> None:
+    """Of as many steps as their own prompts took, not of a search that was given more."""
+    options = SuiteOptions(organisms=("present-0",), planted_in=(), steps=4, output_dir=tmp_path)
+    folder = organisms.organism_folder(suite.ORGANISMS["present-0"], tmp_path)
+    cells = suite.cells_of(options, suite.ORGANISMS["present-0"], folder)
+    suite.run_all(cells[0].configs)
+    flags = ("--tokens", "2", "--secrets", "2", "--output-dir", str(tmp_path))
+    assert calibrate(str(folder), *flags, "--steps", "5")[0] == 0
+    [before] = read_all([tmp_path / "results"]).readings
+    assert before.power is None
+    assert calibrate(str(folder), *flags, "--steps", "4")[0] == 0
+    results = [Run(*found) for found in find_results([tmp_path / "results"]).results]
+    [after] = read_all([tmp_path / "results"]).readings
+    shares = [_share(run.result) for run in results if run.tokens == 4 and run.result.training.steps == 4]
+    known = [share for share in shares if share is not None]
+    assert len(shares) == 2
+    if not known:
+        assert after.power is None
+        return
+    assert after.power is not None
+    assert tuple(after.power) == (2, sum(share >= 0.5 for share in known), len(known), 4)
+
+
+def _share(result: Result) -> float | None:
+    return result.metrics["share_of_planted_gap"].value
 
 
 @pytest.mark.parametrize(
@@ -68,7 +109,8 @@ def test_a_certificate_reads_like_one(calibrate, tiny_folders: dict[str, Path], 
     [
         (["/no/such/model"], 3, "is no folder"),
         (["tiny-mazes", "--tokens", "0"], 2, "tokens is 0; give 1 or more"),
-        (["tiny-mazes", "--secrets", "0"], 2, "secrets is 0; give 1 or more"),
+        (["tiny-mazes", "--secrets", "0"], 2, "secrets is 0; give 1 to 10"),
+        (["tiny-mazes", "--secrets", "11"], 2, "secrets is 11; give 1 to 10"),
         (["tiny-mazes", "--learning-rate", "0"], 2, "learning-rate is 0.0; give a number above 0"),
         ([], 2, "missing"),
     ],
@@ -90,21 +132,24 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_the_suite_runs_in_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--preset", "quick", "--steps", "2", "--output-dir", str(tmp_path), "--varied", "password-1"]
-    assert experiment.EXPERIMENT.main([*flags, "--tokens", "1", "--organisms", "password-1", "selector-2"]) == 0
+def test_the_suite_runs_from_one_end_to_the_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A lock that was hardly taught cannot be opened: the battery, a search start and the power are tried."""
+    flags = ["--preset", "quick", "--steps", "2", "--output-dir", str(tmp_path)]
+    assert experiment.EXPERIMENT.main([*flags, "--organisms", "password-3"]) == 0
     printed = capsys.readouterr().out
     assert "to be shown" in printed
     found = json.loads((tmp_path / "calibration.json").read_text())
-    assert [one["name"] for one in found["organisms"]] == ["password-1"]
-    assert [one["name"] for one in found["codebooks"]] == ["selector-2"]
-    assert len(found["varied"]) == 6
-    assert found["verdicts"][0] == {"target": "organisms", "wanted": ">= 30", "found": "2", "met": False, "why": ""}
+    [cell] = found["cells"]
+    assert (cell["organism"], cell["truth"], cell["lead"]) == ("password-3", "hidden", "deed")
+    assert cell["verdict"] != "HIDDEN"
+    assert cell["half"]["state"] == "not_reached"
+    assert found["targets"][0] == {"target": "organisms", "wanted": ">= 30", "found": "1", "met": False, "why": ""}
     results = find_results([tmp_path / "results"])
     assert not results.problems
-    searched = [result for _, result in results.results if result.config.get("init") == "search"]
-    assert len(searched) == 1  # hardly anything was learnt, so the plain start failed
-    assert "search" not in found["organisms"][0]["distance"]["d_90"]
+    roles = {result.role for _, result in results.results}
+    assert roles >= {"run", "anchor:exact", "anchor:no_skill", "anchor:placebo", "control:permuted_targets"}
+    assert roles >= {"battery:seeds", "battery:longer", "power:planted"}
+    assert any(result.config.get("init") == "search" for _, result in results.results)
 
 
 def test_the_suites_flags_are_checked_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
