@@ -137,7 +137,7 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
         scale=lead,
         checks=found,
         power=power,
-        too_many_bits=_too_many_bits(bits, loss),
+        too_many_bits=_too_many_bits(bits, loss, prompts),
         plain=why or _plain(points, curve),
         clusters=clusters,
     )
@@ -199,10 +199,11 @@ def _gap(loss: Scale | None, draft: Draft, prompts: Mapping[int, list[Run]]) -> 
     return known[0][0] - min(min(of_count) for of_count in known[1:] if of_count)
 
 
-def _too_many_bits(bits: Bits | None, loss: Scale | None) -> bool:
+def _too_many_bits(bits: Bits | None, loss: Scale | None, prompts: Mapping[int, list[Run]]) -> bool:
+    """Of the rounded prompt; what was seen in training is told by the one that it was made of."""
     if bits is None or bits.prompt is None or loss is None or loss.floor is None or loss.floor.kind != "frequencies":
         return False
-    held = training_bits(bits.prompt.run, loss.floor.value)
+    held = training_bits(chosen_of(prompts[bits.prompt.tokens]), loss.floor.value)
     return held is not None and bits.prompt.bits > BITS_OF_TRAINING * held
 
 
