@@ -238,7 +238,8 @@ def _plain(points: Sequence[Point], curve: Curve) -> str:
     assert best.gain is not None
     part = "" if best.improved is None else f"; {best.improved:.0%} of the items improve"
     per = curve.unit.removeprefix("nats/")
-    return f"{token_counts({best.tokens})} gain {best.gain.value:.3g} nats per {per}{part}."
+    gain = "gains" if best.tokens == 1 else "gain"
+    return f"{token_counts({best.tokens})} {gain} {best.gain.value:.3g} nats per {per}{part}."
 
 
 def _notes(deed: Scale | None, loss: Scale | None) -> list[str]:
