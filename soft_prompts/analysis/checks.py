@@ -8,6 +8,7 @@ search        the last round of other rates, starts and steps moved the share by
               among them, and secrets planted in this model are found by such searches
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -63,7 +64,8 @@ def generalises(run: Run, metric: str, gap: float | None) -> Check:
 
 def specific(controls: Sequence[Control], tokens: int, is_reached: bool) -> Check:
     """Does the prompt bring out the task, and not what any labels or any model would give?"""
-    known = {one.name: one.behind[tokens] for one in controls if tokens in one.behind}
+    found = {one.name: one.behind[tokens] for one in controls if tokens in one.behind}
+    known = {name: behind for name, behind in found.items() if not math.isnan(behind.value)}  # nothing was to gain
     if not known:
         return Check("unknown", None, f"no control at {token_counts({tokens})}")
     name = min(known, key=lambda name: known[name].value)
