@@ -114,8 +114,8 @@ def choose_ends(by: By, draft: Draft, like: Items, pool: AnchorPool) -> Chosen:
 
 
 def starts_from_bare(draft: Draft, pool: AnchorPool) -> bool:
-    """Does the bare model know the task, so that shares are of what it lacks? The task's own word."""
-    told = [run.result.config.get("share_from") for run in pool.runs.get(draft.subject[:3], ())]
+    """Does the bare model know the task, so that shares are of what it lacks? The word of the model's own results."""
+    told = [run.result.config.get("share_from") for runs in pool.own(draft.subject).values() for run in runs]
     return "bare" in told or any(run.result.data.from_bare for run in draft.runs)
 
 

@@ -137,7 +137,7 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
         scale=lead,
         checks=found,
         power=power,
-        too_many_bits=_too_many_bits(bits, loss),
+        too_many_bits=_too_many_bits(bits, loss, prompts),
         plain=_plain(points, curve),
         against=why,
         clusters=clusters,
@@ -200,10 +200,11 @@ def _gap(loss: Scale | None, draft: Draft, prompts: Mapping[int, list[Run]]) -> 
     return known[0][0] - min(min(of_count) for of_count in known[1:] if of_count)
 
 
-def _too_many_bits(bits: Bits | None, loss: Scale | None) -> bool:
+def _too_many_bits(bits: Bits | None, loss: Scale | None, prompts: Mapping[int, list[Run]]) -> bool:
+    """Of the rounded prompt; what was seen in training is told by the one that it was made of."""
     if bits is None or bits.prompt is None or loss is None or loss.floor is None or loss.floor.kind != "frequencies":
         return False
-    held = training_bits(bits.prompt.run, loss.floor.value)
+    held = training_bits(chosen_of(prompts[bits.prompt.tokens]), loss.floor.value)
     return held is not None and bits.prompt.bits > BITS_OF_TRAINING * held
 
 
@@ -243,7 +244,8 @@ def _plain(points: Sequence[Point], curve: Curve) -> str:
     assert best.gain is not None
     part = "" if best.improved is None else f"; {best.improved:.0%} of the items improve"
     per = curve.unit.removeprefix("nats/")
-    return f"{token_counts({best.tokens})} gain {best.gain.value:.3g} nats per {per}{part}."
+    gain = "gains" if best.tokens == 1 else "gain"
+    return f"{token_counts({best.tokens})} {gain} {best.gain.value:.3g} nats per {per}{part}."
 
 
 def _notes(deed: Scale | None, loss: Scale | None) -> list[str]:

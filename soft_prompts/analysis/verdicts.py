@@ -80,7 +80,7 @@ def _judged(case: Case) -> tuple[Word, str | None, str | None]:
     if scale is None or not scale.sound:
         has_ends = scale is not None and scale.floor is not None and scale.ceiling is not None
         wanted = "--evidence full" if has_ends else "--evidence standard"
-        return "NO SCALE", None if scale is None else scale.why, wanted
+        return ("NO SCALE", None, None) if scale is None else ("NO SCALE", scale.why, wanted)
     if scale.shares and min(scale.shares) == 0 and scale.shares[0].is_at_least(scale.half.mark):
         return "PRESENT", None, None
     if scale.placebo is not None and scale.placebo.is_at_least(scale.half.mark):
