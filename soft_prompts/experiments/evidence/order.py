@@ -152,8 +152,9 @@ def parts(standing: Standing, wish: Wish, read: Read) -> Iterator[Part]:
         yield Part("anchors", further_anchors(standing.subject, controlled_counts(*seen())))
         yield from battery_parts(standing, doubted_count(*seen()))
         yield Part("rounded", _rounded(standing, read(standing).witness))
-        base = standing.subject.base
-        yield Part("power", power_runs(base), lambda: can_plant(base))
+        if (count := doubted_count(*seen())) is not None:  # else there is no search to be doubted
+            base = run_at(standing.subject, count)
+            yield Part("power", power_runs(base), lambda: can_plant(base))
 
 
 def _ceilings(subject: Subject, wish: Wish) -> list[RunConfig]:
