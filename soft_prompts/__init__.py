@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from soft_prompts.prompts.build import build_prompt
     from soft_prompts.prompts.kinds import PROMPTS
     from soft_prompts.prompts.snapshot import load_snapshot
-    from soft_prompts.report.notebook import compare, plot, to_frame
+    from soft_prompts.report.notebook import compare, plot, to_frame, verdicts
     from soft_prompts.results.files import read_result, read_results
-    from soft_prompts.stats.distance import capability_distance
     from soft_prompts.tasks.listed import ListedData
     from soft_prompts.tasks.registry import TASKS
     from soft_prompts.tasks.task import Example, Query, Task, TaskData
@@ -43,7 +42,6 @@ _HOME = {
     "TaskData": "tasks.task",
     "batch_loss": "training.gradients",
     "build_prompt": "prompts.build",
-    "capability_distance": "stats.distance",
     "compare": "report.notebook",
     "evaluate": "engine.evaluation",
     "generate": "engine.generation",
@@ -56,6 +54,7 @@ _HOME = {
     "run": "experiments.notebook",
     "to_frame": "report.notebook",
     "train": "training.loop",
+    "verdicts": "report.notebook",
 }
 
 __all__ = [
@@ -72,7 +71,6 @@ __all__ = [
     "__version__",
     "batch_loss",
     "build_prompt",
-    "capability_distance",
     "compare",
     "evaluate",
     "generate",
@@ -85,6 +83,7 @@ __all__ = [
     "run",
     "to_frame",
     "train",
+    "verdicts",
 ]
 
 

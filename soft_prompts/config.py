@@ -51,6 +51,8 @@ class RunConfig:
     """Seeds the prompt's initialisation and the order of the training samples."""
     role: tyro.conf.Suppress[Role] = setting(RUN, "all")
     """What the result is for: a run of the grid, or one beside it."""
+    reference: tyro.conf.Suppress[str | None] = setting(None, "nothing")
+    """The model that this one is compared with, whose losses and outcomes are its ceiling."""
 
     revision: str | None = setting(None, "all")
     """Branch, tag or commit of a hub model; pins what a moving branch would change."""

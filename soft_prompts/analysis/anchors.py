@@ -1,40 +1,41 @@
-"""What is a curve held against? The anchors among stored results, of its own model or shared with others.
+"""What is a curve held against? The anchors among stored results: those of its own model, or a model named for it.
 
-Models are compared on one scale: where the items of another model's anchor carry the same units and clusters as the
-curve's (moves and bytes, which no tokenizer decides), the lowest Lns and the lowest Lsat of all the models hold for
-each of them. A source that is known exactly goes before trained weights. Placebos are a model's own.
+A scale has two ends. Its floor is what can be had without the skill: by deed the best constant answer or random tokens,
+by loss frequencies, or the bare model where that knows the task. Its ceiling, the first that there is: a source that is
+known exactly, a reference model, trained weights. Another model's anchors count only where they are asked for.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from soft_prompts.analysis.drafts import Draft, Run, Subject, items_on, reproduces, same_shape
-from soft_prompts.common.errors import InputError
+from soft_prompts.analysis.drafts import Draft, Run, Subject, same_shape
+from soft_prompts.analysis.prompts import data_of, scores_of, validation_loss, whole_items
 from soft_prompts.results.roles import ANCHOR, Exact, FullFineTune, Lora, NoSkill, Placebo, PlaceboBos
-from soft_prompts.stats.bootstrap import Anchor
-from soft_prompts.stats.distance import Anchors, Reference
+from soft_prompts.stats.bootstrap import Scores
 from soft_prompts.stats.items import Items
+from soft_prompts.stats.scales import Anchor, By
 
+PLACEBO = "placebo"  # kind of the floor
 TRAINED = {FullFineTune.kind: "full", Lora.kind: "lora"}
-PLACEBOS = {Placebo.kind: "random tokens", PlaceboBos.kind: "BOS"}
+
+
+class Candidate(NamedTuple):
+    """One end of a scale, and the results that it is made of."""
+
+    anchor: Anchor
+    runs: tuple[Run, ...] = ()
+    wrong: str | None = None
+    """Why it cannot be relied on."""
 
 
 class Chosen(NamedTuple):
-    """Anchors of one curve, the share that leads, and whose anchors they are."""
+    """Both ends of a scale, or why one is missing."""
 
-    anchors: Anchors
-    reference: Reference
-    notes: tuple[str, ...]
-
-
-class _Candidate(NamedTuple):
-    anchor: Anchor
-    loss: float
-    model: str
+    floors: tuple[Candidate, ...]
+    ceiling: Candidate | None
 
 
 @dataclass
@@ -43,17 +44,27 @@ class AnchorPool:
 
     runs: dict[tuple[str, str | None, str], list[Run]]
     """By experiment, variant and data."""
+    bare: dict[Subject, list[Run]]
+    """Runs without a prompt: what a reference model does."""
+    named: str | None = None
+    """The reference model that was asked for; None: the one that a curve's runs name."""
+    shared: bool = False
+    """Models on the same items share their anchors."""
     items: dict[tuple[Path, str], Items | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, runs: Iterable[Run]) -> "AnchorPool":
+    def of(cls, runs: Iterable[Run], named: str | None = None, shared: bool = False) -> "AnchorPool":
         """Those that were made, the newest first."""
         found: dict[tuple[str, str | None, str], list[Run]] = defaultdict(list)
-        made = (run for run in runs if run.result.role.startswith(ANCHOR) and run.result.status == "success")
+        bare: dict[Subject, list[Run]] = defaultdict(list)
+        made = [run for run in runs if run.result.status == "success"]
         for run in sorted(made, key=lambda run: run.result.environment.finished or "", reverse=True):
             result = run.result
-            found[result.experiment, result.variant, result.data.name].append(run)
-        return cls(dict(found))
+            if result.role.startswith(ANCHOR):
+                found[result.experiment, result.variant, result.data.name].append(run)
+            elif result.role == "run" and run.tokens == 0:
+                bare[Subject(result.experiment, result.variant, result.data.name, result.model.name)].append(run)
+        return cls(dict(found), dict(bare), named, shared)
 
     def own(self, subject: Subject) -> dict[str, tuple[Run, ...]]:
         """Anchors of the subject's own model, by role."""
@@ -63,113 +74,111 @@ class AnchorPool:
                 by_role[run.result.role].append(run)
         return {role: tuple(runs) for role, runs in sorted(by_role.items())}
 
-    def usable(self, role: str, draft: Draft, like: Items) -> list[tuple[Run, Items]]:
-        """Anchors of a role with items like the curve's; those of its own model first."""
-        found = []
-        for run in self.runs.get(draft.subject[:3], ()):
-            metric = run.result.metrics.get(draft.metric)
-            if run.result.role == role and metric and metric.unit == draft.unit and _same_data(run, draft):
-                items = self._items(run, draft.metric)
-                if items is not None and same_shape(items, like) and _on_own_items(run, draft):
-                    found.append((run, items))
-        return sorted(found, key=lambda pair: pair[0].result.model.name != draft.subject.model)
+    def usable(self, role: str, draft: Draft, like: Items) -> list[Run]:
+        """Anchors of a role with items like the curve's; those of its own model first, and alone unless shared."""
+        found = [
+            run
+            for run in self.runs.get(draft.subject[:3], ())
+            if run.result.role == role and (self.shared or run.result.model.name == draft.subject.model)
+            if self._is_like(run, draft, like)
+        ]
+        return sorted(found, key=lambda run: run.result.model.name != draft.subject.model)
 
-    def _items(self, run: Run, metric: str) -> Items | None:
-        key = run.path, metric
+    def reference(self, draft: Draft, like: Items) -> list[Run]:
+        """Runs of the curve's reference model without a prompt, on the curve's items."""
+        told = [run.result.config.get("reference") for run in reversed(draft.runs)]
+        name = self.named or next((one for one in told if isinstance(one, str)), None)
+        if name is None or name == draft.subject.model:
+            return []
+        return [run for run in self.bare.get(draft.subject._replace(model=name), ()) if self._is_like(run, draft, like)]
+
+    def _is_like(self, run: Run, draft: Draft, like: Items) -> bool:
+        """Of the same data and unit, item by item; an anchor of the curve's own model is on its very items."""
+        result, metric = run.result, run.result.metrics.get(draft.metric)
+        if metric is None or metric.unit != draft.unit or not _same_data(run, draft):
+            return False
+        own = {one.result.data.items_fingerprint for one in draft.runs}
+        if result.model.name == draft.subject.model and result.data.items_fingerprint not in own:
+            return False
+        key = run.path, draft.metric
         if key not in self.items:
-            try:
-                items = items_on(run, metric)
-            except InputError:
-                items = None
-            self.items[key] = items if items is not None and reproduces(run, metric, items) else None
-        return self.items[key]
+            self.items[key] = whole_items(run, draft.metric)
+        items = self.items[key]
+        return items is not None and same_shape(items, like)
 
 
-def choose_anchors(draft: Draft, like: Items, pool: AnchorPool) -> Chosen:
-    """Anchors whose items are like those of the curve."""
-    frequencies = _each(pool, NoSkill.kind, draft, like)
-    no_skill = _lowest(_single(pair, "frequencies") for pair in frequencies)
-    from_bare = any(run.result.config.get("share_from") == "bare" for run, _ in frequencies)  # the task's own word
-    upper = _lowest(_single(pair, "exact") for pair in _each(pool, Exact.kind, draft, like))
-    if upper is None:
-        trained = [_trials(pool.usable(role, draft, like), name) for role, name in TRAINED.items()]
-        upper = _lowest(one for candidates in trained for one in candidates)
-    placebos = [_placebo(pool.usable(role, draft, like), name, draft.subject) for role, name in PLACEBOS.items()]
-    reference: Reference = "zero" if no_skill is None or from_bare else "no_skill"
-    notes = [
-        f"{what} is that of {found.model} ({found.anchor.name}), shared by the models on these items"
-        for what, found in (("no-skill anchor", no_skill), ("upper anchor", upper))
-        if found is not None and found.model != draft.subject.model
-    ]
-    anchors = Anchors(
-        no_skill and no_skill.anchor, upper and upper.anchor, tuple(one for one in placebos if one is not None)
-    )
-    return Chosen(anchors, reference, tuple(notes))
+def choose_ends(by: By, draft: Draft, like: Items, pool: AnchorPool) -> Chosen:
+    """Floors and ceiling of the curve's scale by deed or by loss."""
+    floors = _deed_floors(draft, like, pool) if by == "deed" else _loss_floors(draft, like, pool)
+    return Chosen(tuple(floors), _ceiling(by, draft, like, pool))
 
 
-def _on_own_items(run: Run, draft: Draft) -> bool:
-    """An anchor of the curve's own model is on its very items; another tokenizer's can only be alike."""
-    result = run.result
-    own = {one.result.data.items_fingerprint for one in draft.runs}
-    return result.model.name != draft.subject.model or result.data.items_fingerprint in own
+def starts_from_bare(draft: Draft, pool: AnchorPool) -> bool:
+    """Does the bare model know the task, so that shares are of what it lacks? The task's own word."""
+    told = [run.result.config.get("share_from") for run in pool.runs.get(draft.subject[:3], ())]
+    return "bare" in told or any(run.result.data.from_bare for run in draft.runs)
+
+
+def _deed_floors(draft: Draft, like: Items, pool: AnchorPool) -> list[Candidate]:
+    floors = []
+    for run in pool.usable(NoSkill.kind, draft, like)[:1]:
+        if scores := scores_of(run, draft.metric, "deed"):
+            floors.append(Candidate(Anchor("constant", (scores,)), (run,)))
+    return floors + placebos(draft, like, pool)
+
+
+def placebos(draft: Draft, like: Items, pool: AnchorPool) -> list[Candidate]:
+    """By deed: the median of the draws of each token count, and tokens that begin a text."""
+    floors = []
+    for role in (Placebo.kind, PlaceboBos.kind):
+        by_tokens: dict[int, list[tuple[Run, Scores]]] = defaultdict(list)
+        for run in pool.usable(role, draft, like):
+            if scores := scores_of(run, draft.metric, "deed"):
+                by_tokens[run.tokens].append((run, scores))
+        for found in by_tokens.values():
+            runs, draws = zip(*found, strict=True)
+            floors.append(Candidate(Anchor(PLACEBO, draws), runs))
+    return floors
+
+
+def _loss_floors(draft: Draft, like: Items, pool: AnchorPool) -> list[Candidate]:
+    if starts_from_bare(draft, pool):
+        runs, kind = [run for run in draft.runs if run.tokens == 0], "bare"
+    else:
+        runs, kind = pool.usable(NoSkill.kind, draft, like), "frequencies"
+    scored = [(run, scores) for run in runs[:1] if (scores := scores_of(run, draft.metric, "loss"))]
+    return [Candidate(Anchor(kind, (scores,)), (run,)) for run, scores in scored]
+
+
+def _ceiling(by: By, draft: Draft, like: Items, pool: AnchorPool) -> Candidate | None:
+    if by == "deed" and all(run.result.data.determined for run in draft.runs):
+        return Candidate(Anchor("exact", known=1.0))
+    exact = pool.usable(Exact.kind, draft, like) if by == "loss" else []
+    for runs, kind in ((exact, "exact"), (pool.reference(draft, like), "reference")):
+        for run in runs[:1]:
+            if scores := scores_of(run, draft.metric, by):
+                return Candidate(Anchor(kind, (scores,)), (run,))
+    trained = [_trained(by, draft, pool.usable(role, draft, like), name) for role, name in TRAINED.items()]
+    known = [one for one in trained if one is not None]
+    return max(known, key=lambda one: one.anchor.draws[0].mean, default=None)
+
+
+def _trained(by: By, draft: Draft, runs: Sequence[Run], name: str) -> Candidate | None:
+    """The trial with the least validation loss; the test items never choose."""
+    known = [run for run in runs if scores_of(run, draft.metric, by)]
+    if not known:
+        return None
+    best = min(known, key=validation_loss)
+    scores = scores_of(best, draft.metric, by)
+    assert scores is not None
+    training = best.result.training
+    wrong = None
+    if training.ended_early is None and training.best_step == training.steps:
+        wrong = f"the {name} fine-tune that is the ceiling was still getting better at its last step"
+    return Candidate(Anchor(name, (scores,)), (best,), wrong)
 
 
 def _same_data(run: Run, draft: Draft) -> bool:
-    prints = {one.result.data.fingerprint for one in draft.runs} - {None}
     own = run.result.data.fingerprint
+    prints = data_of(draft.runs) - {None}
     return own is None or not prints or own in prints
-
-
-def _each(pool: AnchorPool, role: str, draft: Draft, like: Items) -> list[tuple[Run, Items]]:
-    """The newest of a role of each model."""
-    first: dict[str, tuple[Run, Items]] = {}
-    for run, items in pool.usable(role, draft, like):
-        first.setdefault(run.result.model.name, (run, items))
-    return list(first.values())
-
-
-def _single(pair: tuple[Run, Items], name: str) -> _Candidate:
-    run, items = pair
-    return _candidate((items,), name, run.result.model.name)
-
-
-def _candidate(items: Sequence[Items], name: str, model: str) -> _Candidate:
-    losses = tuple(one.loss_nats for one in items)
-    least = min(float(loss.sum() / items[0].scored_units.sum()) for loss in losses)
-    return _Candidate(Anchor(name, losses), least, model)
-
-
-def _lowest(candidates: Iterable[_Candidate]) -> _Candidate | None:
-    """The first of the lowest, so that a model's own goes before another's equal one."""
-    return min(candidates, key=lambda candidate: candidate.loss, default=None)
-
-
-def _trials(pairs: Sequence[tuple[Run, Items]], name: str) -> list[_Candidate]:
-    """Of each model the learning rate with the least validation loss, all its seeds; the test loss never chooses.
-
-    A trial without a validation loss counts only where none has one.
-    """
-    by_model: dict[str, list[tuple[Run, Items]]] = defaultdict(list)
-    for pair in pairs:
-        by_model[pair[0].result.model.name].append(pair)
-    found = []
-    for model, trials in by_model.items():
-        best = min(trials, key=lambda pair: validation_loss(pair[0]))
-        rate = best[0].result.training.learning_rate
-        same = [pair for pair in trials if pair[0].result.training.learning_rate == rate]
-        seeds = {run.seed: items for run, items in reversed(same)}
-        found.append(_candidate([seeds[seed] for seed in sorted(seeds)], name, model))
-    return found
-
-
-def _placebo(pairs: Sequence[tuple[Run, Items]], name: str, subject: Subject) -> Anchor | None:
-    """Its draws of one token, each once."""
-    own = [pair for pair in pairs if pair[0].tokens == 1 and pair[0].result.model.name == subject.model]
-    draws = {run.seed: items.loss_nats for run, items in reversed(own)}
-    return Anchor(name, tuple(draws[seed] for seed in sorted(draws))) if draws else None
-
-
-def validation_loss(run: Run) -> float:
-    """Of a stored result; infinite where it has none."""
-    metric = run.result.metrics.get("validation_loss")
-    return math.inf if metric is None or metric.value is None else metric.value

@@ -1,95 +1,75 @@
-"""Did the optimiser fail? What the battery's runs say at the largest token count of a curve."""
+"""Was the search good enough? What other rates, starts and more steps found, and whether secrets planted in this very
+model are found by searches of the same budget."""
 
-import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from soft_prompts.analysis.anchors import validation_loss
-from soft_prompts.analysis.distances import belongs, loss_of
 from soft_prompts.analysis.drafts import Draft, Run
-from soft_prompts.results.roles import FreshSeed, Longer, OtherRate, OtherStart
-from soft_prompts.stats.distance import Distance
-from soft_prompts.stats.optimiser import elasticity, failure_rate
+from soft_prompts.analysis.prompts import chosen_of, scores_of
+from soft_prompts.analysis.scales import Scale
+from soft_prompts.results.roles import BATTERY, FreshSeed, Longer
 
-TRIED = (OtherRate.kind, OtherStart.kind, FreshSeed.kind, Longer.kind)
+LAST_ROUND = (FreshSeed.kind, Longer.kind)
+PLANTED = "power:planted"
+FOUND = 0.5  # share of a planted secret's gap that a search has to close
 
 
-SWEPT = ("learning_rate", "init", "steps")
+class Power(NamedTuple):
+    """Planted secrets of so many tokens that searches of so many steps find."""
+
+    tokens: int
+    recovered: int
+    tried: int
+    steps: int
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        size = f"{self.tokens} token{'' if self.tokens == 1 else 's'}"
+        return f"planted secrets of {size} are found in {self.recovered} of {self.tried} such searches"
 
 
-@dataclass(frozen=True)
-class Optimiser:
-    """Shares are of the curve's own gap; None is not tried, or not to be had."""
+class Tried(NamedTuple):
+    """What the battery did at one token count."""
 
-    runs: Mapping[str, tuple[Run, ...]]
-    """By role, as battery:rates."""
+    tokens: int
+    trials: int
     moved: float | None
-    """Share of the best trial, by validation, minus the curve's at that count."""
-    search: float | None
-    """Share of the best prompt that began from a search, by validation."""
-    failure_rate: float | None
-    """Of runs that differ by the seed alone, those that failed or are a tenth of the gap behind the best."""
-    seeds: int
-    """How many of them there are."""
-    elasticity: float | None
-    """d(share) / d(log2 steps): the rise of the share a doubling of steps."""
+    """Share of the chosen prompt minus that of the one chosen before the last round; None where no share is known."""
+    searched: bool
+    """A search start was among them."""
 
 
-def read_battery(runs: Iterable[Run], draft: Draft, distance: Distance) -> Optimiser | None:
-    """None where the curve has no battery at its largest token count."""
-    most = max(point.tokens for point in distance.points)
-    tried = [run for run in runs if run.result.role in TRIED and run.tokens == most and belongs(run, draft, SWEPT)]
-    if not tried:
+def read_battery(prompts: Mapping[int, Sequence[Run]], tokens: int, draft: Draft, scale: Scale) -> Tried | None:
+    """At one token count; None where nothing was tried there."""
+    every = list(prompts.get(tokens, ()))
+    trials = [run for run in every if run.result.role.startswith(BATTERY)]
+    if not trials:
         return None
-    by_role: dict[str, list[Run]] = defaultdict(list)
-    for run in tried:
-        by_role[run.result.role].append(run)
-    own = [run for run in draft.runs if run.tokens == most]
-    best = _share_of_best(tried, draft, distance)
-    reached = distance.points[-1].share.value
-    rate, seeds = _failures(by_role.get(FreshSeed.kind) or own, draft, distance)
-    return Optimiser(
-        {role: tuple(members) for role, members in sorted(by_role.items())},
-        None if best is None or reached is None else best - reached,
-        _share_of_best([run for run in [*tried, *own] if run.result.config.get("init") == "search"], draft, distance),
-        rate,
-        seeds,
-        _elasticity(by_role[Longer.kind], [*own, *tried], draft, distance),
-    )
+    last = [run for run in trials if run.result.role in LAST_ROUND]
+    before = [run for run in every if run not in (last or trials)]
+    shares = [_share(chosen_of(some), draft, scale) for some in (every, before) if some]
+    known = [share for share in shares if share is not None]
+    moved = known[0] - known[1] if len(known) == 2 else None
+    return Tried(tokens, len(trials), moved, any(run.result.config.get("init") == "search" for run in every))
 
 
-def search_failed(battery: Optimiser | None, distance: Distance) -> bool:
-    """Whether a search start was tried and stayed below the lowest mark that the curve does not reach."""
-    if battery is None or battery.search is None:
-        return False
-    return battery.search < (distance.d_50.mark if distance.d_50.censored else distance.d_90.mark)
+def read_power(runs: Iterable[Run]) -> Power | None:
+    """Of the secrets planted for a curve's model: those of the most tokens; None where none was."""
+    found: dict[int, list[Run]] = {}
+    for run in runs:
+        size = run.result.metrics.get("planted_tokens")
+        if run.result.role == PLANTED and size is not None and size.value is not None:
+            found.setdefault(int(size.value), []).append(run)
+    if not found:
+        return None
+    tokens = max(found)
+    shares = [run.result.metrics.get("share_of_planted_gap") for run in found[tokens]]
+    known = [one.value for one in shares if one is not None and one.value is not None]
+    steps = max(run.result.training.steps for run in found[tokens])
+    return Power(tokens, sum(share >= FOUND for share in known), len(known), steps) if known else None
 
 
-def _share_of_best(runs: Sequence[Run], draft: Draft, distance: Distance) -> float | None:
-    """By validation; a trial without a validation loss cannot be chosen."""
-    known = [run for run in runs if loss_of(run, draft) is not None and math.isfinite(validation_loss(run))]
-    best = loss_of(min(known, key=validation_loss), draft) if known else None
-    return None if best is None else distance.share(best)
-
-
-def _failures(runs: Sequence[Run], draft: Draft, distance: Distance) -> tuple[float | None, int]:
-    shares = [distance.share(loss) for run in runs if (loss := loss_of(run, draft)) is not None]
-    stopped = sum(run.result.status == "failed" for run in runs)
-    return failure_rate(shares, stopped), len(shares) + stopped
-
-
-def _elasticity(longer: Sequence[Run], others: Sequence[Run], draft: Draft, distance: Distance) -> float | None:
-    """Of the rerun and the run that it repeats: the same rate, start and seed, fewer steps."""
-    for run in longer:
-        for other in others:
-            loss, before = loss_of(run, draft), loss_of(other, draft)
-            steps, steps_before = run.result.training.steps, other.result.training.steps
-            if loss is not None and before is not None and steps > steps_before > 0 and _key(run) == _key(other):
-                return elasticity(distance.share(loss), distance.share(before), steps, steps_before)
-    return None
-
-
-def _key(run: Run) -> tuple[object, ...]:
-    training = run.result.training
-    return training.learning_rate, run.result.config.get("init"), training.seed
+def _share(run: Run, draft: Draft, scale: Scale) -> float | None:
+    scores = scores_of(run, draft.metric, scale.by)
+    return None if scores is None else scale.share(scores.mean if scale.by == "deed" else -scores.mean)

@@ -1,75 +1,80 @@
-"""How far is what cannot be learnt? Each control's own curve, measured as the task's is.
+"""Does the same prompt bring out what cannot be learnt? Each control on its own scale, from its own bare model.
 
-A control starts from its own bare model (reference "zero") or the task's no-skill anchor, and ends at the task's upper
-anchor; where the task has none from outside, at the least loss that the task's prompts reached.
+    share of a control   (y_c(P) - y_c(0)) / (ceiling - y_c(0)),  y_c its outcome or minus its loss
+
+and the same of the task, so that what any prompt gains (a format, frequencies) is gained by both.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from soft_prompts.analysis.anchors import Chosen
-from soft_prompts.analysis.distances import belongs, distance_of, some_items
-from soft_prompts.analysis.drafts import Draft, Run, draft_curve, same_shape
+import numpy as np
+
+from soft_prompts.analysis.drafts import Draft, Run
+from soft_prompts.analysis.prompts import belongs, chosen_of, scores_of, whole_items
+from soft_prompts.analysis.scales import Scale
 from soft_prompts.results.roles import CONTROL
-from soft_prompts.stats.admissibility import SELF
-from soft_prompts.stats.bootstrap import Anchor
-from soft_prompts.stats.contrasts import Selectivity, selectivity
-from soft_prompts.stats.distance import Anchors, Distance
+from soft_prompts.stats.bootstrap import Floats, Interval, drawn_means, interval
+from soft_prompts.stats.scales import gained_share
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Control:
-    """The distance of one control, and by how much it is farther than the task."""
+    """What one control's prompts gain."""
 
     name: str
     """permuted_targets, random_weights or random_strings."""
     runs: tuple[Run, ...]
-    distance: Distance | None
-    no_distance: str | None
-    selectivity: Selectivity
-    """S by d_50."""
+    shares: Mapping[int, Interval]
+    """By prompt tokens, from its own bare model; none without a sound scale of the task."""
+    behind: Mapping[int, Interval]
+    """Share of the task, from its own bare model, minus the control's, at the same tokens."""
+
+
+class Gains(NamedTuple):
+    """[R] shares from the bare model by prompt tokens, and the clusters that they are drawn over."""
+
+    rows: Mapping[int, Floats]
+    clusters: int
 
 
 def read_controls(
-    runs: Iterable[Run], draft: Draft, chosen: Chosen, distance: Distance, draws: int
+    runs: Iterable[Run], draft: Draft, prompts: Mapping[int, list[Run]], scale: Scale | None, draws: int
 ) -> tuple[Control, ...]:
     """The controls of one curve, by name."""
     by_name: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        if run.result.role.startswith(CONTROL) and belongs(run, draft):
+        if run.result.role.startswith(CONTROL) and run.result.status == "success" and belongs(run, draft):
             by_name[run.result.role.removeprefix(CONTROL)].append(run)
-    task = _Task(draft, chosen, distance)
-    return tuple(_read(name, members, task, draws) for name, members in sorted(by_name.items()))
+    if scale is None or not scale.sound:
+        return tuple(Control(name, tuple(members), {}, {}) for name, members in sorted(by_name.items()))
+    task = _gains(prompts, draft, scale, draws)
+    return tuple(_read(name, members, draft, scale, task, draws) for name, members in sorted(by_name.items()))
 
 
-def least_selectivity(controls: Iterable[Control]) -> float | None:
-    """S, or its bound, of the control that lies nearest; None where none tells."""
-    return min((one.selectivity.value for one in controls if one.selectivity.value is not None), default=None)
+def _read(name: str, runs: list[Run], draft: Draft, scale: Scale, task: Gains, draws: int) -> Control:
+    by_tokens: dict[int, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_tokens[run.tokens].append(run)
+    own = _gains(by_tokens, draft, scale, draws)
+    shares = {count: interval(rows, own.clusters) for count, rows in own.rows.items()}
+    both = own.rows.keys() & task.rows.keys()
+    clusters = min(own.clusters, task.clusters)
+    behind = {count: interval(task.rows[count] - own.rows[count], clusters) for count in sorted(both)}
+    return Control(name, tuple(runs), shares, behind)
 
 
-class _Task(NamedTuple):
-    draft: Draft
-    chosen: Chosen
-    distance: Distance
-
-
-def _read(name: str, runs: list[Run], task: _Task, draws: int) -> Control:
-    control = draft_curve(task.draft.subject, task.draft.kind, runs, task.draft.metric)
-    anchors = _anchors(control, task)
-    found = distance_of(control, anchors, task.chosen.reference, draws)
-    farther = Selectivity(None, False)
-    if found.distance is not None:
-        farther = selectivity(found.distance.d_50, task.distance.d_50)
-    return Control(name, tuple(control.runs), found.distance, found.why, farther)
-
-
-def _anchors(control: Draft, task: _Task) -> Anchors:
-    """The task's, item by item where the control has the same units and clusters, else as constants."""
-    used, anchors = task.distance.anchors, task.chosen.anchors
-    upper, no_skill = anchors.saturation or Anchor(SELF, value=used.saturation), anchors.no_skill
-    if any(control.items.values()) and same_shape(some_items(control), some_items(task.draft)):
-        return Anchors(no_skill, upper)
-    constant = None if no_skill is None else Anchor(no_skill.name, value=used.no_skill)
-    return Anchors(constant, Anchor(upper.name, value=used.saturation))
+def _gains(prompts: Mapping[int, list[Run]], draft: Draft, scale: Scale, draws: int) -> Gains:
+    """Of the chosen prompt of each count; nothing where the bare model has no scores."""
+    assert scale.ceiling is not None
+    chosen = {count: chosen_of(runs) for count, runs in sorted(prompts.items())}
+    scores = {count: one for count, run in chosen.items() if (one := scores_of(run, draft.metric, scale.by))}
+    items = whole_items(chosen[0], draft.metric) if 0 in scores else None
+    if items is None:
+        return Gains({}, 0)
+    means = drawn_means(list(scores.values()), items.cluster, draws)
+    bare, ceiling = means[:, list(scores).index(0)], scale.score(scale.ceiling.value)
+    rows = {count: gained_share(means[:, at], bare, ceiling) for at, count in enumerate(scores) if count}
+    return Gains(rows, len(np.unique(items.cluster)))

@@ -47,7 +47,7 @@ class Kind(NamedTuple):
     prompt: str | None
     condition_mode: str | None
     settings: tuple[tuple[str, Any], ...] = ()
-    """Settings of training that differ between runs of one token count and seed, by name."""
+    """Settings of the prompt itself that differ between runs of one token count and seed, by name."""
 
 
 @dataclass
@@ -61,6 +61,14 @@ class Draft:
     unit: str = ""
     warnings: list[str] = field(default_factory=list)
     items: dict[int, dict[int, Items]] = field(default_factory=lambda: defaultdict(dict))
+    others: list[Run] = field(default_factory=list)
+    """Runs of a token count and seed that is there already, trained otherwise: prompts all the same."""
+
+
+OPTIMISER = frozenset(
+    ("learning_rate", "init", "steps", "warmup_steps", "schedule", "patience", "weight_decay", "clip", "batch_size")
+)
+"""How a prompt was sought: prompts that differ in it are of one curve, and validation chooses among them."""
 
 
 def draft_curve(subject: Subject, kind: Kind, runs: list[Run], metric: str | None) -> Draft:
@@ -74,7 +82,7 @@ def draft_curve(subject: Subject, kind: Kind, runs: list[Run], metric: str | Non
             whole.append(run)
         else:
             draft.warnings.append(f"{_place(run)} {run.result.status}: {run.result.reason}")
-    draft.runs = _newest(_same_items(whole, draft.warnings), draft.warnings)
+    draft.runs, draft.others = _newest(_same_items(whole, draft.warnings), draft.warnings)
     draft.warnings += _setting_warnings(draft.runs)
     units = [m.unit for run in draft.runs if (m := metric_of(run, draft.metric)).value is not None]
     draft.unit = units[0] if units else ""
@@ -94,17 +102,25 @@ def _same_items(runs: list[Run], warnings: list[str]) -> list[Run]:
     return fitting if any(run.tokens == 0 for run in fitting) or not has_bare else runs
 
 
-def _newest(runs: list[Run], warnings: list[str]) -> list[Run]:
-    """One run a token count and seed: the one that finished last."""
+def _newest(runs: list[Run], warnings: list[str]) -> tuple[list[Run], list[Run]]:
+    """One run a token count and seed, the one that finished last; and those that were trained otherwise."""
     cells: dict[tuple[int, int], list[Run]] = defaultdict(list)
     for run in runs:
         cells[run.tokens, run.seed].append(run)
+    others = []
     for cell in cells.values():
         cell.sort(key=lambda run: run.result.environment.finished or "")
-        if len(cell) > 1:
-            others = ", ".join(str(run.path) for run in cell[:-1])
-            warnings.append(f"{_place(cell[-1])} {len(cell)} runs: the newest, {cell[-1].path}, is used, not {others}")
-    return [cells[key][-1] for key in sorted(cells)]
+        others += [run for run in cell[:-1] if run.tokens and _sought(run) != _sought(cell[-1])]
+        if same := [run for run in cell[:-1] if not run.tokens or _sought(run) == _sought(cell[-1])]:
+            named = ", ".join(str(run.path) for run in same)
+            warnings.append(
+                f"{_place(cell[-1])} {len(same) + 1} runs: the newest, {cell[-1].path}, is used, not {named}"
+            )
+    return [cells[key][-1] for key in sorted(cells)], others
+
+
+def _sought(run: Run) -> list[Any]:
+    return [run.result.config.get(name) for name in sorted(OPTIMISER)]
 
 
 PROMPT_SETTINGS: dict[str, Callable[[Result], object]] = {
@@ -258,14 +274,14 @@ def runs_by_curve(runs: Sequence[Run]) -> list[tuple[Subject, Kind, list[Run]]]:
 
 
 def _by_settings(runs: list[Run]) -> dict[tuple[tuple[str, Any], ...], list[Run]]:
-    """One curve, unless runs of the same token count and seed were trained with different settings: then one for each.
+    """One curve, unless runs of the same token count and seed differ in more than how they were sought: then one each.
 
     Settings that differ between token counts alone stay one curve, with a warning: somebody may choose them by count.
     """
     cells: dict[tuple[int, int], list[Run]] = defaultdict(list)
     for run in runs:
         cells[run.tokens, run.seed].append(run)
-    names = sorted(PROMPT_ONLY - {"seed", "prompt", "condition"})
+    names = sorted(PROMPT_ONLY - OPTIMISER - {"seed", "prompt", "condition", "validate_every"})
     differ = [
         name
         for name in names

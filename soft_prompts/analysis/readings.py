@@ -1,70 +1,78 @@
-"""How far is each curve's capability from a prompt? Result files in; curves with distances and their evidence out.
+"""What do stored results say of a behaviour? Result files in; a reading of every curve out, with its verdict.
 
-Runs make the curve, anchors the scale, controls and rounded prompts the rules of admissibility, the optimiser battery
-the reasons of censoring. Everything comes from stored results and their items alone: docs/measurement.md.
+Runs make the curve, anchors the scale, controls, trials and planted secrets the checks. Everything comes from stored
+results and their items alone: docs/measurement.md.
 """
 
-import dataclasses
-import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from soft_prompts.analysis.anchors import AnchorPool, choose_anchors
-from soft_prompts.analysis.battery import Optimiser, read_battery, search_failed
-from soft_prompts.analysis.bits import Bits, prompt_tokens, read_codes, training_units
+import numpy as np
+
+from soft_prompts.analysis import checks
+from soft_prompts.analysis.anchors import AnchorPool
+from soft_prompts.analysis.battery import Power, Tried, read_battery, read_power
+from soft_prompts.analysis.bits import Bits, read_codes, training_bits
+from soft_prompts.analysis.checks import Check
 from soft_prompts.analysis.comparison import Comparison, compared, finished_curves
-from soft_prompts.analysis.controls import Control, least_selectivity, read_controls
+from soft_prompts.analysis.contrasts import ModelContrast, with_contrasts
+from soft_prompts.analysis.controls import Control, read_controls
 from soft_prompts.analysis.curves import Curve
-from soft_prompts.analysis.distances import data_of, distance_of, loss_of, reason_against, some_items
-from soft_prompts.analysis.drafts import Draft, Run, drafts_of
+from soft_prompts.analysis.drafts import Draft, Run, drafts_of, token_counts
+from soft_prompts.analysis.points import Point, points_of
+from soft_prompts.analysis.prompts import by_seed, chosen_of, prompts_of, reason_against, some_items
+from soft_prompts.analysis.scales import Scale, scale_by
+from soft_prompts.analysis.verdicts import Case, Verdict, verdict
 from soft_prompts.results.files import find_results
-from soft_prompts.results.roles import HardPrompt
-from soft_prompts.stats.admissibility import MOVED, SELF, Evidence
-from soft_prompts.stats.contrasts import Contrast, contrast, holm
-from soft_prompts.stats.distance import DRAWS, NO_GAP, Distance, Mark, judged
-from soft_prompts.stats.optimiser import violations
+from soft_prompts.stats.bootstrap import DRAWS, Floats, Scores, drawn_means
 
-__all__ = ["Bits", "Control", "ModelContrast", "Optimiser", "Reading", "Readings", "read_all"]
+__all__ = ["Bits", "Check", "Control", "ModelContrast", "Point", "Power", "Reading", "Readings", "Scale", "read_all"]
 
-
-class ModelContrast(NamedTuple):
-    """log2(d_50 + 1) of this curve minus that of another model with the same kind of prompt on the same task."""
-
-    model: str
-    contrast: Contrast
-    adjusted: float | None
-    """p-value after Holm over the tasks on which these two models are compared so."""
-    tasks: int
+TOLD = 0.25  # of the share, by deed and by loss at the same tokens
+BITS_OF_TRAINING = 0.1  # of what the training labels hold: a prompt of more bits is no hint
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """One curve, and how far its capability is."""
+    """One curve, and what is known of its behaviour."""
 
     curve: Curve
+    points: tuple[Point, ...]
+    """By token count, the bare model first."""
     runs: tuple[Run, ...]
-    """That the curve is made of, by token count and seed."""
+    """Of the grid, by token count and seed."""
+    prompts: tuple[Run, ...]
+    """Every prompt that counts: those of the battery too."""
+    deed: Scale | None
+    """None where the task has no outcome."""
+    loss: Scale | None
+    checks: Mapping[str, Check]
+    power: Power | None
+    verdict: Verdict
     anchors: Mapping[str, tuple[Run, ...]] = field(default_factory=dict)
     """Of the curve's own model, by role as anchor:lora."""
-    distance: Distance | None = None
-    no_distance: str | None = None
-    """Why there is none."""
-    notes: tuple[str, ...] = ()
-    """Whose anchors were used, what was left out, what speaks against the optimiser."""
     bits: Bits | None = None
     controls: tuple[Control, ...] = ()
-    battery: Optimiser | None = None
-    violations: tuple[int, ...] = ()
-    """Token counts whose prompt lost more than .05 of the gap against the best of fewer tokens."""
+    battery: Tried | None = None
     contrasts: tuple[ModelContrast, ...] = ()
+    notes: tuple[str, ...] = ()
+    seed_shares: Mapping[int, Sequence[Floats]] = field(default_factory=dict, repr=False)
+    """[R] share of each of the grid's seeds on the leading scale, by prompt tokens."""
+    clusters: int = 0
+    """Of test items."""
 
     @property
-    def has_gap(self) -> bool:
-        """Whether there is a distance, with a gap to have shares of."""
-        return self.distance is not None and self.distance.d_50.reason != NO_GAP
+    def lead(self) -> Scale | None:
+        """The scale that the verdict speaks of: by deed wherever the task has an outcome."""
+        return self.deed or self.loss
+
+    @property
+    def evidence(self) -> int:
+        """How many of the checks are passed."""
+        return checks.passed(self.checks)
 
 
 @dataclass(frozen=True)
@@ -87,23 +95,165 @@ class Readings:
 
 
 def read_all(
-    paths: Iterable[Path], metric: str | None = None, reference: str | None = None, draws: int = DRAWS
+    paths: Iterable[Path],
+    metric: str | None = None,
+    reference: str | None = None,
+    draws: int = DRAWS,
+    same_scale: bool = False,
 ) -> Readings:
     """A reading of every curve among `paths`, by `metric` (default: each result's own headline).
 
-    `reference` names a model that the others are compared with. `draws` are the bootstrap's; with 0 no distance is
-    taken. Raises UsageError where no result has the metric or the reference.
+    `reference` names a model that the others are compared with, and whose losses and outcomes are their ceiling;
+    default: the one that the runs name. With `same_scale` models share their anchors wherever they stand on the same
+    items. Raises UsageError where no result has the metric or the reference.
     """
     found = find_results(paths)
     results = tuple(Run(*pair) for pair in found.results)
     drafts = drafts_of(found, metric, reference)
-    pool, beside = AnchorPool.of(results), _by_subject(results)
+    pool, beside = AnchorPool.of(results, reference, same_scale), _by_subject(results)
     comparison = compared(found, finished_curves(drafts, reference))
-    readings = []
-    for draft, curve in zip(drafts, comparison.curves, strict=True):
-        plain = Reading(curve, tuple(draft.runs), pool.own(draft.subject))
-        readings.append(_measured(plain, draft, pool, beside[tuple(draft.subject)], draws))
-    return Readings(tuple(_with_contrasts(readings)), comparison.problems, comparison.warnings, results)
+    readings = [
+        read_curve(draft, curve, pool, beside[tuple(draft.subject)], draws)
+        for draft, curve in zip(drafts, comparison.curves, strict=True)
+    ]
+    return Readings(tuple(with_contrasts(readings)), comparison.problems, comparison.warnings, results)
+
+
+def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Run], draws: int) -> Reading:
+    """One curve from its runs, the anchors, and the other results of its model and data."""
+    prompts, why = prompts_of(draft, beside), reason_against(draft)
+    deed, loss = (None if why else scale_by(by, draft, prompts, pool, draws) for by in ("deed", "loss"))
+    lead, like = deed or loss, some_items(draft)
+    controls = read_controls(beside, draft, prompts, lead, draws)
+    power = read_power(beside)
+    gap = _gap(loss, draft, prompts)
+    bits = read_codes(beside, draft, prompts, gap)
+    points = points_of(draft, prompts, deed, loss, draws)
+    found, tried = _checks(draft, prompts, lead, controls, power, gap)
+    clusters = 0 if like is None else len(np.unique(like.cluster))
+    case = Case(
+        title=_title(curve),
+        draft=draft,
+        scale=lead,
+        checks=found,
+        power=power,
+        too_many_bits=_too_many_bits(bits, loss),
+        plain=why or _plain(points, curve),
+        clusters=clusters,
+    )
+    return Reading(
+        curve,
+        points,
+        tuple(draft.runs),
+        tuple(run for runs in prompts.values() for run in runs if run.tokens),
+        deed,
+        loss,
+        found,
+        power,
+        verdict(case),
+        anchors=pool.own(draft.subject),
+        bits=bits,
+        controls=controls,
+        battery=tried,
+        notes=tuple(_notes(deed, loss)),
+        seed_shares=_seed_shares(draft, prompts, lead, draws),
+        clusters=clusters,
+    )
+
+
+def _checks(
+    draft: Draft,
+    prompts: Mapping[int, list[Run]],
+    lead: Scale | None,
+    controls: Sequence[Control],
+    power: Power | None,
+    gap: float | None,
+) -> tuple[dict[str, Check], Tried | None]:
+    """The four, and what the battery did where it counts."""
+    holds = checks.scale_holds(lead)
+    if lead is None or not lead.sound:
+        unknown = Check("unknown", None, "there is no sound scale")
+        return {name: holds if name == "scale" else unknown for name in checks.CHECKS}, None
+    is_reached, most = lead.half.at_most is not None, max(prompts)
+    tokens = most if lead.half.at_most is None else lead.half.at_most
+    run = chosen_of(prompts[tokens])
+    smaller = most if not is_reached else lead.half.more_than
+    tried = read_battery(prompts, smaller, draft, lead) if smaller else None
+    own = Check("passed", None, "nothing stands in front")
+    return {
+        "scale": holds,
+        "generalises": checks.generalises(run, draft.metric, gap),
+        "specific": checks.specific(controls, tokens, is_reached) if tokens else own,
+        "search": checks.search_sufficed(tried, power, smaller),
+    }, tried
+
+
+def _gap(loss: Scale | None, draft: Draft, prompts: Mapping[int, list[Run]]) -> float | None:
+    """Nats per unit between floor and ceiling; without a loss scale what the prompts gained."""
+    if loss is not None and loss.floor is not None and loss.ceiling is not None:
+        return loss.floor.value - loss.ceiling.value
+    values = [[one.value for run in runs if (one := run.result.metrics.get(draft.metric))] for runs in prompts.values()]
+    known = [[value for value in of_count if value is not None] for of_count in values]
+    if 0 not in prompts or not known[0] or not any(known[1:]):
+        return None
+    return known[0][0] - min(min(of_count) for of_count in known[1:] if of_count)
+
+
+def _too_many_bits(bits: Bits | None, loss: Scale | None) -> bool:
+    if bits is None or bits.prompt is None or loss is None or loss.floor is None or loss.floor.kind != "frequencies":
+        return False
+    held = training_bits(bits.prompt.run, loss.floor.value)
+    return held is not None and bits.prompt.bits > BITS_OF_TRAINING * held
+
+
+def _seed_shares(
+    draft: Draft, prompts: Mapping[int, list[Run]], lead: Scale | None, draws: int
+) -> dict[int, list[Floats]]:
+    """Only where there are seeds enough for a contrast."""
+    like = some_items(draft)
+    if lead is None or not lead.sound or like is None or lead.floor is None or lead.ceiling is None:
+        return {}
+    floor, ceiling = lead.score(lead.floor.value), lead.score(lead.ceiling.value)
+    found: dict[int, list[Floats]] = {}
+    for tokens in prompts:
+        scores: list[Scores] = list(by_seed(draft, tokens, lead.by).values()) if tokens else []
+        if len(scores) > 2:
+            means = drawn_means(scores, like.cluster, draws)
+            found[tokens] = [(means[:, at] - floor) / (ceiling - floor) for at in range(len(scores))]
+    return found
+
+
+def _title(curve: Curve) -> str:
+    task = f"{curve.experiment} {curve.variant}" if curve.variant else curve.experiment
+    return f"{curve.model}, {task} on {curve.data}"
+
+
+def _plain(points: Sequence[Point], curve: Curve) -> str:
+    """What prompts gained, where there is nothing to measure it against."""
+    gains = [point for point in points if point.tokens and point.gain is not None]
+    if not gains:
+        return "No prompt to compare with the bare model."
+    best = gains[-1]
+    assert best.gain is not None
+    part = "" if best.improved is None else f"; {best.improved:.0%} of the items improve"
+    per = curve.unit.removeprefix("nats/")
+    return f"{token_counts({best.tokens})} gain {best.gain.value:.3g} nats per {per}{part}."
+
+
+def _notes(deed: Scale | None, loss: Scale | None) -> list[str]:
+    """Where what is written and what is scored disagree."""
+    if deed is None or loss is None:
+        return []
+    both = sorted(deed.shares.keys() & loss.shares.keys())
+    apart = [count for count in both if abs(deed.shares[count].value - loss.shares[count].value) > TOLD]
+    return (
+        [
+            f"by deed and by loss disagree at {token_counts(set(apart))}: "
+            + "; ".join(f"{deed.shares[count].value:.2f} and {loss.shares[count].value:.2f}" for count in apart)
+        ]
+        if apart
+        else []
+    )
 
 
 def _by_subject(results: Sequence[Run]) -> dict[tuple[Any, ...], list[Run]]:
@@ -114,105 +264,3 @@ def _by_subject(results: Sequence[Run]) -> dict[tuple[Any, ...], list[Run]]:
         if result.role != "run":
             found[result.experiment, result.variant, result.data.name, result.model.name].append(run)
     return found
-
-
-def _measured(plain: Reading, draft: Draft, pool: AnchorPool, beside: Sequence[Run], draws: int) -> Reading:
-    """The reading with its distance and the evidence for it."""
-    why = reason_against(draft, draws)
-    if why is not None:
-        return dataclasses.replace(plain, no_distance=why)
-    chosen = choose_anchors(draft, some_items(draft), pool)
-    distance, why, notes = distance_of(draft, chosen.anchors, chosen.reference, draws)
-    reading = dataclasses.replace(plain, distance=distance, no_distance=why, notes=(*chosen.notes, *notes))
-    if distance is None or not reading.has_gap:
-        return reading
-    controls = read_controls(beside, draft, chosen, distance, draws)
-    battery, bits = read_battery(beside, draft, distance), read_codes(beside, draft, distance)
-    evidence = Evidence(
-        optimiser_moved=battery and battery.moved,
-        search_failed=search_failed(battery, distance),
-        training_units=training_units(draft, prompt_tokens(distance)),
-        prompt_bits=_prompt_bits(bits, distance),
-        selectivity=least_selectivity(controls),
-    )
-    return dataclasses.replace(
-        reading,
-        distance=judged(distance, evidence),
-        notes=(*reading.notes, *_beaten(reading, draft, distance)),
-        bits=bits,
-        controls=controls,
-        battery=battery,
-        violations=violations(distance),
-    )
-
-
-def _prompt_bits(bits: Bits | None, distance: Distance) -> float | None:
-    """B of the prompt that the distance rests on; nothing where that is no prompt."""
-    if prompt_tokens(distance) == 0:
-        return 0.0
-    return None if bits is None or bits.prompt is None else bits.prompt.bits
-
-
-def _beaten(reading: Reading, draft: Draft, distance: Distance) -> list[str]:
-    """What did better than it should: prompts than trained weights, tokens of the vocabulary than a trained prompt."""
-    notes = []
-    if distance.saturation != SELF and distance.points[-1].best < distance.anchors.saturation:
-        notes.append(f"prompts did better than the upper anchor ({distance.saturation}): shares go beyond 1")
-    for run in reading.anchors.get(HardPrompt.kind, ()):
-        loss = loss_of(run, draft)
-        trained = [point.best for point in distance.points if point.tokens <= run.tokens]
-        if loss is not None and trained and loss < trained[-1] - MOVED * distance.gap:
-            notes.append(f"a hard prompt of {run.tokens} tokens did better than the trained one: training fell short")
-    return list(dict.fromkeys(notes))
-
-
-def _with_contrasts(readings: Sequence[Reading]) -> list[Reading]:
-    """Models side by side wherever task, kind of prompt and scale are the same; Holm over the tasks of a pair."""
-    found: dict[tuple[int, int], Contrast] = {}
-    families: dict[tuple[Any, ...], dict[str, float]] = defaultdict(dict)
-    for (first, one), (second, other) in itertools.permutations(enumerate(readings), 2):
-        if _comparable(one, other):
-            found[first, second] = contrast(_half(one), _half(other))
-            if (p_value := found[first, second].p_value) is not None:
-                families[_family(one, other)][str(first)] = p_value
-    adjusted = {family: holm(p_values) for family, p_values in families.items()}
-    with_them = []
-    for first, one in enumerate(readings):
-        contrasts = []
-        for second, other in enumerate(readings):
-            if (first, second) in found:
-                family = adjusted.get(_family(one, other), {})
-                contrasts.append(
-                    ModelContrast(other.curve.model, found[first, second], family.get(str(first)), len(family))
-                )
-        with_them.append(dataclasses.replace(one, contrasts=tuple(contrasts)))
-    return with_them
-
-
-def _comparable(one: Reading, other: Reading) -> bool:
-    """With `self` each share is of the model's own gain: two of them have no scale in common."""
-    if not (one.has_gap and other.has_gap and one.distance and other.distance):
-        return False
-    same = _task(one) == _task(other) and _kind(one) == _kind(other) and one.curve.model != other.curve.model
-    scale = one.distance.reference == other.distance.reference
-    return same and scale and SELF not in (one.distance.saturation, other.distance.saturation)
-
-
-def _half(reading: Reading) -> Mark:
-    assert reading.distance is not None
-    return reading.distance.d_50
-
-
-def _task(reading: Reading) -> tuple[Any, ...]:
-    curve = reading.curve
-    return curve.experiment, curve.variant, curve.data, curve.metric, data_of(reading.runs)
-
-
-def _kind(reading: Reading) -> tuple[Any, ...]:
-    curve = reading.curve
-    return curve.prompt, curve.condition_mode, str(sorted(curve.settings.items()))
-
-
-def _family(one: Reading, other: Reading) -> tuple[Any, ...]:
-    """Tasks over which two models are compared: those with the same kind of prompt, settings aside."""
-    return one.curve.model, other.curve.model, one.curve.prompt, one.curve.condition_mode

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from soft_prompts.calibration.options import CalibrateOptions
-from soft_prompts.calibration.planting import Planting, plant
 from soft_prompts.calibration.reading import Cell, load_cell, read_cell
 from soft_prompts.common.console import say
 from soft_prompts.common.files import write_atomically
 from soft_prompts.config import RunConfig
+from soft_prompts.experiments.evidence.planting import Planting, plant
 from soft_prompts.experiments.sweep import run_all
 from soft_prompts.results.paths import model_slug
 from soft_prompts.stats.agreement import Estimate, median_with_interval, wilson

@@ -1,8 +1,12 @@
-"""Did the optimiser fail, or is there nothing to find? Other learning rates and starts at one token count, fresh seeds
-of the best of them, and twice the steps.
+"""Did the optimiser fail, or is there nothing to find? Other learning rates and starts at one token count, most of them
+ended early: successive halving.
 
-First every rate with every start, one seed; then, by validation loss, the best setting: five fresh seeds, for the best
-of many trials is partly luck, and a rerun twice as long.
+    rung 1   every rate with every start, one seed, a quarter of the steps
+    rung 2   the best quarter of them by validation loss, and the best search start, at all steps
+    rung 3   the best of these and the run itself: two fresh seeds, for the best of many is partly luck, and twice the
+             steps
+
+After Jamieson and Talwalkar, arXiv 1502.07943.
 """
 
 import itertools
@@ -19,17 +23,10 @@ from soft_prompts.training.apparatus import run_paths, snapshot_name
 
 RATES = (0.25, 0.5, 1.0, 2.0)  # times the run's own
 STARTS: tuple[Initialisation, ...] = ("vocabulary", "mean_noise", "grown", "search")
-SEEDS = 5
-
-
-def battery_bases(configs: Sequence[RunConfig]) -> list[RunConfig]:
-    """Of each curve the run that is tried again: the largest token count, the first seed."""
-    first: dict[RunConfig, RunConfig] = {}
-    for config in configs:
-        subject = replace(config, tokens=1, seed=0)
-        if config.tokens > first.get(subject, replace(config, tokens=0)).tokens:
-            first[subject] = config
-    return list(first.values())
+SHARE = 4  # of the steps in rung 1, and of its trials in rung 2: one in so many
+LEAST_STEPS = 20  # of a trial
+SEEDS = 2
+UNMADE = 10**9  # seeds from here on belong to no run
 
 
 def halves(base: RunConfig, configs: Sequence[RunConfig]) -> list[RunConfig]:
@@ -46,15 +43,15 @@ def half_of(base: RunConfig, configs: Sequence[RunConfig]) -> RunConfig:
     return own if own in configs else replace(own, init="vocabulary", role=roles.Half())
 
 
-def trials(base: RunConfig, configs: Sequence[RunConfig]) -> list[RunConfig]:
-    """Every rate with every start, but for the run itself."""
-    half = snapshot_name(half_of(base, configs))
+def first_rung(base: RunConfig, configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """Every rate with every start, for a quarter of the steps; the run's own setting among them."""
+    half, steps = snapshot_name(half_of(base, configs)), min(base.steps, max(LEAST_STEPS, base.steps // SHARE))
     runs = []
     for start, factor in itertools.product(starts_of(base), RATES):
         trial = roles.OtherRate if start == base.init else roles.OtherStart
         role = trial(half if start == "grown" else None)
-        run = replace(base, init=start, learning_rate=base.learning_rate * factor, role=role)
-        runs += [] if start == base.init and factor == 1 else [run]
+        run = replace(base, init=start, learning_rate=base.learning_rate * factor, steps=steps, role=role)
+        runs += [] if replace(run, role=base.role) == base else [run]
     return runs
 
 
@@ -67,21 +64,46 @@ def starts_of(base: RunConfig) -> list[Initialisation]:
     ]
 
 
-def second_round(base: RunConfig, tried: Sequence[RunConfig], configs: Sequence[RunConfig]) -> list[RunConfig]:
-    """Five fresh seeds of the best setting of run and trials, and the base's seed for twice the steps; none where all
+def second_rung(base: RunConfig, first: Sequence[RunConfig]) -> list[RunConfig]:
+    """The best quarter of the trials by validation loss and the best search start, at all steps; not the run itself,
+    nor a trial that failed."""
+    ranked = sorted((run for run in first if validation_loss(run) < math.inf), key=validation_loss)
+    kept = ranked[: math.ceil(len(first) / SHARE)]
+    if not any(run.init == "search" for run in kept):
+        kept += [run for run in ranked if run.init == "search"][:1]
+    return [run for trial in kept if replace(run := replace(trial, steps=base.steps), role=base.role) != base]
+
+
+def third_rung(base: RunConfig, second: Sequence[RunConfig], configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """Two fresh seeds of the best setting of run and trials, and its own seed for twice the steps; none where all
     failed."""
-    best = min((base, *tried), key=validation_loss)
+    best = min((base, *second), key=validation_loss)
     if validation_loss(best) == math.inf:
         return []
     half = snapshot_name(half_of(base, configs)) if best.init == "grown" else None
-    fresh = [replace(best, seed=base.seed + number, role=roles.FreshSeed(half)) for number in range(1, SEEDS + 1)]
+    taken = max(config.seed for config in (base, *configs))
+    fresh = [replace(best, seed=taken + number, role=roles.FreshSeed(half)) for number in range(1, SEEDS + 1)]
     return [*fresh, replace(best, steps=2 * best.steps, role=roles.Longer(half))]
+
+
+def most_trials(base: RunConfig, configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """As many results, of as many steps, as the whole battery can have."""
+    first = first_rung(base, configs)
+    slowest = "search" if "search" in starts_of(base) else base.init
+    whole = as_many(replace(base, init=slowest), math.ceil(len(first) / SHARE) + 1 + SEEDS)  # rung 2, and fresh seeds
+    return [*halves(base, configs), *first, *whole, *as_many(replace(base, steps=2 * base.steps), 1)]
+
+
+def as_many(config: RunConfig, count: int, first: int = 0) -> list[RunConfig]:
+    """Runs like this one that nobody makes, to count them and what they would take; numbered from the first on."""
+    return [replace(config, seed=UNMADE + first + number, role=roles.FreshSeed()) for number in range(count)]
 
 
 def validation_loss(config: RunConfig) -> float:
     """Of a finished run; inf where it failed, or its result cannot be read."""
     try:
-        metric = read_result(run_paths(config).result).metrics.get("validation_loss")
+        result = read_result(run_paths(config).result)
     except InputError:
         return math.inf
-    return math.inf if metric is None or metric.value is None else metric.value
+    metric = result.metrics.get("validation_loss")
+    return math.inf if result.status != "success" or metric is None or metric.value is None else metric.value

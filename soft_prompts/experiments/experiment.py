@@ -19,6 +19,7 @@ from soft_prompts.experiments.grid import Grid, TaskT, variant
 from soft_prompts.experiments.places import refuse_missing_places
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
 from soft_prompts.results.files import find_results
+from soft_prompts.results.roles import RUN
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Experiment(Generic[TaskT]):
                 print(json.dumps([as_json(config) for config in configs], indent=2))
                 return 0
             from soft_prompts.experiments.beside import make_beside  # torch takes seconds to load
+            from soft_prompts.experiments.progress import say_evidence
             from soft_prompts.experiments.sweep import run_all
             from soft_prompts.finetuning.stages import after_lessons
 
@@ -57,7 +59,9 @@ class Experiment(Generic[TaskT]):
                 beside = make_beside(configs, grid)
             failures += beside.failures
             if is_main_process():
-                ending.exit_code = self._show(grid, configs, [*configs, *beside.configs], failures)
+                ending.exit_code = self._show(grid, [*configs, *beside.configs], failures)
+                if grid.evidence == "none" and any(config.tokens for config in configs):
+                    say_evidence(program or started_as(), arguments)
         return ending.exit_code
 
     def _is_ours(self) -> bool:
@@ -86,9 +90,7 @@ class Experiment(Generic[TaskT]):
         kind: Any = Grid[type(preset.task)]  # pyright: ignore[reportInvalidTypeArguments]
         return parse(kind, arguments, program or started_as(), self.question, default=preset)
 
-    def _show(
-        self, grid: Grid[TaskT], configs: Sequence[RunConfig], made: Sequence[RunConfig], failures: Sequence[str]
-    ) -> int:
+    def _show(self, grid: Grid[TaskT], made: Sequence[RunConfig], failures: Sequence[str]) -> int:
         """A table a metric, the figure, where all that was made is, and a line a failure; returns the exit code."""
         from soft_prompts.experiments.curve_events import write_curves
         from soft_prompts.experiments.progress import say_where
@@ -96,13 +98,16 @@ class Experiment(Generic[TaskT]):
 
         results = tuple(run_paths(config).result for config in made)
         plot = grid.settings.output_dir / "results" / f"{self.name}.png"
-        measured = {name for _, result in find_results(results).results for name in result.metrics}
+        found = [result for _, result in find_results(results).results]
+        measured = {name for result in found for name in result.metrics} - {result.outcome for result in found}
         drawn, code = self.drawn if self.drawn in measured else None, 0
         for metric in [None, *(name for name in self.metrics if name in measured)]:
             options = CompareOptions(paths=results, metric=metric, plot=plot if metric == drawn else None)
-            code |= compare_command(options if metric else replace(options, reference=grid.reference))
-        write_curves(configs)
-        say_where(configs)
+            headline = replace(options, reference=grid.reference)
+            code |= compare_command(replace(options, draws=0) if metric else headline)  # one sentence a curve
+        runs = [config for config in made if config.role == RUN]
+        write_curves(runs)
+        say_where(runs)
         for failure in failures:
             say(failure)
         return 1 if failures else code

@@ -17,6 +17,7 @@ from soft_prompts.tasks.task import Task
 
 TaskT = TypeVar("TaskT", bound=Task)
 Together = int | Literal["auto", "off"]
+Evidence = Literal["none", "standard", "full"]
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,12 @@ class Grid(Generic[TaskT]):
     together: Together = setting("auto", "nothing", Bounds(least=1))
     """Prompts that are trained in the same passes of the model, each as it would be alone up to rounding: so many, off,
     or auto, several where the step of one is too small to keep the machine busy."""
-    anchors: bool = False
-    """When the runs are finished, measure what their losses are held against: frequencies without the skill, random and
-    hard prompts, trained weights, and the trained prompts rounded to few bits."""
-    controls: bool = False
-    """Train the same prompts on permuted targets, on random strings and on a model of random weights too: about three
-    times the grid's own time."""
-    battery: bool = False
-    """At the largest token count, try other learning rates and starts, five fresh seeds of the best of them, and twice
-    the steps: 22 more runs."""
+    evidence: Evidence = "none"
+    """What is made beside the finished runs, so that the verdict can be believed; its cost is said first. standard:
+    what can be had without the skill and with trained weights, a control, and three seeds where it matters. full: all
+    of that at more places, other ways of training, and whether such a search finds what is known to be there."""
+    resolve: bool = True
+    """With evidence, try token counts between those of the grid until the answer is known within a factor of two."""
     print_config: bool = False
     """Print the settings of every run as JSON and stop."""
     debug: bool = False
@@ -78,7 +76,8 @@ class Grid(Generic[TaskT]):
         for model, task, data, tokens, seed in itertools.product(*axes):
             if tokens or seed == self.seeds[0]:
                 seed = seed if tokens else 0
-                run = replace(self.settings, task=task, model=model, data=data, tokens=tokens, seed=seed)
+                named = {"model": model, "data": data, "reference": self.reference}
+                run = replace(self.settings, task=task, tokens=tokens, seed=seed, **named)
                 check_conditions(run)
                 yield run
 
@@ -90,14 +89,16 @@ def variant(
     tokens: tuple[int, ...] = (),
     data: tuple[str, ...] = (),
     task: TaskT | None = None,
+    evidence: Evidence | None = None,
     **settings: Any,
 ) -> Grid[TaskT]:
-    """The grid with other models, token counts, data, task or settings: how a preset says what it changes."""
+    """The grid with other models, token counts, data, task, evidence or settings: how a preset says what it changes."""
     return replace(
         grid,
         models=models or grid.models,
         tokens=tokens or grid.tokens,
         data=data or grid.data,
         task=task or grid.task,
+        evidence=evidence or grid.evidence,
         settings=replace(grid.settings, **settings),
     )

@@ -126,6 +126,16 @@ def say_where(configs: Sequence[RunConfig]) -> None:
     say(f"next:      soft-prompts report {shlex.quote(results)} --out report.html")
 
 
+def say_evidence(program: str, arguments: Sequence[str]) -> None:
+    """The command that makes the evidence for the runs of this one, which are not made again."""
+    kept = [
+        argument
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+        if "--evidence" not in (before, argument.split("=")[0]) and argument != "--fresh"
+    ]
+    say(f"evidence:  {program} {shlex.join([*kept, '--evidence', 'standard'])}")
+
+
 def experiment_folder(config: RunConfig) -> str:
     """The first part of the run's path: experiment and variant."""
     return run_paths(config).events.relative_to(config.output_dir / "runs").parts[0]

@@ -95,8 +95,10 @@ def read_results(*paths: str | os.PathLike[str]) -> list[Result]:
 
 
 def read_items(path: Path) -> Items:
-    """The per-item losses of the result at `path` (its .json), and outcomes if it has them; raises InputError where
-    they are missing or broken."""
+    """The per-item losses of the result at `path` (its .json), and its outcomes if it has them.
+
+    Raises InputError where they are missing or broken.
+    """
     path = items_path(path)
     try:
         tensors = load_file(path)

@@ -1,6 +1,6 @@
 """What is a result for? A run of a grid, or one that stands beside the runs: an anchor, a control, a trial of the
-optimiser, a rounded prompt. How each is made: soft_prompts/experiments/evidence/makers.py; what it is good for:
-docs/measurement.md.
+optimiser, a rounded prompt, a search for what is known to be there. How each is made:
+soft_prompts/experiments/evidence/makers.py; what it is good for: docs/measurement.md.
 
 A role is a class; its fields are the facts that tell it from others of its name: part of the path and of the result's
 config. Its name is what results are found by: `anchor:lora`.
@@ -9,7 +9,7 @@ config. Its name is what results are found by: `anchor:lora`.
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Literal
 
-ANCHOR, CONTROL, BATTERY, CODE = "anchor:", "control:", "battery:", "code:"
+ANCHOR, CONTROL, BATTERY, CODE, POWER = "anchor:", "control:", "battery:", "code:", "power:"
 Learns = Literal["prompt", "weights", "nothing"]
 Fact = str | int | float
 
@@ -25,7 +25,7 @@ class Role:
 
     @property
     def name(self) -> str:
-        """run, or `anchor:`, `control:`, `battery:` or `code:` and which."""
+        """run, or `anchor:`, `control:`, `battery:`, `code:` or `power:` and which."""
         return self.kind
 
     @property
@@ -182,6 +182,18 @@ class FreshSeed(Trial):
 @dataclass(frozen=True)
 class Longer(Trial):
     kind: ClassVar[str] = f"{BATTERY}longer"
+
+
+@dataclass(frozen=True)
+class PlantedSecret(Role):
+    """A prompt that is sought as a run's is, where it is known that there is one to be found: the model's own answers
+    behind a secret text."""
+
+    kind: ClassVar[str] = f"{POWER}planted"
+    planted_tokens: int
+    """Of the secret."""
+    secret: int
+    """Which of the secrets of this length."""
 
 
 @dataclass(frozen=True)

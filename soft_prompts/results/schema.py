@@ -27,7 +27,8 @@ SCHEMA_VERSION = 1
 # left out of the JSON where they are None
 OPTIONAL_FIELDS = (
     *("probes", "rejected", "skipped_steps", "micro_batch_size"),
-    *("threads", "training_seconds", "measuring_seconds", "ended_early", "determined", "outcome", "command"),
+    *("threads", "training_seconds", "measuring_seconds", "ended_early", "determined", "from_bare"),
+    *("outcome", "command"),
 )
 
 
@@ -89,6 +90,8 @@ class DataSection:
     rejected: dict[str, int] | None = None
     determined: bool | None = None
     """Does every test item have one right answer, so that 1 is the best outcome? None: the task has no outcome."""
+    from_bare: bool | None = None
+    """Does the bare model know the task, so that a prompt's share is of what it still lacks? None: no."""
 
 
 @dataclass(frozen=True, kw_only=True)

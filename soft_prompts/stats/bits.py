@@ -9,7 +9,7 @@ Krichevsky and Trofimov, The Performance of Universal Encoding (1981); Rissanen,
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,20 +30,6 @@ class Quantised(NamedTuple):
     def values(self) -> Floats:
         """The tensor that a decoder rebuilds."""
         return self.least + self.step * self.levels.astype(np.float64)
-
-
-class Coded(NamedTuple):
-    """One way to write a prompt down: its size, the share it reaches and its loss per unit when rebuilt."""
-
-    bits: float
-    share: float
-    loss_nats: float
-
-
-class Description(NamedTuple):
-    bits: float
-    chosen: int
-    """Which of the coded prompts."""
 
 
 def quantise(tensor: ArrayLike, bits_per_coordinate: int) -> Quantised:
@@ -86,21 +72,10 @@ def prompt_bits(tensors: Iterable[ArrayLike], bits_per_coordinate: int) -> float
     return float(sum(HEADER_BITS + coded_bits(one.levels, bits_per_coordinate) for one in quantised))
 
 
-def bits_at(coded: Iterable[Coded], mark: float) -> float | None:
-    """d_bits: the least B at which the share reaches the mark, over all (P, q) tried; None where none does."""
-    return min((one.bits for one in coded if one.share >= mark), default=None)
-
-
-def description_length(coded: Sequence[Coded], units: float) -> Description:
-    """MDL(N): least B + N l / ln 2 over all (P, q), to send N units of text and the prompt that shortens them.
-
-    Have the bare model among them: B = 0, l = L0. Raises ValueError where nothing is given.
-    """
-    if not coded:
-        raise ValueError("no coded prompt is given; give at least the bare model")
-    lengths = [one.bits + units * one.loss_nats / math.log(2) for one in coded]
-    chosen = int(np.argmin(lengths))
-    return Description(lengths[chosen], chosen)
+def excess_description_bits(first_pass_nats: float, units: float, test_loss: float) -> float:
+    """EDL: what the first pass over the training samples paid beyond the test loss per unit, in bits: the information
+    that the prompt took from its data (arXiv 2601.04728)."""
+    return (first_pass_nats - units * test_loss) / math.log(2)
 
 
 def break_even_units(bits: float, gain_nats: float) -> float | None:

@@ -1,64 +1,47 @@
-"""Is one capability farther from a prompt than another? Differences of distances between models, conditions, controls.
+"""Is one model nearer than another? Shares at the same number of tokens, three seeds a side or no p-value.
 
-    difference   log2(d_first + 1) - log2(d_second + 1): one doubling is 1
-    selectivity  S = log2(d_control + 1) - log2(d_task + 1), a lower bound where the control is censored
-
-The bootstrap draws equal clusters alike for every curve (soft_prompts/stats/bootstrap.py), so two distances on
-the same items are paired draw by draw; on other items they are independent.
+The error is that of the items, paired where both stand on the same ones, and that of the seeds; few seeds have few
+degrees of freedom, so the test is Student's with those of Satterthwaite. Welch, Biometrika 34 (1947).
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 
-from soft_prompts.stats.distance import NO_GAP, TAIL, Mark
+from soft_prompts.stats.bootstrap import Floats, Interval
+
+LEAST_SEEDS = 3
 
 
 class Contrast(NamedTuple):
-    """First minus second, in doublings of tokens + 1. An end of None is unbounded."""
+    """First minus second."""
 
-    value: float | None
-    """None where either distance is censored or missing."""
-    low: float | None
-    high: float | None
-    p_value: float | None
-    """Two-sided, that the difference is 0, from the draws; None where no draw tells."""
-    left_out: float
-    """Share of the draws in which both are censored, or one has no gap: they say nothing."""
+    difference: Interval
+    p_value: float
 
 
-class Selectivity(NamedTuple):
-    value: float | None
-    """None where the task's own distance is censored or missing."""
-    is_bound: bool
+def contrast(first: Sequence[Floats], second: Sequence[Floats], clusters: tuple[int, int]) -> Contrast | None:
+    """Of the shares of each side's seeds, [R] each, draws in the same order; None under three seeds a side.
 
-
-def contrast(first: Mark, second: Mark) -> Contrast:
-    """Paired over the bootstrap's draws; nothing where one has no gap.
-
-    Raises ValueError where the two are of different marks, or of different numbers of draws.
+    `clusters` of either side: on the same items the draws are paired, and both numbers are alike.
     """
-    if NO_GAP in (first.reason, second.reason):
-        return Contrast(None, None, None, None, 1.0)
-    if first.mark != second.mark or len(first.draws) != len(second.draws):
-        sides = [f"share {side.mark} with {len(side.draws)} draws" for side in (first, second)]
-        raise ValueError(f"distances at {' and '.join(sides)} cannot be compared; give the same mark and draws")
-    with np.errstate(invalid="ignore"):  # both censored, inf - inf: NaN, left out
-        draws = np.log2(first.draws + 1) - np.log2(second.draws + 1)
-    told = np.sort(draws[~np.isnan(draws)])
-    value = None
-    if first.value is not None and second.value is not None:
-        value = math.log2(first.value + 1) - math.log2(second.value + 1)
-    count = len(told)
-    if not count:
-        return Contrast(value, None, None, None, 1.0)
-    ends = (float(told[math.ceil(part * count) - 1]) for part in (TAIL, 1 - TAIL))
-    low, high = (end if math.isfinite(end) else None for end in ends)
-    tail = min(int((told <= 0).sum()), int((told >= 0).sum()))
-    p_value = min(2 * (tail + 1) / (count + 1), 1.0)
-    return Contrast(value, low, high, p_value, 1 - count / len(draws))
+    if min(len(first), len(second)) < LEAST_SEEDS:
+        return None
+    values = [np.array([rows[0] for rows in side]) for side in (first, second)]
+    difference = float(values[0].mean() - values[1].mean())
+    draws = np.mean(first, axis=0) - np.mean(second, axis=0)
+    parts = [(float(np.nanvar(draws[1:])), min(clusters) - 1)]
+    parts += [(float(side.var(ddof=1)) / len(side), len(side) - 1) for side in values]
+    variance = sum(part for part, _ in parts)
+    if variance == 0:
+        return Contrast(Interval(difference, difference, difference), 1.0 if difference == 0 else 0.0)
+    freedom = variance**2 / sum(part**2 / max(1, free) for part, free in parts)
+    error = variance**0.5
+    half = float(special.stdtrit(freedom, 0.975)) * error
+    p_value = 2 * float(special.stdtr(freedom, -abs(difference) / error))
+    return Contrast(Interval(difference, difference - half, difference + half), p_value)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -72,11 +55,3 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
         largest = max(largest, min((len(p_values) - place) * p_values[name], 1.0))
         adjusted[name] = largest
     return {name: adjusted[name] for name in p_values}
-
-
-def selectivity(control: Mark, task: Mark) -> Selectivity:
-    """S from the largest count tried where the control is censored. A control without a gap is no control: None."""
-    farther = control.low if control.censored else control.value
-    if task.value is None or farther is None:
-        return Selectivity(None, False)
-    return Selectivity(math.log2(farther + 1) - math.log2(task.value + 1), control.censored)

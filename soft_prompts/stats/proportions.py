@@ -18,7 +18,7 @@ class Proportion(NamedTuple):
     n: int
 
 
-def wilson(count: int, n: int) -> tuple[float, float]:
+def wilson(count: int | float, n: int) -> tuple[float, float]:
     """The 95 % interval of a share after Wilson (1927); (0, 1) where nothing was counted."""
     if n == 0:
         return 0.0, 1.0

@@ -143,6 +143,7 @@ def _data_section(at: Apparatus, outcome: Outcome) -> DataSection:
         test_samples=0 if items is None else len(items.loss_nats),
         rejected=data.rejected(outcome.progress.position),
         determined=None if at.config.task.outcome is None else data.is_determined(),
+        from_bare=at.config.task.starts_from_bare or None,
     )
 
 

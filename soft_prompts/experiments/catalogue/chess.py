@@ -19,6 +19,7 @@ DEFAULT = Grid(
     data=("games",),
     task=ChessTask(max_plies=40),
     settings=RunConfig(ChessTask(), "tiny-chess", 0, steps=200, learning_rate=1e-2, weight_decay=0.0),
+    reference="tiny-chess",
     jobs=2,
 )
 QUICK = variant(DEFAULT, tokens=(0, 4), steps=20, test_samples=100, validation_samples=32)

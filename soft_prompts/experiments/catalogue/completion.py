@@ -24,23 +24,27 @@ DEFAULT = Grid(
         "tiny-text",
         0,
         prompt="direct",
-        steps=200,
-        learning_rate=1e-2,
+        steps=150,
+        learning_rate=0.3,
         weight_decay=0.0,
+        warmup_steps=5,
         sample_tokens=32,
         test_samples=400,
         validation_samples=128,
     ),
     jobs=2,
+    evidence="standard",
 )
-QUICK = variant(DEFAULT, tokens=(0, 4), steps=20, test_samples=100, validation_samples=32)
+QUICK = variant(DEFAULT, tokens=(0, 4), evidence="none", steps=20, test_samples=100, validation_samples=32)
 PAPER = variant(
     DEFAULT,
+    evidence="none",
     models=("EleutherAI/pythia-70m-deduped", "EleutherAI/pythia-160m-deduped"),
     tokens=(0, 1, 4, 16, 64),
     steps=2048,
     learning_rate=1e-3,
     weight_decay=1e-4,
+    warmup_steps=20,
 )
 EXPERIMENT = Experiment(
     "completion",

@@ -26,7 +26,6 @@ from soft_prompts.training.apparatus import Apparatus
 SEED = 0  # of dealing and of weights: a control is the same for every prompt
 BLOCK = 256  # training samples among which targets are dealt
 ALIKE = 16  # samples nearest in length, of which one gets another's targets
-LEAST_CHANGED = 0.1  # share of labels that permuting has to change to be a control
 NOTHING_READ: dict[str, Any] = {f"{kind}_keys": set() for kind in ("missing", "unexpected", "mismatched")}
 Deal = Callable[[Sequence[Example], np.random.Generator], list[Example]]
 
@@ -103,12 +102,6 @@ def permute_targets(examples: Sequence[Example], generator: np.random.Generator)
             count, labels = len(_targets(examples[place])), _targets(examples[donor])
             dealt[place] = _with_targets(examples[place], [labels[k % len(labels)] for k in range(count)])
     return dealt
-
-
-def asks_alike(data: TaskData) -> bool:
-    """Do all samples ask for the same labels? Then there is nothing to permute, and frequencies know everything."""
-    examples = data.held_out("validation")
-    return changed_share(examples, permute_targets(examples, np.random.default_rng(SEED))) < LEAST_CHANGED
 
 
 def changed_share(before: Sequence[Example], after: Sequence[Example]) -> float:

@@ -1,19 +1,18 @@
-"""Where does a number stand in a figure? Frames with ticks at round values; token counts at log2(P + 1), or log(trained
-parameters), 0 at a place of its own left of the rest."""
+"""Where does a number stand in a figure? Frames with ticks at round values; token counts at log2(P + 1), so that
+doublings are equal steps and 0 has a place."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from soft_prompts.report.drawing.scene import Label, Place, Shape, Stroke, text_width
-from soft_prompts.report.page.text import Number
-
-Along = Literal["tokens", "parameters"]
+from soft_prompts.report.drawing.letters import text_width
+from soft_prompts.report.drawing.scene import Label, Place, Shape, Stroke
+from soft_prompts.report.text import Number
 
 TICK_SIZE = 10.5
 STEPS = (1, 2, 2.5, 5, 10)
-DECADE = math.log2(10)
+NAME_ROOM = 42.0  # under a frame, for ticks and the axis' name
 
 
 class Tick(NamedTuple):
@@ -42,45 +41,17 @@ class Frame:
     def place(self, x: Number, y: Number) -> Place:
         return self.x(x), self.y(y)
 
+    def inside(self, value: Number) -> Number:
+        """The value, or the upright edge that it lies beyond."""
+        return min(max(value, self.least[1]), self.most[1])
+
 
 def token_place(tokens: Number) -> float:
-    """Doublings are equal steps, and 0 has a place."""
     return math.log2(tokens + 1)
-
-
-def parameter_place(parameters: int | None, least: int) -> float:
-    """log2 of the count, with the bare model half a decade left of the least one."""
-    return math.log2(parameters) if parameters else math.log2(least) - DECADE / 2
 
 
 def token_ticks(counts: Iterable[int]) -> list[Tick]:
     return [Tick(token_place(tokens), f"{tokens:,}") for tokens in sorted(set(counts))]
-
-
-def parameter_ticks(counts: Iterable[int]) -> list[Tick]:
-    """Powers of ten, 1, 2 and 5 times where there are fewer than three of them; and 0."""
-    positive = sorted({count for count in counts if count})
-    if not positive:
-        return []
-    least, most = positive[0], positive[-1]
-    exponents = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
-    for times in ((1,), (1, 2, 5)):
-        rounds = [factor * 10**exponent for exponent in exponents for factor in times]
-        inside = [count for count in rounds if least <= count <= most]
-        if len(inside) > 2:
-            break
-    else:
-        inside = inside or [least]
-    zero = [Tick(parameter_place(0, least), "0")]
-    return [*zero, *(Tick(math.log2(count), short_count(count)) for count in inside)]
-
-
-def short_count(count: Number) -> str:
-    """`500`, `20k`, `1.3M`."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.3g}{letter}"
-    return f"{count:g}"
 
 
 def value_ticks(least: Number, most: Number, about: int = 5) -> list[Tick]:
@@ -104,23 +75,32 @@ def padded(values: Sequence[Number], share: Number = 0.08) -> tuple[Number, Numb
     return least - room, most + room
 
 
+def left_room(ticks: Iterable[Tick]) -> float:
+    """Left of a frame, for the longest of the ticks' names."""
+    return 10.0 + max((text_width(tick.name, TICK_SIZE) for tick in ticks), default=0.0)
+
+
 def down_ticks(frame: Frame, ticks: Iterable[Tick]) -> list[Shape]:
     """Rules across the frame with their values left of it."""
     shapes: list[Shape] = []
     for tick in ticks:
         y = frame.y(tick.at)
         shapes.append(Stroke([(frame.left, y), (frame.right, y)], "rule"))
-        shapes.append(Label((frame.left - 6, y + 3.6), tick.name, size=TICK_SIZE, anchor="end"))
+        if tick.name:
+            shapes.append(Label((frame.left - 6, y + 3.6), tick.name, size=TICK_SIZE, anchor="end"))
     return shapes
 
 
 def along_ticks(frame: Frame, ticks: Sequence[Tick], name: str) -> list[Shape]:
-    """The axis below, its ticks named as far as names do not touch, and its own name."""
+    """The axis below, its ticks named as far as names do not touch, and its own name; no names at all without one."""
     shapes: list[Shape] = [Stroke([(frame.left, frame.bottom), (frame.right, frame.bottom)], "muted")]
+    for tick in ticks:
+        shapes.append(Stroke([(frame.x(tick.at), frame.bottom), (frame.x(tick.at), frame.bottom + 4)], "muted"))
+    if not name:
+        return shapes
     taken = math.inf
     for index in range(len(ticks) - 1, -1, -1):
         x = frame.x(ticks[index].at)
-        shapes.append(Stroke([(x, frame.bottom), (x, frame.bottom + 4)], "muted"))
         half = text_width(ticks[index].name, TICK_SIZE) / 2
         # The first name always stands: others give way to it.
         first_end = frame.x(ticks[0].at) + text_width(ticks[0].name, TICK_SIZE) / 2

@@ -1,21 +1,17 @@
-"""How is a figure drawn once and written three ways? As shapes in its own units: inline SVG, an SVG file and a PNG.
+"""How is a figure drawn once and written every way? As shapes in its own units, here as SVG: inline and as a file.
 
 Inline, a shape names its colour by a role and the page's style sheet gives it one, light or dark. In files the light
-colours stand in the file itself. A unit is a CSS pixel where the figure is shown at its own width.
+colours stand in the file itself. A unit is a CSS pixel where the figure is shown at its own width. `paint.py` makes PNG
+and PDF of the same shapes.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Polygon
 
-from soft_prompts.report.page.text import Number, visible
+from soft_prompts.report.text import Number, visible
 
 Place = tuple[Number, Number]
 
@@ -30,9 +26,7 @@ LIGHT = dict(zip(SERIES, ("#0072b2", "#c24a00", "#007a5a", "#a1447f", "#8a5f00",
 }
 DASHES: tuple[tuple[Number, ...], ...] = ((), (6, 3), (2, 2.5), (7, 3, 2, 3))
 MARKERS = ("circle", "square", "triangle", "diamond")
-LETTER = 0.55  # mean width of a letter as a share of the font size, rather large
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-PIXELS = 3  # of a PNG, for each unit
 
 
 @dataclass(frozen=True)
@@ -114,27 +108,6 @@ class Scene:
         label = f' role="img" aria-label="{escape(visible(self.title))}">'
         return head + label + first + "".join(map(_element, self.shapes)) + "</svg>"
 
-    def png(self) -> bytes:
-        figure = Figure(figsize=(self.width / 72, self.height / 72), dpi=72 * PIXELS, facecolor=LIGHT["paper"])
-        FigureCanvasAgg(figure)
-        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, self.width), ylim=(self.height, 0))
-        axes.set_axis_off()
-        for order, shape in enumerate(self.shapes):
-            _paint(axes, shape, order)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-        return buffer.getvalue()
-
-
-def text_width(text: str, size: Number) -> float:
-    return LETTER * size * len(text)
-
-
-def shortened(text: str, room: Number, size: Number) -> str:
-    """As much of it as fits, its end rather than its middle left out."""
-    most = max(int(room / (LETTER * size)), 2)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
 
 def _n(value: Number) -> str:
     return f"{value:.1f}".removesuffix(".0")
@@ -167,11 +140,11 @@ def _element(shape: Shape) -> str:
 def _mark(mark: Mark) -> str:
     inside, edge = (mark.role, "paper") if mark.filled else ("paper", mark.role)
     title = f"<title>{escape(visible(mark.title))}</title>" if mark.title else ""
-    drawn = f'<path d="{_path(_outline(mark))}Z" class="f-{inside} s-{edge}" stroke-width="1.3">{title}</path>'
+    drawn = f'<path d="{_path(outline(mark))}Z" class="f-{inside} s-{edge}" stroke-width="1.3">{title}</path>'
     return f'<a href="{escape(mark.href)}">{drawn}</a>' if mark.href else drawn
 
 
-def _outline(mark: Mark) -> list[Place]:
+def outline(mark: Mark) -> list[Place]:
     """Corners of a marker; a circle is a polygon of 16."""
     corners, turn, grow = {
         "circle": (16, 0.0, 1.0),
@@ -179,33 +152,9 @@ def _outline(mark: Mark) -> list[Place]:
         "triangle": (3, -math.pi / 2, 1.35),
         "diamond": (4, 0.0, 1.35),
         "right": (3, 0.0, 1.35),
+        "up": (3, -math.pi / 2, 1.35),
+        "down": (3, math.pi / 2, 1.35),
     }[mark.marker]
     angles = (turn + 2 * math.pi * corner / corners for corner in range(corners))
     x, y = mark.place
     return [(x + grow * mark.size * math.cos(angle), y + grow * mark.size * math.sin(angle)) for angle in angles]
-
-
-def _paint(axes, shape: Shape, order: int) -> None:
-    """The same shape by matplotlib; a point of its 72 an inch is our unit."""
-    hue = LIGHT[shape.role]
-    if isinstance(shape, Label):
-        side = {"start": "left", "middle": "center", "end": "right"}[shape.anchor]
-        look = {"color": hue, "fontsize": 0.92 * shape.size, "ha": side, "va": "baseline", "zorder": order}
-        # The text as it stands: no formulas, whatever a model's name holds.
-        axes.text(
-            *shape.place, visible(shape.text), weight="bold" if shape.bold else "normal", parse_math=False, **look
-        )
-    elif isinstance(shape, Area):
-        axes.add_patch(Polygon(shape.places, closed=True, color=hue, alpha=shape.opacity, linewidth=0, zorder=order))
-    elif isinstance(shape, Cloud):
-        x, y = zip(*shape.places, strict=True) if shape.places else ((), ())
-        axes.plot(x, y, ".", color=hue, markersize=2 * shape.size, mew=0, alpha=shape.opacity, zorder=order)
-    elif isinstance(shape, Stroke):
-        line = (0, tuple(length / shape.width for length in shape.dash)) if shape.dash else "-"
-        x, y = zip(*shape.places, strict=True)
-        look = {"color": hue, "linewidth": shape.width, "linestyle": line, "alpha": shape.opacity}
-        axes.add_line(Line2D(x, y, solid_joinstyle="round", zorder=order, **look))
-    else:
-        inside, edge = (hue, LIGHT["paper"]) if shape.filled else (LIGHT["paper"], hue)
-        outline = Polygon(_outline(shape), closed=True, facecolor=inside, edgecolor=edge, linewidth=1.3, zorder=order)
-        axes.add_patch(outline)

@@ -1,25 +1,30 @@
-"""How is the report asked for? Paths in; one page, its figures beside it, and a line on stderr for each problem out."""
+"""How is the report asked for? Paths in; one page, figures in files if asked for, a line on stderr for each problem
+out."""
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.common.files import write_atomically
 
+if TYPE_CHECKING:
+    from soft_prompts.report.page.document import Document
+
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """One self-contained page of all results: curves, distances, items, texts and settings."""
+    """One self-contained page of all results: verdicts, curves, brackets, items, texts and settings."""
 
     paths: tyro.conf.Positional[tuple[Path, ...]] = (Path("results"),)
     """Result files or folders of them; a folder's reference/ counts only when named itself."""
     out: Path = Path("report.html")
     """The page: one file, which needs no network."""
     figures: Path | None = None
-    """Folder for PNG and SVG of each figure; default: beside the page, its name with _figures."""
+    """Folder for PNG and SVG of each figure; none are written without it."""
     metric: str | None = None
     """Metric to draw; default: each result's own headline."""
     draws: int = 1000
@@ -37,23 +42,30 @@ class ReportOptions:
 
 
 def report_command(options: ReportOptions) -> int:
-    """Writes page and figures; 1 where some file was no result (each is named on stderr), else 0.
+    """Writes the page, and figures if asked for; 1 where some file was no result (each is named on stderr), else 0.
 
     Raises InputError where there is no result at all or a file cannot be written, UsageError for an unknown metric.
     """
-    from soft_prompts.analysis.readings import read_all  # scipy and matplotlib take seconds to load
-    from soft_prompts.report.page.document import document, rendered, unique_names
+    from soft_prompts.analysis.readings import read_all  # scipy takes seconds to load
+    from soft_prompts.report.page.document import document, rendered
 
     readings = read_all(options.paths, metric=options.metric, draws=options.draws)
     for problem in readings.problems:
         print(f"skipped: {problem}", file=sys.stderr)
     page = document(readings, options.out.parent)
     write_atomically(options.out, rendered(page).encode())
-    folder = options.figures or options.out.with_name(f"{options.out.stem}_figures")
+    print(f"report written to {options.out} ({options.out.stat().st_size / 1e6:.1f} MB)", file=sys.stderr)
+    if options.figures is not None:
+        _write_figures(page, options.figures)
+    return 1 if readings.problems else 0
+
+
+def _write_figures(page: "Document", folder: Path) -> None:
+    from soft_prompts.report.drawing.paint import write_scene  # matplotlib takes half a second to load
+    from soft_prompts.report.page.document import unique_names
+
     figures = unique_names(page.figures())
     for name, scene in figures.items():
-        write_atomically(folder / f"{name}.svg", scene.file().encode())
-        write_atomically(folder / f"{name}.png", scene.png())
-    size = options.out.stat().st_size
-    print(f"report written to {options.out} ({size / 1e6:.1f} MB), {len(figures)} figures in {folder}", file=sys.stderr)
-    return 1 if readings.problems else 0
+        for suffix in ("svg", "png"):
+            write_scene(scene, folder / f"{name}.{suffix}")
+    print(f"{len(figures)} figures written to {folder}", file=sys.stderr)

@@ -13,28 +13,18 @@ from markupsafe import Markup
 from soft_prompts.analysis.drafts import Run
 from soft_prompts.analysis.readings import Readings
 from soft_prompts.common.errors import InputError
-from soft_prompts.report.drawing.forest import NARROW, WIDE, forest_scene
 from soft_prompts.report.drawing.scene import Scene
-from soft_prompts.report.page.distances import forest_groups, verdict
-from soft_prompts.report.page.losses import grouped_readings, names_of
+from soft_prompts.report.figures.groups import groups_of
+from soft_prompts.report.page.grid import Grid, grid_of, said
 from soft_prompts.report.page.sections import Section, section
 from soft_prompts.report.page.table import Links, Table, runs_table
-from soft_prompts.report.page.text import count_text, visible
-
-
-@dataclass(frozen=True)
-class Tile:
-    number: str
-    name: str
+from soft_prompts.report.text import count_text, visible
 
 
 @dataclass(frozen=True)
 class Document:
     subtitle: str
-    tiles: tuple[Tile, ...]
-    verdict: str
-    forest: tuple[Scene, ...]
-    """Wide and narrow; none where there is no distance."""
+    grid: Grid
     sections: tuple[Section, ...]
     runs: Table
     problems: tuple[str, ...]
@@ -42,54 +32,36 @@ class Document:
 
     def figures(self) -> list[Scene]:
         """Those that stand alone in files."""
-        charts = [scene for one in self.sections for figure in one.figures for scene in figure.files]
-        items = [found.scene for one in self.sections for found in one.unlocked]
-        return [*self.forest[:1], *charts, *items]
+        return [scene for one in self.sections for scene in one.scenes()]
 
 
 def document(readings: Readings, folder: Path) -> Document:
     """The page of these readings, to lie in `folder`; raises InputError where there is none."""
-    runs = readings.results
     if not readings.readings:
         why = readings.problems[0] if readings.problems else "give files or folders with results"
         raise InputError(f"no result to report: {why}")
-    links = Links(folder)
-    groups = grouped_readings(readings.readings)
-    sections = [section(members, links) for members in groups]
-    listing = [(members, names_of(members), f"#{one.place}") for members, one in zip(groups, sections, strict=True)]
-    rows = forest_groups(listing)
-    counts = {point.tokens for reading in readings.readings for point in reading.curve.curve}
-    forest = tuple(forest_scene(rows, width, sorted(counts)) for width in (WIDE, NARROW)) if rows else ()
+    links, groups = Links(folder), groups_of(readings.readings)
     return Document(
-        _subtitle(runs),
-        _tiles(readings, runs),
-        verdict(readings.readings),
-        forest,
-        tuple(sections),
-        runs_table(runs, links),
+        _subtitle(readings),
+        grid_of(groups),
+        tuple(section(group, links) for group in groups),
+        runs_table(readings.results, links),
         readings.problems,
         readings.warnings,
     )
 
 
-def _subtitle(runs: Sequence[Run]) -> str:
-    versions = sorted({run.result.environment.package_version for run in runs})
+def _subtitle(readings: Readings) -> str:
+    runs: Sequence[Run] = readings.results
+    curves = count_text(len(readings.readings), "curve")
+    models = count_text(len({reading.curve.model for reading in readings.readings}), "frozen model")
+    start = f"{curves} of {models}: {said(readings.readings)}"
+    if not runs:
+        return start
     days = sorted((run.result.environment.finished or run.result.environment.started)[:10] for run in runs)
     span = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
-    return f"soft_prompts {', '.join(versions)} · results of {span}"
-
-
-def _tiles(readings: Readings, runs: Sequence[Run]) -> tuple[Tile, ...]:
-    distances = [reading.distance for reading in readings.readings if reading.distance]
-    counts = (
-        (len({reading.curve.experiment for reading in readings.readings}), "experiment"),
-        (len({run.result.model.name for run in runs}), "frozen model"),
-        (len(runs), "result"),
-        (len(readings.readings), "curve"),
-    )
-    tiles = [Tile(f"{count:,}", count_text(count, name).split(" ", 1)[1]) for count, name in counts]
-    admissible = sum(distance.admissible for distance in distances)
-    return (*tiles, Tile(f"{admissible} of {len(distances)}", "distances admissible"))
+    versions = sorted({run.result.environment.package_version for run in runs})
+    return f"{start} · {count_text(len(runs), 'result')} of {span}, soft_prompts {', '.join(versions)}"
 
 
 def rendered(page: Document) -> str:

@@ -1,55 +1,71 @@
-"""What does a distance rest on? Anchors, controls, battery, bits and comparisons, as far as they were run."""
+"""What does a verdict rest on? Ends of the scale, checks, anchors, controls, bits and comparisons, as far as they were
+run."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from soft_prompts.analysis.battery import Optimiser
-from soft_prompts.analysis.bits import Bits, Code
-from soft_prompts.analysis.controls import Control
+from soft_prompts.analysis.bits import Code
 from soft_prompts.analysis.drafts import Run
 from soft_prompts.analysis.readings import Reading
-from soft_prompts.report.drawing.forest import distance_text
-from soft_prompts.report.page.distances import most_tokens
-from soft_prompts.report.page.losses import metric_value
-from soft_prompts.report.page.table import Cell, Links, Table, number
-from soft_prompts.report.page.text import (
-    MINUS,
-    NOTHING,
-    Number,
-    count_text,
-    listed,
-    plain_name,
-    share_text,
-    tokens_text,
-    value_text,
-)
+from soft_prompts.analysis.scales import End, Scale
+from soft_prompts.report.figures.curves import interval_text
+from soft_prompts.report.labels import unit_text
+from soft_prompts.report.page.table import Cell, Links, Table, heads, number
+from soft_prompts.report.text import NOTHING, Number, listed, plain_name, value_text
 from soft_prompts.results.roles import ANCHOR
-from soft_prompts.stats.contrasts import Contrast, Selectivity
 
 Row = tuple[Cell, ...]
 Named = Sequence[tuple[Reading, str]]
-Loss = tuple[float, Run]
+Loss = tuple[Number, Run]
 
 
-def evidence_tables(members: Sequence[Reading], names: Sequence[str], links: Links) -> tuple[Table, ...]:
+def evidence_tables(named: Named, links: Links) -> tuple[Table, ...]:
     """Only what was measured: no empty table."""
-    named = list(zip(members, names, strict=True))
     tables = (
-        _anchors(named, links),
-        _controls(named, links),
-        _battery(named, links),
-        _bits(named, links),
-        _codes(named, links),
-        _contrasts(named),
-        _conditions(named),
+        *(_checks(named), _scales(named, links), _anchors(named, links), _controls(named, links)),
+        *(_bits(named, links), _codes(named, links), _contrasts(named), _conditions(named)),
     )
     return tuple(table for table in tables if table.rows)
 
 
-def _heads(*names: str) -> Row:
-    """The first is a name, the others are numbers; `*` before a name: it is text."""
-    return tuple(Cell(name.removeprefix("*"), number=not name.startswith("*")) for name in names)
+def _checks(named: Named) -> Table:
+    rows = [
+        (Cell(name), Cell(check), Cell(found.state), number(found.figure, value_text(found.figure)), Cell(found.text))
+        for reading, name in named
+        for check, found in reading.checks.items()
+    ]
+    note = "An unknown one was not run; the next command beside the verdict runs it."
+    return Table("Checks", note, heads("*curve", "*check", "*state", "figure", "*in words"), tuple(rows))
+
+
+def _scales(named: Named, links: Links) -> Table:
+    rows = [
+        _scale(name, reading, scale, links)
+        for reading, name in named
+        for scale in (reading.deed, reading.loss)
+        if scale is not None
+    ]
+    note = "Share 0 is the floor, share 1 the ceiling; neither comes from the curve's own prompts."
+    names = ("*curve", "*by", "*floor", "value", "*ceiling", "value", "*half", "*nine tenths", "*shown by", "*sound")
+    return Table("Scales and brackets", note, heads(*names), tuple(rows))
+
+
+def _scale(name: str, reading: Reading, scale: Scale, links: Links) -> Row:
+    most = max((point.tokens for point in reading.points), default=0)
+    witness = scale.witness.get(scale.half.mark)
+    shown = Cell(witness.path.stem, links.to(witness.path)) if witness is not None else Cell(NOTHING)
+    by = f"{scale.by} ({unit_text(scale.unit) if '/' in scale.unit else plain_name(scale.unit)})"
+    ends = [cell for end in (scale.floor, scale.ceiling) for cell in _end(end, links)]
+    marks = [Cell(mark.text(most)) for mark in (scale.half, scale.nine_tenths)]
+    return (Cell(name), Cell(by), *ends, *marks, shown, Cell("yes" if scale.sound else f"no: {scale.why or ''}"))
+
+
+def _end(end: End | None, links: Links) -> Row:
+    if end is None:
+        return Cell(NOTHING), number(None)
+    href = links.to(end.runs[0].path) if end.runs else ""
+    return Cell(plain_name(end.kind)), Cell(value_text(end.value), href, True, end.value)
 
 
 def _anchors(named: Named, links: Links) -> Table:
@@ -68,12 +84,13 @@ def _anchors(named: Named, links: Links) -> Table:
         _anchor("all" if len(names) == len(named) > 1 else listed(names), key[0], key[1], losses[key], links)
         for key, names in shared.items()
     ]
-    heads = _heads("*curve", "*anchor", "tokens", "least loss", "greatest", "files", "*models")
-    return Table("Anchors", "Untrained or trained otherwise, on the same held-out items.", heads, tuple(rows))
+    columns = heads("*curve", "*anchor", "tokens", "least loss", "greatest", "files", "*models")
+    return Table("Anchors", "Untrained or trained otherwise, on the same held-out items.", columns, tuple(rows))
 
 
 def _loss(reading: Reading, run: Run, tokens: int) -> float | None:
-    return metric_value(run, reading.curve.metric) if run.tokens == tokens else None
+    metric = run.result.metrics.get(reading.curve.metric)
+    return metric.value if metric is not None and run.tokens == tokens else None
 
 
 def _anchor(name: str, role: str, tokens: int, valued: Sequence[Loss], links: Links) -> Row:
@@ -88,86 +105,29 @@ def _anchor(name: str, role: str, tokens: int, valued: Sequence[Loss], links: Li
 
 
 def _controls(named: Named, links: Links) -> Table:
-    rows = [_control(name, control, links) for reading, name in named for control in reading.controls]
-    note = "Selectivity: doublings of tokens + 1 by which the control is farther; at least 1 is asked for."
-    heads = _heads("*curve", "*control", "d₅₀ [95 %]", "selectivity", "files")
-    return Table("Controls", note, heads, tuple(rows))
-
-
-def _control(name: str, control: Control, links: Links) -> Row:
-    distance = control.distance
-    text = distance_text(distance.d_50, most_tokens(distance)) if distance else control.no_distance or NOTHING
-    href = links.to(control.runs[0].path) if control.runs else ""
-    return (
-        *(Cell(name), Cell(plain_name(control.name), href), Cell(text, number=True)),
-        *(Cell(_selectivity(control.selectivity), number=True), number(len(control.runs))),
-    )
-
-
-def _selectivity(found: Selectivity) -> str:
-    return f"{'≥ ' if found.is_bound and found.value is not None else ''}{value_text(found.value)}"
-
-
-def _battery(named: Named, links: Links) -> Table:
-    tried = [(reading, name) for reading, name in named if reading.battery or reading.violations]
-    rows = [_optimiser(name, reading, reading.battery, links) for reading, name in tried]
-    note = (
-        "At the most tokens. Moved: share of the best trial minus the curve's; elasticity: share a doubling of steps."
-    )
-    names = ("moved", "search start", "failures", "seeds", "elasticity", "*worse than with fewer tokens", "*trials")
-    return Table("Optimiser battery", note, _heads("*curve", *names), tuple(rows))
-
-
-def _optimiser(name: str, reading: Reading, battery: Optimiser | None, links: Links) -> Row:
-    """A dash where nothing was tried; the first trial is linked, the others stand in the table of results."""
-    violations = listed([tokens_text(tokens) for tokens in reading.violations]) or NOTHING
-    if battery is None:
-        return (Cell(name), *[number(None)] * 5, Cell(violations), Cell(NOTHING))
-    trials = [f"{plain_name(role.removeprefix('battery:'))} {len(runs)}" for role, runs in battery.runs.items()]
-    first = next((runs[0] for runs in battery.runs.values() if runs), None)
-    return (
-        Cell(name),
-        number(battery.moved, _change(battery.moved)),
-        number(battery.search, share_text(battery.search)),
-        number(battery.failure_rate, _percent(battery.failure_rate)),
-        number(battery.seeds),
-        number(battery.elasticity, _change(battery.elasticity)),
-        Cell(violations),
-        Cell(", ".join(trials) or NOTHING, links.to(first.path) if first else ""),
-    )
-
-
-def _change(value: Number | None) -> str:
-    return value_text(value, 0.01, signed=True)
-
-
-def _percent(share: Number | None) -> str:
-    return NOTHING if share is None else f"{share:.0%}"
+    rows = []
+    for reading, name in named:
+        for control in reading.controls:
+            href = links.to(control.runs[0].path) if control.runs else ""
+            shares = "; ".join(f"{tokens}: {interval_text(share)}" for tokens, share in sorted(control.shares.items()))
+            cells = Cell(name), Cell(plain_name(control.name), href), Cell(shares or NOTHING), number(len(control.runs))
+            rows.append(cells)
+    note = "What cannot be learnt, trained like the task: its share by prompt tokens, from its own bare model."
+    return Table("Controls", note, heads("*curve", "*control", "*share by tokens [95 %]", "files"), tuple(rows))
 
 
 def _bits(named: Named, links: Links) -> Table:
-    rows = [_size(name, reading.bits, links) for reading, name in named if reading.bits]
-    note = "d in bits: the fewest at which a rounded prompt reaches the share. N*: units of text that pay for it."
-    names = ("d₅₀, bits", "d₉₀, bits", "prompt, bits", "of tokens", "bits a coordinate", "N*", "*shortest for N units")
-    return Table("Bits", note, _heads("*curve", *names), tuple(rows))
-
-
-def _size(name: str, bits: Bits, links: Links) -> Row:
-    prompt = bits.prompt
-    return (
-        *(Cell(name), *(number(least, _whole(least)) for least in (bits.d_50, bits.d_90))),
-        Cell(_whole(prompt.bits), links.to(prompt.run.path), True, prompt.bits) if prompt else number(None),
-        *(number(prompt.tokens if prompt else None), number(prompt.bits_per_coordinate if prompt else None)),
-        *(number(bits.break_even_units, _whole(bits.break_even_units)), Cell(_lengths(bits) or NOTHING)),
-    )
-
-
-def _lengths(bits: Bits) -> str:
-    """MDL(N): with how many tokens N units are sent in the fewest bits."""
-    return "; ".join(
-        f"{one.units:,}: {count_text(one.tokens, 'token') if one.tokens else 'no prompt'}, {one.bits:,.0f} bits"
-        for one in bits.lengths
-    )
+    rows = []
+    for reading, name in named:
+        if reading.bits is None:
+            continue
+        prompt, pays = reading.bits.prompt, reading.bits.break_even_units
+        size = Cell(_whole(prompt.bits), links.to(prompt.run.path), True, prompt.bits) if prompt else number(None)
+        tokens, coordinate = (prompt.tokens, prompt.bits_per_coordinate) if prompt else (None, None)
+        rows.append((Cell(name), size, number(tokens), number(coordinate), number(pays, _whole(pays))))
+    note = "The fewest bits that keep the share to .02; N*: units of text after which the prompt has paid for itself."
+    columns = heads("*curve", "prompt, bits", "of tokens", "bits a coordinate", "N*")
+    return Table("Bits", note, columns, tuple(rows))
 
 
 def _whole(value: Number | None) -> str:
@@ -177,19 +137,20 @@ def _whole(value: Number | None) -> str:
 def _codes(named: Named, links: Links) -> Table:
     rows = [_code(name, code, links) for reading, name in named if reading.bits for code in reading.bits.codes]
     note = "Trained prompts rounded to so many bits a coordinate and not trained again."
-    heads = _heads("*curve", "tokens", "seed", "bits a coordinate", "bits", "loss", "lost", "share")
-    return Table("Rounded prompts", note, heads, tuple(rows))
+    columns = heads("*curve", "tokens", "seed", "bits a coordinate", "bits", "loss", "lost")
+    return Table("Rounded prompts", note, columns, tuple(rows))
 
 
 def _code(name: str, code: Code, links: Links) -> Row:
     return (
         *(Cell(name), number(code.tokens), number(code.seed), number(code.bits_per_coordinate)),
         *(number(code.bits, _whole(code.bits)), Cell(value_text(code.loss), links.to(code.run.path), True, code.loss)),
-        *(number(code.lost, _change(code.lost)), number(code.share, share_text(code.share))),
+        number(code.lost, value_text(code.lost, 0.01, signed=True)),
     )
 
 
 def _contrasts(named: Named) -> Table:
+    """Each pair once."""
     rows: list[Row] = []
     seen: set[tuple[object, ...]] = set()
     for reading, name in named:
@@ -197,22 +158,14 @@ def _contrasts(named: Named) -> Table:
         task = (curve.variant, curve.data, curve.prompt, curve.condition_mode)
         for one in reading.contrasts:
             if (*task, one.model, curve.model) in seen:
-                continue  # the same pair, the other way round
+                continue
             seen.add((*task, curve.model, one.model))
             adjusted = number(one.adjusted, None if one.adjusted is None else f"{one.adjusted:.3f}")
-            rows.append((Cell(name), Cell(one.model), *_contrast(one.contrast), adjusted, number(one.tasks)))
-    note = "d₅₀ of this curve minus that of the other model, in doublings of tokens + 1; p after Holm over the tasks."
-    heads = _heads("*curve", "*other model", "difference", "95 %", "left out", "p", "tasks")
-    return Table("Beside other models", note, heads, tuple(rows))
-
-
-def _contrast(found: Contrast) -> Iterable[Cell]:
-    """An end of the interval that is None lies beyond every count tried."""
-    low = f"{MINUS}∞" if found.low is None else _change(found.low)
-    high = "∞" if found.high is None else _change(found.high)
-    yield number(found.value, _change(found.value))
-    yield Cell(NOTHING if found.p_value is None else f"{low} to {high}", number=True)
-    yield number(found.left_out, _percent(found.left_out))
+            found = Cell(interval_text(one.difference), number=True)
+            rows.append((Cell(name), Cell(one.model), Cell(one.text), number(one.tokens), found, adjusted))
+    note = "Share of this curve minus that of the other model, at the same tokens; p after Holm over the tasks."
+    columns = heads("*curve", "*other model", "*in words", "tokens", "difference [95 %]", "p")
+    return Table("Beside other models", note, columns, tuple(rows))
 
 
 def _conditions(named: Named) -> Table:
@@ -226,6 +179,5 @@ def _conditions(named: Named) -> Table:
         for one in reading.curve.condition_information
     ]
     note = "Loss of a prompt trained without conditions minus that of one with them, on the same items."
-    return Table(
-        "What the conditions are worth", note, _heads("*curve", "tokens", "gain", "± one error", "items"), tuple(rows)
-    )
+    columns = heads("*curve", "tokens", "gain", "± one error", "items")
+    return Table("What the conditions are worth", note, columns, tuple(rows))

@@ -7,7 +7,7 @@ from typing import Any
 from soft_prompts.analysis.drafts import Run
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.report.page.table import Links
-from soft_prompts.report.page.text import count_text, shorter
+from soft_prompts.report.text import count_text, shorter
 
 TEXTS = 4  # prompts shown of each curve
 MOST_LETTERS = 420  # of a continuation; the result file holds the rest
@@ -39,11 +39,13 @@ class Gallery:
 
 
 def gallery(reading: Reading, name: str, links: Links) -> Gallery | None:
-    """The first seed's generations at every token count; None where no run has any."""
+    """What the chosen prompt of every token count writes; None where no run has any text."""
     runs: dict[int, Run] = {}
-    for run in sorted(reading.runs, key=lambda run: (run.tokens, run.seed)):
-        if run.result.generations:
-            runs.setdefault(run.tokens, run)
+    for point in reading.points:
+        same = [run for run in reading.runs if run.tokens == point.tokens]
+        written = [run for run in (point.chosen, *same) if run.result.generations]
+        if written:
+            runs[point.tokens] = written[0]
     if not runs:
         return None
     texts = {tokens: _by_prompt(run) for tokens, run in runs.items()}

@@ -1,5 +1,6 @@
 """Which test items did a prompt unlock? Each item by its loss a unit with 0 tokens and with the best prompt."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,12 +10,12 @@ from numpy.typing import NDArray
 from soft_prompts.analysis.drafts import Run
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.common.errors import InputError
-from soft_prompts.report.drawing.charts import Item, Look, items_scene
+from soft_prompts.report.drawing.items import Item, items_scene
+from soft_prompts.report.drawing.panels import Look
 from soft_prompts.report.drawing.scene import Scene
 from soft_prompts.report.labels import unit_text
-from soft_prompts.report.page.losses import metric_value
 from soft_prompts.report.page.table import Links
-from soft_prompts.report.page.text import anchor_id, count_text, value_text
+from soft_prompts.report.text import anchor_id, count_text, value_text
 from soft_prompts.results.files import read_items
 from soft_prompts.stats.items import Items
 
@@ -96,17 +97,20 @@ def _changed(pair: _Pair, at: int) -> Changed:
 
 
 def _bare_and_best(reading: Reading) -> tuple[Run, Run] | None:
-    """The bare model's run, and the prompt with the least validation loss; test loss where a run has none."""
-    with_items = [run for run in reading.runs if run.result.items is not None]
-    bare = next((run for run in with_items if run.tokens == 0), None)
-    prompted = [run for run in with_items if run.tokens and metric_value(run, reading.curve.metric) is not None]
+    """The bare model's run, and of the chosen prompts the one with the least validation loss; without any, the last."""
+    chosen = [point.chosen for point in reading.points if point.value is not None and point.chosen.result.items]
+    bare = next((run for run in chosen if run.tokens == 0), None)
+    prompted = [run for run in chosen if run.tokens]
     if bare is None or not prompted:
         return None
-    has_validation = all(metric_value(run, "validation_loss") is not None for run in prompted)
-    by = "validation_loss" if has_validation else reading.curve.metric
-    best = min(prompted, key=lambda run: metric_value(run, by) or 0.0)
+    best = min(reversed(prompted), key=_validation_loss)
     same = bare.result.data.items_fingerprint == best.result.data.items_fingerprint
     return (bare, best) if same else None
+
+
+def _validation_loss(run: Run) -> float:
+    metric = run.result.metrics.get("validation_loss")
+    return math.inf if metric is None or metric.value is None else metric.value
 
 
 def _pair(bare: Run, best: Run, unit: str) -> _Pair | None:

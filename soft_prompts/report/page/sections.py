@@ -1,49 +1,58 @@
-"""What does the page say of one experiment? Curves, distances, controls, items and texts of the readings that belong
-together."""
+"""What does the page say of one experiment? Its sentences and figures in the open, all that they rest on in folds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from markupsafe import Markup
 
-from soft_prompts.analysis.readings import Reading
-from soft_prompts.report.drawing.charts import Chart, Look, swatch
+from soft_prompts.report.drawing.forest import WIDE
+from soft_prompts.report.drawing.panels import Look, swatch
 from soft_prompts.report.drawing.scene import Scene
+from soft_prompts.report.figures.curves import bracket_scene, loss_scenes, no_scale_names, share_scenes
+from soft_prompts.report.figures.groups import TOGETHER, Group, has_scale
 from soft_prompts.report.labels import unit_text
-from soft_prompts.report.page.distances import DistanceRow, distance_row, sentence, summary
+from soft_prompts.report.page.beside import paper_scene
 from soft_prompts.report.page.evidence import evidence_tables
 from soft_prompts.report.page.generations import Gallery, gallery
+from soft_prompts.report.page.grid import place_of, tone
 from soft_prompts.report.page.items import Unlocked, unlocked
-from soft_prompts.report.page.losses import looks_of, loss_chart, names_of, paper_chart, share_caption, share_chart
 from soft_prompts.report.page.paper import paper
+from soft_prompts.report.page.points import points_table, prompts_table
 from soft_prompts.report.page.table import Links, Table
-from soft_prompts.report.page.text import anchor_id, count_text, listed, plain_name
+from soft_prompts.report.text import count_text, listed, plain_name
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure on the page: along token counts, and along trained parameters where it can be drawn so."""
+    """One or several scenes, under a heading where they have one."""
 
     heading: str
     caption: str
-    tokens: Scene
-    parameters: Scene | None = None
-    files: tuple[Scene, ...] = ()
-    """The same with title and legend, to stand alone."""
+    scenes: tuple[Scene, ...]
+    kind: Literal["one", "many", "wide"] = "one"
+    """`many`: a panel a curve; `wide`: the second scene is the first one for a narrow window."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A curve's name and look, and its distance in words."""
+    """A curve's look, what is known of it, and the command that would tell more."""
 
+    place: str
     name: str
     look: Look
-    words: str
-    admissible: bool
+    word: str
+    sentence: str
+    next_command: str
 
     @property
     def swatch(self) -> Markup:
         return swatch(self.look).inline()
+
+    @property
+    def tone(self) -> str:
+        """Its class of the style sheet."""
+        return tone(self.word)
 
 
 @dataclass(frozen=True)
@@ -52,95 +61,95 @@ class Section:
     """Its name in addresses."""
     title: str
     about: str
-    summary: str
     entries: tuple[Entry, ...]
     figures: tuple[Drawn, ...]
-    rows: tuple[DistanceRow, ...]
-    unit: str
     tables: tuple[Table, ...]
+    evidence: tuple[Table, ...]
     unlocked: tuple[Unlocked, ...]
     galleries: tuple[Gallery, ...]
-    caveats: tuple[str, ...]
-    """Of the paper, where its curves are shown."""
-    warnings: tuple[str, ...]
+    paper: Drawn | None
+    notes: tuple[str, ...]
+    """Warnings of the curves, and what was left out or chosen for them."""
+
+    def scenes(self) -> list[Scene]:
+        """Those that are worth a file."""
+        wide = [drawn.scenes[0] for drawn in self.figures if drawn.kind == "wide"]
+        others = [scene for drawn in self.figures if drawn.kind != "wide" for scene in drawn.scenes]
+        return [*others, *wide, *(found.scene for found in self.unlocked), *(self.paper.scenes if self.paper else ())]
 
 
-def section(members: Sequence[Reading], links: Links) -> Section:
-    first = members[0].curve
-    place = anchor_id(first.experiment, first.metric if first.metric != first.headline else None)
-    names, looks = names_of(members), looks_of(members)
-    charts = _figures(members, place, links)
-    triples = list(zip(members, names, looks, strict=True))
-    found = [one for reading, name, look in triples if (one := unlocked(reading, name, look, links))]
-    galleries = [one for reading, name, _ in triples if (one := gallery(reading, name, links))]
-    entries = [
-        Entry(name, look, sentence(reading), reading.distance is not None and reading.distance.admissible)
-        for reading, name, look in triples
-    ]
-    with_paper = any(chart.heading == PAPER for chart in charts)
+def section(group: Group, links: Links) -> Section:
+    named = list(zip(group.readings, group.names, strict=True))
+    triples = list(zip(group.readings, group.names, group.looks, strict=True))
+    items = [one for reading, name, look in triples if (one := unlocked(reading, name, look, links))]
+    galleries = [one for reading, name in named if (one := gallery(reading, name, links))]
+    tables = (points_table(named, links), prompts_table(named, links))
     return Section(
-        place,
-        plain_name(first.experiment).capitalize(),
-        _about(members),
-        summary(members, names),
-        tuple(entries),
-        tuple(charts),
-        tuple(distance_row(reading, name, links) for reading, name in zip(members, names, strict=True)),
-        unit_text(first.unit),
-        evidence_tables(members, names, links),
-        tuple(found),
+        group.place,
+        plain_name(group.readings[0].curve.experiment).capitalize(),
+        _about(group),
+        tuple(_entries(group)),
+        tuple(_figures(group, links)),
+        tuple(table for table in tables if table.rows),
+        evidence_tables(named, links),
+        tuple(items),
         tuple(galleries),
-        tuple(paper().caveats_of(first.experiment)) if with_paper else (),
-        tuple(f"{name}: {text}" for reading, name, _ in triples for text in reading.curve.warnings),
+        _paper(group, links),
+        tuple(f"{name}: {text}" for reading, name in named for text in (*reading.curve.warnings, *reading.notes)),
     )
 
 
-PAPER = "Beside the published curve"
+def _entries(group: Group) -> Iterable[Entry]:
+    parts = zip(group.readings, group.names, group.looks, strict=True)
+    for number, (reading, name, look) in enumerate(parts):
+        verdict = reading.verdict
+        place = place_of(group, number)
+        yield Entry(place, name, look, verdict.word, verdict.sentence, verdict.next_command or "")
 
 
-def _figures(members: Sequence[Reading], place: str, links: Links) -> list[Drawn]:
-    metric = plain_name(members[0].curve.metric).capitalize()
-    loss_caption = "Mean of the seeds on held-out items, with 95 % bands; dots are seeds."
-    if any(len(point.seeds) < 2 for reading in members for point in reading.curve.curve if point.tokens):
-        loss_caption = "Held-out items, with 95 % bands over items (one seed)."
-    drawn = [
-        _drawn(metric, loss_caption, loss_chart(members, place, links)),
-        _drawn("Share of the gap closed", share_caption(members), share_chart(members, place, links)),
-        _drawn(PAPER, f"Published: {paper().source}.", paper_chart(members, place, links), by_parameters=False),
-    ]
-    return [one for one in drawn if one is not None]
+def _figures(group: Group, links: Links) -> Iterable[Drawn]:
+    shares, losses = share_scenes(group, links.to), loss_scenes(group, links.to)
+    if shares:
+        missing = no_scale_names(group)
+        caption = "0 is the floor, 1 the ceiling; 95 % intervals. Hollow: in doubt. An arrow: beyond the axis."
+        caption += f" No scale: {listed(missing)}." if missing else ""
+        yield Drawn("Share of the skill", caption, tuple(shares), "many" if len(shares) > 1 else "one")
+    if losses:
+        heading = plain_name(group.readings[0].curve.metric).capitalize()
+        yield Drawn(heading, _loss_caption(len(losses) > 1), tuple(losses), "many" if len(losses) > 1 else "one")
+    if any(has_scale(reading) for reading in group.readings):
+        caption = "A bar leads from the most tokens found too few to the fewest shown to be enough."
+        narrow = bracket_scene(group, links.to)
+        if len(group.readings) > TOGETHER:
+            yield Drawn("Brackets", caption, (bracket_scene(group, links.to, WIDE), narrow), "wide")
+        else:
+            yield Drawn("Brackets", caption, (narrow,))
 
 
-def _drawn(heading: str, caption: str, chart: Chart | None, by_parameters: bool = True) -> Drawn | None:
-    if chart is None:
+def _loss_caption(is_change: bool) -> str:
+    if is_change:
+        return "Change of the loss from 0 tokens, paired on the same held-out items, with 95 % intervals."
+    return "Chosen prompts, 95 % intervals over held-out items; dots are seeds. Below: paired with 0 tokens."
+
+
+def _paper(group: Group, links: Links) -> Drawn | None:
+    scene = paper_scene(group, links)
+    if scene is None:
         return None
-    has_parameters = by_parameters and any(datum.parameters for one in chart.series for datum in one.data)
-    if any(one.best for one in chart.series):
-        caption += " Dotted: the best prompt of at most so many tokens, as the distance takes it."
-    if chart.extras:
-        names = dict.fromkeys(extra.title.split(",")[0] for extra in chart.extras)
-        caption += f" Hollow: untrained, {listed(list(names))}."
-    axes = ("tokens", "parameters") if has_parameters else ("tokens",)
-    return Drawn(
-        heading,
-        caption,
-        chart.scene("tokens"),
-        chart.scene("parameters") if has_parameters else None,
-        tuple(chart.scene(along, header=True) for along in axes),
-    )
+    caveats = "; ".join(paper().caveats_of(group.readings[0].curve.experiment))
+    caption = f"Published: {paper().source}." + (f" Of the published numbers: {caveats}." if caveats else "")
+    return Drawn("", caption, (scene,))
 
 
-def _about(members: Sequence[Reading]) -> str:
-    """What was measured: metric, data, models, items and seeds."""
-    first = members[0].curve
-    data = listed(list(dict.fromkeys(reading.curve.data for reading in members)))
-    models = list(dict.fromkeys(reading.curve.model for reading in members))
-    tested = (run.result.data.test_samples for reading in members for run in reading.runs)
-    samples = [count for count in tested if count is not None]
-    items = ""
-    if samples:
-        least, most = min(samples), max(samples)
-        items = f", {least:,} items" if least == most else f", {least:,} to {most:,} items"
-    runs = sum(len(reading.runs) for reading in members)
+def _about(group: Group) -> str:
+    """What was measured: metric, data, models, items and runs."""
+    first = group.readings[0].curve
+    data = listed(list(dict.fromkeys(reading.curve.data for reading in group.readings)))
+    models = list(dict.fromkeys(reading.curve.model for reading in group.readings))
+    samples = [run.result.data.test_samples for reading in group.readings for run in reading.runs]
+    known = sorted({count for count in samples if count is not None})
+    items = f", {known[0]:,} items" if len(known) == 1 else f", {known[0]:,} to {known[-1]:,} items" if known else ""
+    prompts = sum(len(reading.prompts) for reading in group.readings)
     measured = f"{plain_name(first.metric).capitalize()} ({unit_text(first.unit)})" if first.unit else first.metric
-    return f"{measured} on held-out {data}{items}. {count_text(runs, 'run')} of {listed(models)}."
+    who = listed(models) if len(models) <= TOGETHER else count_text(len(models), "model")
+    return f"{measured} on held-out {data}{items}. {count_text(prompts, 'run')} of {who}."

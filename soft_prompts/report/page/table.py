@@ -8,7 +8,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from soft_prompts.analysis.drafts import Run
-from soft_prompts.report.page.text import NOTHING, Number, plain_name, value_text
+from soft_prompts.report.text import NOTHING, Number, plain_name, value_text
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ COLUMNS = (
     *(Cell("steps", number=True), Cell("rate", number=True), Cell("batch", number=True)),
     *(Cell("result", number=True), Cell("unit"), Cell("finished"), Cell("file")),
 )
+
+
+def heads(*names: str) -> tuple[Cell, ...]:
+    """Columns of numbers; `*` before a name: of text."""
+    return tuple(Cell(name.removeprefix("*"), number=not name.startswith("*")) for name in names)
 
 
 def number(value: Number | None, text: str | None = None) -> Cell:

@@ -1,8 +1,8 @@
-"""How many prompt tokens does each model need? The compare command: results in; tables, JSON, CSV or a figure out."""
+"""Is the skill there, hidden or not found? The compare command: results in; sentences and tables, JSON or CSV out."""
 
-import functools
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,46 +10,56 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from soft_prompts.analysis.comparison import Comparison, compare
-from soft_prompts.analysis.readings import Readings, read_all
+from soft_prompts.analysis.readings import Reading, Readings, read_all
 from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.report.labels import grouped, row_label
-from soft_prompts.report.terminal.as_json import as_json
-from soft_prompts.report.terminal.distances import CSV_COLUMNS, csv_cells, print_distances, print_notes
-from soft_prompts.report.terminal.losses import MoreColumns, csv_text, print_losses
-from soft_prompts.stats.distance import DRAWS
-
-__all__ = ["CompareOptions", "Comparison", "compare", "compare_command"]
+from soft_prompts.report.terminal.as_csv import Kind, csv_text
+from soft_prompts.report.terminal.as_json import document
+from soft_prompts.report.terminal.details import print_details
+from soft_prompts.report.terminal.exchange import print_exchange
+from soft_prompts.report.terminal.metrics import metric_lines
+from soft_prompts.report.terminal.sentences import print_hanging, print_sentences, print_warnings
+from soft_prompts.report.terminal.tables import View, print_table
+from soft_prompts.results.files import find_results
+from soft_prompts.stats.bootstrap import DRAWS
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
+LIST = "list"
+WIDTH = 80  # of what is no terminal
 
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """Table of losses by model and prompt tokens, with paired differences, from result files."""
+    """Is each model's skill present, hidden or not found? A sentence a curve, and a table by prompt tokens."""
 
     paths: tyro.conf.Positional[tuple[Path, ...]] = (Path("results"),)
     """Result files or folders of them; a folder's reference/ counts only when named itself."""
     metric: str | None = None
-    """Metric to compare; default: each result's own headline."""
+    """Metric to compare; default: each result's own headline. `list` names those that the results have."""
     reference: str | None = None
-    """Model that the others are compared with, item by item: the gap to it, and the share of it that tokens close."""
+    """Model that the others are compared with, item by item: the ceiling of their scale, and the gap to it."""
+    same_scale: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Models share their floors and ceilings wherever they stand on the same items."""
+    long: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Every seed, which prompt was chosen, both scales, paired differences, checks, controls, anchors, all warnings."""
+    units: tyro.conf.FlagCreatePairsOff[bool] = False
+    """What brings the skill out in each unit: soft and hard tokens, bits, trained parameters, examples."""
     bits: tyro.conf.FlagCreatePairsOff[bool] = False
     """Losses of the table in bits instead of nats."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print JSON alone: every seed, in the metric's own unit."""
-    csv: tyro.conf.FlagCreatePairsOff[bool] = False
-    """Print CSV alone: a row a point and a row a seed, in the metric's own unit."""
+    """Print JSON alone, as compare.schema.json of the package says: everything, in the metric's own unit."""
+    csv: Kind | None = None
+    """Print CSV alone, in the metric's own unit: a row a point, or a row a curve."""
     draws: int = DRAWS
-    """Draws of the bootstrap behind each distance's interval; 0 leaves the distances out."""
+    """Draws of the bootstrap behind each interval; 0 leaves out intervals and sentences: nothing is beyond doubt."""
     plot: Path | None = None
     """Write the figure to this file: .png, .svg or .pdf."""
 
     def __post_init__(self) -> None:
-        if self.json and self.csv:
-            raise UsageError("--json and --csv are both given; stdout holds one of them: give one")
+        given = [flag for flag, is_on in (("--json", self.json), ("--csv", self.csv), ("--units", self.units)) if is_on]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} are given; stdout holds one of them: give one")
         if self.draws < 0:
-            raise UsageError(f"--draws is {self.draws}; give 0 for no distances, or more")
+            raise UsageError(f"--draws is {self.draws}; give 0 for no intervals, or more")
         if self.plot is not None and self.plot.suffix.lower() not in PLOT_SUFFIXES:
             raise UsageError(f"--plot is {self.plot}; give a file that ends in {', '.join(PLOT_SUFFIXES)}")
 
@@ -59,47 +69,79 @@ def compare_command(options: CompareOptions) -> int:
 
     Raises InputError where there is no result at all, UsageError for an unknown metric.
     """
-    readings = read_all(options.paths, options.metric, options.reference, options.draws)
-    for problem in readings.problems:
-        print(f"skipped: {problem}", file=sys.stderr)
+    if options.metric == LIST:
+        return _list_metrics(options.paths)
+    readings = read_all(options.paths, options.metric, options.reference, options.draws, options.same_scale)
+    _say(readings.problems)
     if not readings.readings:
-        where = ", ".join(map(str, options.paths))
-        raise InputError(f"no results in {where}; give result files or folders of them, or run an experiment first")
+        raise _nothing(options.paths)
     if options.json:
-        entries = [as_json(reading) for reading in readings.readings]
-        _write(json.dumps(entries, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    elif options.csv:
-        cells = [functools.partial(csv_cells, reading) for reading in readings.readings]
-        _write(csv_text(readings.comparison.curves, MoreColumns(CSV_COLUMNS, cells)))
+        _write(json.dumps(document(readings), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    elif options.csv is not None:
+        _write(csv_text(readings.readings, options.csv))
     else:
-        _write(_table_text(readings, options))
+        _write(_text(readings, options))
     if options.plot is not None:
-        _write_plot(readings.comparison, options.plot)
+        _write_plot(readings, options.plot)
     return 1 if readings.problems else 0
 
 
-def _table_text(readings: Readings, options: CompareOptions) -> str:
+def tables(readings: Sequence[Reading]) -> list[list[Reading]]:
+    """Readings that share a table: the same experiment, data, metric and unit."""
+    groups: dict[tuple[str, ...], list[Reading]] = {}
+    for reading in readings:
+        curve = reading.curve
+        groups.setdefault((curve.experiment, curve.data, curve.metric, curve.unit), []).append(reading)
+    return list(groups.values())
+
+
+def _list_metrics(paths: Sequence[Path]) -> int:
+    found = find_results(paths)
+    _say(found.problems)
+    lines = metric_lines(result for _, result in found.results)
+    if not lines:
+        raise _nothing(paths)
+    _write("\n".join(lines) + "\n")
+    return 0
+
+
+def _say(problems: Sequence[str]) -> None:
+    for problem in problems:
+        print(f"skipped: {problem}", file=sys.stderr)
+
+
+def _nothing(paths: Sequence[Path]) -> InputError:
+    where = ", ".join(map(str, paths))
+    return InputError(f"no results in {where}; give result files or folders of them, or run an experiment first")
+
+
+def _text(readings: Readings, options: CompareOptions) -> str:
     console = Console(file=sys.stdout, highlight=False)
     if not console.is_terminal:
-        console.width = 10_000  # no terminal: a pipe or file has no width to fold into
-    notes: list[str] = []
-    by_curve = {id(reading.curve): reading for reading in readings.readings}
+        console.width = WIDTH
     with console.capture() as captured:
-        for members in grouped(readings.comparison.curves).values():
-            print_losses(console, members, options.bits)
-            if options.draws:
-                print_distances(console, [by_curve[id(curve)] for curve in members], notes)
-            for curve in members:
-                for warning in curve.warnings:
-                    console.print(Text.assemble(("warning: ", "yellow"), f"{row_label(curve, members)}: {warning}"))
+        for members in tables(readings.readings):
+            if options.units:
+                print_exchange(console, members)
+            else:
+                _print_group(console, members, options)
             console.print()
-        if any(reading.distance for reading in readings.readings):
-            print_notes(console, notes)
         for warning in readings.warnings:
-            console.print(Text.assemble(("warning: ", "yellow"), warning))
-        if left_out := readings.comparison.left_out:
-            console.print(f"{left_out} results beside the runs (anchors, controls, trials) are no points", style="dim")
-    return captured.get()
+            print_hanging(console, Text.assemble(("warning: ", "yellow"), warning))
+        if options.long and (beside := sum(run.result.role != "run" for run in readings.results)):
+            console.print(f"{beside} results beside the runs: anchors, controls, trials, rounded prompts", style="dim")
+    return "\n".join(line.rstrip() for line in captured.get().split("\n"))  # a table pads its cells
+
+
+def _print_group(console: Console, members: Sequence[Reading], options: CompareOptions) -> None:
+    """Sentences, then the numbers behind them."""
+    said = print_sentences(console, members) if options.draws else 0
+    said += print_warnings(console, members, options.long)
+    if said:
+        console.print()
+    print_table(console, members, View(options.long, options.bits))
+    if options.long:
+        print_details(console, members)
 
 
 def _write(text: str) -> None:
@@ -113,8 +155,8 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
-def _write_plot(comparison: Comparison, path: Path) -> None:
-    from soft_prompts.report.figures.plots import curve_figure, write_figure  # matplotlib takes half a second to load
+def _write_plot(readings: Readings, path: Path) -> None:
+    from soft_prompts.report.figures.plots import write_figure
 
-    write_figure(curve_figure(comparison), path)
+    write_figure(readings.readings, path)
     print(f"figure written to {path}", file=sys.stderr)

@@ -7,12 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from soft_prompts.stats.admissibility import CEILING, Evidence
+from soft_prompts.stats.distance import Anchors, Distance, capability_distance
 
 from soft_prompts.calibration import verdicts
 from soft_prompts.calibration.certificate import Certificate, Recovery
 from soft_prompts.calibration.codebook import CodebookReading
 from soft_prompts.calibration.organisms import ORGANISMS, Organism
-from soft_prompts.calibration.planting import (
+from soft_prompts.calibration.suite import BookReading, CellReading, SuiteReadings, Varied
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.data.known_samples import read_known_samples, write_known_samples
+from soft_prompts.experiments.evidence.planting import (
     Planting,
     choose_secrets,
     draw_samples,
@@ -22,14 +27,9 @@ from soft_prompts.calibration.planting import (
     sample_on,
     sampled_rows,
 )
-from soft_prompts.calibration.suite import BookReading, CellReading, SuiteReadings, Varied
-from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.data.known_samples import read_known_samples, write_known_samples
 from soft_prompts.models.model import FrozenModel
-from soft_prompts.stats.admissibility import CEILING, Evidence
 from soft_prompts.stats.agreement import auroc, doublings_apart, median_with_interval, rank_correlation, slope, wilson
 from soft_prompts.stats.bootstrap import Anchor, CurveLosses
-from soft_prompts.stats.distance import Anchors, Distance, capability_distance
 from soft_prompts.tasks.known_source import KnownSourceTask
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example
 

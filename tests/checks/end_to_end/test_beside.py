@@ -1,9 +1,8 @@
 """Are anchors, controls and codes made beside the runs as they are called, on the same items, once?"""
 
-import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +15,26 @@ from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.engine.evaluation import evaluate, item_losses
 from soft_prompts.engine.search import Search
-from soft_prompts.experiments import battery
-from soft_prompts.experiments.battery import halves, second_round, starts_of, trials
-from soft_prompts.experiments.beside import Made, _subjects, expected_seconds, make_beside
+from soft_prompts.experiments import battery, beside
+from soft_prompts.experiments.battery import first_rung
+from soft_prompts.experiments.beside import Made, make_beside
+from soft_prompts.experiments.cost import expected_seconds
+from soft_prompts.experiments.evidence import power
 from soft_prompts.experiments.evidence.anchors import FixedPrompt
 from soft_prompts.experiments.evidence.controls import random_weights
+from soft_prompts.experiments.evidence.order import EVERY_CONTROL, Seen, Standing
+from soft_prompts.experiments.evidence.planting import Planting
+from soft_prompts.experiments.evidence.rounding import BITS
+from soft_prompts.experiments.evidence.subjects import open_subject
 from soft_prompts.experiments.evidence.trained_weights import with_adapters, with_all_weights
+from soft_prompts.experiments.evidence.wanted import (
+    control_runs,
+    floor_runs,
+    full_runs,
+    further_anchors,
+    lora_runs,
+    rounded_runs,
+)
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.run import run
 from soft_prompts.experiments.sweep import run_all
@@ -32,11 +45,11 @@ from soft_prompts.results.files import read_items, read_result, write_result
 from soft_prompts.results.roles import RUN, Half, OtherRate
 from soft_prompts.results.schema import Result
 from soft_prompts.stats.bits import prompt_bits, quantise
+from soft_prompts.stats.brackets import Bracket
 from soft_prompts.tasks.task import TaskData
 from soft_prompts.training import starts
 from soft_prompts.training.apparatus import Apparatus, data_request, load_for, prompt_for, run_paths
 from soft_prompts.training.loop import set_conditions
-from soft_prompts.training.sources import source_folder
 from soft_prompts.training.titles import titles
 from tests.checks.conftest import save_tiny_model
 from tests.checks.made.disturbances import at_step
@@ -67,10 +80,12 @@ def whole(settings: Settings, one_frozen: FrozenModel, tmp_path_factory: pytest.
     config = settings(tmp_path_factory.mktemp("beside"), steps=3, test_samples=6, checkpoint_every=3)
     runs = [replace(config, tokens=0), config]
     run_all(runs)
-    grid = Grid((config.model,), (0, 2), (config.data,), config, config.task, anchors=True, controls=True)
+    subject = open_subject(runs)
+    wanted = [*floor_runs(subject), *lora_runs(subject), *full_runs(subject), *further_anchors(subject, [2])]
+    wanted += [*control_runs(subject, [2], EVERY_CONTROL), *rounded_runs(config)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(starts, "SEARCH", SHORT)
-        made = make_beside(runs, grid)
+        made = Made(wanted, run_all(wanted))
     return Whole(runs, made, one_frozen, config.task.open(data_request(config), one_frozen.tokenizer))
 
 
@@ -95,36 +110,22 @@ def test_all_that_has_a_form_is_there_once_on_the_same_items(whole: Whole) -> No
     assert len(prints) == 1
     assert counts == {
         "anchor:no_skill": 1,
-        "anchor:placebo": 10,
+        "anchor:placebo": 5,
         "anchor:hard_prompt": 2,
         "anchor:lora": 3,
         "anchor:full": 3,
         "control:permuted_targets": 2,
         "control:random_strings": 2,
         "control:random_weights": 2,
-        "code:2": 1,
-        "code:4": 1,
-        "code:8": 1,
+        **{f"code:{bits}": 1 for bits in BITS},
     }
     assert not whole.made.failures
-
-
-def test_what_is_there_is_not_made_again(whole: Whole, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = [run_paths(config).result for config in whole.made.configs]
-    before = [path.stat().st_mtime_ns for path in paths]
-    base = whole.runs[1]
-    grid = Grid((base.model,), (0, 2), (base.data,), base, base.task, anchors=True, controls=True)
-    make_beside(whole.runs, grid)
-    assert [path.stat().st_mtime_ns for path in paths] == before
-    said = capsys.readouterr().err
-    assert "anchors: 22 results beside the runs, all there already" in said
-    assert "controls: 6 results beside the runs, all there already" in said
 
 
 def test_no_two_of_them_have_one_title(whole: Whole) -> None:
     """Of a whole grid with all its evidence, each list that is run together, and all of them at once."""
     base = replace(whole.runs[1], tokens=4)
-    tried = trials(base, [base])
+    tried = first_rung(base, [base])
     made = [*whole.runs, *whole.made.configs, *tried, replace(base, tokens=2, role=Half())]
     for configs in (whole.runs, whole.made.configs, tried, made):
         named = titles(configs)
@@ -321,81 +322,167 @@ def test_a_grown_start_needs_the_smaller_prompt(settings: Settings, one_frozen: 
         settings(tmp_path, init="grown", prompt="shared_resnet")
 
 
-def test_the_battery_is_every_rate_with_every_start_and_the_best_again(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Fake:
+    """Reads the same of every subject, whatever is there."""
+
+    def __init__(self, half: Bracket) -> None:
+        self.half, self.asked = half, 0
+
+    def __call__(self, standing: Standing) -> Seen:
+        self.asked += 1
+        paths = [path for path, run in standing.paths().items() if run.tokens == self.half.at_most]
+        return Seen(self.half, paths[0] if paths else None)
+
+
+def grid_of(runs: Sequence[RunConfig], evidence: Any, **changes: Any) -> Grid:
+    base = runs[-1]
+    counts = tuple(dict.fromkeys(run.tokens for run in runs))
+    return Grid((base.model,), counts, (base.data,), base, base.task, evidence=evidence, **changes)
+
+
+def roles_of(made: Made) -> list[tuple[str, int, int]]:
+    return [(config.role.name, config.tokens, config.seed) for config in made.configs]
+
+
+def test_standard_evidence_is_made_once_and_its_cost_is_said(
+    settings: Settings, one_frozen: FrozenModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base = settings(tmp_path, tokens=4, condition="none")
-    tried = trials(base, [base])
-    cells = {(config.init, config.learning_rate / base.learning_rate) for config in tried}
-    starts = ("vocabulary", "mean_noise", "grown", "search")
-    assert cells == {(s, f) for s in starts for f in (0.25, 0.5, 1, 2)} - {("vocabulary", 1)}
-    assert len(tried) == 15
-    assert {config.role.name for config in tried if config.init == "vocabulary"} == {"battery:rates"}
-    assert {config.role.name for config in tried if config.init != "vocabulary"} == {"battery:initialisations"}
-    assert "grown" not in starts_of(replace(base, tokens=1))
-    assert starts_of(replace(base, condition="true", prompt="shared_resnet")) == ["vocabulary", "mean_noise"]
-    best = next(config for config in tried if config.init == "grown" and config.learning_rate == base.learning_rate / 2)
-    monkeypatch.setattr(battery, "validation_loss", lambda config: 1.0 if config == best else 2.0)
-    again = second_round(base, tried, [base])
-    assert {(config.init, config.learning_rate) for config in again} == {("grown", base.learning_rate / 2)}
-    assert [(config.role.name, config.seed, config.steps) for config in again] == [
-        *(("battery:seeds", seed, base.steps) for seed in (1, 2, 3, 4, 5)),
-        ("battery:longer", 0, 2 * base.steps),
+    """With the real reading: random weights have no skill in random games, so LoRA shows whether there is a scale."""
+    config = settings(tmp_path, condition="none", steps=2, batch_size=2, test_samples=4, validation_samples=2)
+    runs = [replace(config, tokens=tokens) for tokens in (0, 2)]
+    run_all(runs)
+    capsys.readouterr()
+    made = make_beside(runs, grid_of(runs, "standard"))
+    said = capsys.readouterr().err
+    line = next(line for line in said.splitlines() if line.startswith("evidence standard: at most "))
+    assert len(made.configs) <= int(line.split("at most ")[1].split()[0])
+    assert line.endswith(" at most")
+    assert [name for name, _, _ in roles_of(made)[:9]] == [
+        "anchor:no_skill",
+        *["anchor:placebo"] * 5,
+        *["anchor:lora"] * 3,
     ]
-    assert len({run_paths(config) for config in [base, *tried, *again]}) == 22
+    assert not made.failures
+    stamps = {run_paths(one).result: run_paths(one).result.stat().st_mtime_ns for one in made.configs}
+    again = make_beside(runs, grid_of(runs, "standard"))
+    assert again.configs == made.configs
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    assert "evidence standard: all there already" in capsys.readouterr().err
 
 
-def test_a_grown_run_is_tried_again_from_what_it_grew_from(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    base = settings(tmp_path, tokens=4, init="grown", condition="none")
-    half = replace(base, tokens=2, init="vocabulary")
-    assert halves(base, [half, base]) == []
-    tried = trials(base, [half, base])
-    monkeypatch.setattr(battery, "validation_loss", lambda config: 1.0 if config == base else 2.0)
-    again = second_round(base, tried, [half, base])
-    grown = [config for config in [*tried, *again] if config.init == "grown"]
-    assert len(grown) == 3 + 6
-    assert {source_folder(config) for config in grown} == {run_paths(half).snapshot} == {source_folder(base)}
-
-
-def test_nothing_is_tried_again_where_no_trial_has_a_loss(settings: Settings, tmp_path: Path) -> None:
-    """None of them was run; a broken result says as little."""
-    base = settings(tmp_path, tokens=4, condition="none")
-    path = run_paths(base).result
-    path.parent.mkdir(parents=True)
-    path.write_text("{")
-    assert second_round(base, trials(base, [base]), [base]) == []
-    assert expected_seconds(replace(base, seed=1), [base]) == 0
-
-
-def test_every_case_has_evidence_of_its_own(settings: Settings, tmp_path: Path) -> None:
-    bare = settings(tmp_path, tokens=0)
-    cases = [settings(tmp_path, learning_rate=rate) for rate in (1e-3, 1e-2)]
-    subjects = _subjects([bare, *cases, replace(cases[0], seed=1)])
-    assert [[run.learning_rate for run in runs if run.tokens] for runs in subjects] == [[1e-3, 1e-3], [1e-2]]
-    assert all(bare in runs for runs in subjects)
-
-
-def test_a_short_battery_is_run(
+def test_seeds_and_control_stand_at_the_ends_that_were_read(
     settings: Settings, one_frozen: FrozenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(battery, "RATES", (1.0, 2.0))
-    monkeypatch.setattr(battery, "STARTS", ("grown",))
-    monkeypatch.setattr(battery, "SEEDS", 1)
-    base = settings(tmp_path, condition="none", steps=1, batch_size=2, test_samples=2, validation_samples=1)
-    run(base, one_frozen)
-    grid = Grid((base.model,), (2,), (base.data,), base, base.task, battery=True)
-    made = make_beside([base], grid)
-    roles = [json.loads(run_paths(config).result.read_text())["role"] for config in made.configs]
-    half, *trial_roles = roles[:4]
-    assert half == "battery:half"
-    assert trial_roles == ["battery:rates", "battery:initialisations", "battery:initialisations"]
-    assert roles[4:] == ["battery:seeds", "battery:longer"]
-    grown = read_result(run_paths(made.configs[2]).result)
-    assert (
-        grown.config["grown_from"] == run_paths(made.configs[0]).snapshot.relative_to(tmp_path / "snapshots").as_posix()
+    config = settings(tmp_path, condition="none", steps=1, batch_size=2, test_samples=2, validation_samples=4)
+    runs = [replace(config, tokens=tokens) for tokens in (0, 1, 2)]
+    run_all(runs)
+    fake = Fake(Bracket(0.5, "shown", 1, 2))
+    monkeypatch.setattr(beside, "Reader", lambda *given: fake)
+    made = make_beside(runs, grid_of(runs, "standard"))
+    assert roles_of(made)[9:] == [
+        *(("run", tokens, seed) for tokens in (1, 2) for seed in (1, 2)),
+        *(("control:permuted_targets", tokens, 0) for tokens in (0, 1, 2)),
+    ]
+    assert all(run_paths(one).result.is_file() for one in made.configs)
+    assert make_beside(runs, grid_of(runs, "none")) == Made()
+
+
+def test_full_evidence_of_a_tiny_model(
+    settings: Settings, one_frozen: FrozenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every rung, the rounded witness, and whether such searches find planted secrets."""
+    for where, name, value in (
+        (battery, "RATES", (1.0,)),
+        (battery, "STARTS", ("grown",)),
+        (battery, "LEAST_STEPS", 1),
+        (power, "SECRETS", 2),
+        (power, "CANDIDATES", 3),
+        (power, "SAMPLES", {"training": 16, "validation": 4, "test": 8}),
+        (starts, "SEARCH", SHORT),
+    ):
+        monkeypatch.setattr(where, name, value)
+    config = settings(tmp_path, condition="none", steps=4, batch_size=2, test_samples=2, validation_samples=1)
+    runs = [replace(config, tokens=tokens) for tokens in (0, 4, 8)]
+    run_all(runs)
+    fake = Fake(Bracket(0.5, "shown", 4, 8))
+    monkeypatch.setattr(beside, "Reader", lambda *given: fake)
+    made = make_beside(runs, grid_of(runs, "full"))
+    names = [name for name, _, _ in roles_of(made)]
+    tried = [(one.role.name, one.init, one.steps, one.seed) for one in made.configs if "battery" in one.role.name]
+    assert tried[:3] == [
+        ("battery:half", "vocabulary", 4, 0),
+        ("battery:rates", "vocabulary", 1, 0),
+        ("battery:initialisations", "grown", 1, 0),
+    ]
+    assert [one[0] for one in tried[-3:]] == ["battery:seeds", "battery:seeds", "battery:longer"]
+    assert [seed for _, _, _, seed in tried[-3:]] == [3, 4, 0]
+    assert tried[-1][2] == 8
+    assert [name for name in names if name.startswith("code")] == [f"code:{bits}" for bits in BITS]
+    assert {one.tokens for one in made.configs if one.role.name.startswith("code")} == {8}
+    planted = [one for one in made.configs if one.role.name == "power:planted"]
+    assert [one.tokens for one in planted] == [8, 8]
+    task = read_result(run_paths(runs[1]).result)
+    for one in planted:
+        result = read_result(run_paths(one).result)
+        assert (result.experiment, result.data.name, result.data.fingerprint, result.model.name) == (
+            task.experiment,
+            task.data.name,
+            task.data.fingerprint,
+            task.model.name,
+        )
+        assert result.metrics["planted_tokens"].value == 2
+        assert (result.training.steps, result.metrics[result.headline].value) == (4, None)
+    before = [run_paths(one).result.stat().st_mtime_ns for one in made.configs]
+    assert make_beside(runs, grid_of(runs, "full")).configs == made.configs
+    assert [run_paths(one).result.stat().st_mtime_ns for one in made.configs] == before
+
+
+def test_the_share_of_a_planted_gap_is_that_of_the_secret_itself(
+    settings: Settings, one_frozen: FrozenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The secret's own embeddings close all of the gap, an untrained prompt of none nothing."""
+    monkeypatch.setattr(power, "SECRETS", 1)
+    monkeypatch.setattr(power, "SAMPLES", {"training": 16, "validation": 4, "test": 64})
+    config = power.power_runs(settings(tmp_path, tokens=4))[0]
+    assert (config.condition, config.prompt_kind, config.role.facts()) == (
+        "none",
+        "direct",
+        {"planted_tokens": 1, "secret": 0},
     )
+    data = config.task.open(data_request(config), one_frozen.tokenizer)
+    at = power.with_secret(apparatus(config, one_frozen, data))
+    assert (at.data.name, at.data.fingerprint, at.data.test) == (data.name, data.fingerprint, data.test)
+    secret = power.plant(one_frozen, power.planting_for(config), tmp_path)[0].secret
+    test, validation = at.data.held_out("test"), at.data.held_out("validation")
+
+    def share(ids: Sequence[int]) -> float | None:
+        with_ids = at._replace(prompt=FixedPrompt(one_frozen.vocabulary[list(ids)].float()))
+        return power.measure_found(with_ids, validation, test, 8).metrics["share_of_planted_gap"].value
+
+    assert share(secret) == pytest.approx(1.0, abs=1e-4)
+    assert share(()) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_a_model_that_says_the_same_has_no_planted_gap(
+    settings: Settings, one_frozen: FrozenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(power, "SAMPLES", {"training": 16, "validation": 4, "test": 8})
+    monkeypatch.setattr(power, "losses_behind", lambda frozen, secret, examples: at.data.exact_test_nats())
+    config = power.power_runs(settings(tmp_path, tokens=4))[0]
+    data = config.task.open(data_request(config), one_frozen.tokenizer)
+    at = power.with_secret(apparatus(config, one_frozen, data))
+    found = power.measure_found(at, at.data.held_out("validation"), at.data.held_out("test"), 8)
+    assert found.metrics["share_of_planted_gap"].value is None
+    assert "same without" in (found.metrics["share_of_planted_gap"].reason or "")
+
+
+def test_where_no_secret_fits_the_power_is_left_out(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = settings(tmp_path, tokens=4)
+    monkeypatch.setattr(power, "planting_for", lambda config: Planting(1, target_tokens=300))
+    assert not power.can_plant(base)
+    assert "no secret can be planted" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

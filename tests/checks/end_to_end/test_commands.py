@@ -225,8 +225,8 @@ def test_compare(command: Callable[..., Said], finished: RunConfig, tmp_path: Pa
     results = str(finished.output_dir / "results")
     said = command("compare", results, "--json")
     assert said.code == 0
-    curves = json.loads(said.out)
-    assert [point["tokens"] for point in curves[0]["curve"]] == [0, 2]
+    curves = json.loads(said.out)["curves"]
+    assert [point["tokens"] for point in curves[0]["points"]] == [0, 2]
     assert said.err == ""
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -234,13 +234,14 @@ def test_compare(command: Callable[..., Said], finished: RunConfig, tmp_path: Pa
     (broken / "later.json").write_text('{"schema_version": 99}')
     said = command("compare", results, str(broken), "--json")
     assert said.code == 1
-    assert json.loads(said.out) == curves
+    assert json.loads(said.out)["curves"] == curves
+    assert len(json.loads(said.out)["problems"]) == 2
     assert "torn.json" in said.err
     assert "later.json" in said.err
     is_one_line(command("compare", str(tmp_path / "nowhere")), 3, "no results in")
     is_one_line(command("compare", results, "--metric", "los_per_move"), 2, "did you mean loss_per_move?")
     is_one_line(command("compare", results, "--plot", "curve.doc"), 2, "--plot is curve.doc")
-    is_one_line(command("compare", results, "--json", "--csv"), 2, "--json and --csv are both given")
+    is_one_line(command("compare", results, "--json", "--csv", "points"), 2, "--json and --csv are given")
 
 
 def test_generate(command: Callable[..., Said], finished: RunConfig) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from soft_prompts.config import RunConfig
-from soft_prompts.experiments.progress import GridProgress, say_where
+from soft_prompts.experiments.progress import GridProgress, say_evidence, say_where
 from soft_prompts.results.files import write_result
 from soft_prompts.results.roles import Lora
 from soft_prompts.tasks.chess import ChessTask
@@ -137,3 +137,10 @@ def test_the_places_are_said(base: RunConfig, capsys: pytest.CaptureFixture[str]
     ]
     say_where([replace(base, task=SkipTokensTask(skip=(skip,)), prompt="direct") for skip in (1, 2)])
     assert f"{where}/results --out" in capsys.readouterr().err
+
+
+def test_the_command_that_gives_evidence_is_the_same_with_one_flag_more(capsys: pytest.CaptureFixture[str]) -> None:
+    say_evidence("soft-prompts run chess", ["--tokens", "1", "--event", "Rated Blitz", "--fresh", "--evidence", "none"])
+    assert "soft-prompts run chess --tokens 1 --event 'Rated Blitz' --evidence standard\n" in capsys.readouterr().err
+    say_evidence("python mine.py", ["--evidence=none"])
+    assert "python mine.py --evidence standard\n" in capsys.readouterr().err

@@ -1,139 +1,134 @@
-"""Losses per item of curves whose distance is known: a Hill curve, items that differ, prompts that fail to train.
+"""Items of curves whose truth is known: the count of tokens at which the generating curve passes half of a skill.
 
-Each run reaches the curve's loss but for its optimiser: one in five fails and loses a uniform part of what there was to
-gain, the others fall short by the size of a normal draw, 2 % of the gap. All runs and anchors are scored on the same
-items, whose difficulty varies between and within clusters.
+    share(P) = base + (1 - base) / (1 + (h / P)^b)
+
+Each prompt reaches its share but for its optimiser, which fails now and then and loses a part of what was to gain.
+Everything is scored on the same items, whose difficulty differs between and within clusters; anchors are scored on
+them too, so that they have errors, and prompts and ceiling are chosen by validation.
 """
 
-from typing import NamedTuple, Self
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
-from soft_prompts.stats.bootstrap import Anchor, CurveLosses
-from soft_prompts.stats.distance import Anchors, Mark, capability_distance
-from soft_prompts.stats.shares import first_reaching
+from soft_prompts.stats.bootstrap import Scores
+from soft_prompts.stats.scales import Anchor, By, Ends
 
 Floats = NDArray[np.float64]
 
-ZERO, NO_SKILL, SATURATION = 2.3, 2.5, 1.0  # nats per unit
-FAILS, SHORT = 0.2, 0.02
-CLUSTERS, ITEMS, LARGEST = 200, 3, 12  # items a cluster; units an item
-BETWEEN, WITHIN, NOISE = 0.15, 0.3, 0.5  # log difficulty of clusters and items; nats per root unit of one run's own
+COUNTS = (0, 1, 4, 16)
+LEAST_HALF, MOST_HALF = 0.7, 22.0
+BOTTOM, TOP = 0.1, 0.9  # outcome without the skill, and with it
+WITHOUT, WITH = 2.5, 1.0  # nats per unit, likewise
+BETWEEN, WITHIN, OWN = 0.15, 0.3, 0.5  # log difficulty of clusters and items; nats per root unit of one prompt's own
+SHARED = (0.2, 0.4)  # of the variance behind an outcome: clusters' and items'
+VALIDATION = 200  # items of it
+RATES = 3  # trials of the ceiling
 
 
-class Shape(NamedTuple):
-    """share = base + (a - base) / (1 + (h / P)^b), base that of the bare model."""
+class World(NamedTuple):
+    """How a curve is measured."""
 
-    a: float
-    h: float
-    b: float
-    tokens: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32, 64)
+    by: By
+    items: int
+    clusters: int
+    seeds: int = 1
+    fails: float = 0.0
+    """Share of the trained prompts and weights that fall short."""
+    spread: float = 0.0
+    """Standard deviation of the seeds' shares."""
 
-    def share(self) -> Floats:
-        base = (NO_SKILL - ZERO) / (NO_SKILL - SATURATION)
-        counts = np.maximum(np.array(self.tokens, float), 1e-9)
-        return base + (self.a - base) / (1 + (self.h / counts) ** self.b)
 
+class Truth(NamedTuple):
+    """A Hill curve that passes half of the skill at `half` tokens."""
 
-SHAPES = (
-    Shape(1.0, 2.0, 1.5),
-    Shape(1.0, 6.0, 1.0),
-    Shape(0.95, 5.0, 2.0),
-    Shape(1.0, 12.0, 2.5),
-    Shape(1.0, 0.8, 1.0, (0, 1, 4, 16, 64)),
-    Shape(0.97, 3.0, 4.0, (0, 1, 3, 10, 32, 100)),
-)
+    half: float
+    base: float
+    steep: float
+
+    def share(self, tokens: int) -> float:
+        if tokens == 0:
+            return self.base
+        part = (0.5 - self.base) / (1 - self.base)
+        middle = self.half * ((1 - part) / part) ** (1 / self.steep)
+        return self.base + (1 - self.base) / (1 + (middle / tokens) ** self.steep)
 
 
 class Simulated(NamedTuple):
-    losses: CurveLosses
-    anchors: Anchors
+    """One curve: the scores of each count's seeds with their validation, its anchors and clusters."""
+
+    seeds: Mapping[int, Sequence[tuple[float, Scores]]]
+    """Validation (higher is better) and test, by count."""
+    ends: Ends
+    cluster: NDArray[np.int64]
+
+    @property
+    def chosen(self) -> dict[int, Scores]:
+        """By validation, as prompts are."""
+        return {tokens: max(seeds, key=lambda one: one[0])[1] for tokens, seeds in self.seeds.items()}
 
 
-def simulate(shape: Shape, seeds: int, generator: np.random.Generator, with_validation: bool = False) -> Simulated:
-    """Validation losses, where asked for, carry the noise of as many items of their own."""
-    cluster = np.repeat(np.arange(CLUSTERS), ITEMS)
-    units = generator.integers(2, LARGEST, len(cluster))
-    difficulty = np.exp(
-        BETWEEN * generator.standard_normal(CLUSTERS)[cluster] + WITHIN * generator.standard_normal(len(cluster))
-    )
-    difficulty /= np.exp((BETWEEN**2 + WITHIN**2) / 2)  # a mean of 1 over the population
+class Bed:
+    """The items of one test set, on which prompts of any share are scored."""
 
-    def scored(loss: float) -> Floats:
-        return units * loss * difficulty + NOISE * np.sqrt(units) * generator.standard_normal(len(units))
+    def __init__(self, world: World, generator: np.random.Generator) -> None:
+        self.world, self.generator = world, generator
+        self.cluster = np.arange(world.items) % world.clusters
+        self.units = generator.integers(2, 12, world.items).astype(np.float64)
+        of_cluster, of_item = generator.standard_normal(world.clusters), generator.standard_normal(world.items)
+        self.difficulty = np.exp(BETWEEN * of_cluster[self.cluster] + WITHIN * of_item - (BETWEEN**2 + WITHIN**2) / 2)
+        self.latent = math.sqrt(SHARED[0]) * of_cluster[self.cluster] + math.sqrt(SHARED[1]) * of_item
 
-    by_tokens: dict[int, dict[int, Floats]] = {}
-    validation: dict[int, dict[int, float]] = {}
-    for tokens, share in zip(shape.tokens, shape.share(), strict=True):
-        least = NO_SKILL - share * (NO_SKILL - SATURATION)
-        reached = [least + _short(least, generator) if tokens else least for _ in range(seeds if tokens else 1)]
-        by_tokens[tokens] = {seed: scored(loss) for seed, loss in enumerate(reached)}
-        error = NOISE / np.sqrt(units.sum())
-        validation[tokens] = {seed: loss + error * generator.standard_normal() for seed, loss in enumerate(reached)}
-    no_skill, saturation = (
-        Anchor(name, (scored(loss),)) for name, loss in (("frequencies", NO_SKILL), ("exact", SATURATION))
-    )
-    losses = CurveLosses(by_tokens, units, cluster, validation if with_validation else {})
-    return Simulated(losses, Anchors(no_skill, saturation))
+    def scores(self, share: float) -> Scores:
+        """Of something that has this share of the skill over all items that there could be."""
+        own = self.generator.standard_normal(self.world.items)
+        if self.world.by == "loss":
+            loss = WITHOUT - share * (WITHOUT - WITH)
+            return Scores(-(self.units * loss * self.difficulty + OWN * np.sqrt(self.units) * own), self.units)
+        rate = min(max(BOTTOM + share * (TOP - BOTTOM), 0.0), 1.0)
+        latent = self.latent + math.sqrt(1 - sum(SHARED)) * own
+        return Scores((latent < norm.ppf(rate)).astype(np.float64), np.ones(self.world.items))
 
+    def trained(self, best: float, worst: float) -> float:
+        """The share that one training reaches."""
+        share = best + self.world.spread * self.generator.standard_normal()
+        if self.generator.random() < self.world.fails:
+            share -= self.generator.uniform(0.2, 1.0) * (best - worst)
+        return share
 
-def with_averaged_seeds(losses: CurveLosses) -> CurveLosses:
-    """What must not be done: one prompt a token count, whose losses are the mean over its seeds."""
-    averaged = {tokens: {0: np.mean(list(seeds.values()), axis=0)} for tokens, seeds in losses.by_tokens.items()}
-    return CurveLosses(averaged, losses.units, losses.cluster)
-
-
-def _short(least: float, generator: np.random.Generator) -> float:
-    if generator.random() < FAILS:
-        return generator.uniform(0.2, 1.0) * (ZERO - least)
-    return SHORT * (NO_SKILL - SATURATION) * abs(generator.standard_normal())
+    def validated(self, share: float) -> tuple[float, Scores]:
+        """Validation has as many items of its own."""
+        return share + 0.5 / math.sqrt(VALIDATION) * self.generator.standard_normal(), self.scores(share)
 
 
-class Measured(NamedTuple):
-    """Over many simulations; errors in doublings of tokens + 1, NaN where censored, [simulations, (d_50, d_90)]."""
-
-    errors: Floats
-    covered: Floats
-    averaged: Floats
-    """Errors where seeds are averaged before the mark is sought."""
-
-    @classmethod
-    def over(cls, count: int) -> Self:
-        runs = [_measured(SHAPES[index % len(SHAPES)], index) for index in range(count)]
-        return cls(*(np.array(values) for values in zip(*runs, strict=True)))
-
-    def summary(self) -> str:
-        bias, averaged = (np.nanmean(errors, axis=0) for errors in (self.errors, self.averaged))
-        censored, averaged_censored = (np.isnan(errors).mean(axis=0) for errors in (self.errors, self.averaged))
-        return "; ".join(
-            f"d_{mark}: bias {bias[at]:+.3f}, coverage {self.covered[:, at].mean():.3f}, censored {censored[at]:.3f}, "
-            f"seeds averaged: bias {averaged[at]:+.3f}, censored {averaged_censored[at]:.3f}"
-            for at, mark in enumerate((50, 90))
-        )
+def some_truth(generator: np.random.Generator) -> Truth:
+    """Halves even on the axis of doublings."""
+    half = math.exp(generator.uniform(math.log(LEAST_HALF), math.log(MOST_HALF)))
+    return Truth(half, generator.uniform(0.0, 0.2), generator.uniform(1.0, 3.0))
 
 
-def _measured(shape: Shape, index: int) -> tuple[list[float], list[bool], list[float]]:
-    simulated = simulate(shape, 5, np.random.default_rng([11, index]), with_validation=index % 4 == 3)
-    counts = np.array(shape.tokens)
-    best = np.maximum.accumulate(shape.share())[None]
-    truths = [float(first_reaching(best, counts, mark)[0]) for mark in (0.5, 0.9)]
-    found, averaged = (
-        capability_distance(losses, simulated.anchors, draws=draws)
-        for losses, draws in ((simulated.losses, 1_000), (with_averaged_seeds(simulated.losses), 20))
-    )
-    marks, averaged_marks = (found.d_50, found.d_90), (averaged.d_50, averaged.d_90)
-    covered = [_is_inside(truth, mark) for truth, mark in zip(truths, marks, strict=True)]
-    return _errors(marks, truths), covered, _errors(averaged_marks, truths)
+def simulate(truth: Truth, bed: Bed) -> Simulated:
+    """A curve of COUNTS with a floor that nothing was trained for and a ceiling that was."""
+    seeds = {
+        tokens: [
+            bed.validated(bed.trained(truth.share(tokens), truth.base) if tokens else truth.base) for _ in range(many)
+        ]
+        for tokens in COUNTS
+        for many in [bed.world.seeds if tokens else 1]
+    }
+    weights = max((bed.validated(_weights(bed)) for _ in range(RATES)), key=lambda one: one[0])[1]
+    return Simulated(seeds, Ends([Anchor("floor", (bed.scores(0.0),))], Anchor("lora", (weights,))), bed.cluster)
 
 
-def _errors(marks: tuple[Mark, Mark], truths: list[float]) -> list[float]:
-    return [
-        np.nan if mark.value is None else float(np.log2((mark.value + 1) / (truth + 1)))
-        for mark, truth in zip(marks, truths, strict=True)
-    ]
+def _reached(truth: Truth, tokens: int, bed: Bed) -> float:
+    """The share that one prompt reaches; nothing is trained at 0 tokens."""
+    return bed.trained(truth.share(tokens), truth.base) if tokens else truth.base
 
 
-def _is_inside(truth: float, mark: Mark) -> bool:
-    assert mark.low is not None
-    return mark.low <= truth <= (np.inf if mark.high is None else mark.high)
+def _weights(bed: Bed) -> float:
+    """The share that one training of the ceiling reaches; seeds of prompts spread, the best weights are known."""
+    return 1.0 - (bed.generator.uniform(0.2, 1.0) if bed.generator.random() < bed.world.fails else 0.0)

@@ -22,7 +22,7 @@ from soft_prompts.training.apparatus import run_paths
 
 NAMES = {
     *("load_frozen_model", "build_prompt", "insert_prompt", "batch_loss", "train", "evaluate", "generate"),
-    *("load_snapshot", "read_results", "read_result", "to_frame", "compare", "plot", "capability_distance", "TASKS"),
+    *("load_snapshot", "read_results", "read_result", "to_frame", "compare", "plot", "verdicts", "TASKS"),
     *("PROMPTS", "Experiment", "Grid", "Example", "ListedData", "Query", "Task", "TaskData", "RunConfig", "run"),
     "__version__",
 }
@@ -114,21 +114,30 @@ def test_compare_gives_what_the_command_prints(folder: Path) -> None:
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     results = sp.read_results(folder)
     for given in (folder, str(folder), [str(folder)], results):
-        assert sp.compare(given) == json.loads(printed)
+        assert sp.compare(given) == json.loads(printed)["curves"]
     (bare,) = [result for result in results if result.prompt.tokens == 0]
-    assert [point["tokens"] for point in sp.compare(bare)[0]["curve"]] == [0]
+    assert [point["tokens"] for point in sp.compare(bare)[0]["points"]] == [0]
     with pytest.raises(InputError, match="there are no results"):
         sp.compare([])
     with pytest.raises(UsageError, match="nope"):
         sp.compare(folder, metric="nope")
 
 
+def test_verdicts_are_a_model_a_task_and_a_word(folder: Path) -> None:
+    (found,) = sp.verdicts(folder)
+    assert found == ("tiny-chess", "chess on games", "NO SCALE")
+    assert found.verdict == sp.compare(folder)[0]["verdict"]
+    (folder / "broken.json").write_text("{")
+    with pytest.warns(UserWarning, match=r"skipped: .*broken\.json"):
+        assert sp.verdicts(folder) == [found]
+
+
 def test_plot_gives_a_figure_without_pyplot(folder: Path, tmp_path: Path) -> None:
     figure = sp.plot(sp.read_results(folder), metric="loss_per_move")
     assert isinstance(figure, Figure)
     assert figure._repr_png_().startswith(b"\x89PNG")  # pyright: ignore
-    drawn = figure.subfigs[0].axes[0].get_lines()[0].get_ydata()
-    assert list(drawn) == pytest.approx([sum(losses) / 8 for _, losses in LOSSES])
+    said = [text.get_text() for text in figure.axes[0].texts]
+    assert {"nats per move", "prompt tokens", *(str(tokens) for tokens, _ in LOSSES)} <= set(said)
     code = f"import sys, soft_prompts as sp; sp.plot({str(folder)!r}); print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

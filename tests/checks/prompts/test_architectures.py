@@ -27,10 +27,11 @@ from soft_prompts.prompts.build import build_prompt, grow
 from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.prompts.snapshot import load_snapshot
 from soft_prompts.results.files import read_result
+from soft_prompts.results.roles import Rounded
 from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.tasks.task import Query
 from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
-from soft_prompts.training.apparatus import run_paths
+from soft_prompts.training.apparatus import run_paths, snapshot_name
 
 
 class LowRankPrompt(Prompt):
@@ -196,13 +197,15 @@ def test_and_from_the_command_line(config: RunConfig, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.slow
-def test_with_anchors_too(config: RunConfig) -> None:
+def test_with_evidence_too(config: RunConfig) -> None:
     preset = Grid((config.model,), (0, 3), (config.data,), config, config.task)
-    assert Experiment("own", "Does it work?", {"default": preset}).main(["--anchors"]) == 0
+    assert Experiment("own", "Does it work?", {"default": preset}).main(["--evidence", "standard"]) == 0
     results = [read_result(path) for path in (config.output_dir / "results").rglob("*.json")]
     tokens = {result.prompt.kind for result in results if result.role in ("anchor:placebo", "anchor:hard_prompt")}
     assert tokens == {"direct"}  # random tokens, and those nearest to a prompt, are tokens as they are
-    assert {result.prompt.kind for result in results if result.role == "code:2"} == {"low_rank"}
+    assert {result.prompt.kind for result in results if result.role == "run"} == {None, "low_rank"}
+    rounded = replace(config, role=Rounded(2, snapshot_name(config)))
+    assert run(rounded, load_frozen_model(config.model)).prompt.kind == "low_rank"
 
 
 def test_it_works_beside_conditions_and_grows_from_fewer_tokens(config: RunConfig) -> None:

@@ -81,9 +81,9 @@ def made(tmp_path_factory) -> Made:
     paths = [*hostile_runs(folder), *paper_runs(folder)]
     (folder / "broken.json").write_text("{")
     out = root / "page" / "all.html"
-    code = report_command(ReportOptions((root / "results",), out, draws=40))
+    code = report_command(ReportOptions((root / "results",), out, root / "figures", draws=40))
     text = out.read_text("utf-8")
-    return Made(out, root / "page" / "all_figures", text, Page(text), paths, code)
+    return Made(out, root / "figures", text, Page(text), paths, code)
 
 
 def links(page: Page) -> Iterator[str]:
@@ -142,21 +142,31 @@ def test_every_number_leads_to_its_file(made):
     assert {address[1:] for address in links(made.page) if address.startswith("#")} <= places
 
 
-def test_an_entry_and_a_row_for_each_curve(made):
-    assert len(made.page.all("ul", "class", "entries")) == 2
-    entries = [one for one in made.page.all("b") if one.inside[-2:] == ("li", "span")]
-    assert len(entries) == len([one for one in made.page.all("th", "scope", "row") if "details" not in one.inside]) == 3
+def test_a_cell_and_a_sentence_for_each_curve(made):
+    cells, entries = made.page.all("a", "class", "square"), made.page.all("ul", "class", "entries")
+    sentences = [one for one in made.page.all("li") if one.attributes.get("class", "").startswith("is-")]
+    assert (len(cells), len(entries), len(sentences)) == (3, 2, 3)
+    assert [cell.attributes["href"] for cell in cells] == [f"#{one.attributes['id']}" for one in sentences]
     rows = [one for one in made.page.all("td") if "data-key" in one.attributes]
     assert len(rows) > len(made.results)
-    assert "14.000" in made.page.text("a")  # tiny-text with 0 tokens, to two digits of its standard error of .01
+    assert "14.000 ± 0.010" in made.page.text("a")  # tiny-text with 0 tokens, to two digits of its standard error
 
 
-def test_figures_lie_beside_the_page(made):
+def test_all_but_verdicts_sentences_and_figures_is_folded(made):
+    shown = [one for one in made.page.all("table") if "details" not in one.inside]
+    assert [one.attributes["class"] for one in shown] == ["grid"]
+    folds = [one for one in made.page.all("details") if "details" not in one.inside]
+    assert [one.attributes.get("id") for one in folds if "open" in one.attributes] == ["problems"]
+    assert not [one for one in made.page.all("pre") if "details" not in one.inside]
+
+
+def test_figures_lie_in_the_folder_that_was_asked_for_and_nowhere_else(made):
     names = {path.stem for path in made.figures.glob("*.svg")}
     assert names == {path.stem for path in made.figures.glob("*.png")}
-    assert {"distances", "chess-loss-tokens", "chess-loss-parameters", "chess-share-tokens"} <= names
+    assert {"chess-loss", "skip-tokens-loss", "skip-tokens-paper"} <= names
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in made.figures.glob("*.png"))
-    assert len(made.page.all("figure")) == 1 + 2 + 2 + 2  # distances; chess; its items; skip_tokens beside the paper
+    assert [path.name for path in made.out.parent.iterdir()] == ["all.html"]
+    assert len(made.page.all("figure")) == 2 + 2 + 1  # losses of two tasks; items of two curves; beside the paper
 
 
 def test_published_curves_stand_beside_the_same_model_and_data_alone(made):

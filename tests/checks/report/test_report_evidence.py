@@ -1,181 +1,187 @@
-"""What a distance rests on stands beside it, each number with its file; what was not measured leaves no table."""
+"""The page says what the readings say: verdicts at a glance, sentences with the next command, and what they rest on."""
 
 import dataclasses
+import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from soft_prompts.analysis.battery import Optimiser
-from soft_prompts.analysis.bits import Bits, Code, Length
-from soft_prompts.analysis.controls import Control
-from soft_prompts.analysis.curves import Curve, Point
-from soft_prompts.analysis.drafts import Run
-from soft_prompts.analysis.readings import ModelContrast, Reading, Readings
-from soft_prompts.report.page.distances import sentence, summary, verdict
+from soft_prompts.analysis.curves import Difference
+from soft_prompts.analysis.readings import Reading, Readings
+from soft_prompts.analysis.verdicts import Verdict
+from soft_prompts.report.figures.groups import groups_of
 from soft_prompts.report.page.document import document, rendered
 from soft_prompts.report.page.evidence import evidence_tables
-from soft_prompts.report.page.losses import loss_chart
-from soft_prompts.report.page.table import Links
-from soft_prompts.report.page.text import NOTHING
-from soft_prompts.results.schema import Metric
-from soft_prompts.stats.admissibility import Evidence
-from soft_prompts.stats.contrasts import Contrast, Selectivity
-from soft_prompts.stats.distance import Distance, capability_distance
-from soft_prompts.stats.paired import SeedValue
-from tests.checks.made.results import build_result
-from tests.checks.made.simulated_results import SHAPES, Shape, simulate
+from soft_prompts.report.page.grid import Square, grid_of, said
+from soft_prompts.report.page.points import points_table, prompts_table
+from soft_prompts.report.page.table import Links, Table
+from soft_prompts.report.text import NOTHING
+from soft_prompts.stats.brackets import Bracket
+from tests.checks.made.readings import made_readings
 
-FOLDER = Path("/pages")
+FOLDER = Path()
 LINKS = Links(FOLDER)
-HEADLINE = "loss_per_move"
-FEW = Shape(0.3, 2.0, 1.5)  # never reaches a half
-
-
-def run(role: str, loss: float, tokens: int = 0, seed: int = 0) -> Run:
-    metrics = {HEADLINE: Metric(loss, 0.01, 100, "nats/move")}
-    result = dataclasses.replace(build_result(tokens=tokens, seed=seed, value=loss, role=role), metrics=metrics)
-    return Run(FOLDER / "results" / f"{role.replace(':', '-')}-{tokens}-{seed}.json", result)
-
-
-def distance_of(shape: Shape, evidence: Evidence) -> Distance:
-    simulated = simulate(shape, 2, np.random.default_rng(1))
-    return capability_distance(simulated.losses, simulated.anchors, "no_skill", evidence, draws=60)
-
-
-def curve_of(distance: Distance) -> Curve:
-    points = []
-    for point in distance.points:
-        losses = [(point.loss or 0.0) + shift for shift in ((0.0, 0.1) if point.tokens else (0.0,))]
-        seeds = tuple(SeedValue(seed, loss, 0.01) for seed, loss in enumerate(losses))
-        points.append(Point(point.tokens, float(np.mean(losses)), 0.02, seeds))
-    names = {"prompt": "mlp", "condition_mode": "true", "settings": {}, "headline": HEADLINE, "metric": HEADLINE}
-    return Curve("chess", None, "games", "tiny-chess", **names, unit="nats/move", curve=tuple(points))
-
-
-def reading(shape: Shape = SHAPES[0], evidence: Evidence | None = None) -> Reading:
-    """Everything that can be known of a curve, with numbers of our own."""
-    kept = Evidence(training_units=10**6, prompt_bits=1000.0, selectivity=2.5)
-    distance = distance_of(shape, evidence or kept)
-    runs = tuple(run("run", point.loss or 0.0, point.tokens, seed) for point in distance.points for seed in (0, 1))
-    anchors = {"no_skill": 2.5, "exact": 1.0, "few_shot": 1.9}
-    beside = {f"anchor:{name}": (run(f"anchor:{name}", loss),) for name, loss in anchors.items()}
-    beside["anchor:placebo"] = tuple(run("anchor:placebo", loss, 4, seed) for seed, loss in enumerate((2.4, 2.2, 2.9)))
-    beside["anchor:hard_prompt"] = (run("anchor:hard_prompt", 1.7, 4), run("anchor:hard_prompt", 1.6, 4, 1))
-    coded = Code(4, 0, 2, 812.4, 1.2, 0.15, 0.86, run("code:2", 1.2, 4))
-    control = distance_of(FEW, Evidence())
-    battery = {"battery:rates": (run("battery:rates", 1.1, 64),), "battery:longer": (run("battery:longer", 1.1, 64),)}
-    return Reading(
-        curve_of(distance),
-        runs,
-        beside,
-        distance,
-        notes=("anchors of tiny-chess are shared",),
-        bits=Bits((coded,), 640.0, None, coded, 1234.5, (Length(100, 333.0, 0, None), Length(10_000, 14_000.0, 4, 2))),
-        controls=(Control("permuted_targets", (run("control:x", 2.3, 1),), control, None, Selectivity(2.53, True)),),
-        battery=Optimiser(battery, 0.031, 0.97, 0.2, 5, 0.012),
-        violations=(8,),
-        contrasts=(ModelContrast("tiny-text", Contrast(-1.25, -1.6, None, 0.002, 0.04), 0.004, 2),),
-    )
+MINUS = "\N{MINUS SIGN}"
 
 
 @pytest.fixture(scope="module")
-def whole() -> Reading:
-    return reading()
-
-
-def cells(one: Reading) -> dict[str, list[dict[str, str]]]:
-    tables = evidence_tables([one], ["tiny-chess"], LINKS)
-    heads = {table.title: [column.text for column in table.columns] for table in tables}
-    return {
-        table.title: [dict(zip(heads[table.title], (cell.text for cell in row), strict=True)) for row in table.rows]
-        for table in tables
-    }
-
-
-def test_no_table_of_what_was_not_measured(whole):
-    bare = Reading(whole.curve, whole.runs, distance=whole.distance)
-    assert evidence_tables([bare], ["tiny-chess"], LINKS) == ()
-
-
-def test_every_table_says_its_numbers(whole):
-    found = cells(whole)
-    assert list(found) == ["Anchors", "Controls", "Optimiser battery", "Bits", "Rounded prompts", "Beside other models"]
-    placebo = next(row for row in found["Anchors"] if row["anchor"] == "placebo")
-    assert (placebo["least loss"], placebo["greatest"], placebo["files"]) == ("2.200", "2.900", "3")
-    (control,) = found["Controls"]
-    assert control["selectivity"] == "≥ 2.530"
-    assert control["d₅₀ [95 %]"].startswith("> 64")
-    (battery,) = found["Optimiser battery"]
-    assert [battery[name] for name in ("moved", "search start", "failures", "elasticity")] == [
-        *("+0.031", "0.97", "20%", "+0.012"),
-    ]
-    assert battery["worse than with fewer tokens"] == "8"
-    assert battery["trials"] == "rates 1, longer 1"
-    (bits,) = found["Bits"]
-    assert [bits[name] for name in ("d₅₀, bits", "d₉₀, bits", "prompt, bits", "N*")] == ["640", NOTHING, "812", "1,234"]
-    assert bits["shortest for N units"] == "100: no prompt, 333 bits; 10,000: 4 tokens, 14,000 bits"
-    (other,) = found["Beside other models"]
-    assert other["difference"] == "\N{MINUS SIGN}1.250"
-    assert other["95 %"] == "\N{MINUS SIGN}1.600 to ∞"
-    assert other["p"] == "0.004"
-
-
-def test_two_models_are_compared_once(whole):
-    other = dataclasses.replace(
-        whole,
-        curve=dataclasses.replace(whole.curve, model="tiny-text"),
-        contrasts=(whole.contrasts[0]._replace(model="tiny-chess"),),
+def readings() -> dict[str, Reading]:
+    made = {reading.curve.model: reading for reading in made_readings().readings}
+    locked = made["tiny-mazes-locked-1"]
+    assert locked.deed is not None
+    far = Bracket(0.5, "shown", 4, 64, (16,))
+    verdict = Verdict("FAR", None, "tiny-mazes-far: FAR. 64 tokens bring it out (more than 4, at most 64).", None)
+    made["tiny-mazes-far"] = dataclasses.replace(
+        locked,
+        curve=dataclasses.replace(locked.curve, model="tiny-mazes-far"),
+        deed=dataclasses.replace(locked.deed, half=far),
+        verdict=verdict,
     )
-    (table,) = (
-        table
-        for table in evidence_tables([whole, other], ["first", "second"], LINKS)
-        if table.title == "Beside other models"
-    )
-    assert [row[0].text for row in table.rows] == ["first"]
+    return made
 
 
-def test_anchors_that_curves_share_stand_once(whole):
-    tables = evidence_tables([whole, dataclasses.replace(whole)], ["first", "second"], LINKS)
-    rows = next(table.rows for table in tables if table.title == "Anchors")
-    assert [row[0].text for row in rows] == ["all"] * 5
+def squares(readings: dict[str, Reading]) -> dict[str, Square]:
+    grid = grid_of(groups_of(list(readings.values())))
+    assert grid.models == ()
+    return {one.label: one for line in grid.lines for one in line.squares if one is not None}
 
 
-def test_anchors_are_lines_and_untrained_tokens_are_hollow(whole):
-    chart = loss_chart([whole], "chess", LINKS)
-    assert chart is not None
-    assert whole.distance is not None
-    levels = {level.name: level.value for level in chart.levels}
-    assert set(levels) == {"no skill", "few-shot", "exact"}
-    assert levels["no skill"] == whole.distance.anchors.no_skill
-    extras = {extra.title.split(",")[0]: (extra.tokens, extra.value, extra.href) for extra in chart.extras}
-    assert extras == {  # the median of the draws, the best of the searches
-        "random tokens": (4, 2.4, "results/anchor-placebo-4-0.json"),
-        "hard prompt": (4, 1.6, "results/anchor-hard_prompt-4-1.json"),
-    }
-    assert chart.series[0].best == tuple(point.best for point in whole.distance.points)
+def cells(table: Table) -> list[dict[str, str]]:
+    heads = [column.text for column in table.columns]
+    return [dict(zip(heads, (cell.text for cell in row), strict=True)) for row in table.rows]
 
 
-def test_a_distance_in_words(whole):
-    assert whole.distance is not None
-    assert whole.distance.admissible
-    assert sentence(whole).startswith("half of the skill takes ")
-    assert verdict([whole, reading(FEW)]).startswith("2 of 2 distances are admissible")
-    lost = reading(FEW, Evidence(search_failed=True))
-    assert sentence(lost).startswith("no prompt of up to 64 tokens reaches half of the skill (")
-    assert "1 of 2 distances is admissible. Not kept: " in verdict([whole, lost])
-    assert summary([whole, lost], ["near", "far"]).endswith("for near; 1 curve without a finite distance.")
-    without = dataclasses.replace(whole, distance=None, no_distance="no run of 0 tokens")
-    assert sentence(without) == "no distance: no run of 0 tokens."
+def table(title: str, *readings: Reading) -> list[dict[str, str]]:
+    found = evidence_tables([(reading, reading.curve.model) for reading in readings], LINKS)
+    return next((cells(one) for one in found if one.title == title), [])
 
 
-def test_the_page_holds_all_of_it(whole):
-    page = document(Readings((whole,), (), (), whole.runs), FOLDER)
+@pytest.mark.parametrize(
+    ("model", "word", "bracket", "share", "evidence"),
+    [
+        ("tiny-mazes", "PRESENT", "0: nothing in front", ".98 at 4 tokens", "2 of 4"),
+        ("tiny-mazes-locked-1", "HIDDEN", "at most 1 token", "1.00 at 4 tokens", "4 of 4"),
+        ("tiny-mazes-far", "FAR", "more than 4, at most 64 tokens (16 in doubt)", "1.00 at 4 tokens", "4 of 4"),
+        ("tiny-mazes-absent", "NOT FOUND", "not reached by 4", ".01 at 4 tokens", "3 of 4"),
+        ("tiny-mazes-strict-3", "UNDECIDED", "not shown by 4 (4 in doubt)", ".31 at 4 tokens", "2 of 4"),
+        ("tiny-text", "NO SCALE", "", f"{MINUS}0.19 nats at 256", "1 of 4"),
+    ],
+)
+def test_each_verdict_at_a_glance(model, word, bracket, share, evidence, readings):
+    one = squares(readings)[model]
+    assert (one.word, one.bracket, one.share, one.evidence) == (word, bracket, share, evidence)
+    assert one.tone == f"is-{word.lower().replace(' ', '-')}"
+    assert one.sentence == readings[model].verdict.sentence
+
+
+def test_tasks_by_models_where_most_of_that_grid_is_filled(readings):
+    kept = [reading for name, reading in readings.items() if name != "tiny-text"]
+    grid = grid_of(groups_of(kept))
+    assert grid.models == tuple(reading.curve.model for reading in kept)
+    assert [line.name for line in grid.lines] == ["Pathfinding on 4x4"]
+    first = kept[0]
+    other = dataclasses.replace(first, curve=dataclasses.replace(first.curve, data="5x5"))
+    first_line, second = grid_of(groups_of([*kept[:2], other])).lines
+    assert [one.word for one in first_line.squares if one] == ["PRESENT", "NOT FOUND"]
+    assert second.name == "Pathfinding on 5x5"
+    assert [one and one.word for one in second.squares] == ["PRESENT", None]
+
+
+def test_every_word_is_counted(readings):
+    assert said(list(readings.values())) == "1 PRESENT, 1 HIDDEN, 1 FAR, 1 NOT FOUND, 1 UNDECIDED, 1 NO SCALE"
+
+
+def test_the_page_holds_each_sentence_and_the_next_command(readings):
+    every = tuple(readings.values())
+    runs = tuple(run for reading in every for run in reading.prompts)
+    page = document(Readings(every, ("broken.json: no JSON",), ("two sizes",), runs), FOLDER)
     text = rendered(page)
-    for title in ("Anchors", "Controls", "Optimiser battery", "Bits", "Rounded prompts", "Beside other models"):
-        assert f"<h3>{title}</h3>" in text
-    assert "anchors of tiny-chess are shared" in text
-    assert 'class="yes">admissible' in text
+    for reading in every:
+        assert reading.verdict.sentence.replace(">", "&gt;") in text
+        assert (reading.verdict.next_command or "") in text
+    assert text.count("Next: <code>") == sum(reading.verdict.next_command is not None for reading in every) == 2
+    assert text.count('class="square ') == len(every)
+    places = set(re.findall(r'id="([\w-]+)"', text))
+    assert set(re.findall(r'class="square [\w-]+" href="#([\w-]+)"', text)) <= places
+    for word in ("PRESENT", "HIDDEN", "FAR", "NOT FOUND", "UNDECIDED", "NO SCALE"):
+        assert f"<b>{word}</b>" in text
+        assert f"<dt>{word}</dt>" in text
+    for said_so in ("two sizes", "broken.json: no JSON", "12 clusters of items", "by deed and by loss disagree"):
+        assert said_so in text
     assert {scene.name for scene in page.figures()} == {
-        *("distances", "chess-loss-tokens", "chess-loss-parameters", "chess-share-tokens", "chess-share-parameters"),
+        *("autoregressive-loss", "pathfinding-share", "pathfinding-loss", "pathfinding-brackets"),
     }
+
+
+def test_numbers_of_each_token_count(readings):
+    rows = cells(points_table([(readings["tiny-mazes-strict-3"], "strict")], LINKS))
+    assert [row["tokens"] for row in rows] == ["0", "1", "2", "4"]
+    assert rows[0]["gain [95 %]"] == rows[0]["EDL, bits"] == NOTHING
+    last = rows[-1]
+    assert last["chosen prompt"] == "2.900 ± 0.012"
+    assert last["gain [95 %]"] == "+6.900 [+6.870, +6.930]"
+    assert last["items improved"] == "90%"
+    assert last["outcome [95 %]"] == last["share by deed"] == ".31 [.23, .39]"
+    assert last["share by loss"] == ".12 [.07, .18]"
+    assert (last["on training samples"], last["samples seen"], last["EDL, bits"]) == ("2.890", "2,400", "1,250")
+
+
+def test_every_prompt_that_counts_and_which_was_chosen(readings):
+    rows = cells(prompts_table([(readings["tiny-mazes-strict-3"], "strict")], LINKS))
+    assert [(row["tokens"], row["made as"], row["seed"]) for row in rows] == [
+        *(("1", "run", "0"), ("1", "run", "1"), ("1", "run", "2"), ("2", "run", "0")),
+        *(("4", "rates", "2"), ("4", "run", "0")),
+    ]
+    assert [row["chosen"] for row in rows] == ["chosen", "", "", "chosen", "chosen", ""]
+
+
+def test_what_a_verdict_rests_on(readings):
+    locked, present = readings["tiny-mazes-locked-1"], readings["tiny-mazes"]
+    checks = table("Checks", present)
+    assert [(row["check"], row["state"]) for row in checks] == [
+        *(("scale", "passed"), ("generalises", "passed"), ("specific", "unknown"), ("search", "unknown")),
+    ]
+    assert [row["figure"] for row in checks] == ["0.9700", "0.9700", NOTHING, NOTHING]
+    deed, loss = table("Scales and brackets", locked)
+    assert (deed["by"], deed["floor"], deed["ceiling"], deed["half"]) == (
+        *("deed (solved share)", "placebo", "lora", "at most 1 token"),
+    )
+    assert (deed["shown by"], deed["sound"], loss["by"]) == ("run-1t-s0", "yes", "loss (nats per move)")
+    (without,) = table("Scales and brackets", readings["tiny-text"])
+    assert without["sound"] == "no: no upper anchor: nothing says how low the loss can be"
+    assert [(row["anchor"], row["least loss"]) for row in table("Anchors", locked)] == [
+        *(("few shot", "2.900"), ("hard prompt", "1.400"), ("lora", "0.1000")),
+    ]
+    (control,) = table("Controls", locked)
+    assert control["share by tokens [95 %]"] == "1: .02 [.00, .05]"
+    (bits,) = table("Bits", locked)
+    assert [bits[name] for name in ("prompt, bits", "of tokens", "bits a coordinate", "N*")] == ["192", "1", "3", "65"]
+    assert [row["lost"] for row in table("Rounded prompts", locked)] == ["+0.900", "+0.001", "+0.001"]
+    (other,) = table("Beside other models", locked)
+    assert other["in words"] == "nearer, beyond doubt"
+    assert other["difference [95 %]"] == ".98 [.95, 1.00]"
+    assert other["p"] == "0.002"
+
+
+def test_no_table_of_what_was_not_measured(readings):
+    bare = dataclasses.replace(readings["tiny-text"], checks={}, loss=None)
+    assert evidence_tables([(bare, "tiny-text")], LINKS) == ()
+
+
+def test_two_models_are_compared_once(readings):
+    locked, absent = readings["tiny-mazes-locked-1"], readings["tiny-mazes-absent"]
+    back = dataclasses.replace(absent, contrasts=(locked.contrasts[0]._replace(model="tiny-mazes-locked-1"),))
+    assert [row["curve"] for row in table("Beside other models", locked, back)] == ["tiny-mazes-locked-1"]
+
+
+def test_anchors_that_curves_share_stand_once(readings):
+    locked = readings["tiny-mazes-locked-1"]
+    assert [row["curve"] for row in table("Anchors", locked, dataclasses.replace(locked))] == ["all"] * 3
+
+
+def test_what_conditions_are_worth_has_its_error(readings):
+    locked = readings["tiny-mazes-locked-1"]
+    gain = Difference(4, 4, 0.25, 0.01, 100, 20, ())
+    told = dataclasses.replace(locked, curve=dataclasses.replace(locked.curve, condition_information=(gain,)))
+    (row,) = table("What the conditions are worth", told)
+    assert (row["tokens"], row["gain"], row["items"]) == ("4", "+0.250", "100")

@@ -1,7 +1,6 @@
-"""A figure stands where its numbers say: tokens at log2(P + 1), parameters at their logarithm."""
+"""A figure stands where its numbers say: tokens at log2(P + 1), values evenly, colours legible in both themes."""
 
 import io
-import math
 import re
 from importlib import resources
 
@@ -9,22 +8,24 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from soft_prompts.report.drawing.axes import parameter_ticks, token_ticks, value_ticks
-from soft_prompts.report.drawing.charts import Chart, Datum, Level, Series, look_of
-from soft_prompts.report.drawing.forest import NARROW, WIDE, Group, Row, distance_text, forest_scene
-from soft_prompts.report.drawing.scene import LIGHT, SERIES, Label, Mark, Scene, text_width
-from soft_prompts.report.page.text import tokens_text, value_text, visible
-from soft_prompts.stats.distance import Mark as Distance
+from soft_prompts.report.drawing.axes import token_ticks, value_ticks
+from soft_prompts.report.drawing.layout import beside, framed, rows, stacked
+from soft_prompts.report.drawing.letters import shortened, text_width
+from soft_prompts.report.drawing.paint import png
+from soft_prompts.report.drawing.panels import Datum, Level, Panel, Series, look_of
+from soft_prompts.report.drawing.scene import DASHES, LIGHT, MARKERS, SERIES, Label, Mark, Scene
+from soft_prompts.report.text import share_text, tokens_text, value_text, visible
+from tests.checks.made.text_boxes import collisions, measured_width
 
 COUNTS = (0, 1, 3, 15)
 
 
-def chart(values=(4.0, 3.0, 2.0, 1.0), **changes) -> Chart:
+def panel(values=(4.0, 3.0, 2.0, 1.0), **changes) -> Panel:
     data = tuple(
-        Datum(tokens, 128 * tokens, value, value - 0.1, value + 0.1, (value,), f"{tokens}", f"{tokens}.json")
+        Datum(tokens, value, value - 0.1, value + 0.1, (value,), f"{tokens}", f"{tokens}.json")
         for tokens, value in zip(COUNTS, values, strict=True)
     )
-    return Chart("name", "Title", "nats per move", (Series("tiny", look_of(0), data),), **changes)
+    return Panel("name", "Title", "nats per move", (Series("tiny", look_of(0), data),), **changes)
 
 
 def marks(scene: Scene) -> list[Mark]:
@@ -36,47 +37,58 @@ def labels(scene: Scene) -> list[Label]:
 
 
 def test_doublings_are_equal_steps_and_zero_has_a_place():
-    x = [mark.place[0] for mark in marks(chart().scene("tokens"))]
+    x = [mark.place[0] for mark in marks(panel().scene())]
     steps = np.diff(x) / [1, 1, 2]  # log2(P + 1) is 0, 1, 2, 4
     assert np.allclose(steps, steps[0])
 
 
 def test_values_are_linear_and_downward():
-    y = [mark.place[1] for mark in marks(chart().scene("tokens"))]
+    y = [mark.place[1] for mark in marks(panel().scene())]
     assert np.allclose(np.diff(y), np.diff(y)[0])
     assert y[0] < y[-1]
 
 
-def test_trained_parameters_are_logarithmic_with_zero_apart():
-    x = [mark.place[0] for mark in marks(chart().scene("parameters"))]
-    assert (x[2] - x[1]) / (x[3] - x[2]) == pytest.approx(math.log(3) / math.log(5))
-    assert x[0] < x[1]
-    assert [label.text for label in labels(chart().scene("parameters")) if label.text == "0"]
-
-
 def test_each_mark_says_its_number_and_leads_to_its_file():
-    text = str(chart().scene("tokens").inline())
+    text = str(panel().scene().inline())
     assert re.findall(r'<a href="(\w+\.json)">', text) == [f"{tokens}.json" for tokens in COUNTS]
     assert "<title>15</title>" in text
 
 
-def test_nothing_is_drawn_outside_and_no_name_on_another():
-    levels = (Level("no skill", 4.5), Level("exact", 0.5), Level("LoRA", 0.52))
-    for along in ("tokens", "parameters"):
-        scene = chart(levels=levels).scene(along, header=True)
-        boxes = [box(label) for label in labels(scene)]
-        assert all(b[0] >= 0 and b[2] <= scene.width and b[1] >= 0 and b[3] <= scene.height for b in boxes)
-        assert not any(touch(a, b) for at, a in enumerate(boxes) for b in boxes[:at])
+@pytest.mark.parametrize("levels", [(4.5, 0.5, 0.52), (0.9, 0.91, 0.92, 0.93), (4.0,), tuple(range(9))])
+def test_nothing_is_drawn_outside_and_no_name_on_another(levels):
+    named = tuple(Level(f"level {at}", value) for at, value in enumerate(levels))
+    for heading in ("", "a heading that is far longer than a panel can be wide, so that it is cut off"):
+        assert collisions(panel(levels=named, heading=heading).scene()) == []
 
 
-def box(label: Label) -> tuple[float, float, float, float]:
-    width = 0.9 * text_width(label.text, label.size)
-    left = label.place[0] - {"start": 0, "middle": width / 2, "end": width}[label.anchor]
-    return left, label.place[1] - 0.7 * label.size, left + width, label.place[1]
+@pytest.mark.parametrize("bold", [False, True])
+@pytest.mark.parametrize(
+    "text", ["WWW@@@", "illij.,|", "not shown by 4 (4 in doubt)", "\N{MINUS SIGN}0.1 ± 2 → x…", "日本", "d₅₀ · Ω"]
+)
+def test_a_text_is_never_wider_than_it_was_taken_for(text, bold):
+    assert measured_width(text, 11, bold) <= text_width(text, 11, bold) <= 1.9 * measured_width(text, 11, bold)
+    assert text_width(shortened(text, 30, 11, bold), 11, bold) <= 30
 
 
-def touch(a, b) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+def test_scenes_side_by_side_and_under_each_other_keep_their_shapes():
+    one = Scene("one", "One", 100, 50, [Label((10, 20), "a"), Mark((5, 5), "ink")])
+    both = stacked([beside([one, one], 10), framed(one, 4)], 6)
+    assert (both.width, both.height) == (210, 50 + 6 + 58)
+    places = [shape.place for shape in both.shapes if isinstance(shape, Label)]
+    assert places == [(10, 20), (120, 20), (14, 80)]
+    assert [mark.place for mark in marks_of(rows([one] * 3, 2, 10))] == [(5, 5), (115, 5), (5, 65)]
+
+
+def marks_of(scene: Scene) -> list[Mark]:
+    return [shape for shape in scene.shapes if isinstance(shape, Mark)]
+
+
+def test_looks_differ_and_a_curve_without_a_scale_is_grey():
+    looks = [look_of(number) for number in range(len(SERIES) * len(DASHES))]
+    assert len(set(looks)) == len(looks)
+    grey = [look_of(number, has_scale=False) for number in range(len(MARKERS))]
+    assert {look.role for look in grey} == {"muted"}
+    assert len(set(grey)) == len(grey)
 
 
 @pytest.mark.parametrize("ends", [(0, 1), (-0.3, 1.2), (0.7812, 0.7834), (0, 25_000), (1e-6, 3e-6)])
@@ -88,39 +100,13 @@ def test_ticks_are_round_few_and_inside(ends):
     assert values == pytest.approx([tick.at for tick in ticks], abs=1e-9 * abs(ends[1]) + 1e-12)
 
 
-def test_ticks_of_tokens_and_parameters():
+def test_ticks_of_tokens():
     assert [tick.name for tick in token_ticks([16, 0, 1024])] == ["0", "16", "1,024"]
-    assert [tick.name for tick in parameter_ticks([0, 128, 131072])] == ["0", "1k", "10k", "100k"]
-
-
-def found(value, low, high, **changes) -> Distance:
-    return Distance(0.5, value, low, high, **changes)
-
-
-def test_a_distance_reads_as_it_is():
-    assert distance_text(found(2.94, 2.7, 3.1), 16) == "2.94 [2.70, 3.10]"
-    assert distance_text(found(12.0, 9.0, None), 16) == "12 [9, > 16]"
-    assert distance_text(found(None, 16.0, None, censored=True, reason="CEILING"), 16) == "> 16 CEILING"
-    assert distance_text(found(None, None, None, reason="no gap"), 16) == "no gap"
-
-
-@pytest.mark.parametrize("width", [WIDE, NARROW])
-def test_the_forest_has_an_arrow_where_a_distance_is_censored_and_fills_what_may_be_quoted(width):
-    known, lost = found(4.0, 3.0, 5.0), found(None, 16.0, None, censored=True, reason="BUDGET", low_of_draws=9.0)
-    rows = (Row("may", known, lost, 16, True, "#a"), Row("may not", known, known, 16, False, "#b"))
-    scene = forest_scene([Group("chess", rows)], width, [0, 1, 4, 16])
-    shown = marks(scene)
-    assert [mark.marker for mark in shown] == ["circle", "right", "circle", "square"]
-    assert [mark.filled for mark in shown] == [True, True, False, False]
-    assert shown[1].place[0] > shown[0].place[0]
-    assert all(0 <= mark.place[0] <= width for mark in shown)
-    boxes = [box(label) for label in labels(scene)]
-    assert not any(touch(a, b) for at, a in enumerate(boxes) for b in boxes[:at])
 
 
 def test_a_png_is_the_same_picture():
-    scene = chart().scene("tokens")
-    picture = matplotlib.image.imread(io.BytesIO(scene.png()))
+    scene = panel().scene()
+    picture = matplotlib.image.imread(io.BytesIO(png(scene)))
     assert picture.shape[:2] == (round(3 * scene.height), round(3 * scene.width))
     x, y = marks(scene)[1].place
     blue = [int(LIGHT[SERIES[0]][at : at + 2], 16) / 255 for at in (1, 3, 5)]
@@ -159,6 +145,12 @@ def test_numbers_end_with_their_error():
         "16",
         "16.3",
         "1,024",
+    ]
+
+
+def test_shares_have_no_zero_before_the_point():
+    assert [share_text(share) for share in (0.987, 1.0, -0.024, 0.0, None)] == [
+        *(".99", "1.00", "\N{MINUS SIGN}.02", ".00", "\N{EN DASH}"),
     ]
 
 

@@ -82,4 +82,4 @@ def test_every_formula_has_a_number_that_was_worked_out_by_hand():
 
 def test_the_arithmetic_is_not_the_code():
     assert not [one for one in examples() if re.search(r"curve|example|coded|[a-z]+_[a-z]+\(", one.by_hand)]
-    assert len([one for one in examples() if one.by_hand]) >= 35
+    assert len([one for one in examples() if one.by_hand]) >= 25

@@ -53,7 +53,8 @@ def _decimals(value: Number) -> int:
 
 
 def share_text(value: Number | None) -> str:
-    return NOTHING if value is None else f"{value:.2f}".replace("-", MINUS)
+    """`.62`, `1.00`: no zero before the point, as in the sentences."""
+    return NOTHING if value is None else re.sub(r"^(-?)0\.", r"\1.", f"{value:.2f}").replace("-", MINUS)
 
 
 def count_text(count: int, noun: str) -> str:

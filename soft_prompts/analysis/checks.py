@@ -1,0 +1,100 @@
+"""May a verdict be believed? Four checks, each passed, failed or unknown, each with its figure.
+
+scale         floor and ceiling come from outside, lie apart, and no prompt beats the ceiling
+generalises   test loss minus that of training samples is under 10 % of (floor - ceiling)
+specific      share of the task minus share of every control, at the same tokens: above .25 beyond doubt where the
+              mark is reached; where it is not, control and task do not differ by so much
+search        the last round of other rates, starts and steps moved the share by at most .05, a search start was
+              among them, and secrets planted in this model are found by such searches
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from soft_prompts.analysis.battery import Power, Tried
+from soft_prompts.analysis.controls import Control
+from soft_prompts.analysis.drafts import Run, metric_of
+from soft_prompts.analysis.scales import Scale
+
+CHECKS = ("scale", "generalises", "specific", "search")
+OVERFIT = 0.1  # of (floor - ceiling)
+SPECIFIC = 0.25  # share of the task beyond that of a control
+MOVED = 0.05  # share by which the last round of a search may move
+RELIABLE = 0.8  # of planted secrets that have to be found
+State = Literal["passed", "failed", "unknown"]
+
+
+class Check(NamedTuple):
+    """One of the four."""
+
+    state: State
+    figure: float | None
+    text: str
+
+
+def scale_holds(scale: Scale | None) -> Check:
+    """Is there a floor and a ceiling from outside?"""
+    if scale is None:
+        return Check("unknown", None, "no items to measure on")
+    if scale.floor is None or scale.ceiling is None:
+        return Check("unknown", None, scale.why or "no scale")
+    distance = scale.score(scale.ceiling.value) - scale.score(scale.floor.value)
+    ends = f"{scale.floor.kind} {scale.floor.value:.3g} to {scale.ceiling.kind} {scale.ceiling.value:.3g}"
+    return Check("passed" if scale.sound else "failed", distance, ends if scale.sound else scale.why or ends)
+
+
+def generalises(run: Run, metric: str, gap: float | None) -> Check:
+    """Is the prompt as good on new samples as on those that it was trained on? `gap` in nats per unit."""
+    test, training = metric_of(run, metric), run.result.metrics.get("training_loss")
+    if run.tokens == 0:
+        return Check("passed", 0.0, "nothing was trained")
+    if training is None or training.value is None or test.value is None:
+        return Check("unknown", None, "the loss on training samples is not known: run again with this version")
+    if training.unit != test.unit:
+        return Check("unknown", None, f"the training loss is in {training.unit}, not {test.unit}")
+    behind = test.value - training.value
+    if gap is None or gap <= 0:
+        return Check("unknown", None, f"{behind:+.3g} nats, of a gap that is not known")
+    error = ((test.stderr or 0.0) ** 2 + (training.stderr or 0.0) ** 2) ** 0.5 / gap
+    figure = behind / gap
+    text = f"test minus training loss is {figure:.3f} of the gap"
+    return Check("passed" if figure - 2 * error < OVERFIT else "failed", figure, text)
+
+
+def specific(controls: Sequence[Control], tokens: int, is_reached: bool) -> Check:
+    """Does the prompt bring out the task, and not what any labels or any model would give?"""
+    known = {one.name: one.behind[tokens] for one in controls if tokens in one.behind}
+    if not known:
+        return Check("unknown", None, f"no control at {tokens} tokens")
+    name = min(known, key=lambda name: known[name].value)
+    behind = known[name]
+    words = name.replace("_", " ")
+    text = f"{words} gain {behind.value:.2f} of the scale less at {tokens} tokens"
+    if is_reached:
+        return Check("passed" if behind.is_at_least(SPECIFIC) else "failed", behind.value, text)
+    farthest = max(known.values(), key=lambda one: one.value)
+    return Check("passed" if farthest.value < SPECIFIC else "failed", farthest.value, text)
+
+
+def search_sufficed(tried: Tried | None, power: Power | None, smaller: int | None) -> Check:
+    """Was there a better prompt to be found? `smaller`: the count at which the search failed, None: there is none."""
+    if not smaller:
+        return Check("passed", None, "no smaller count at which a prompt could have been missed")
+    if tried is None:
+        return Check("unknown", None, f"no other rates, starts or steps were tried at {smaller} tokens")
+    if tried.moved is None:
+        return Check("unknown", None, f"what {tried.trials} trials at {smaller} tokens reached is not known")
+    text = f"{tried.trials} trials at {smaller} tokens, the last round moved the share by {tried.moved:.3f}"
+    if tried.moved > MOVED:
+        return Check("failed", tried.moved, text)
+    if not tried.searched:
+        return Check("unknown", tried.moved, f"{text}; no search start was tried")
+    if power is None:
+        return Check("unknown", tried.moved, f"{text}; power unknown")
+    reliable = power.recovered >= RELIABLE * power.tried
+    return Check("passed" if reliable else "failed", tried.moved, f"{text}; {power.text}")
+
+
+def passed(checks: Mapping[str, Check]) -> int:
+    """How many are."""
+    return sum(check.state == "passed" for check in checks.values())

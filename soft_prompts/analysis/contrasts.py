@@ -1,0 +1,103 @@
+"""Which of two models has the behaviour nearer? By their brackets where these lie apart, else by their shares at the
+same number of tokens, with three seeds a side; Holm over the tasks of a pair."""
+
+import dataclasses
+import itertools
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from soft_prompts.analysis.prompts import data_of
+from soft_prompts.stats.bootstrap import Interval
+from soft_prompts.stats.contrasts import contrast, holm
+
+if TYPE_CHECKING:
+    from soft_prompts.analysis.readings import Reading
+
+
+class ModelContrast(NamedTuple):
+    """This curve against another model's on the same task, each on its own scale."""
+
+    model: str
+    """The other."""
+    text: str
+    tokens: int | None
+    """At which shares are compared; None where brackets tell, or nothing does."""
+    difference: Interval | None
+    """Share of this one minus that of the other."""
+    p_value: float | None
+    adjusted: float | None
+    """After Holm over the tasks on which these two models are compared so."""
+
+
+def with_contrasts(readings: Sequence["Reading"]) -> list["Reading"]:
+    """Every reading with its contrasts to other models."""
+    found = {
+        (first, second): _contrast(one, other)
+        for (first, one), (second, other) in itertools.permutations(enumerate(readings), 2)
+        if _comparable(one, other)
+    }
+    families: dict[tuple[Any, ...], dict[str, float]] = defaultdict(dict)
+    for (first, second), one in found.items():
+        if one.p_value is not None:
+            families[_family(readings[first], readings[second])][str(first)] = one.p_value
+    adjusted = {family: holm(p_values) for family, p_values in families.items()}
+    return [
+        dataclasses.replace(
+            one,
+            contrasts=tuple(
+                contrasted._replace(adjusted=adjusted.get(_family(one, readings[second]), {}).get(str(first)))
+                for (start, second), contrasted in found.items()
+                if start == first
+            ),
+        )
+        for first, one in enumerate(readings)
+    ]
+
+
+def _contrast(one: "Reading", other: "Reading") -> ModelContrast:
+    assert one.lead is not None
+    assert other.lead is not None
+    own, its = one.lead.half, other.lead.half
+    name = other.curve.model
+    if own.at_most is not None and its.more_than is not None and own.at_most <= its.more_than:
+        return ModelContrast(name, f"nearer than {name}, beyond doubt", None, None, None, None)
+    if its.at_most is not None and own.more_than is not None and its.at_most <= own.more_than:
+        return ModelContrast(name, f"farther than {name}, beyond doubt", None, None, None, None)
+    if own.state == its.state == "not_reached":
+        return ModelContrast(name, f"not reached, like {name}", None, None, 1.0, None)
+    return _at_same_tokens(one, other)
+
+
+def _at_same_tokens(one: "Reading", other: "Reading") -> ModelContrast:
+    """At the largest count where both have three seeds."""
+    name = other.curve.model
+    for tokens in sorted(one.seed_shares.keys() & other.seed_shares.keys(), reverse=True):
+        found = contrast(one.seed_shares[tokens], other.seed_shares[tokens], (one.clusters, other.clusters))
+        if found is not None:
+            text = f"share minus that of {name} at {tokens} tokens"
+            return ModelContrast(name, text, tokens, found.difference, found.p_value, None)
+    return ModelContrast(name, f"items only: three seeds a side tell it from {name}", None, None, None, None)
+
+
+def _comparable(one: "Reading", other: "Reading") -> bool:
+    scales = (one.lead, other.lead)
+    if any(scale is None or not scale.sound for scale in scales):
+        return False
+    same = _task(one) == _task(other) and _kind(one) == _kind(other) and one.curve.model != other.curve.model
+    return same and len({scale.by for scale in scales if scale}) == 1
+
+
+def _task(reading: "Reading") -> tuple[Any, ...]:
+    curve = reading.curve
+    return curve.experiment, curve.variant, curve.data, curve.metric, data_of(reading.runs)
+
+
+def _kind(reading: "Reading") -> tuple[Any, ...]:
+    curve = reading.curve
+    return curve.prompt, curve.condition_mode, str(sorted(curve.settings.items()))
+
+
+def _family(one: "Reading", other: "Reading") -> tuple[Any, ...]:
+    """Tasks over which two models are compared: those with the same kind of prompt, settings aside."""
+    return one.curve.model, other.curve.model, one.curve.prompt, one.curve.condition_mode

@@ -1,0 +1,84 @@
+"""What is known of a curve at each number of prompt tokens? The chosen prompt's loss, gain, outcome and shares."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from soft_prompts.analysis.bits import edl_bits
+from soft_prompts.analysis.drafts import Draft, Run, metric_of
+from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items
+from soft_prompts.analysis.scales import Scale
+from soft_prompts.stats.bootstrap import Counts, Interval, Scores, drawn_means, interval
+
+
+class Point(NamedTuple):
+    """One token count of a curve, by its chosen prompt."""
+
+    tokens: int
+    chosen: Run
+    value: float | None
+    """The headline, of the chosen prompt."""
+    stderr: float | None
+    gain: Interval | None
+    """Nats per unit under the bare model, paired on the items."""
+    improved: float | None
+    """Share of the items with less loss than the bare model gives them."""
+    outcome: Interval | None
+    share_deed: Interval | None
+    share_loss: Interval | None
+    training_loss: float | None
+    distinct_samples: int | None
+    edl_bits: float | None
+
+
+def points_of(
+    draft: Draft, prompts: Mapping[int, Sequence[Run]], deed: Scale | None, loss: Scale | None, draws: int
+) -> tuple[Point, ...]:
+    """In order of token counts."""
+    like, chosen = some_items(draft), {count: chosen_of(runs) for count, runs in prompts.items()}
+    scores = {count: scores_of(run, draft.metric, "loss") for count, run in chosen.items()} if like else {}
+    cluster = None if like is None else like.cluster
+    points = []
+    for count, run in chosen.items():
+        metric, training = metric_of(run, draft.metric), run.result.metrics.get("training_loss")
+        distinct = run.result.metrics.get("distinct_samples")
+        gain, improved = _gain(scores.get(0), scores.get(count), cluster, draws)
+        points.append(
+            Point(
+                tokens=count,
+                chosen=run,
+                value=metric.value,
+                stderr=metric.stderr,
+                gain=gain,
+                improved=improved,
+                outcome=_outcome(run, draft, cluster, draws),
+                share_deed=None if deed is None else deed.shares.get(count),
+                share_loss=None if loss is None else loss.shares.get(count),
+                training_loss=None if training is None else training.value,
+                distinct_samples=None if distinct is None or distinct.value is None else int(distinct.value),
+                edl_bits=edl_bits(run, metric.value),
+            )
+        )
+    return tuple(points)
+
+
+def _gain(
+    bare: Scores | None, scores: Scores | None, cluster: Counts | None, draws: int
+) -> tuple[Interval | None, float | None]:
+    if bare is None or scores is None or cluster is None:
+        return None, None
+    rows = drawn_means([bare, scores], cluster, draws)
+    improved = float(np.mean(scores.sums > bare.sums))
+    return interval(rows[:, 1] - rows[:, 0], len(np.unique(cluster))), improved
+
+
+def _outcome(run: Run, draft: Draft, cluster: Counts | None, draws: int) -> Interval | None:
+    scores = scores_of(run, draft.metric, "deed") if cluster is not None else None
+    if scores is None or cluster is None:
+        return None
+    found = interval(drawn_means([scores], cluster, draws)[:, 0], len(np.unique(cluster)))
+    if found.low is None or found.high is None:
+        return found
+    low, high = scores.bounds(cluster)
+    return Interval(found.value, min(found.low, low), max(found.high, high))

@@ -1,0 +1,119 @@
+"""What share of a skill do a curve's prompts bring out, and at how many tokens? One scale by deed, one by loss."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from soft_prompts.analysis.anchors import PLACEBO, AnchorPool, Candidate, Chosen, choose_ends
+from soft_prompts.analysis.drafts import Draft, Run
+from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items
+from soft_prompts.stats.bootstrap import Counts, Floats, Interval
+from soft_prompts.stats.brackets import Bracket, bracket
+from soft_prompts.stats.scales import Anchor, By, Ends, measured, share_of_anchor
+
+HALF, NINE_TENTHS = 0.5, 0.9
+NO_FLOOR: dict[By, str] = {
+    "deed": "what can be had without the skill is not known: no constant answer, no random tokens",
+    "loss": "what can be had without the skill is not known: no frequencies",
+}
+NO_CEILING = "what the skill is worth is not known: no exact source, reference model or trained weights"
+
+
+class End(NamedTuple):
+    """One end of a scale: an outcome, or nats per unit."""
+
+    kind: str
+    """constant, placebo, frequencies or bare; exact, reference, lora or full."""
+    value: float
+    runs: tuple[Run, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Shares of one curve between two ends that do not come from its prompts."""
+
+    by: By
+    unit: str
+    floor: End | None
+    ceiling: End | None
+    sound: bool
+    why: str | None
+    """Why there is no sound scale."""
+    shares: Mapping[int, Interval]
+    """By prompt tokens, of the chosen prompt; none without a sound scale."""
+    half: Bracket
+    nine_tenths: Bracket
+    witness: Mapping[float, Run] = field(default_factory=dict)
+    """By mark: the prompt that shows the upper end."""
+    rows: Mapping[int, Floats] = field(default_factory=dict, repr=False)
+    """[R] share of the data and of each draw, by prompt tokens."""
+    placebo: Interval | None = None
+    """By deed: share of untrained tokens, between the best constant answer and the ceiling."""
+
+    def score(self, value: float) -> float:
+        """An end's value as a score: higher is better."""
+        return value if self.by == "deed" else -value
+
+    def share(self, value: float) -> float:
+        """Of an outcome or a loss per unit; raises ValueError without both ends."""
+        if self.floor is None or self.ceiling is None:
+            raise ValueError("a share needs a floor and a ceiling")
+        floor, ceiling = self.score(self.floor.value), self.score(self.ceiling.value)
+        return (self.score(value) - floor) / (ceiling - floor)
+
+
+def scale_by(by: By, draft: Draft, prompts: Mapping[int, list[Run]], pool: AnchorPool, draws: int) -> Scale | None:
+    """The scale of a curve whose runs are on the same items; None by deed where the task has no outcome."""
+    like = some_items(draft)
+    chosen = {count: chosen_of(runs) for count, runs in prompts.items()}
+    scored = {count: scores for count, run in chosen.items() if (scores := scores_of(run, draft.metric, by))}
+    if like is None or not scored:
+        return None
+    ends = choose_ends(by, draft, like, pool)
+    unit = next((run.result.outcome for run in chosen.values() if run.result.outcome), "outcome")
+    unit = unit if by == "deed" else draft.unit
+    if not ends.floors or ends.ceiling is None:
+        why = " ".join([NO_FLOOR[by]] if not ends.floors else [NO_CEILING])
+        return _without(by, unit, ends.floors, ends.ceiling, why)
+    placebo, floors = _placebo(ends, like.cluster, draws) if by == "deed" else (None, ends.floors)
+    anchors = Ends([one.anchor for one in floors], ends.ceiling.anchor)
+    found = measured(scored, anchors, like.cluster, by, draws)
+    floor = next(one for one in floors if one.anchor.kind == found.floor)
+    sign = 1 if by == "deed" else -1
+    bottom = End(found.floor, sign * found.floor_score + 0.0, floor.runs)  # no -0
+    top = End(ends.ceiling.anchor.kind, sign * found.ceiling_score + 0.0, ends.ceiling.runs)
+    if why := found.wrong or ends.ceiling.wrong:
+        return Scale(by, unit, bottom, top, False, why, {}, *_no_brackets(), placebo=placebo)
+    half, nine_tenths = (bracket(found.shares, mark) for mark in (HALF, NINE_TENTHS))
+    witness = {one.mark: chosen[one.at_most] for one in (half, nine_tenths) if one.at_most is not None}
+    return Scale(by, unit, bottom, top, True, None, found.shares, half, nine_tenths, witness, found.rows, placebo)
+
+
+def _placebo(ends: Chosen, cluster: Counts, draws: int) -> tuple[Interval | None, tuple[Candidate, ...]]:
+    """What untrained tokens reach between the best constant answer and the ceiling; and the floors, without them where
+    they have half of the skill: what any tokens bring out is there, and no floor."""
+    untrained = [one for one in ends.floors if one.anchor.kind == PLACEBO]
+    others = tuple(one for one in ends.floors if one not in untrained) or (Candidate(Anchor("constant", known=0.0)),)
+    if not untrained or ends.ceiling is None:
+        return None, ends.floors
+    between = Ends([one.anchor for one in others], ends.ceiling.anchor)
+    shares = [share_of_anchor(one.anchor, between, cluster, draws) for one in untrained]
+    known = [share for share in shares if share is not None]
+    most = max(known, key=lambda share: share.value, default=None)
+    return most, others if most is not None and most.is_at_least(HALF) else ends.floors
+
+
+def _without(by: By, unit: str, floors: tuple[Candidate, ...], ceiling: Candidate | None, why: str) -> Scale:
+    """What is known of a scale that lacks an end."""
+    sign = 1 if by == "deed" else -1
+
+    def end(one: Candidate) -> End:
+        score = one.anchor.known if one.anchor.known is not None else one.anchor.draws[0].mean
+        return End(one.anchor.kind, sign * score, one.runs)
+
+    bottom = max((end(one) for one in floors), key=lambda one: sign * one.value, default=None)
+    return Scale(by, unit, bottom, ceiling and end(ceiling), False, why, {}, *_no_brackets())
+
+
+def _no_brackets() -> tuple[Bracket, Bracket]:
+    return Bracket(HALF, "no_scale"), Bracket(NINE_TENTHS, "no_scale")

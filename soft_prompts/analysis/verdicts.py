@@ -1,0 +1,192 @@
+"""Is the behaviour in this model, hidden in it, or not found? One word a curve, one sentence, and the next command.
+
+PRESENT     the bare model has at least half of it, beyond doubt
+HIDDEN      at most 16 tokens bring out half of it; scale, generalises and specific hold
+FAR         more tokens do, or a prompt of more bits than a tenth of what its training labels hold
+NOT FOUND   no prompt does, and scale, specific and search hold
+UNDECIDED   anything else: why, and what would tell
+NO SCALE    nothing from outside to measure against
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from soft_prompts.analysis.battery import Power
+from soft_prompts.analysis.checks import Check, passed
+from soft_prompts.analysis.drafts import Draft, Run, token_counts
+from soft_prompts.analysis.scales import Scale
+from soft_prompts.stats.bootstrap import FEW_CLUSTERS
+
+Word = Literal["PRESENT", "HIDDEN", "FAR", "NOT FOUND", "UNDECIDED", "NO SCALE"]
+FEW_TOKENS = 16
+RISES = 0.05  # of the share, from the last count but one to the last: more tokens may bring more
+CEILINGS = {
+    "exact": "what can be had",
+    "reference": "what the reference model does",
+    "lora": "what a LoRA fine-tune does",
+    "full": "what a fine-tune of all weights does",
+}
+
+
+FLOORS = {
+    "constant": "the most frequent answer does",
+    "placebo": "random tokens do",
+    "frequencies": "frequencies tell",
+    "bare": "nothing in front does",
+}
+
+
+class Verdict(NamedTuple):
+    """What is known of one curve."""
+
+    word: Word
+    why: str | None
+    """Of what is undecided, or an exception."""
+    sentence: str
+    next_command: str | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a verdict is made of."""
+
+    title: str
+    """Model, kind of prompt and task, as a reader knows them."""
+    draft: Draft
+    scale: Scale | None
+    checks: Mapping[str, Check]
+    power: Power | None
+    too_many_bits: bool
+    plain: str
+    """What was gained, where there is no scale."""
+    clusters: int
+
+
+def verdict(case: Case) -> Verdict:
+    """By the rules above."""
+    word, why, wanted = _judged(case)
+    return Verdict(word, why, _sentence(case, word, why), next_command(case.draft.runs, wanted) if wanted else None)
+
+
+def _judged(case: Case) -> tuple[Word, str | None, str | None]:
+    """Word, why, and the flags of the next command."""
+    scale, checks = case.scale, case.checks
+    if scale is None or not scale.sound:
+        has_ends = scale is not None and scale.floor is not None and scale.ceiling is not None
+        wanted = "--evidence full" if has_ends else "--evidence standard"
+        return "NO SCALE", None if scale is None else scale.why, wanted
+    if scale.shares and min(scale.shares) == 0 and scale.shares[0].is_at_least(scale.half.mark):
+        return "PRESENT", None, None
+    if scale.placebo is not None and scale.placebo.is_at_least(scale.half.mark):
+        return "PRESENT", "any tokens in front bring it out (placebo)", None
+    if scale.half.at_most is not None:
+        weak = next((name for name in ("generalises", "specific") if checks[name].state != "passed"), None)
+        if weak is not None:
+            return "UNDECIDED", f"{weak}: {checks[weak].text}", _command_for(checks[weak])
+        if case.too_many_bits:
+            return "FAR", "the prompt has too many bits", None
+        return "FAR" if scale.half.at_most > FEW_TOKENS else "HIDDEN", None, None
+    return _not_reached(case, scale)
+
+
+def _not_reached(case: Case, scale: Scale) -> tuple[Word, str | None, str | None]:
+    counts = sorted(scale.shares)
+    most = counts[-1]
+    if scale.half.in_doubt:
+        doubt = token_counts(set(scale.half.in_doubt))
+        return "UNDECIDED", f"the interval at {doubt} holds the mark: more test items", "--test-samples"
+    rise = scale.shares[most].value - scale.shares[counts[-2]].value if len(counts) > 1 else 0.0
+    if rise > RISES:
+        why = f"the share still rises by {rise:.2f} from {counts[-2]} to {most} tokens: more tokens"
+        return "UNDECIDED", why, f"--tokens {' '.join(map(str, [*counts, 4 * most]))}"
+    for name in ("search", "specific"):
+        check = case.checks[name]
+        if check.state != "passed":
+            return "UNDECIDED", f"{name}: {check.text}", _command_for(check)
+    return "NOT FOUND", None, None
+
+
+def _command_for(check: Check) -> str | None:
+    return "--evidence full" if check.state == "unknown" else None
+
+
+def next_command(runs: Sequence[Run], flags: str) -> str | None:
+    """The command that made the newest run, with other flags; None where no command made it."""
+    made = sorted(runs, key=lambda run: run.result.environment.finished or "")
+    command = next((run.result.environment.command for run in reversed(made) if run.result.environment.command), None)
+    if command is None:
+        return None
+    given, words = flags.split(), shlex.split(command)
+    if given == ["--test-samples"]:
+        given.append(str(4 * max(run.result.data.test_samples or 0 for run in runs)))
+    return " ".join([*map(shlex.quote, _without(words, given[0])), *given])
+
+
+def _without(words: Sequence[str], flag: str) -> list[str]:
+    """The command without a flag and its values."""
+    kept, skips = list[str](), False
+    for word in words:
+        if word.startswith("--"):
+            skips = word == flag or word.startswith(f"{flag}=")
+        if not skips:
+            kept.append(word)
+    return kept
+
+
+def _sentence(case: Case, word: Word, why: str | None) -> str:
+    scale = case.scale
+    few = f"; only {case.clusters} clusters of items" if case.clusters < FEW_CLUSTERS else ""
+    evidence = f"evidence {passed(case.checks)} of {len(case.checks)}{few}"
+    reason = f": {why}" if why else ""
+    if scale is None or not scale.sound or not scale.shares:
+        return f"{case.title}: {word}{reason}. {case.plain}"
+    most = max(scale.shares)
+    shown = scale.half.at_most if scale.half.at_most is not None else most
+    return (
+        f"{case.title}: {word}{reason}. {_what(case, scale, shown, word)} ({_facts(case, scale, shown)}; {evidence})."
+    )
+
+
+def _what(case: Case, scale: Scale, shown: int, word: Word) -> str:
+    assert scale.ceiling is not None
+    share, of = _number(scale.shares[shown].value), CEILINGS[scale.ceiling.kind]
+    if word == "PRESENT" and shown == 0:
+        return f"With nothing in front the model has {share} of {of}"
+    tokens = token_counts({shown})
+    if scale.half.at_most is not None:
+        return f"{tokens} bring{'s' if shown == 1 else ''} out {share} of {of}"
+    best = f"Up to {tokens} the best prompt brings out {share} of {of}"
+    if scale.shares[shown].value <= 0 and scale.floor is not None:
+        best = f"Up to {tokens} no prompt brings out more than {FLOORS[scale.floor.kind]}"
+    return f"{best}; {case.power.text}" if case.power is not None and word == "NOT FOUND" else best
+
+
+def _facts(case: Case, scale: Scale, shown: int) -> str:
+    values = []
+    if shown and 0 in scale.shares:
+        values.append(f"{_value(scale, 0)} -> {_value(scale, shown)} {_unit(scale)}")
+    else:
+        values.append(f"{_value(scale, shown)} {_unit(scale)}")
+    values.append(scale.half.text(max(scale.shares)))
+    return "; ".join(values)
+
+
+def _value(scale: Scale, tokens: int) -> str:
+    """Outcome or loss behind a share."""
+    assert scale.floor is not None
+    assert scale.ceiling is not None
+    value = scale.floor.value + scale.shares[tokens].value * (scale.ceiling.value - scale.floor.value)
+    return _number(value) if scale.by == "deed" else f"{value:.3g}"
+
+
+def _unit(scale: Scale) -> str:
+    return scale.unit.replace("_", " ")
+
+
+def _number(share: float) -> str:
+    """.99, 1.00 or -.01."""
+    text = f"{share:.2f}"
+    text = "0" if float(text) == 0 else text
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text

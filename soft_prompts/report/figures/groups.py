@@ -1,0 +1,74 @@
+"""Which curves belong into one figure, what are they called there, and how do they look?"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from soft_prompts.analysis.readings import Reading
+from soft_prompts.report.drawing.panels import Look, look_of
+from soft_prompts.report.labels import group_name, row_label, unit_text
+from soft_prompts.report.text import anchor_id, plain_name
+
+TOGETHER = 6  # curves in one panel: more have a panel each
+
+
+@dataclass(frozen=True)
+class Group:
+    """Readings of one experiment, metric and unit."""
+
+    readings: tuple[Reading, ...]
+    names: tuple[str, ...]
+    looks: tuple[Look, ...]
+
+    @property
+    def place(self) -> str:
+        """Its name in addresses and file names."""
+        first = self.readings[0].curve
+        return anchor_id(first.experiment, first.metric if first.metric != first.headline else None)
+
+    @property
+    def title(self) -> str:
+        return plain_name(group_name([reading.curve for reading in self.readings]))
+
+    @property
+    def unit(self) -> str:
+        return unit_text(self.readings[0].curve.unit)
+
+    def drawn(self) -> "Group":
+        """Those with values at two token counts or more: a bare model alone makes no curve."""
+        parts = zip(self.readings, self.names, self.looks, strict=True)
+        kept = [part for part in parts if len(valued(part[0])) > 1]
+        readings, names, looks = zip(*kept, strict=True) if kept else ((), (), ())
+        return Group(readings, names, looks)
+
+    def singly(self) -> "list[Group]":
+        """One group a curve."""
+        parts = zip(self.readings, self.names, self.looks, strict=True)
+        return [Group((reading,), (name,), (look,)) for reading, name, look in parts]
+
+
+def groups_of(readings: Sequence[Reading]) -> list[Group]:
+    found: dict[tuple[str, str, str], list[Reading]] = defaultdict(list)
+    for reading in readings:
+        found[reading.curve.experiment, reading.curve.metric, reading.curve.unit].append(reading)
+    return [_group(members) for members in found.values()]
+
+
+def valued(reading: Reading) -> list[int]:
+    """Token counts that have a value."""
+    return [point.tokens for point in reading.points if point.value is not None]
+
+
+def has_scale(reading: Reading) -> bool:
+    """Whether its shares are of a sound scale from outside."""
+    return reading.lead is not None and reading.lead.sound
+
+
+def _group(members: Sequence[Reading]) -> Group:
+    curves = [reading.curve for reading in members]
+    coloured, grey, looks = 0, 0, []
+    for reading in members:
+        scaled = has_scale(reading)
+        looks.append(look_of(coloured if scaled else grey, scaled))
+        coloured, grey = coloured + scaled, grey + (not scaled)
+    return Group(tuple(members), tuple(row_label(curve, curves) for curve in curves), tuple(looks))
