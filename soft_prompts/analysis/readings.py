@@ -220,7 +220,7 @@ def _stray(draft: Draft, prompts: Mapping[int, list[Run]], lead: Scale | None) -
 
 
 def _too_many_bits(bits: Bits | None, loss: Scale | None, prompts: Mapping[int, list[Run]], draft: Draft) -> bool:
-    """Of the rounded prompt, by its code or by what it took from the data, whichever is less: neither is the shortest."""
+    """Of the rounded prompt, by its code or by what it took from the data, whichever is less."""
     if bits is None or bits.prompt is None or loss is None or loss.floor is None or loss.floor.kind != "frequencies":
         return False
     trained = chosen_of(prompts[bits.prompt.tokens])
