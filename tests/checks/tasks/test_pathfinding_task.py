@@ -269,7 +269,7 @@ def obedient(query: Query) -> str:
 def test_walks_are_followed_for_each_quality_and_compared_board_by_board() -> None:
     data = open_data(test_samples=100)
     model = remember([], obedient)
-    metrics, generations = data.measures(data.held_out("test"), items_of(data), model)
+    metrics, generations, _ = data.measures(data.held_out("test"), items_of(data), model)
     assert [temperature for _, temperature in model.calls] == [0.0, 1.0, 1.0, 1.0]
     asked = {PATH_QUALITY.decode(query.conditions) for query in model.queries}
     assert asked == {(0.0, 0.0), (2.0, 0.0), (6.0, 0.0)}
@@ -319,7 +319,7 @@ def test_a_prompt_that_sees_no_quality_is_not_asked_for_any(conditions: tuple[fl
     data = open_data()
     examples = [example._replace(conditions=conditions) for example in data.held_out("test")]
     model = remember([], lambda query: shortest_walk(cells_of(query.text)))
-    metrics, generations = data.measures(examples, items_of(data), model)
+    metrics, generations, _ = data.measures(examples, items_of(data), model)
     assert {query.conditions for query in model.queries} == {conditions}
     assert [temperature for _, temperature in model.calls] == [0.0]
     assert metrics["solved_share"].value == 1
