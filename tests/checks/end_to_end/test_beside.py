@@ -93,7 +93,7 @@ OUTCOMES = {
     "anchor:no_skill": "move_accuracy",
     "anchor:placebo": "move_accuracy",
     "anchor:lora": "move_accuracy",
-    "anchor:full_fine_tune": "move_accuracy",
+    "anchor:full": "move_accuracy",
     "control:permuted_targets": "whole_match",
     "control:random_strings": "whole_match",
     "control:random_weights": "move_accuracy",
