@@ -144,7 +144,7 @@ def measure_found(at: Apparatus, validation: Sequence[Example], test: Sequence[E
         share = Metric(closed.value / gap.value, None, gap.n, "share of the gap")
     of_task = Metric(None, reason="a planted secret is no item of the task", unit=f"nats/{at.config.task.unit}")
     own = {} if headline == "test_loss" else {headline: of_task}
-    planted = Metric(_role(at.config).planted_tokens, None, 1, "tokens")
+    planted = Metric(float(_role(at.config).planted_tokens), None, 1, "tokens")
     return measured._replace(metrics=measured.metrics | own | {SHARE: share, PLANTED: planted})
 
 
