@@ -20,8 +20,11 @@ def reading(word: Word, at_most: int | None, why: str | None, edl_bits: float = 
     """Of the verdict, with the mark reached at so many tokens."""
     made = reading_of(locked())
     assert made.deed is not None
+    counts = (0, 1, 2, at_most or 4)
     half = Bracket(0.5, "not_reached" if at_most is None else "shown", 0, at_most)
-    points = tuple(point._replace(edl_bits=edl_bits) for point in made.points)
+    points = tuple(
+        point._replace(tokens=tokens, edl_bits=edl_bits) for point, tokens in zip(made.points, counts, strict=True)
+    )
     verdict = made.verdict._replace(word=word, why=why, sentence=f"{word} it is.")
     return replace(made, deed=replace(made.deed, half=half), points=points, verdict=verdict)
 
