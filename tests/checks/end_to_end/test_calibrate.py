@@ -62,8 +62,10 @@ def test_a_certificate_is_made_read_again_and_written(calibrate, tiny_folders: d
 
 def test_a_certificate_reads_like_one() -> None:
     """Secrets without a gap are left out and counted; each number of tokens has a line."""
-    shares = ((1, 1, 0.9), (1, 1, 0.4), (1, 1, None), (1, 2, 0.5), (1, 2, 0.6), (1, 2, None))
-    searches = tuple(Search(*tokens, place % 3, 0, share, "") for place, (*tokens, share) in enumerate(shares))
+    shares = {1: (0.9, 0.4, None), 2: (0.5, 0.6, None)}
+    searches = tuple(
+        Search(1, tokens, secret, 0, share, "") for tokens, some in shares.items() for secret, share in enumerate(some)
+    )
     made = Certificate("a-model", "", 400, searches)
     assert [(one.planted, one.tokens, one.recovered, one.tried) for one in made.power()] == [(1, 1, 1, 2), (1, 2, 2, 2)]
     assert made.power()[1].low == pytest.approx(0.3424, abs=1e-3)  # Wilson 1927, 2 of 2
@@ -77,7 +79,8 @@ def test_a_certificate_reads_like_one() -> None:
     assert "no known power" in certificate.certificate_text(none)
 
 
-def test_readings_of_the_model_quote_what_was_found(calibrate, hasty: None, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("hasty")
+def test_readings_of_the_model_quote_what_was_found(calibrate, tmp_path: Path) -> None:
     """Of as many steps as their own prompts took, not of a search that was given more."""
     options = SuiteOptions(organisms=("present-0",), planted_in=(), steps=4, output_dir=tmp_path)
     folder = organisms.organism_folder(suite.ORGANISMS["present-0"], tmp_path)
