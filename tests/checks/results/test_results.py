@@ -45,41 +45,29 @@ def test_a_result_is_read_as_it_was_written(tmp_path, make_result, make_items):
     assert read_result(path) == written
     for field in dataclasses.fields(items):
         np.testing.assert_array_equal(getattr(read_items(path), field.name), getattr(items, field.name))
+    assert read_items(path).outcome is None
     assert sorted(file.name for file in path.parent.iterdir()) == ["run.items.safetensors", "run.json"]
 
 
-def test_outcomes_come_back_as_they_were_and_older_items_have_none(tmp_path, make_result, make_items):
-    old, path = make_items([1.0, 2.0, 3.5]), tmp_path / "run.json"
-    items = dataclasses.replace(old, outcome=np.array([0.25, np.nan, 1.0]))
-    metrics = {"exact_match": Metric(0.625, 0.1, 2, "share of items")}
-    result = make_result(items=items, outcome="exact_match", environment__command="soft-prompts run x --data 'a b'")
-    result = dataclasses.replace(result, metrics={**result.metrics, **metrics})
-    assert write_result(path, result, items) == read_result(path)
-    assert read_result(path).outcome == "exact_match"
-    assert read_result(path).environment.command == "soft-prompts run x --data 'a b'"
-    found = read_items(path).outcome
-    np.testing.assert_array_equal(found, items.outcome)
-    assert found.dtype == np.float64
-    write_result(tmp_path / "old.json", make_result(items=old), old)
-    assert read_items(tmp_path / "old.json").outcome is None
-    assert read_result(tmp_path / "old.json").outcome is None
-    assert "command" not in json.loads((tmp_path / "old.json").read_text())["environment"]
-
-
-@pytest.mark.parametrize("name", ["completion", "chess"])
-def test_results_of_earlier_versions_are_read(name):
-    found = find_results([Path(__file__).parents[3] / "results" / "reference" / name])
-    assert found.results
-    assert not found.problems
-    for path, result in found.results:
-        items = read_items(path) if result.items else None
-        assert items is None or (items.outcome is None) == (result.outcome is None)
+def test_outcomes_are_read_as_they_were_written(tmp_path, make_result, make_items):
+    items = dataclasses.replace(make_items([1.0, 2.0, 3.5, 4.0]), outcome=np.array([0.0, np.nan, 0.25, 1.0]))
+    command = "soft-prompts run chess --models 'a b'"
+    result = make_result(items=items, data__determined=True, environment__command=command)
+    result = dataclasses.replace(result, outcome="exact_match")
+    path = tmp_path / "run.json"
+    written = write_result(path, result, items)
+    assert read_result(path) == written
+    assert (written.outcome, written.data.determined) == ("exact_match", True)
+    assert json.loads(path.read_text())["environment"]["command"] == command
+    np.testing.assert_array_equal(read_items(path).outcome, items.outcome)
 
 
 def test_optional_fields_are_left_out_and_a_missing_metric_is_null_with_its_reason(make_result):
     values = make_result(metrics={"loss_per_move": Metric(None, unit="nats/move", reason="no moves")}).to_json()
     assert values["metrics"]["loss_per_move"] == {"value": None, "reason": "no moves", "unit": "nats/move"}
     assert not {"rejected", "skipped_steps", "micro_batch_size"} & {*values["data"], *values["training"]}
+    assert not {"outcome", "determined", "command"} & {*values, *values["data"], *values["environment"]}
+    assert Result.from_json(values).outcome is None
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -232,10 +220,10 @@ def test_items_that_cannot_be_are_refused(make_items):
         {"scored_units": np.array([1, 2, 3])},
         {"scored_tokens": np.array([1, -2])},
         {"cluster": np.array([[1, 2]])},
-        {"outcome": np.array([0.0, 1.1])},
-        {"outcome": np.array([-0.1, np.nan])},
-        {"outcome": np.array([0.0, np.inf])},
-        {"outcome": np.array([0.0])},
+        {"outcome": np.array([0.5])},
+        {"outcome": np.array([0.5, 1.5])},
+        {"outcome": np.array([-0.5, np.nan])},
+        {"outcome": np.array([np.inf, 0.0])},
     ):
         with pytest.raises(ValueError, match="items: "):
             dataclasses.replace(items, **change)

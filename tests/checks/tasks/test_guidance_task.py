@@ -161,7 +161,7 @@ def test_a_right_and_a_wrong_reply(rows: str, one_frozen: FrozenModel) -> None:
     items = Items(np.full(5, 2.0), lengths, np.ones(5, dtype=np.int64), np.arange(5))
     metrics, shown, outcome = data.measures(examples, items, complete)
     assert outcome is not None
-    assert outcome.tolist() == [0.0, 1.0, 1.0, 1.0, 1.0]
+    assert outcome.tolist() == [0, 1, 1, 1, 1]
     assert metrics["exact_match"].value == 0.8
     assert metrics["exact_match/realized"].value == 1.0
     assert metrics["constant_floor"].value == pytest.approx(0.2)
