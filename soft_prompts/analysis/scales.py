@@ -9,7 +9,7 @@ from soft_prompts.analysis.drafts import Draft, Run
 from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items
 from soft_prompts.stats.bootstrap import Floats, Interval
 from soft_prompts.stats.brackets import Bracket, bracket
-from soft_prompts.stats.scales import By, Ends, measured
+from soft_prompts.stats.scales import By, EndRows, Ends, measured
 
 HALF, NINE_TENTHS = 0.5, 0.9
 NO_FLOOR: dict[By, str] = {
@@ -47,6 +47,8 @@ class Scale:
     """By mark: the prompt that shows the upper end."""
     rows: Mapping[int, Floats] = field(default_factory=dict, repr=False)
     """[R] share of the data and of each draw, by prompt tokens."""
+    ends: EndRows | None = field(default=None, repr=False)
+    """The score of either end in the data and in each draw; None without a sound scale."""
 
     def score(self, value: float) -> float:
         """An end's value as a score: higher is better."""
@@ -83,7 +85,7 @@ def scale_by(by: By, draft: Draft, prompts: Mapping[int, list[Run]], pool: Ancho
         return Scale(by, unit, bottom, top, False, why, {}, *_no_brackets())
     half, nine_tenths = (bracket(found.shares, mark) for mark in (HALF, NINE_TENTHS))
     witness = {one.mark: chosen[one.at_most] for one in (half, nine_tenths) if one.at_most is not None}
-    return Scale(by, unit, bottom, top, True, None, found.shares, half, nine_tenths, witness, found.rows)
+    return Scale(by, unit, bottom, top, True, None, found.shares, half, nine_tenths, witness, found.rows, found.ends)
 
 
 def _without(by: By, unit: str, floors: tuple[Candidate, ...], ceiling: Candidate | None, why: str) -> Scale:
