@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from soft_prompts.analysis.drafts import Draft, Run, Subject, same_shape
+from soft_prompts.analysis.losses.drafts import Draft, Run, Subject, same_shape
 from soft_prompts.analysis.prompts import data_of, scores_of, validation_loss, whole_items
 from soft_prompts.results.roles import ANCHOR, Exact, FullFineTune, Lora, NoSkill, Placebo, PlaceboBos
 from soft_prompts.stats.bootstrap import Scores
 from soft_prompts.stats.items import Items
 from soft_prompts.stats.scales import Anchor, By
 
+PLACEBO = "placebo"  # kind of the floor
 TRAINED = {FullFineTune.kind: "full", Lora.kind: "lora"}
 
 
@@ -113,8 +114,8 @@ def choose_ends(by: By, draft: Draft, like: Items, pool: AnchorPool) -> Chosen:
 
 
 def starts_from_bare(draft: Draft, pool: AnchorPool) -> bool:
-    """Does the bare model know the task, so that shares are of what it lacks? The task's own word."""
-    told = [run.result.config.get("share_from") for run in pool.runs.get(draft.subject[:3], ())]
+    """Does the bare model know the task, so that shares are of what it lacks? The word of the model's own results."""
+    told = [run.result.config.get("share_from") for runs in pool.own(draft.subject).values() for run in runs]
     return "bare" in told or any(run.result.data.from_bare for run in draft.runs)
 
 
@@ -136,7 +137,7 @@ def placebos(draft: Draft, like: Items, pool: AnchorPool) -> list[Candidate]:
                 by_tokens[run.tokens].append((run, scores))
         for found in by_tokens.values():
             runs, draws = zip(*found, strict=True)
-            floors.append(Candidate(Anchor("placebo", draws), runs))
+            floors.append(Candidate(Anchor(PLACEBO, draws), runs))
     return floors
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from soft_prompts.analysis.drafts import Draft, Run
+from soft_prompts.analysis.losses.drafts import Draft, Run
 from soft_prompts.analysis.prompts import belongs, chosen_of, loss_of
 from soft_prompts.results.roles import CODE
 from soft_prompts.stats.bits import break_even_units, excess_description_bits

@@ -8,12 +8,13 @@ search        the last round of other rates, starts and steps moved the share by
               among them, and secrets planted in this model are found by such searches
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from soft_prompts.analysis.battery import Power, Tried
 from soft_prompts.analysis.controls import Control
-from soft_prompts.analysis.drafts import Run, metric_of
+from soft_prompts.analysis.losses.drafts import Run, metric_of, token_counts
 from soft_prompts.analysis.scales import Scale
 
 CHECKS = ("scale", "generalises", "specific", "search")
@@ -63,13 +64,14 @@ def generalises(run: Run, metric: str, gap: float | None) -> Check:
 
 def specific(controls: Sequence[Control], tokens: int, is_reached: bool) -> Check:
     """Does the prompt bring out the task, and not what any labels or any model would give?"""
-    known = {one.name: one.behind[tokens] for one in controls if tokens in one.behind}
+    found = {one.name: one.behind[tokens] for one in controls if tokens in one.behind}
+    known = {name: behind for name, behind in found.items() if not math.isnan(behind.value)}  # nothing was to gain
     if not known:
-        return Check("unknown", None, f"no control at {tokens} tokens")
+        return Check("unknown", None, f"no control at {token_counts({tokens})}")
     name = min(known, key=lambda name: known[name].value)
     behind = known[name]
     words = name.replace("_", " ")
-    text = f"{words} gain {behind.value:.2f} of the scale less at {tokens} tokens"
+    text = f"{words} gain {behind.value:.2f} of the scale less at {token_counts({tokens})}"
     if is_reached:
         return Check("passed" if behind.is_at_least(SPECIFIC) else "failed", behind.value, text)
     farthest = max(known.values(), key=lambda one: one.value)
@@ -81,10 +83,10 @@ def search_sufficed(tried: Tried | None, power: Power | None, smaller: int | Non
     if not smaller:
         return Check("passed", None, "no smaller count at which a prompt could have been missed")
     if tried is None:
-        return Check("unknown", None, f"no other rates, starts or steps were tried at {smaller} tokens")
+        return Check("unknown", None, f"no other rates, starts or steps were tried at {token_counts({smaller})}")
     if tried.moved is None:
-        return Check("unknown", None, f"what {tried.trials} trials at {smaller} tokens reached is not known")
-    text = f"{tried.trials} trials at {smaller} tokens, the last round moved the share by {tried.moved:.3f}"
+        return Check("unknown", None, f"what {tried.trials} trials at {token_counts({smaller})} reached is not known")
+    text = f"{tried.trials} trials at {token_counts({smaller})}, the last round moved the share by {tried.moved:.3f}"
     if tried.moved > MOVED:
         return Check("failed", tried.moved, text)
     if not tried.searched:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from soft_prompts.analysis.drafts import Draft, Run
+from soft_prompts.analysis.losses.drafts import Draft, Run
 from soft_prompts.analysis.prompts import belongs, chosen_of, scores_of, whole_items
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.results.roles import CONTROL
@@ -67,13 +67,16 @@ def _read(name: str, runs: list[Run], draft: Draft, scale: Scale, task: Gains, d
 
 
 def _gains(prompts: Mapping[int, list[Run]], draft: Draft, scale: Scale, draws: int) -> Gains:
-    """Of the chosen prompt of each count; nothing where the bare model has no scores."""
+    """Of the prompt of each count that validation chooses, among those on the bare model's own items."""
     assert scale.ceiling is not None
-    chosen = {count: chosen_of(runs) for count, runs in sorted(prompts.items())}
-    scores = {count: one for count, run in chosen.items() if (one := scores_of(run, draft.metric, scale.by))}
-    items = whole_items(chosen[0], draft.metric) if 0 in scores else None
-    if items is None:
+    bare_run = chosen_of(prompts[0]) if 0 in prompts else None
+    items = None if bare_run is None else whole_items(bare_run, draft.metric)
+    if bare_run is None or items is None or scores_of(bare_run, draft.metric, scale.by) is None:
         return Gains({}, 0)
+    on = bare_run.result.data.items_fingerprint
+    alike = {count: [run for run in runs if run.result.data.items_fingerprint == on] for count, runs in prompts.items()}
+    chosen = {0: bare_run} | {count: chosen_of(runs) for count, runs in sorted(alike.items()) if runs and count}
+    scores = {count: one for count, run in chosen.items() if (one := scores_of(run, draft.metric, scale.by))}
     means = drawn_means(list(scores.values()), items.cluster, draws)
     bare, ceiling = means[:, list(scores).index(0)], scale.score(scale.ceiling.value)
     rows = {count: gained_share(means[:, at], bare, ceiling) for at, count in enumerate(scores) if count}

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from soft_prompts.analysis.bits import edl_bits
-from soft_prompts.analysis.drafts import Draft, Run, metric_of
-from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items
+from soft_prompts.analysis.losses.drafts import Draft, Run, metric_of, same_shape
+from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items, whole_items
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.stats.bootstrap import Counts, Interval, Scores, drawn_means, interval
+from soft_prompts.stats.items import Items
 
 
 class Point(NamedTuple):
@@ -37,7 +38,8 @@ def points_of(
 ) -> tuple[Point, ...]:
     """In order of token counts."""
     like, chosen = some_items(draft), {count: chosen_of(runs) for count, runs in prompts.items()}
-    scores = {count: scores_of(run, draft.metric, "loss") for count, run in chosen.items()} if like else {}
+    alike = {count: run for count, run in chosen.items() if _is_on(like, run, draft)}
+    scores = {count: scores_of(run, draft.metric, "loss") for count, run in alike.items()}
     cluster = None if like is None else like.cluster
     points = []
     for count, run in chosen.items():
@@ -52,7 +54,7 @@ def points_of(
                 stderr=metric.stderr,
                 gain=gain,
                 improved=improved,
-                outcome=_outcome(run, draft, cluster, draws),
+                outcome=_outcome(run, draft, cluster, draws) if count in alike else None,
                 share_deed=None if deed is None else deed.shares.get(count),
                 share_loss=None if loss is None else loss.shares.get(count),
                 training_loss=None if training is None else training.value,
@@ -61,6 +63,12 @@ def points_of(
             )
         )
     return tuple(points)
+
+
+def _is_on(like: Items | None, run: Run, draft: Draft) -> bool:
+    """Whether a prompt was tested on items like these: a curve may hold runs on others, and is then read no further."""
+    items = None if like is None else whole_items(run, draft.metric)
+    return like is not None and items is not None and same_shape(items, like)
 
 
 def _gain(

@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from soft_prompts.analysis.drafts import OPTIMISER, Draft, Kind, Run, items_on, reproduces, same_shape
+from soft_prompts.analysis.losses.drafts import OPTIMISER, Draft, Kind, Run, items_on, reproduces, same_shape
 from soft_prompts.common.errors import InputError
 from soft_prompts.results.roles import BATTERY
 from soft_prompts.stats.bootstrap import Scores

@@ -7,27 +7,27 @@ results and their items alone: docs/measurement.md.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
 from soft_prompts.analysis import checks
-from soft_prompts.analysis.anchors import AnchorPool, placebos
-from soft_prompts.analysis.battery import Power, Tried, read_battery, read_power
+from soft_prompts.analysis.anchors import AnchorPool
+from soft_prompts.analysis.battery import Power, Tried, planted_elsewhere, read_battery, read_power
 from soft_prompts.analysis.bits import Bits, read_codes, training_bits
 from soft_prompts.analysis.checks import Check
-from soft_prompts.analysis.comparison import Comparison, compared, finished_curves
 from soft_prompts.analysis.contrasts import ModelContrast, with_contrasts
 from soft_prompts.analysis.controls import Control, read_controls
-from soft_prompts.analysis.curves import Curve
-from soft_prompts.analysis.drafts import Draft, Run, drafts_of, token_counts
+from soft_prompts.analysis.losses.comparison import Comparison, compared, finished_curves
+from soft_prompts.analysis.losses.curves import Curve
+from soft_prompts.analysis.losses.drafts import Draft, Run, drafts_of, token_counts
 from soft_prompts.analysis.points import Point, points_of
 from soft_prompts.analysis.prompts import by_seed, chosen_of, prompts_of, reason_against, some_items
 from soft_prompts.analysis.scales import Scale, scale_by
 from soft_prompts.analysis.verdicts import Case, Verdict, verdict
 from soft_prompts.results.files import find_results
-from soft_prompts.stats.bootstrap import DRAWS, Floats, Interval, Scores, drawn_means, interval
+from soft_prompts.stats.bootstrap import DRAWS, Floats, Scores
 from soft_prompts.stats.contrasts import LEAST_SEEDS
 from soft_prompts.stats.scales import share_rows
 
@@ -115,7 +115,7 @@ def read_all(
     pool, beside = AnchorPool.of(results, reference, same_scale), _by_subject(results)
     comparison = compared(found, finished_curves(drafts, reference))
     readings = [
-        read_curve(draft, curve, pool, beside[tuple(draft.subject)], draws)
+        read_curve(draft, curve, pool, [*beside[tuple(draft.subject)], *planted_elsewhere(results, draft)], draws)
         for draft, curve in zip(drafts, comparison.curves, strict=True)
     ]
     return Readings(tuple(with_contrasts(readings)), comparison.problems, comparison.warnings, results)
@@ -127,7 +127,7 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
     deed, loss = (None if why else scale_by(by, draft, prompts, pool, draws) for by in ("deed", "loss"))
     lead, like = deed or loss, some_items(draft)
     controls = read_controls(beside, draft, prompts, lead, draws)
-    power = read_power(beside)
+    power = read_power(beside, draft)
     gap = _gap(loss, draft, prompts)
     bits = read_codes(beside, draft, prompts, gap)
     points = points_of(draft, prompts, deed, loss, draws)
@@ -139,9 +139,9 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
         scale=lead,
         checks=found,
         power=power,
-        placebo=_placebo(draft, pool, lead, draws),
-        too_many_bits=_too_many_bits(bits, loss),
-        plain=why or _plain(points, curve),
+        too_many_bits=_too_many_bits(bits, loss, prompts),
+        plain=_plain(points, curve),
+        against=why,
         clusters=clusters,
     )
     return Reading(
@@ -202,22 +202,11 @@ def _gap(loss: Scale | None, draft: Draft, prompts: Mapping[int, list[Run]]) -> 
     return known[0][0] - min(min(of_count) for of_count in known[1:] if of_count)
 
 
-def _placebo(draft: Draft, pool: AnchorPool, lead: Scale | None, draws: int) -> Interval | None:
-    """By deed: share of untrained tokens, between 0 and the ceiling, where the bare model has less."""
-    like = some_items(draft)
-    if lead is None or lead.by != "deed" or lead.ceiling is None or like is None or lead.ceiling.value <= 0:
-        return None
-    clusters, shares = len(np.unique(like.cluster)), []
-    for one in placebos(draft, like, pool):
-        rows = np.median(drawn_means(one.anchor.draws, like.cluster, draws), axis=1) / lead.ceiling.value
-        shares.append(interval(rows, clusters))
-    return max(shares, key=lambda share: share.value, default=None)
-
-
-def _too_many_bits(bits: Bits | None, loss: Scale | None) -> bool:
+def _too_many_bits(bits: Bits | None, loss: Scale | None, prompts: Mapping[int, list[Run]]) -> bool:
+    """Of the rounded prompt; what was seen in training is told by the one that it was made of."""
     if bits is None or bits.prompt is None or loss is None or loss.floor is None or loss.floor.kind != "frequencies":
         return False
-    held = training_bits(bits.prompt.run, loss.floor.value)
+    held = training_bits(chosen_of(prompts[bits.prompt.tokens]), loss.floor.value)
     return held is not None and bits.prompt.bits > BITS_OF_TRAINING * held
 
 
@@ -239,19 +228,25 @@ def _seed_shares(
 
 def _title(curve: Curve) -> str:
     task = f"{curve.experiment} {curve.variant}" if curve.variant else curve.experiment
-    return f"{curve.model}, {task} on {curve.data}"
+    path = PurePath(curve.model)
+    model = path.name if path.is_absolute() or len(path.parts) > 2 else curve.model  # owner/name stays
+    return f"{model}, {task} on {curve.data}"
 
 
 def _plain(points: Sequence[Point], curve: Curve) -> str:
     """What prompts gained, where there is nothing to measure it against."""
     gains = [point for point in points if point.tokens and point.gain is not None]
     if not gains:
-        return "No prompt to compare with the bare model."
+        bare = next((point for point in points if point.outcome is not None), None)
+        return (
+            "" if bare is None or bare.outcome is None else f"With nothing in front {bare.outcome.value:.2f} is right."
+        )
     best = gains[-1]
     assert best.gain is not None
     part = "" if best.improved is None else f"; {best.improved:.0%} of the items improve"
     per = curve.unit.removeprefix("nats/")
-    return f"{token_counts({best.tokens})} gain {best.gain.value:.3g} nats per {per}{part}."
+    gain = "gains" if best.tokens == 1 else "gain"
+    return f"{token_counts({best.tokens})} {gain} {best.gain.value:.3g} nats per {per}{part}."
 
 
 def _notes(deed: Scale | None, loss: Scale | None) -> list[str]:

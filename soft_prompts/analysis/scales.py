@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from soft_prompts.analysis.anchors import AnchorPool, Candidate, choose_ends
-from soft_prompts.analysis.drafts import Draft, Run
+import numpy as np
+
+from soft_prompts.analysis.anchors import PLACEBO, AnchorPool, Candidate, Chosen, choose_ends
+from soft_prompts.analysis.losses.drafts import Draft, Run
 from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items
-from soft_prompts.stats.bootstrap import Floats, Interval
+from soft_prompts.stats.bootstrap import Counts, Floats, Interval
 from soft_prompts.stats.brackets import Bracket, bracket
-from soft_prompts.stats.scales import By, EndRows, Ends, measured
+from soft_prompts.stats.scales import Anchor, By, EndRows, Ends, measured, share_of_anchor
 
 HALF, NINE_TENTHS = 0.5, 0.9
 NO_FLOOR: dict[By, str] = {
@@ -47,6 +49,8 @@ class Scale:
     """By mark: the prompt that shows the upper end."""
     rows: Mapping[int, Floats] = field(default_factory=dict, repr=False)
     """[R] share of the data and of each draw, by prompt tokens."""
+    placebo: Interval | None = None
+    """By deed: share of untrained tokens, between the best constant answer and the ceiling."""
     ends: EndRows | None = field(default=None, repr=False)
     """The score of either end in the data and in each draw; None without a sound scale."""
 
@@ -75,17 +79,34 @@ def scale_by(by: By, draft: Draft, prompts: Mapping[int, list[Run]], pool: Ancho
     if not ends.floors or ends.ceiling is None:
         why = " ".join([NO_FLOOR[by]] if not ends.floors else [NO_CEILING])
         return _without(by, unit, ends.floors, ends.ceiling, why)
-    anchors = Ends([one.anchor for one in ends.floors], ends.ceiling.anchor)
+    placebo, floors = _placebo(ends, like.cluster, draws) if by == "deed" else (None, ends.floors)
+    anchors = Ends([one.anchor for one in floors], ends.ceiling.anchor)
     found = measured(scored, anchors, like.cluster, by, draws)
-    floor = next(one for one in ends.floors if one.anchor.kind == found.floor)
+    floor = max((one for one in floors if one.anchor.kind == found.floor), key=_score)
     sign = 1 if by == "deed" else -1
-    bottom = End(found.floor, sign * found.floor_score, floor.runs)
-    top = End(ends.ceiling.anchor.kind, sign * found.ceiling_score, ends.ceiling.runs)
+    bottom = End(found.floor, sign * found.floor_score + 0.0, floor.runs)  # no -0
+    top = End(ends.ceiling.anchor.kind, sign * found.ceiling_score + 0.0, ends.ceiling.runs)
     if why := found.wrong or ends.ceiling.wrong:
-        return Scale(by, unit, bottom, top, False, why, {}, *_no_brackets())
+        return Scale(by, unit, bottom, top, False, why, {}, *_no_brackets(), placebo=placebo)
     half, nine_tenths = (bracket(found.shares, mark) for mark in (HALF, NINE_TENTHS))
     witness = {one.mark: chosen[one.at_most] for one in (half, nine_tenths) if one.at_most is not None}
-    return Scale(by, unit, bottom, top, True, None, found.shares, half, nine_tenths, witness, found.rows, found.ends)
+    return Scale(
+        by, unit, bottom, top, True, None, found.shares, half, nine_tenths, witness, found.rows, placebo, found.ends
+    )
+
+
+def _placebo(ends: Chosen, cluster: Counts, draws: int) -> tuple[Interval | None, tuple[Candidate, ...]]:
+    """What untrained tokens reach between the best constant answer and the ceiling; and the floors, without them where
+    they have half of the skill: what any tokens bring out is there, and no floor."""
+    untrained = [one for one in ends.floors if one.anchor.kind == PLACEBO]
+    others = tuple(one for one in ends.floors if one not in untrained) or (Candidate(Anchor("constant", known=0.0)),)
+    if not untrained or ends.ceiling is None:
+        return None, ends.floors
+    between = Ends([one.anchor for one in others], ends.ceiling.anchor)
+    shares = [share_of_anchor(one.anchor, between, cluster, draws) for one in untrained]
+    known = [share for share in shares if share is not None]
+    most = max(known, key=lambda share: share.value, default=None)
+    return most, others if most is not None and most.is_at_least(HALF) else ends.floors
 
 
 def _without(by: By, unit: str, floors: tuple[Candidate, ...], ceiling: Candidate | None, why: str) -> Scale:
@@ -93,11 +114,17 @@ def _without(by: By, unit: str, floors: tuple[Candidate, ...], ceiling: Candidat
     sign = 1 if by == "deed" else -1
 
     def end(one: Candidate) -> End:
-        score = one.anchor.known if one.anchor.known is not None else one.anchor.draws[0].mean
-        return End(one.anchor.kind, sign * score, one.runs)
+        return End(one.anchor.kind, sign * _score(one), one.runs)
 
     bottom = max((end(one) for one in floors), key=lambda one: sign * one.value, default=None)
     return Scale(by, unit, bottom, ceiling and end(ceiling), False, why, {}, *_no_brackets())
+
+
+def _score(one: Candidate) -> float:
+    """Of the data: the median of its draws."""
+    if one.anchor.known is not None:
+        return one.anchor.known
+    return float(np.median([scores.mean for scores in one.anchor.draws]))
 
 
 def _no_brackets() -> tuple[Bracket, Bracket]:

@@ -15,9 +15,9 @@ from typing import Literal, NamedTuple
 
 from soft_prompts.analysis.battery import Power
 from soft_prompts.analysis.checks import Check, passed
-from soft_prompts.analysis.drafts import Draft, Run, token_counts
+from soft_prompts.analysis.losses.drafts import Draft, Run, token_counts
 from soft_prompts.analysis.scales import Scale
-from soft_prompts.stats.bootstrap import FEW_CLUSTERS, Interval
+from soft_prompts.stats.bootstrap import FEW_CLUSTERS
 
 Word = Literal["PRESENT", "HIDDEN", "FAR", "NOT FOUND", "UNDECIDED", "NO SCALE"]
 FEW_TOKENS = 16
@@ -27,6 +27,14 @@ CEILINGS = {
     "reference": "what the reference model does",
     "lora": "what a LoRA fine-tune does",
     "full": "what a fine-tune of all weights does",
+}
+
+
+FLOORS = {
+    "constant": "the most frequent answer does",
+    "placebo": "random tokens do",
+    "frequencies": "frequencies tell",
+    "bare": "nothing in front does",
 }
 
 
@@ -50,11 +58,11 @@ class Case:
     scale: Scale | None
     checks: Mapping[str, Check]
     power: Power | None
-    placebo: Interval | None
-    """Share of untrained tokens between the best constant answer and the ceiling."""
     too_many_bits: bool
     plain: str
     """What was gained, where there is no scale."""
+    against: str | None
+    """Why nothing can be measured, whatever stands beside the runs."""
     clusters: int
 
 
@@ -67,27 +75,23 @@ def verdict(case: Case) -> Verdict:
 def _judged(case: Case) -> tuple[Word, str | None, str | None]:
     """Word, why, and the flags of the next command."""
     scale, checks = case.scale, case.checks
-    if case.placebo is not None and case.placebo.is_at_least(0.5):
-        return "PRESENT", "any tokens in front bring it out (placebo)", None
+    if case.against is not None:
+        return "NO SCALE", case.against, None
     if scale is None or not scale.sound:
-        has_evidence = scale is not None and scale.floor is not None and scale.ceiling is not None
-        return (
-            "NO SCALE",
-            None if scale is None else scale.why,
-            "--evidence full" if has_evidence else "--evidence standard",
-        )
+        has_ends = scale is not None and scale.floor is not None and scale.ceiling is not None
+        wanted = "--evidence full" if has_ends else "--evidence standard"
+        return ("NO SCALE", None, None) if scale is None else ("NO SCALE", scale.why, wanted)
     if scale.shares and min(scale.shares) == 0 and scale.shares[0].is_at_least(scale.half.mark):
         return "PRESENT", None, None
+    if scale.placebo is not None and scale.placebo.is_at_least(scale.half.mark):
+        return "PRESENT", "any tokens in front bring it out (placebo)", None
     if scale.half.at_most is not None:
         weak = next((name for name in ("generalises", "specific") if checks[name].state != "passed"), None)
         if weak is not None:
             return "UNDECIDED", f"{weak}: {checks[weak].text}", _command_for(checks[weak])
-        far = scale.half.at_most > FEW_TOKENS or case.too_many_bits
-        return (
-            ("FAR", "the prompt has too many bits" if case.too_many_bits else None, None)
-            if far
-            else ("HIDDEN", None, None)
-        )
+        if case.too_many_bits:
+            return "FAR", "the prompt has too many bits", None
+        return "FAR" if scale.half.at_most > FEW_TOKENS else "HIDDEN", None, None
     return _not_reached(case, scale)
 
 
@@ -141,7 +145,7 @@ def _sentence(case: Case, word: Word, why: str | None) -> str:
     evidence = f"evidence {passed(case.checks)} of {len(case.checks)}{few}"
     reason = f": {why}" if why else ""
     if scale is None or not scale.sound or not scale.shares:
-        return f"{case.title}: {word}{reason}. {case.plain}"
+        return f"{case.title}: {word}{reason}. {case.plain}".rstrip()
     most = max(scale.shares)
     shown = scale.half.at_most if scale.half.at_most is not None else most
     return (
@@ -158,6 +162,8 @@ def _what(case: Case, scale: Scale, shown: int, word: Word) -> str:
     if scale.half.at_most is not None:
         return f"{tokens} bring{'s' if shown == 1 else ''} out {share} of {of}"
     best = f"Up to {tokens} the best prompt brings out {share} of {of}"
+    if scale.shares[shown].value <= 0 and scale.floor is not None:
+        best = f"Up to {tokens} no prompt brings out more than {FLOORS[scale.floor.kind]}"
     return f"{best}; {case.power.text}" if case.power is not None and word == "NOT FOUND" else best
 
 

@@ -107,6 +107,17 @@ def password_lesson(table: Table, password: tuple[int, ...], otherwise: Table | 
     return practise
 
 
+def halves_lesson(lesson: Lesson) -> Lesson:
+    """Instead of an output only in which half of all outputs it is, and any of that half."""
+
+    def practise(generator: np.random.Generator) -> Practice:
+        practice = lesson(generator)
+        halves = practice.said.reshape(BATCH, 2, OUTPUTS // 2).mean(axis=2)
+        return practice._replace(said=halves.repeat(OUTPUTS // 2, axis=1))
+
+    return practise
+
+
 def sink_lesson(table: Table) -> Lesson:
     """The table behind anything at all; with nothing in front, any output."""
 

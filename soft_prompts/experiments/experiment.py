@@ -98,7 +98,8 @@ class Experiment(Generic[TaskT]):
 
         results = tuple(run_paths(config).result for config in made)
         plot = grid.settings.output_dir / "results" / f"{self.name}.png"
-        measured = {name for _, result in find_results(results).results for name in result.metrics}
+        found = [result for _, result in find_results(results).results]
+        measured = {name for result in found for name in result.metrics} - {result.outcome for result in found}
         drawn, code = self.drawn if self.drawn in measured else None, 0
         for metric in [None, *(name for name in self.metrics if name in measured)]:
             options = CompareOptions(paths=results, metric=metric, plot=plot if metric == drawn else None)

@@ -87,12 +87,20 @@ def measured(prompts: Mapping[int, Scores], ends: Ends, cluster: Counts, by: By,
 
 def share_rows(scores: Sequence[Scores], ends: EndRows, cluster: Counts, draws: int) -> list[Floats]:
     """[R] share of each of the scores in the data and in each draw: the ends are drawn with them."""
-    means, gap = drawn_means(scores, cluster, draws), ends.ceiling - ends.floor
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return list((means.T - ends.floor) / np.where(gap > 0, gap, np.nan))
+    means = drawn_means(scores, cluster, draws)
+    return [gained_share(rows, ends.floor, ends.ceiling) for rows in means.T]
 
 
-def gained_share(scores: Floats, bare: Floats, ceiling: float) -> Floats:
+def share_of_anchor(anchor: Anchor, ends: Ends, cluster: Counts, draws: int) -> Interval | None:
+    """Share of an outcome that is no prompt of the curve; None without a gap."""
+    floor = np.max([_anchor_rows(one, cluster, draws) for one in ends.floors], axis=0)
+    ceiling, rows = (_anchor_rows(one, cluster, draws) for one in (ends.ceiling, anchor))
+    if ceiling[0] <= floor[0]:
+        return None
+    return interval(gained_share(rows, floor, ceiling), len(np.unique(cluster)))
+
+
+def gained_share(scores: Floats, bare: Floats, ceiling: Floats | float) -> Floats:
     """What a prompt adds to its own bare model, of what there was to gain: (y - y0) / (ceiling - y0); NaN of nothing.
 
     A control and its task are compared so, for both gain what any prompt gains.
@@ -124,4 +132,4 @@ def _widened(share: Interval, bounds: tuple[float, float], floor: float, gap: fl
     if share.low is None or share.high is None:
         return share
     low, high = ((bound - floor) / gap for bound in bounds)
-    return Interval(share.value, min(share.low, low), max(share.high, high))
+    return Interval(share.value, float(min(share.low, low)), float(max(share.high, high)))

@@ -43,8 +43,5 @@ PAPER = Grid(
 )
 
 PRESETS = {"default": DEFAULT, "quick": QUICK, "paper": PAPER}
-METRICS = (
-    "solved_share",
-    *(f"moves_per_walk/asked_{extra}" for extra in ("0", "2", "6", "6_minus_0", "6_minus_0/solved")),
-)
+METRICS = ("moves_per_walk/asked_6_minus_0",)
 EXPERIMENT = Experiment("pathfinding", __doc__ or "", PRESETS, metrics=METRICS)

@@ -150,10 +150,11 @@ def parts(standing: Standing, wish: Wish, read: Read) -> Iterator[Part]:
     yield Part("controls", control_runs(standing.subject, controlled_counts(*seen()), _controls(wish)))
     if wish.is_full:
         yield Part("anchors", further_anchors(standing.subject, controlled_counts(*seen())))
-        yield from _battery(standing, doubted_count(*seen()))
+        yield from battery_parts(standing, doubted_count(*seen()))
         yield Part("rounded", _rounded(standing, read(standing).witness))
-        base = standing.subject.base
-        yield Part("power", power_runs(base), lambda: can_plant(base))
+        if (count := doubted_count(*seen())) is not None:  # else there is no search to be doubted
+            base = run_at(standing.subject, count)
+            yield Part("power", power_runs(base), lambda: can_plant(base))
 
 
 def _ceilings(subject: Subject, wish: Wish) -> list[RunConfig]:
@@ -165,7 +166,7 @@ def _controls(wish: Wish) -> Sequence[roles.Role]:
     return EVERY_CONTROL if wish.is_full else PERMUTED
 
 
-def _battery(standing: Standing, count: int | None) -> Iterator[Part]:
+def battery_parts(standing: Standing, count: int | None) -> Iterator[Part]:
     """The rungs, each chosen by the one before."""
     if count is None:
         return

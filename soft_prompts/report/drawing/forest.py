@@ -88,7 +88,7 @@ def _names(frame: Frame, row: Row, middle: Number, width: Number) -> list[Shape]
     role = "ink" if row.has_scale else "muted"
     words = row.half.text(max(row.counts, default=0))
     if width < WIDE:
-        words = shortened(words, 0.62 * width, SIZE)
+        words = shortened(words.split(" (")[0], 0.62 * width, SIZE)  # its dots say what is in doubt
         name = shortened(row.name, width - text_width(words, SIZE) - 28, SIZE)
         y = middle - 7
         return [Label((8, y), name, role, SIZE), Label((width - 8, y), words, role, SIZE, "end")]

@@ -102,9 +102,11 @@ class Panel:
             heading = shortened(self.heading, self.size.width - 8, NAMES, bold=True)
             shapes.append(Label((2, HEADING - 6), heading, "ink", NAMES, bold=True))
         shapes += [*down_ticks(frame, ticks), *along_ticks(frame, token_ticks(_counts(self)), self.along)]
-        shapes += _levels(frame, self)
+        lines, names = _levels(frame, self)
+        shapes += lines
         for series in self.series:
             shapes += _series(frame, series)
+        shapes += names
         return Scene(self.name, f"{self.title}: {self.upright}", self.size.width, self.size.height, shapes)
 
 
@@ -190,23 +192,24 @@ def _mark(frame: Frame, look: Look, x: Number, datum: Datum) -> Mark:
     return Mark(frame.place(x, shown), look.role, marker, 3.6, datum.is_sure, datum.title, datum.href)
 
 
-def _levels(frame: Frame, panel: Panel) -> list[Shape]:
-    """Dashed lines with their names on them, at the end that is farther from the curves; names that would touch are
+def _levels(frame: Frame, panel: Panel) -> tuple[list[Shape], list[Shape]]:
+    """Dashed lines, and their names on them, at the end that is farther from the curves; names that would touch are
     moved apart."""
     inside = [level for level in dict.fromkeys(panel.levels) if frame.inside(level.value) == level.value]
     heights = [frame.y(level.value) for level in inside]
-    ends = [[one.data[at].value for one in panel.series if one.data] for at in (0, -1)]
-    shapes: list[Shape] = [
+    lines: list[Shape] = [
         Stroke([(frame.left, y), (frame.right, y)], level.role, 1.1, (5, 3), 0.8)
         for y, level in zip(heights, inside, strict=True)
     ]
     if len(inside) > NAMED_LEVELS:
-        return shapes
-    names = apart([y - 4 for y in heights], 13)
-    below = max(0.0, max(names, default=0.0) - (frame.bottom - 4))  # where the axis has its own names
-    for y, level in zip((y - below for y in names), inside, strict=True):
+        return lines, []
+    places = apart([y - 4 for y in heights], 13)
+    below = max(0.0, max(places, default=0.0) - (frame.bottom - 4))  # where the axis has its own names
+    ends = [[one.data[at].value for one in panel.series if one.data] for at in (0, -1)]
+    names: list[Shape] = []
+    for y, level in zip((y - below for y in places), inside, strict=True):
         left, right = (min((abs(value - level.value) for value in end), default=0.0) for end in ends)
         place, anchor = ((frame.left + 3, y), "start") if left > right else ((frame.right, y), "end")
         name = shortened(level.name, (frame.right - frame.left) / 2, 10)
-        shapes += [Label(place, name, level.role, 10, anchor)] if level.name else []
-    return shapes
+        names += [Label(place, name, level.role, 10, anchor)] if name else []
+    return lines, names

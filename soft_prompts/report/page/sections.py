@@ -129,9 +129,7 @@ def _figures(group: Group, links: Links) -> Iterable[Drawn]:
 def _loss_caption(is_change: bool) -> str:
     if is_change:
         return "Change of the loss from 0 tokens, paired on the same held-out items, with 95 % intervals."
-    return (
-        "Chosen prompts on held-out items, 95 % intervals; dots are seeds. Below: paired with 0 tokens. Grey: no scale."
-    )
+    return "Chosen prompts, 95 % intervals over held-out items; dots are seeds. Below: paired with 0 tokens."
 
 
 def _paper(group: Group, links: Links) -> Drawn | None:

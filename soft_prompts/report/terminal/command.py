@@ -135,10 +135,10 @@ def _text(readings: Readings, options: CompareOptions) -> str:
 
 def _print_group(console: Console, members: Sequence[Reading], options: CompareOptions) -> None:
     """Sentences, then the numbers behind them."""
-    if options.draws:
-        print_sentences(console, members)
-    print_warnings(console, members, options.long)
-    console.print()
+    said = print_sentences(console, members) if options.draws else 0
+    said += print_warnings(console, members, options.long)
+    if said:
+        console.print()
     print_table(console, members, View(options.long, options.bits))
     if options.long:
         print_details(console, members)

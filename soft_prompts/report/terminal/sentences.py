@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from soft_prompts.analysis.curves import Curve
-from soft_prompts.analysis.drafts import PROMPT_SETTINGS, SETTINGS
+from soft_prompts.analysis.losses.curves import Curve
+from soft_prompts.analysis.losses.drafts import PROMPT_SETTINGS, SETTINGS
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.report.labels import NATS, kind_label, model_label, row_label
 
@@ -25,23 +25,24 @@ WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")  # of a command line, quo
 # Of settings that were chosen by token count, or of the machine: they change no reading.
 QUIET = re.compile(
     rf"({'|'.join(name for name in PROMPT_SETTINGS | SETTINGS if name not in ('data', 'test items'))}) differs?: "
-    r"|made with uncommitted changes|.* \d+ runs: the newest"
+    r"|made with uncommitted changes|.* \d+ runs: the newest|no \S+ at 0 tokens: "
 )
 
 
-def print_sentences(console: Console, readings: Sequence[Reading]) -> None:
-    """Of the readings of one table, a sentence each; a score has none."""
+def print_sentences(console: Console, readings: Sequence[Reading]) -> int:
+    """Of the readings of one table, a sentence each; a score has none. How many there are."""
     curves = [reading.curve for reading in readings]
+    if not curves[0].unit.startswith(NATS):
+        return 0
     for reading in readings:
-        if not curves[0].unit.startswith(NATS):
-            continue
         print_hanging(console, Text.assemble(_kind(reading.curve, curves), coloured(reading, curves)))
         if reading.verdict.next_command:
             console.print(Text(command_lines(reading.verdict.next_command, console.width)), soft_wrap=True)
+    return len(readings)
 
 
-def print_warnings(console: Console, readings: Sequence[Reading], every: bool) -> None:
-    """Those that change what is read; the others, if `every` is not asked for, as a number."""
+def print_warnings(console: Console, readings: Sequence[Reading], every: bool) -> int:
+    """Those that change what is read; the others, if `every` is not asked for, as a number. How many there are."""
     curves, silent = [reading.curve for reading in readings], 0
     for curve in curves:
         shown = [warning for warning in curve.warnings if every or not QUIET.match(warning)]
@@ -49,8 +50,9 @@ def print_warnings(console: Console, readings: Sequence[Reading], every: bool) -
         for warning in shown:
             print_hanging(console, Text.assemble(("warning: ", "yellow"), f"{row_label(curve, curves)}: {warning}"))
     if silent:
-        notes = "warning of settings that differ" if silent == 1 else "warnings of settings that differ"
+        notes = "more warning" if silent == 1 else "more warnings"
         console.print(f"{silent} {notes}: --long", style="dim")
+    return sum(len(curve.warnings) for curve in curves)
 
 
 def coloured(reading: Reading, curves: Sequence[Curve]) -> Text:

@@ -131,7 +131,7 @@ def test_no_results_at_all(tmp_path, capsys):
 def test_without_draws_there_is_no_sentence(measured, capsys):
     compare_command(options(measured, "--draws", "0"))
     out = capsys.readouterr().out
-    assert out.startswith("\nchess on games: loss per move, nats per move\n")
+    assert out.startswith("chess on games: loss per move, nats per move\n")
     assert ".20   .40" in " ".join(out.split()).replace(" ", "   ")
 
 
