@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from soft_prompts.analysis.losses.drafts import Draft, Run
+from soft_prompts.analysis.losses.drafts import Draft, Run, metric_of
 from soft_prompts.analysis.prompts import belongs, chosen_of, loss_of
 from soft_prompts.results.roles import CODE
 from soft_prompts.stats.bits import break_even_units, excess_description_bits
@@ -53,12 +53,16 @@ def read_codes(runs: Iterable[Run], draft: Draft, prompts: Mapping[int, list[Run
     return Bits(codes, prompt, pays)
 
 
-def edl_bits(run: Run, test_loss: float | None) -> float | None:
-    """EDL: what the first pass over the training samples paid beyond N times the test loss, in bits (2601.04728)."""
-    nats, units = (run.result.metrics.get(name) for name in ("first_pass_nats", "first_pass_units"))
-    if test_loss is None or nats is None or units is None or nats.value is None or units.value is None:
-        return None
-    return excess_description_bits(nats.value, units.value, test_loss)
+def edl_bits(run: Run) -> float | None:
+    """EDL: what the first pass over the training samples paid beyond N times the test loss, in bits (2601.04728).
+
+    The test loss is the run's own headline, whatever metric a curve is read by: its units are what was counted.
+    """
+    names = ("first_pass_nats", "first_pass_units", run.result.headline)
+    nats, units, test_loss = (metric_of(run, name).value for name in names)
+    return (
+        None if nats is None or units is None or test_loss is None else excess_description_bits(nats, units, test_loss)
+    )
 
 
 def training_bits(run: Run, no_skill: float) -> float | None:
