@@ -68,14 +68,12 @@ def specific(controls: Sequence[Control], tokens: int, is_reached: bool) -> Chec
     known = {name: behind for name, behind in found.items() if not math.isnan(behind.value)}  # nothing was to gain
     if not known:
         return Check("unknown", None, f"no control at {token_counts({tokens})}")
-    name = min(known, key=lambda name: known[name].value)
+    worst = min if is_reached else max
+    name = worst(known, key=lambda name: known[name].value)
     behind = known[name]
-    words = name.replace("_", " ")
-    text = f"{words} gain {behind.value:.2f} of the scale less at {token_counts({tokens})}"
-    if is_reached:
-        return Check("passed" if behind.is_at_least(SPECIFIC) else "failed", behind.value, text)
-    farthest = max(known.values(), key=lambda one: one.value)
-    return Check("passed" if farthest.value < SPECIFIC else "failed", farthest.value, text)
+    text = f"{name.replace('_', ' ')} gain {behind.value:.2f} of the scale less at {token_counts({tokens})}"
+    holds = behind.is_at_least(SPECIFIC) if is_reached else behind.value < SPECIFIC
+    return Check("passed" if holds else "failed", behind.value, text)
 
 
 def search_sufficed(tried: Tried | None, power: Power | None, smaller: int | None) -> Check:
