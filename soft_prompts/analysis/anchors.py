@@ -158,21 +158,16 @@ def _ceiling(by: By, draft: Draft, like: Items, pool: AnchorPool) -> Candidate |
         for run in runs[:1]:
             if scores := scores_of(run, draft.metric, by):
                 return Candidate(Anchor(kind, (scores,)), (run,))
-    trained = [_trained(by, draft, pool.usable(role, draft, like), name) for role, name in TRAINED.items()]
-    known = [one for one in trained if one is not None]
-    return max(known, key=lambda one: one.anchor.draws[0].mean, default=None)
+    return _trained(by, draft, [run for role in TRAINED for run in pool.usable(role, draft, like)])
 
 
-def _trained(by: By, draft: Draft, runs: Sequence[Run], name: str) -> Candidate | None:
-    """The trial with the least validation loss; the test items never choose."""
-    known = [run for run in runs if scores_of(run, draft.metric, by)]
-    if not known:
+def _trained(by: By, draft: Draft, runs: Sequence[Run]) -> Candidate | None:
+    """The trial with the least validation loss, adapters or all weights; the test items never choose."""
+    scored = [(run, scores) for run in runs if (scores := scores_of(run, draft.metric, by))]
+    if not scored:
         return None
-    best = min(known, key=validation_loss)
-    scores = scores_of(best, draft.metric, by)
-    assert scores is not None
-    training = best.result.training
-    wrong = None
+    best, scores = min(scored, key=lambda one: validation_loss(one[0]))
+    name, training, wrong = TRAINED[best.result.role], best.result.training, None
     if training.ended_early is None and training.best_step == training.steps:
         wrong = f"the {name} fine-tune that is the ceiling was still getting better at its last step"
     return Candidate(Anchor(name, (scores,)), (best,), wrong)
