@@ -20,7 +20,7 @@ def prompts_of(draft: Draft, beside: Iterable[Run]) -> dict[int, list[Run]]:
     """Every finished prompt of the curve by token count, the runs of the grid first; the bare model at 0."""
     tried = [run for run in beside if run.result.role.startswith(BATTERY) and belongs(run, draft)]
     found: dict[int, list[Run]] = defaultdict(list)
-    for run in [*draft.runs, *draft.others, *tried]:
+    for run in [*draft.runs, *(run for run in (*draft.others, *tried) if _is_like_the_grid(run, draft))]:
         if run.result.status == "success" and _on_own_items(run, draft):
             found[run.tokens].append(run)
     return dict(sorted(found.items()))
@@ -96,12 +96,14 @@ def reason_against(draft: Draft) -> str | None:
     """Why nothing can be read of the curve beyond its losses, whatever the anchors; None where something can."""
     prints = {run.result.data.items_fingerprint for run in draft.runs if run.seed in draft.items.get(run.tokens, {})}
     every = [items for seeds in draft.items.values() for items in seeds.values()]
+    trained = [run for run in draft.runs if run.tokens]
     reasons = {
         "no run has a prompt": not any(run.tokens for run in draft.runs),
         f"{draft.metric} is no loss per unit": not draft.unit.startswith("nats/"),
         f"no run with a prompt has items that give its {draft.metric}": not any(
             seeds for tokens, seeds in draft.items.items() if tokens
         ),
+        "its prompts were trained on different versions of the data": len(data_of(trained) - {None}) > 1,
         "its runs were tested on different items": len(prints) > 1
         or not all(same_shape(items, every[0]) for items in every),
     }
@@ -113,6 +115,12 @@ def by_seed(draft: Draft, tokens: int, by: By) -> Mapping[int, Scores]:
     runs = {run.seed: run for run in draft.runs if run.tokens == tokens}
     found = {seed: scores_of(run, draft.metric, by) for seed, run in runs.items()}
     return {seed: scores for seed, scores in found.items() if scores is not None}
+
+
+def _is_like_the_grid(run: Run, draft: Draft) -> bool:
+    """Items that claim to be the curve's may still be others."""
+    like, items = some_items(draft), whole_items(run, draft.metric)
+    return like is None or items is None or same_shape(items, like)
 
 
 def _on_own_items(run: Run, draft: Draft) -> bool:
