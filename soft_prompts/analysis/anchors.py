@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from soft_prompts.analysis.losses.drafts import Draft, Run, Subject, same_shape
-from soft_prompts.analysis.prompts import data_of, scores_of, validation_loss, whole_items
+from soft_prompts.analysis.prompts import data_of, is_of_model, scores_of, validation_loss, whole_items
 from soft_prompts.results.roles import ANCHOR, Exact, FullFineTune, Lora, NoSkill, Placebo, PlaceboBos
 from soft_prompts.stats.bootstrap import Scores
 from soft_prompts.stats.items import Items
@@ -51,6 +51,8 @@ class AnchorPool:
     shared: bool = False
     """Models on the same items share their anchors."""
     items: dict[tuple[Path, str], Items | None] = field(default_factory=dict)
+    kinds: dict[Subject, int] = field(default_factory=dict)
+    """How many kinds of prompt there are of a subject."""
 
     @classmethod
     def of(cls, runs: Iterable[Run], named: str | None = None, shared: bool = False) -> "AnchorPool":
@@ -80,6 +82,7 @@ class AnchorPool:
             run
             for run in self.runs.get(draft.subject[:3], ())
             if run.result.role == role and (self.shared or run.result.model.name == draft.subject.model)
+            if run.result.model.name != draft.subject.model or is_of_model(run, draft)
             if self._is_like(run, draft, like)
         ]
         return sorted(found, key=lambda run: run.result.model.name != draft.subject.model)
@@ -158,16 +161,21 @@ def _ceiling(by: By, draft: Draft, like: Items, pool: AnchorPool) -> Candidate |
         for run in runs[:1]:
             if scores := scores_of(run, draft.metric, by):
                 return Candidate(Anchor(kind, (scores,)), (run,))
-    return _trained(by, draft, [run for role in TRAINED for run in pool.usable(role, draft, like)])
+    trained = [_trained(by, draft, pool.usable(role, draft, like), name) for role, name in TRAINED.items()]
+    known = [one for one in trained if one is not None]  # what still gets better is no ceiling while another is there
+    return min(known, key=lambda one: (one.wrong is not None, validation_loss(one.runs[0])), default=None)
 
 
-def _trained(by: By, draft: Draft, runs: Sequence[Run]) -> Candidate | None:
-    """The trial with the least validation loss, adapters or all weights; the test items never choose."""
-    scored = [(run, scores) for run in runs if (scores := scores_of(run, draft.metric, by))]
-    if not scored:
+def _trained(by: By, draft: Draft, runs: Sequence[Run], name: str) -> Candidate | None:
+    """The trial with the least validation loss; the test items never choose."""
+    known = [run for run in runs if scores_of(run, draft.metric, by)]
+    if not known:
         return None
-    best, scores = min(scored, key=lambda one: validation_loss(one[0]))
-    name, training, wrong = TRAINED[best.result.role], best.result.training, None
+    best = min(known, key=validation_loss)
+    scores = scores_of(best, draft.metric, by)
+    assert scores is not None
+    training = best.result.training
+    wrong = None
     if training.ended_early is None and training.best_step == training.steps:
         wrong = f"the {name} fine-tune that is the ceiling was still getting better at its last step"
     return Candidate(Anchor(name, (scores,)), (best,), wrong)

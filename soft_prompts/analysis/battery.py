@@ -51,7 +51,9 @@ def read_battery(prompts: Mapping[int, Sequence[Run]], tokens: int, draft: Draft
     shares = [_share(chosen_of(some), draft, scale) for some in (every, before) if some]
     known = [share for share in shares if share is not None]
     moved = known[0] - known[1] if len(known) == 2 else None
-    return Tried(tokens, len(trials), moved, any(run.result.config.get("init") == "search" for run in every))
+    steps = min(run.result.training.steps for run in every if run not in trials) if before else 0
+    searched = [run for run in every if run.result.config.get("init") == "search"]
+    return Tried(tokens, len(trials), moved, any(run.result.training.steps >= steps for run in searched))
 
 
 def read_power(runs: Iterable[Run], draft: Draft) -> Power | None:
@@ -62,10 +64,9 @@ def read_power(runs: Iterable[Run], draft: Draft) -> Power | None:
     (`soft-prompts calibrate`), sought in no more steps than the curve's prompts took.
     """
     planted = [run for run in runs if run.result.role == PLANTED and _planted_tokens(run) is not None]
-    kept = [run for run in planted if _subject(run) == tuple(draft.subject)]
-    if not kept:
-        most = max((run.result.training.steps for run in draft.runs if run.tokens), default=0)
-        kept = [run for run in planted if run.result.training.steps <= most]
+    most = max((run.result.training.steps for run in draft.runs if run.tokens), default=0)
+    planted = [run for run in planted if run.result.training.steps <= most]
+    kept = [run for run in planted if _subject(run) == tuple(draft.subject)] or planted
     if not kept:
         return None
     tokens, longest = max((_planted_tokens(run) or 0, run.tokens) for run in kept)

@@ -59,7 +59,7 @@ def points_of(
                 share_loss=None if loss is None else loss.shares.get(count),
                 training_loss=None if training is None else training.value,
                 distinct_samples=None if distinct is None or distinct.value is None else int(distinct.value),
-                edl_bits=edl_bits(run),
+                edl_bits=edl_bits(run, draft.metric, draft.unit),
             )
         )
     return tuple(points)

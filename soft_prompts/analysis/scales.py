@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from soft_prompts.analysis.anchors import PLACEBO, AnchorPool, Candidate, Chosen, choose_ends
-from soft_prompts.analysis.losses.drafts import Draft, Run
+from soft_prompts.analysis.losses.drafts import Draft, Run, token_counts
 from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items
 from soft_prompts.stats.bootstrap import Counts, Floats, Interval
 from soft_prompts.stats.brackets import Bracket, bracket
@@ -71,11 +71,15 @@ def scale_by(by: By, draft: Draft, prompts: Mapping[int, list[Run]], pool: Ancho
     like = some_items(draft)
     chosen = {count: chosen_of(runs) for count, runs in prompts.items()}
     scored = {count: scores for count, run in chosen.items() if (scores := scores_of(run, draft.metric, by))}
-    if like is None or not scored:
+    names_outcome = any(run.result.outcome for run in draft.runs)
+    if like is None or (by == "deed" and not names_outcome) or (by == "loss" and not scored):
         return None
     ends = choose_ends(by, draft, like, pool)
     unit = next((run.result.outcome for run in chosen.values() if run.result.outcome), "outcome")
     unit = unit if by == "deed" else draft.unit
+    if lacking := sorted(set(chosen) - set(scored)):
+        why = f"{token_counts(set(lacking))} have no outcome: run them again with this version, on more test items"
+        return _without(by, unit, ends.floors, ends.ceiling, why)
     if not ends.floors or ends.ceiling is None:
         why = " ".join([NO_FLOOR[by]] if not ends.floors else [NO_CEILING])
         return _without(by, unit, ends.floors, ends.ceiling, why)

@@ -97,7 +97,10 @@ def share_of_anchor(anchor: Anchor, ends: Ends, cluster: Counts, draws: int) -> 
     ceiling, rows = (_anchor_rows(one, cluster, draws) for one in (ends.ceiling, anchor))
     if ceiling[0] <= floor[0]:
         return None
-    return interval(gained_share(rows, floor, ceiling), len(np.unique(cluster)))
+    share = interval(gained_share(rows, floor, ceiling), len(np.unique(cluster)))
+    middle = sorted(anchor.draws, key=lambda draw: draw.mean)[len(anchor.draws) // 2] if anchor.draws else None
+    gap = float(ceiling[0] - floor[0])
+    return share if middle is None else _widened(share, middle.bounds(cluster), float(floor[0]), gap)
 
 
 def gained_share(scores: Floats, bare: Floats, ceiling: Floats | float) -> Floats:

@@ -147,7 +147,9 @@ def parts(standing: Standing, wish: Wish, read: Read) -> Iterator[Part]:
         seeds = seed_runs(standing.subject, seeded_counts(*seen()))
         yield Part("grown from", grown_from(seeds))
         yield Part("seeds", seeds)
-    yield Part("controls", control_runs(standing.subject, controlled_counts(*seen()), _controls(wish)))
+    yield Part(
+        "controls", control_runs(standing.subject, controlled_counts(*seen()), _controls(standing.subject, wish))
+    )
     if wish.is_full:
         yield Part("anchors", further_anchors(standing.subject, controlled_counts(*seen())))
         yield from battery_parts(standing, doubted_count(*seen()))
@@ -162,8 +164,10 @@ def _ceilings(subject: Subject, wish: Wish) -> list[RunConfig]:
     return [*runs, *full_runs(subject)] if runs and wish.is_full else runs
 
 
-def _controls(wish: Wish) -> Sequence[roles.Role]:
-    return EVERY_CONTROL if wish.is_full else PERMUTED
+def _controls(subject: Subject, wish: Wish) -> Sequence[roles.Role]:
+    """Other labels are judged to the letter: a task that judges otherwise is asked of random weights."""
+    is_to_the_letter = subject.base.task.outcome in (None, "exact_match")
+    return EVERY_CONTROL if wish.is_full else PERMUTED if is_to_the_letter else (roles.RandomWeights(),)
 
 
 def battery_parts(standing: Standing, count: int | None) -> Iterator[Part]:
@@ -196,7 +200,7 @@ def most_left(standing: Standing, wish: Wish, name: str) -> list[RunConfig]:
         "ceiling": _ceilings(subject, wish),
         "counts": as_many(base, new),
         "seeds": as_many(base, max(0, SEEDS - len(subject.seeds)) * (len(subject.counts) + new), new),
-        "controls": control_runs(subject, largest, _controls(wish)),
+        "controls": control_runs(subject, largest, _controls(standing.subject, wish)),
     }
     if wish.is_full:
         most["anchors"] = further_anchors(subject, largest)
