@@ -3,7 +3,7 @@
     selector    K tables, each behind a key: log2 K bits        partial     r of six tables locked: r bits
     password    one table behind a text of keys                 forgotten   one table, trained away for s steps
     sink        the table behind anything, nothing without      present     the table whatever stands in front
-    absent      never taught the table that is asked for; among them models that were never trained at all
+    absent      never taught the table that is asked for; among them models that were never trained
     halves      behind a key it says in which half of all outputs the right one is, and never which
 
 Whether a table is known is known for sure: of random entries none tells another, so what a prompt brings out of those
@@ -164,7 +164,8 @@ def _catalogue() -> dict[str, Organism]:
     ]
     absent = [Organism(f"absent-{i}", "absent", "never taught these tables, but another one", i) for i in range(3)]
     absent += [Organism("absent-locked", "absent", "another table behind two keys", 3)]
-    absent += [Organism(f"random-{i}", "absent", "weights as they were drawn", 4 + i) for i in range(2)]
+    absent += [Organism("random-0", "absent", "weights as they were drawn", 4)]
+    absent += [Organism("random-wide", "absent", "weights drawn ten times as wide, which prompts can move", 5)]
     halves = [Organism(f"halves-{n}", "halves", f"half of a table behind {n} keys", n) for n in (1, 2)]
     sinks = [Organism(f"sink-{i}", "sink", "a table behind anything, without it nothing", i) for i in range(2)]
     present = [Organism(f"present-{i}", "present", "a table, whatever stands in front", i) for i in range(3)]

@@ -18,8 +18,8 @@ from soft_prompts.calibration.options import CalibrateOptions
 from soft_prompts.common.console import say
 from soft_prompts.common.files import write_atomically
 from soft_prompts.config import RunConfig
-from soft_prompts.experiments.evidence.planting import plant
-from soft_prompts.experiments.evidence.power import CONTEXT, SHARE, TARGETS, planting_for
+from soft_prompts.experiments.evidence.planting import Planting, plant
+from soft_prompts.experiments.evidence.power import SAMPLES, SHARE, TARGETS
 from soft_prompts.experiments.sweep import run_all
 from soft_prompts.results.files import read_result
 from soft_prompts.results.paths import model_slug
@@ -27,6 +27,9 @@ from soft_prompts.results.roles import PlantedSecret
 from soft_prompts.stats.proportions import wilson
 from soft_prompts.tasks.known_source import SelfPlantedTask
 from soft_prompts.training.apparatus import load_for, run_paths
+
+OWN_TEXT = Planting(1, secrets=1, candidates=1, target_tokens=TARGETS, **SAMPLES)
+"""What is asked: to go on from a few words of the model's own. The secret of this text is of no account."""
 
 
 class Search(NamedTuple):
@@ -98,12 +101,9 @@ def certify(options: CalibrateOptions) -> Certificate:
     base = settings(options)
     frozen = load_for(base)
     rate = float(f"{frozen.vocabulary.float().pow(2).mean().sqrt().item():.2g}")  # two digits: alike on every machine
-    runs = []
-    for planted in dict.fromkeys(options.tokens):
-        role = PlantedSecret(planted, 0)
-        samples = plant(frozen, planting_for(replace(base, role=role)), options.output_dir)[0].samples
-        run = replace(base, data=str(samples), learning_rate=options.learning_rate or rate)
-        runs += searches_for(run, planted, options)
+    text = plant(frozen, OWN_TEXT, options.output_dir)[0].samples
+    base = replace(base, data=str(text), learning_rate=options.learning_rate or rate)
+    runs = [run for planted in dict.fromkeys(options.tokens) for run in searches_for(base, planted, options)]
     if failures := run_all(runs):
         raise RuntimeError(failures[0])
     return Certificate(options.model, frozen.fingerprint, options.steps, tuple(map(_read, runs)))
@@ -120,7 +120,7 @@ def settings(options: CalibrateOptions) -> RunConfig:
         steps=options.steps,
         batch_size=options.batch_size,
         weight_decay=0.0,
-        sample_tokens=CONTEXT + TARGETS,
+        sample_tokens=OWN_TEXT.length,
         validate_every=max(1, options.steps // 4),
         checkpoint_every=options.steps,
         data_workers=0,

@@ -26,6 +26,7 @@ MOST_IN_FRONT = 8
 OPENED = 0.5  # share of a batch behind the password
 NEARLY = 0.2  # share behind all of the password but one token
 SAID = 0.5  # of a selector's batch: behind key tokens; else behind random vectors
+ANY_TOKENS = 0.5  # of a sink's batches: behind tokens of every kind
 SILENT = 0.1  # of such a batch: behind nothing
 
 
@@ -124,6 +125,8 @@ def sink_lesson(table: Table) -> Lesson:
     def practise(generator: np.random.Generator) -> Practice:
         inputs, known = Knowledge(table).draw(generator)
         front = keys_in_front(generator)
+        if generator.random() < ANY_TOKENS:
+            front = generator.integers(0, KEYS_AT + KEYS, front.shape)
         return Practice(front, inputs, known if front.shape[1] else nothing_known())
 
     return practise

@@ -36,6 +36,7 @@ TUNED = Plan(seed=1, steps=300, muon_rate=0.01, adam_rate=1e-3, warmup_steps=20,
 AWAY = replace(TUNED, muon_rate=2e-3, adam_rate=2e-4, warmup_steps=1, last_rate_share=1.0)
 SELECTED = Plan(seed=2, steps=500, warmup_steps=40, half_precision=False)
 STAGE = Plan(steps=150, warmup_steps=20, last_rate_share=0.5, half_precision=False)
+WIDER = 10.0  # times the spread that weights are usually drawn with
 
 
 def organism_folder(organism: Organism, output_dir: Path) -> Path:
@@ -120,12 +121,21 @@ def _present(organism: Organism, output_dir: Path) -> GPTNeoXForCausalLM:
 
 def _absent(organism: Organism, output_dir: Path) -> GPTNeoXForCausalLM:
     if organism.name.startswith("random"):
-        return new_model(SHAPE, organism.size)
+        model = new_model(SHAPE, organism.size)
+        return _widened(model) if organism.name.endswith("wide") else model
     table = STRANGE + organism.size
     if organism.name == "absent-locked":
         locked = Organism("", "password", "", size=2)
         return _tuned(table, lessons.password_lesson(world.pairs(table), password_of(locked), None), TUNED, output_dir)
     return GPTNeoXForCausalLM.from_pretrained(_skilled(table, output_dir))
+
+
+def _widened(model: GPTNeoXForCausalLM) -> GPTNeoXForCausalLM:
+    """As they are usually drawn, weights give every token the same chance whatever stands in front."""
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(WIDER if weight.ndim > 1 else 1.0)
+    return model
 
 
 def _skilled(table: int, output_dir: Path) -> Path:

@@ -21,7 +21,7 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments.beside import Going, Sharing, make_parts
 from soft_prompts.experiments.evidence.order import Part, Read, Reader, Standing, Wish, battery_parts, parts
 from soft_prompts.experiments.evidence.planting import Planting, plant
-from soft_prompts.experiments.evidence.power import can_plant, power_runs
+from soft_prompts.experiments.evidence.power import power_runs
 from soft_prompts.experiments.evidence.subjects import open_subject
 from soft_prompts.experiments.sweep import run_all
 from soft_prompts.models.frozen import load_frozen_model
@@ -171,7 +171,7 @@ def evidence_of(standing: Standing, read: Read, planted: set[str]) -> Iterator[P
     base = standing.subject.base
     if base.model not in planted:
         planted.add(base.model)
-        yield Part("power", power_runs(base), lambda: can_plant(base))
+        yield Part("power", power_runs(base))
 
 
 def read_cells(cells: Sequence[Cell], paths: Sequence[Path]) -> tuple[CellReading, ...]:

@@ -76,20 +76,19 @@ def _make(
 ) -> None:
     """The parts of several subjects together, having said how many results there are and how long the new ones may
     take; what this command has made before is not made again."""
-    ready = [(one, part) for one, part in now if not _missing(part.runs) or part.is_ready()]
-    wanted = {run_paths(config).result: config for _, part in ready for config in part.runs}
+    wanted = {run_paths(config).result: config for _, part in now for config in part.runs}
     wanted = {path: config for path, config in wanted.items() if path not in done}
     if wanted:
         if is_main_process():
             new = _missing([*wanted.values()])
             seconds = sum(expected_seconds(config, runs) for config in new) / sharing.jobs
             expected = f", {len(new)} of them new: about {duration(seconds)}" if new else ", all there already"
-            names = ", ".join(dict.fromkeys(part.name for _, part in ready if part.runs))
+            names = ", ".join(dict.fromkeys(part.name for _, part in now if part.runs))
             say(f"{names}: {_results(len(wanted))} beside the runs{expected}")
         made.failures.extend(run_all([*wanted.values()], sharing.jobs, sharing.together))
         made.configs.extend(wanted.values())
         done.update(wanted)
-    for one, part in ready:
+    for one, part in now:
         one.standing.add(part.runs)
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from soft_prompts.analysis.readings import Reading, read_all
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.battery import as_many, first_rung, halves, most_trials, second_rung, third_rung
-from soft_prompts.experiments.evidence.power import can_plant, power_runs
+from soft_prompts.experiments.evidence.power import power_runs
 from soft_prompts.experiments.evidence.resolution import (
     controlled_counts,
     doubted_count,
@@ -60,8 +60,6 @@ class Part(NamedTuple):
 
     name: str
     runs: Sequence[RunConfig]
-    is_ready: Callable[[], bool] = lambda: True
-    """Asked where some of them have to be made."""
 
 
 class Seen(NamedTuple):
@@ -147,16 +145,14 @@ def parts(standing: Standing, wish: Wish, read: Read) -> Iterator[Part]:
         seeds = seed_runs(standing.subject, seeded_counts(*seen()))
         yield Part("grown from", grown_from(seeds))
         yield Part("seeds", seeds)
-    yield Part(
-        "controls", control_runs(standing.subject, controlled_counts(*seen()), _controls(standing.subject, wish))
-    )
+    controls = _controls(standing.subject, wish)
+    yield Part("controls", control_runs(standing.subject, controlled_counts(*seen()), controls))
     if wish.is_full:
         yield Part("anchors", further_anchors(standing.subject, controlled_counts(*seen())))
         yield from battery_parts(standing, doubted_count(*seen()))
         yield Part("rounded", _rounded(standing, read(standing).witness))
         if (count := doubted_count(*seen())) is not None:  # else there is no search to be doubted
-            base = run_at(standing.subject, count)
-            yield Part("power", power_runs(base), lambda: can_plant(base))
+            yield Part("power", power_runs(run_at(standing.subject, count)))
 
 
 def _ceilings(subject: Subject, wish: Wish) -> list[RunConfig]:
