@@ -23,11 +23,13 @@ from soft_prompts.analysis.comparison import compare
 from soft_prompts.analysis.readings import read_all
 from soft_prompts.results.files import find_results, read_items
 from soft_prompts.results.schema import Generation
-from tests.checks.made.simulated_results import SHAPES, simulate
-from tests.checks.made.stored_results import save_simulated
+from soft_prompts.stats.items import Items
+from tests.checks.made.simulated_results import COUNTS, Simulated, Testbed, World, simulate, some_truth
+from tests.checks.made.stored_results import save
 
 REFERENCE = Path(__file__).parent / "reference" / "compare_speed.json"
 TEXTS = (Generation("e2e4", None, "e7e5", "e7e5"),) * 8
+ITEMS, CLUSTERS = 200, 50  # of each test set
 Row = dict[str, Any]
 
 
@@ -48,14 +50,28 @@ class Settings:
 def write_results(folder: Path, results: int, seeds: int) -> int:
     """Curves of as many models, each with its anchors, `results` files at the most; how many were written."""
     written, model = 0, 0
-    while True:
-        shape = SHAPES[model % len(SHAPES)]
-        if written + 2 + 1 + (len(shape.tokens) - 1) * seeds > results:
-            return written
-        simulated = simulate(shape, seeds, np.random.default_rng([3, model]))
-        settings = {"variant": f"task-{model % 20}", "generations": TEXTS}
-        written += len(save_simulated(folder, simulated, f"model-{model}", **settings))
+    while written + 3 + (len(COUNTS) - 1) * seeds <= results:
+        generator = np.random.default_rng([3, model])
+        simulated = simulate(some_truth(generator), Testbed(World("loss", ITEMS, CLUSTERS, seeds), generator))
+        written += save_simulated(folder, simulated, model=f"model-{model}", variant=f"task-{model % 20}")
         model += 1
+    return written
+
+
+def save_simulated(folder: Path, simulated: Simulated, **named: str) -> int:
+    """Every run of a curve and its two anchors; how many."""
+    floor, ceiling = (end.draws[0] for end in (*simulated.ends.floors, simulated.ends.ceiling))
+    found = [
+        ("run", {"tokens": tokens, "seed": seed, "validation": -validation}, scores)
+        for tokens, of_seeds in simulated.seeds.items()
+        for seed, (validation, scores) in enumerate(of_seeds)
+    ]
+    found += [("anchor:no_skill", {"tokens": 0}, floor), ("anchor:lora", {"tokens": 0}, ceiling)]
+    for role, given, scores in found:
+        units = scores.weights.astype(np.int64)
+        items = Items(-scores.sums, units, units, simulated.cluster.astype(np.int64))
+        save(folder, role, items, generations=TEXTS, **given, **named)
+    return len(found)
 
 
 def measure(folder: Path, draws: int) -> list[Row]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from soft_prompts.analysis.readings import Reading, read_all
-from tests.checks.made.stored_results import flat_items, save, save_anchor, save_flat
+from tests.checks.made.stored_results import save_anchor, save_control, save_flat, save_power
 
 LOSSES = {0: 3.0, 1: 2.5, 3: 1.5, 7: 1.2}
 OTHER_DATA = {"data__fingerprint": "another version"}
@@ -17,52 +17,40 @@ def only(folder: Path) -> Reading:
     return reading
 
 
-@pytest.mark.parametrize("other", [OTHER_DATA, OTHER_ITEMS])
-def test_an_own_anchor_on_other_items_is_none(other: dict[str, str], tmp_path: Path) -> None:
+def ceiling(folder: Path) -> str | None:
+    scale = only(folder).loss
+    return None if scale is None or scale.ceiling is None else scale.ceiling.kind
+
+
+@pytest.mark.parametrize("other", [OTHER_DATA, OTHER_ITEMS, {"variant": "other"}, {"status": "failed"}])
+def test_an_anchor_on_other_items_is_none(other, tmp_path):
     save_flat(tmp_path, LOSSES)
     save_anchor(tmp_path, "exact", 1.0, **other)
-    distance = only(tmp_path).distance
-    assert distance is not None
-    assert distance.saturation == "self"
+    assert ceiling(tmp_path) is None
     save_anchor(tmp_path, "exact", 1.0)
-    distance = only(tmp_path).distance
-    assert distance is not None
-    assert distance.saturation == "exact"
+    assert ceiling(tmp_path) == "exact"
 
 
-@pytest.mark.parametrize("other", [OTHER_DATA, OTHER_ITEMS])
-def test_a_hard_prompt_on_other_items_beats_nothing(other: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", [OTHER_DATA])
+def test_a_reference_on_other_data_is_none(other, tmp_path):
+    save_flat(tmp_path, LOSSES, reference="strong")
+    save_flat(tmp_path, {0: 1.0}, model="strong", **other)
+    readings = read_all([tmp_path], draws=20).readings
+    scale = next(one.loss for one in readings if one.curve.model == "tiny-chess")
+    assert scale is not None
+    assert scale.ceiling is None
+
+
+def test_a_control_on_other_data_is_none(tmp_path):
     save_flat(tmp_path, LOSSES)
-    save_anchor(tmp_path, "exact", 1.0)
-    save_anchor(tmp_path, "hard_prompt", 0.1, tokens=3, **other)
-    assert [note for note in only(tmp_path).notes if "hard prompt" in note] == []
-    save_anchor(tmp_path, "hard_prompt", 0.1, tokens=3)
-    assert [note for note in only(tmp_path).notes if "hard prompt" in note]
-
-
-def test_a_control_on_other_data_is_none(tmp_path: Path) -> None:
-    save_flat(tmp_path, LOSSES)
-    for tokens, loss in {0: 4.0, 7: 3.4}.items():
-        save(tmp_path, "control:random_strings", flat_items(loss), tokens=tokens, **OTHER_DATA)
+    save_control(tmp_path, {0: 4.0, 7: 3.4}, **OTHER_DATA)
     assert only(tmp_path).controls == ()
-    for tokens, loss in {0: 4.0, 7: 3.4}.items():
-        save(tmp_path, "control:random_strings", flat_items(loss), tokens=tokens)
-    assert [control.name for control in only(tmp_path).controls] == ["random_strings"]
+    save_control(tmp_path, {0: 4.0, 7: 3.4})
+    assert [control.name for control in only(tmp_path).controls] == ["permuted_targets"]
 
 
-def test_models_on_other_data_are_not_contrasted(tmp_path: Path) -> None:
-    for model, data in (("one", {}), ("two", OTHER_DATA)):
-        save_flat(tmp_path, LOSSES, model=model, **data)
-        save_anchor(tmp_path, "exact", 1.0, model=model, **data)
-    assert all(reading.contrasts == () for reading in read_all([tmp_path], draws=20).readings)
-
-
-def test_a_trial_without_a_validation_loss_is_not_chosen(tmp_path: Path) -> None:
-    """Its test loss is the least of all; the best by validation has the share .8, the run's own is .9."""
+@pytest.mark.parametrize("other", [{"model": "other"}, {"variant": "other"}, {"experiment": "skip_tokens"}])
+def test_secrets_planted_elsewhere_say_nothing(other, tmp_path):
     save_flat(tmp_path, LOSSES)
-    save_anchor(tmp_path, "exact", 1.0)
-    save(tmp_path, "battery:rates", flat_items(1.4), tokens=7, validation=0.5)
-    save(tmp_path, "battery:rates", flat_items(1.0), tokens=7)
-    battery = only(tmp_path).battery
-    assert battery is not None
-    assert battery.moved == pytest.approx(-0.1)
+    save_power(tmp_path, 2, [0.9], **other)
+    assert only(tmp_path).power is None
