@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from soft_prompts.analysis.drafts import Draft, Run, Subject, same_shape
-from soft_prompts.analysis.prompts import data_of, scores_of, validation_loss, whole_items
+from soft_prompts.analysis.losses.drafts import Draft, Run, Subject, same_shape
+from soft_prompts.analysis.prompts import data_of, is_of_model, scores_of, validation_loss, whole_items
 from soft_prompts.results.roles import ANCHOR, Exact, FullFineTune, Lora, NoSkill, Placebo, PlaceboBos
 from soft_prompts.stats.bootstrap import Scores
 from soft_prompts.stats.items import Items
@@ -51,6 +51,8 @@ class AnchorPool:
     shared: bool = False
     """Models on the same items share their anchors."""
     items: dict[tuple[Path, str], Items | None] = field(default_factory=dict)
+    kinds: dict[Subject, int] = field(default_factory=dict)
+    """How many kinds of prompt there are of a subject."""
 
     @classmethod
     def of(cls, runs: Iterable[Run], named: str | None = None, shared: bool = False) -> "AnchorPool":
@@ -80,6 +82,7 @@ class AnchorPool:
             run
             for run in self.runs.get(draft.subject[:3], ())
             if run.result.role == role and (self.shared or run.result.model.name == draft.subject.model)
+            if run.result.model.name != draft.subject.model or is_of_model(run, draft)
             if self._is_like(run, draft, like)
         ]
         return sorted(found, key=lambda run: run.result.model.name != draft.subject.model)
@@ -159,8 +162,8 @@ def _ceiling(by: By, draft: Draft, like: Items, pool: AnchorPool) -> Candidate |
             if scores := scores_of(run, draft.metric, by):
                 return Candidate(Anchor(kind, (scores,)), (run,))
     trained = [_trained(by, draft, pool.usable(role, draft, like), name) for role, name in TRAINED.items()]
-    known = [one for one in trained if one is not None]
-    return max(known, key=lambda one: one.anchor.draws[0].mean, default=None)
+    known = [one for one in trained if one is not None]  # what still gets better is no ceiling while another is there
+    return min(known, key=lambda one: (one.wrong is not None, validation_loss(one.runs[0])), default=None)
 
 
 def _trained(by: By, draft: Draft, runs: Sequence[Run], name: str) -> Candidate | None:

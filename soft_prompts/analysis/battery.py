@@ -4,7 +4,7 @@ model are found by searches of the same budget."""
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from soft_prompts.analysis.drafts import Draft, Run
+from soft_prompts.analysis.losses.drafts import Draft, Run
 from soft_prompts.analysis.prompts import chosen_of, scores_of
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.results.roles import BATTERY, FreshSeed, Longer
@@ -51,23 +51,52 @@ def read_battery(prompts: Mapping[int, Sequence[Run]], tokens: int, draft: Draft
     shares = [_share(chosen_of(some), draft, scale) for some in (every, before) if some]
     known = [share for share in shares if share is not None]
     moved = known[0] - known[1] if len(known) == 2 else None
-    return Tried(tokens, len(trials), moved, any(run.result.config.get("init") == "search" for run in every))
+    steps = min(run.result.training.steps for run in every if run not in trials) if before else 0
+    searched = [run for run in every if run.result.config.get("init") == "search"]
+    return Tried(tokens, len(trials), moved, any(run.result.training.steps >= steps for run in searched))
 
 
-def read_power(runs: Iterable[Run]) -> Power | None:
-    """Of the secrets planted for a curve's model: those of the most tokens; None where none was."""
-    found: dict[int, list[Run]] = {}
-    for run in runs:
-        size = run.result.metrics.get("planted_tokens")
-        if run.result.role == PLANTED and size is not None and size.value is not None:
-            found.setdefault(int(size.value), []).append(run)
-    if not found:
+def read_power(runs: Iterable[Run], draft: Draft) -> Power | None:
+    """Of the secrets planted for a curve's model: those of the most tokens, sought with the longest prompts; None where
+    none was.
+
+    What was planted beside the curve's own runs comes first; else what was planted in this model at another place
+    (`soft-prompts calibrate`), sought in no more steps than the curve's prompts took.
+    """
+    planted = [run for run in runs if run.result.role == PLANTED and _planted_tokens(run) is not None]
+    most = max((run.result.training.steps for run in draft.runs if run.tokens), default=0)
+    planted = [run for run in planted if run.result.training.steps <= most]
+    kept = [run for run in planted if _subject(run) == tuple(draft.subject)] or planted
+    if not kept:
         return None
-    tokens = max(found)
-    shares = [run.result.metrics.get("share_of_planted_gap") for run in found[tokens]]
+    tokens, longest = max((_planted_tokens(run) or 0, run.tokens) for run in kept)
+    kept = [run for run in kept if (_planted_tokens(run), run.tokens) == (tokens, longest)]
+    shares = [run.result.metrics.get("share_of_planted_gap") for run in kept]
     known = [one.value for one in shares if one is not None and one.value is not None]
-    steps = max(run.result.training.steps for run in found[tokens])
+    steps = max(run.result.training.steps for run in kept)
     return Power(tokens, sum(share >= FOUND for share in known), len(known), steps) if known else None
+
+
+def planted_elsewhere(results: Iterable[Run], draft: Draft) -> list[Run]:
+    """Secrets that were sought in the curve's model, but not beside the curve's own runs."""
+    prints = {run.result.model.fingerprint for run in draft.runs}
+    return [
+        run
+        for run in results
+        if run.result.role == PLANTED
+        and run.result.model.fingerprint in prints
+        and _subject(run) != tuple(draft.subject)
+    ]
+
+
+def _planted_tokens(run: Run) -> int | None:
+    size = run.result.metrics.get("planted_tokens")
+    return None if size is None or size.value is None else int(size.value)
+
+
+def _subject(run: Run) -> tuple[str | None, ...]:
+    result = run.result
+    return result.experiment, result.variant, result.data.name, result.model.name
 
 
 def _share(run: Run, draft: Draft, scale: Scale) -> float | None:

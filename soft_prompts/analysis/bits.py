@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from soft_prompts.analysis.drafts import Draft, Run
+from soft_prompts.analysis.losses.drafts import Draft, Run
 from soft_prompts.analysis.prompts import belongs, chosen_of, loss_of
 from soft_prompts.results.roles import CODE
 from soft_prompts.stats.bits import break_even_units, excess_description_bits
@@ -39,23 +39,32 @@ class Bits:
     """N* of that prompt: units of text from which on it pays for itself."""
 
 
-def read_codes(runs: Iterable[Run], draft: Draft, prompts: Mapping[int, list[Run]], gap: float | None) -> Bits | None:
-    """None where no prompt of the curve was rounded; `gap` is that of its loss scale, without it what was gained."""
+def read_codes(
+    runs: Iterable[Run], draft: Draft, prompts: Mapping[int, list[Run]], gap: float | None, tokens: int | None
+) -> Bits | None:
+    """None where no prompt of the curve was rounded; `gap` is that of its loss scale, else what was gained.
+
+    `tokens` is the count that a verdict rests on.
+    """
     codes = _codes([run for run in runs if run.result.role.startswith(CODE) and belongs(run, draft)], draft, prompts)
     if not codes:
         return None
     bare = loss_of(prompts[0][0], draft) if 0 in prompts else None
-    tokens = max(code.tokens for code in codes)
-    own = [code for code in codes if code.tokens == tokens]
-    allowed = gap if gap is not None else (bare or math.inf) - min(code.loss - code.lost for code in own)
-    prompt = min((code for code in own if code.lost < KEPT * allowed), key=lambda code: code.bits, default=None)
+    allowed = 0.0 if gap is None else KEPT * gap
+    own = [code for code in codes if code.tokens == tokens and code.lost < allowed]
+    prompt = min(own, key=lambda code: code.bits, default=None)
     pays = None if prompt is None or bare is None else break_even_units(prompt.bits, bare - prompt.loss)
     return Bits(codes, prompt, pays)
 
 
-def edl_bits(run: Run, test_loss: float | None) -> float | None:
-    """EDL: what the first pass over the training samples paid beyond N times the test loss, in bits (2601.04728)."""
-    nats, units = (run.result.metrics.get(name) for name in ("first_pass_nats", "first_pass_units"))
+def edl_bits(run: Run, metric: str, unit: str) -> float | None:
+    """EDL: what the first pass over the training samples paid beyond N times the test loss, in bits (2601.04728); None
+    by a metric whose units the first pass did not count."""
+    found, counted = run.result.metrics.get(metric), "first_pass_tokens" if unit == "nats/token" else "first_pass_units"
+    if metric != run.result.headline and unit != "nats/token":
+        return None
+    nats, units = (run.result.metrics.get(name) for name in ("first_pass_nats", counted))
+    test_loss = None if found is None else found.value
     if test_loss is None or nats is None or units is None or nats.value is None or units.value is None:
         return None
     return excess_description_bits(nats.value, units.value, test_loss)

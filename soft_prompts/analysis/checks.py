@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from soft_prompts.analysis.battery import Power, Tried
 from soft_prompts.analysis.controls import Control
-from soft_prompts.analysis.drafts import Run, metric_of, token_counts
+from soft_prompts.analysis.losses.drafts import Run, metric_of, token_counts
 from soft_prompts.analysis.scales import Scale
 
 CHECKS = ("scale", "generalises", "specific", "search")
@@ -22,6 +22,7 @@ OVERFIT = 0.1  # of (floor - ceiling)
 SPECIFIC = 0.25  # share of the task beyond that of a control
 MOVED = 0.05  # share by which the last round of a search may move
 RELIABLE = 0.8  # of planted secrets that have to be found
+LEAST_SECRETS = 8  # to be planted
 State = Literal["passed", "failed", "unknown"]
 
 
@@ -44,8 +45,11 @@ def scale_holds(scale: Scale | None) -> Check:
     return Check("passed" if scale.sound else "failed", distance, ends if scale.sound else scale.why or ends)
 
 
-def generalises(run: Run, metric: str, gap: float | None) -> Check:
-    """Is the prompt as good on new samples as on those that it was trained on? `gap` in nats per unit."""
+def generalises(run: Run, metric: str, gap: float | None, bare: Run | None) -> Check:
+    """Is the prompt as good on new samples as on those that it was trained on? `gap` in nats per unit.
+
+    What tells test from training samples for the bare model too is their content, not what was learnt by heart.
+    """
     test, training = metric_of(run, metric), run.result.metrics.get("training_loss")
     if run.tokens == 0:
         return Check("passed", 0.0, "nothing was trained")
@@ -53,13 +57,22 @@ def generalises(run: Run, metric: str, gap: float | None) -> Check:
         return Check("unknown", None, "the loss on training samples is not known: run again with this version")
     if training.unit != test.unit:
         return Check("unknown", None, f"the training loss is in {training.unit}, not {test.unit}")
-    behind = test.value - training.value
+    behind = test.value - training.value - _of_content(bare, metric)
     if gap is None or gap <= 0:
         return Check("unknown", None, f"{behind:+.3g} nats, of a gap that is not known")
-    error = ((test.stderr or 0.0) ** 2 + (training.stderr or 0.0) ** 2) ** 0.5 / gap
     figure = behind / gap
-    text = f"test minus training loss is {figure:.3f} of the gap"
-    return Check("passed" if figure - 2 * error < OVERFIT else "failed", figure, text)
+    text = f"test minus training loss is {figure:.3f} of the gap, beyond the bare model's"
+    return Check("passed" if figure < OVERFIT else "failed", figure, text)
+
+
+def _of_content(bare: Run | None, metric: str) -> float:
+    """Test minus training loss of the bare model, on the same samples; 0 where it is not known."""
+    if bare is None:
+        return 0.0
+    test, training = metric_of(bare, metric), bare.result.metrics.get("training_loss")
+    if training is None or training.value is None or test.value is None or training.unit != test.unit:
+        return 0.0
+    return test.value - training.value
 
 
 def specific(controls: Sequence[Control], tokens: int, is_reached: bool) -> Check:
@@ -68,30 +81,27 @@ def specific(controls: Sequence[Control], tokens: int, is_reached: bool) -> Chec
     known = {name: behind for name, behind in found.items() if not math.isnan(behind.value)}  # nothing was to gain
     if not known:
         return Check("unknown", None, f"no control at {token_counts({tokens})}")
-    name = min(known, key=lambda name: known[name].value)
-    behind = known[name]
-    words = name.replace("_", " ")
-    text = f"{words} gain {behind.value:.2f} of the scale less at {token_counts({tokens})}"
-    if is_reached:
-        return Check("passed" if behind.is_at_least(SPECIFIC) else "failed", behind.value, text)
-    farthest = max(known.values(), key=lambda one: one.value)
-    return Check("passed" if farthest.value < SPECIFIC else "failed", farthest.value, text)
+    holds = {name: one.is_at_least(SPECIFIC) if is_reached else one.is_below(SPECIFIC) for name, one in known.items()}
+    first = sorted(known, key=lambda name: (holds[name], known[name].value * (1 if is_reached else -1)))[0]
+    behind = known[first].value  # of the control that decides
+    text = f"{first.replace('_', ' ')} gain {behind:.2f} of the scale less at {token_counts({tokens})}"
+    return Check("passed" if all(holds.values()) else "failed", behind, text)
 
 
 def search_sufficed(tried: Tried | None, power: Power | None, smaller: int | None) -> Check:
     """Was there a better prompt to be found? `smaller`: the count at which the search failed, None: there is none."""
     if not smaller:
-        return Check("passed", None, "no smaller count at which a prompt could have been missed")
+        return Check("passed", None, "no count was tried at which a prompt could have been missed")
     if tried is None:
         return Check("unknown", None, f"no other rates, starts or steps were tried at {token_counts({smaller})}")
     if tried.moved is None:
         return Check("unknown", None, f"what {tried.trials} trials at {token_counts({smaller})} reached is not known")
     text = f"{tried.trials} trials at {token_counts({smaller})}, the last round moved the share by {tried.moved:.3f}"
-    if tried.moved > MOVED:
+    if abs(tried.moved) > MOVED:
         return Check("failed", tried.moved, text)
     if not tried.searched:
         return Check("unknown", tried.moved, f"{text}; no search start was tried")
-    if power is None:
+    if power is None or power.tried < LEAST_SECRETS:
         return Check("unknown", tried.moved, f"{text}; power unknown")
     reliable = power.recovered >= RELIABLE * power.tried
     return Check("passed" if reliable else "failed", tried.moved, f"{text}; {power.text}")

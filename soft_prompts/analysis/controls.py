@@ -12,12 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from soft_prompts.analysis.drafts import Draft, Run
+from soft_prompts.analysis.losses.drafts import Draft, Run
 from soft_prompts.analysis.prompts import belongs, chosen_of, scores_of, whole_items
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.results.roles import CONTROL
 from soft_prompts.stats.bootstrap import Floats, Interval, drawn_means, interval
 from soft_prompts.stats.scales import gained_share
+
+EXACT_MATCH, WHOLE_MATCH = "exact_match", "whole_match"  # outcomes of tasks, and of controls with other labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,11 @@ def _read(name: str, runs: list[Run], draft: Draft, scale: Scale, task: Gains, d
     return Control(name, tuple(runs), shares, behind)
 
 
+def _is_of_one_kind(outcomes: set[str | None], asked: str) -> bool:
+    """Is a control judged as the task is? That all tokens of an item are right is an exact match, and no right move."""
+    return outcomes == {asked} or (asked == EXACT_MATCH and outcomes == {WHOLE_MATCH})
+
+
 def _gains(prompts: Mapping[int, list[Run]], draft: Draft, scale: Scale, draws: int) -> Gains:
     """Of the prompt of each count that validation chooses, among those on the bare model's own items."""
     assert scale.ceiling is not None
@@ -77,6 +84,8 @@ def _gains(prompts: Mapping[int, list[Run]], draft: Draft, scale: Scale, draws: 
     alike = {count: [run for run in runs if run.result.data.items_fingerprint == on] for count, runs in prompts.items()}
     chosen = {0: bare_run} | {count: chosen_of(runs) for count, runs in sorted(alike.items()) if runs and count}
     scores = {count: one for count, run in chosen.items() if (one := scores_of(run, draft.metric, scale.by))}
+    if scale.by == "deed" and not _is_of_one_kind({run.result.outcome for run in chosen.values()}, scale.unit):
+        return Gains({}, 0)
     means = drawn_means(list(scores.values()), items.cluster, draws)
     bare, ceiling = means[:, list(scores).index(0)], scale.score(scale.ceiling.value)
     rows = {count: gained_share(means[:, at], bare, ceiling) for at, count in enumerate(scores) if count}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from soft_prompts.analysis.bits import edl_bits
-from soft_prompts.analysis.drafts import Draft, Run, metric_of, same_shape
+from soft_prompts.analysis.losses.drafts import Draft, Run, metric_of, same_shape
 from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items, whole_items
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.stats.bootstrap import Counts, Interval, Scores, drawn_means, interval
@@ -59,7 +59,7 @@ def points_of(
                 share_loss=None if loss is None else loss.shares.get(count),
                 training_loss=None if training is None else training.value,
                 distinct_samples=None if distinct is None or distinct.value is None else int(distinct.value),
-                edl_bits=edl_bits(run, metric.value),
+                edl_bits=edl_bits(run, draft.metric, draft.unit),
             )
         )
     return tuple(points)

@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from soft_prompts.analysis.drafts import OPTIMISER, Draft, Kind, Run, items_on, reproduces, same_shape
+from soft_prompts.analysis.losses.drafts import OPTIMISER, Draft, Kind, Run, items_on, reproduces, same_shape
 from soft_prompts.common.errors import InputError
 from soft_prompts.results.roles import BATTERY
 from soft_prompts.stats.bootstrap import Scores
@@ -46,10 +46,20 @@ def belongs(run: Run, draft: Draft) -> bool:
     subject = (result.experiment, result.variant, result.data.name, result.model.name)
     if subject != tuple(draft.subject) or result.data.fingerprint not in data_of(draft.runs):
         return False
+    if not is_of_model(run, draft):
+        return False
     kind, own = draft.kind, Kind(result.prompt.kind, result.prompt.condition_mode)
     held = [(name, value) for name, value in kind.settings if name not in OPTIMISER]
     same = own == kind._replace(settings=()) and all(result.config.get(name) == value for name, value in held)
     return run.tokens == 0 or same
+
+
+def is_of_model(run: Run, draft: Draft) -> bool:
+    """Is a result of the very model files that the curve is of? A fingerprint of an older kind tells nothing."""
+    own = {one.result.model.fingerprint or "" for one in draft.runs}
+    mark = run.result.model.fingerprint or ""
+    known = {one for one in own if one.startswith("v2:")}
+    return not mark.startswith("v2:") or not known or mark in known
 
 
 def data_of(runs: Iterable[Run]) -> frozenset[str | None]:
@@ -96,7 +106,12 @@ def reason_against(draft: Draft) -> str | None:
     """Why nothing can be read of the curve beyond its losses, whatever the anchors; None where something can."""
     prints = {run.result.data.items_fingerprint for run in draft.runs if run.seed in draft.items.get(run.tokens, {})}
     every = [items for seeds in draft.items.values() for items in seeds.values()]
+    models = {one for run in draft.runs if (one := run.result.model.fingerprint or "").startswith("v2:")}
+    precisions = {run.result.model.dtype for run in draft.runs} - {None}
     reasons = {
+        "its runs are of different versions of the data": len(data_of(draft.runs) - {None}) > 1,
+        "its runs are of different model files": len(models) > 1,
+        "its runs are of models in different precisions": len(precisions) > 1,
         "no run has a prompt": not any(run.tokens for run in draft.runs),
         f"{draft.metric} is no loss per unit": not draft.unit.startswith("nats/"),
         f"no run with a prompt has items that give its {draft.metric}": not any(

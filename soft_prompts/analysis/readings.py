@@ -4,26 +4,27 @@ Runs make the curve, anchors the scale, controls, trials and planted secrets the
 results and their items alone: docs/measurement.md.
 """
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
 from soft_prompts.analysis import checks
 from soft_prompts.analysis.anchors import AnchorPool
-from soft_prompts.analysis.battery import Power, Tried, read_battery, read_power
-from soft_prompts.analysis.bits import Bits, read_codes, training_bits
+from soft_prompts.analysis.battery import Power, Tried, planted_elsewhere, read_battery, read_power
+from soft_prompts.analysis.bits import Bits, edl_bits, read_codes, training_bits
 from soft_prompts.analysis.checks import Check
-from soft_prompts.analysis.comparison import Comparison, compared, finished_curves
 from soft_prompts.analysis.contrasts import ModelContrast, with_contrasts
 from soft_prompts.analysis.controls import Control, read_controls
-from soft_prompts.analysis.curves import Curve
-from soft_prompts.analysis.drafts import Draft, Run, drafts_of, token_counts
+from soft_prompts.analysis.losses.comparison import Comparison, compared, finished_curves
+from soft_prompts.analysis.losses.curves import Curve
+from soft_prompts.analysis.losses.drafts import Draft, Run, drafts_of, token_counts
 from soft_prompts.analysis.points import Point, points_of
-from soft_prompts.analysis.prompts import by_seed, chosen_of, prompts_of, reason_against, some_items
+from soft_prompts.analysis.prompts import by_seed, chosen_of, prompts_of, reason_against, scores_of, some_items
 from soft_prompts.analysis.scales import Scale, scale_by
 from soft_prompts.analysis.verdicts import Case, Verdict, verdict
 from soft_prompts.results.files import find_results
@@ -111,9 +112,10 @@ def read_all(
     results = tuple(Run(*pair) for pair in found.results)
     drafts = drafts_of(found, metric, reference)
     pool, beside = AnchorPool.of(results, reference, same_scale), _by_subject(results)
+    pool.kinds.update(Counter(draft.subject for draft in drafts))
     comparison = compared(found, finished_curves(drafts, reference))
     readings = [
-        read_curve(draft, curve, pool, beside[tuple(draft.subject)], draws)
+        read_curve(draft, curve, pool, [*beside[tuple(draft.subject)], *planted_elsewhere(results, draft)], draws)
         for draft, curve in zip(drafts, comparison.curves, strict=True)
     ]
     return Readings(tuple(with_contrasts(readings)), comparison.problems, comparison.warnings, results)
@@ -125,20 +127,22 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
     deed, loss = (None if why else scale_by(by, draft, prompts, pool, draws) for by in ("deed", "loss"))
     lead, like = deed or loss, some_items(draft)
     controls = read_controls(beside, draft, prompts, lead, draws)
-    power = read_power(beside)
+    power = read_power(beside, draft)
     gap = _gap(loss, draft, prompts)
-    bits = read_codes(beside, draft, prompts, gap)
+    bits = read_codes(beside, draft, prompts, gap, None if lead is None else lead.half.at_most)
     points = points_of(draft, prompts, deed, loss, draws)
     found, tried = _checks(draft, prompts, lead, controls, power, gap)
     clusters = 0 if like is None else len(np.unique(like.cluster))
     case = Case(
-        title=_title(curve),
+        title=_title(curve, pool.kinds.get(draft.subject, 1) > 1),
         draft=draft,
         scale=lead,
         checks=found,
         power=power,
-        too_many_bits=_too_many_bits(bits, loss, prompts),
-        plain=why or _plain(points, curve),
+        too_many_bits=_too_many_bits(bits, loss, prompts, draft),
+        stray=_stray(draft, prompts, lead),
+        plain=_plain(points, curve),
+        against=why,
         clusters=clusters,
     )
     return Reading(
@@ -174,15 +178,15 @@ def _checks(
     if lead is None or not lead.sound:
         unknown = Check("unknown", None, "there is no sound scale")
         return {name: holds if name == "scale" else unknown for name in checks.CHECKS}, None
-    is_reached, most = lead.half.at_most is not None, max(prompts)
+    is_reached, most = lead.half.at_most is not None, max(lead.shares)
     tokens = most if lead.half.at_most is None else lead.half.at_most
-    run = chosen_of(prompts[tokens])
+    run, bare = chosen_of(prompts[tokens]), chosen_of(prompts[0]) if 0 in prompts else None
     smaller = most if not is_reached else lead.half.more_than
     tried = read_battery(prompts, smaller, draft, lead) if smaller else None
     own = Check("passed", None, "nothing stands in front")
     return {
         "scale": holds,
-        "generalises": checks.generalises(run, draft.metric, gap),
+        "generalises": checks.generalises(run, draft.metric, gap, bare),
         "specific": checks.specific(controls, tokens, is_reached) if tokens else own,
         "search": checks.search_sufficed(tried, power, smaller),
     }, tried
@@ -199,12 +203,30 @@ def _gap(loss: Scale | None, draft: Draft, prompts: Mapping[int, list[Run]]) -> 
     return known[0][0] - min(min(of_count) for of_count in known[1:] if of_count)
 
 
-def _too_many_bits(bits: Bits | None, loss: Scale | None, prompts: Mapping[int, list[Run]]) -> bool:
-    """Of the rounded prompt; what was seen in training is told by the one that it was made of."""
+def _stray(draft: Draft, prompts: Mapping[int, list[Run]], lead: Scale | None) -> tuple[int, float] | None:
+    """A prompt that has half of the skill on the test items, though validation did not choose it: its tokens and share.
+
+    It is no witness, for the test items would have chosen it; but nobody can say that nothing was found.
+    """
+    if lead is None or not lead.sound:
+        return None
+    shares = {
+        (run.tokens, lead.share(scores.mean if lead.by == "deed" else -scores.mean))
+        for runs in prompts.values()
+        for run in runs
+        if run.tokens and (scores := scores_of(run, draft.metric, lead.by))
+    }
+    return max((one for one in shares if one[1] >= lead.half.mark), key=lambda one: one[1], default=None)
+
+
+def _too_many_bits(bits: Bits | None, loss: Scale | None, prompts: Mapping[int, list[Run]], draft: Draft) -> bool:
+    """Of the rounded prompt, by its code or by what it took from the data, whichever is less."""
     if bits is None or bits.prompt is None or loss is None or loss.floor is None or loss.floor.kind != "frequencies":
         return False
-    held = training_bits(chosen_of(prompts[bits.prompt.tokens]), loss.floor.value)
-    return held is not None and bits.prompt.bits > BITS_OF_TRAINING * held
+    trained = chosen_of(prompts[bits.prompt.tokens])
+    held, taken = training_bits(trained, loss.floor.value), edl_bits(trained, draft.metric, draft.unit)
+    least = min(bits.prompt.bits, math.inf if taken is None else max(taken, 0.0))
+    return held is not None and least > BITS_OF_TRAINING * held
 
 
 def _seed_shares(
@@ -224,16 +246,23 @@ def _seed_shares(
     return found
 
 
-def _title(curve: Curve) -> str:
+def _title(curve: Curve, has_rivals: bool) -> str:
+    """Model and task; and the kind of prompt, where another kind was trained on them too."""
     task = f"{curve.experiment} {curve.variant}" if curve.variant else curve.experiment
-    return f"{curve.model}, {task} on {curve.data}"
+    path = PurePath(curve.model)
+    model = path.name if path.is_absolute() or len(path.parts) > 2 else curve.model  # owner/name stays
+    kind = f" ({curve.prompt}, conditions {curve.condition_mode or 'none'})" if has_rivals else ""
+    return f"{model}, {task} on {curve.data}{kind}"
 
 
 def _plain(points: Sequence[Point], curve: Curve) -> str:
     """What prompts gained, where there is nothing to measure it against."""
     gains = [point for point in points if point.tokens and point.gain is not None]
     if not gains:
-        return "No prompt to compare with the bare model."
+        bare = next((point for point in points if point.outcome is not None), None)
+        return (
+            "" if bare is None or bare.outcome is None else f"With nothing in front {bare.outcome.value:.2f} is right."
+        )
     best = gains[-1]
     assert best.gain is not None
     part = "" if best.improved is None else f"; {best.improved:.0%} of the items improve"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from soft_prompts.analysis.anchors import PLACEBO, AnchorPool, Candidate, Chosen, choose_ends
-from soft_prompts.analysis.drafts import Draft, Run
+from soft_prompts.analysis.losses.drafts import Draft, Run, token_counts
 from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items
 from soft_prompts.stats.bootstrap import Counts, Floats, Interval
 from soft_prompts.stats.brackets import Bracket, bracket
@@ -69,11 +69,15 @@ def scale_by(by: By, draft: Draft, prompts: Mapping[int, list[Run]], pool: Ancho
     like = some_items(draft)
     chosen = {count: chosen_of(runs) for count, runs in prompts.items()}
     scored = {count: scores for count, run in chosen.items() if (scores := scores_of(run, draft.metric, by))}
-    if like is None or not scored:
+    names_outcome = any(run.result.outcome for run in draft.runs)
+    if like is None or (by == "deed" and not names_outcome) or (by == "loss" and not scored):
         return None
     ends = choose_ends(by, draft, like, pool)
     unit = next((run.result.outcome for run in chosen.values() if run.result.outcome), "outcome")
     unit = unit if by == "deed" else draft.unit
+    if lacking := sorted(set(chosen) - set(scored)):
+        why = f"{token_counts(set(lacking))} have no outcome: run them again with this version, on more test items"
+        return _without(by, unit, ends.floors, ends.ceiling, why)
     if not ends.floors or ends.ceiling is None:
         why = " ".join([NO_FLOOR[by]] if not ends.floors else [NO_CEILING])
         return _without(by, unit, ends.floors, ends.ceiling, why)
@@ -82,8 +86,8 @@ def scale_by(by: By, draft: Draft, prompts: Mapping[int, list[Run]], pool: Ancho
     found = measured(scored, anchors, like.cluster, by, draws)
     floor = max((one for one in floors if one.anchor.kind == found.floor), key=_score)
     sign = 1 if by == "deed" else -1
-    bottom = End(found.floor, sign * found.floor_score, floor.runs)
-    top = End(ends.ceiling.anchor.kind, sign * found.ceiling_score, ends.ceiling.runs)
+    bottom = End(found.floor, sign * found.floor_score + 0.0, floor.runs)  # no -0
+    top = End(ends.ceiling.anchor.kind, sign * found.ceiling_score + 0.0, ends.ceiling.runs)
     if why := found.wrong or ends.ceiling.wrong:
         return Scale(by, unit, bottom, top, False, why, {}, *_no_brackets(), placebo=placebo)
     half, nine_tenths = (bracket(found.shares, mark) for mark in (HALF, NINE_TENTHS))

@@ -8,7 +8,7 @@ counts where its value, made worse by 1.96 of its own standard errors, still has
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from soft_prompts.analysis.drafts import Run, metric_of
+from soft_prompts.analysis.losses.drafts import Run, metric_of
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.results.roles import FewShot, FullFineTune, HardPrompt, Lora

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from soft_prompts.analysis.battery import Power
 from soft_prompts.analysis.checks import Check, passed
-from soft_prompts.analysis.drafts import Draft, Run, token_counts
+from soft_prompts.analysis.losses.drafts import Draft, Run, token_counts
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.stats.bootstrap import FEW_CLUSTERS
 
@@ -59,8 +59,12 @@ class Case:
     checks: Mapping[str, Check]
     power: Power | None
     too_many_bits: bool
+    stray: tuple[int, float] | None
+    """Tokens and share of a prompt that reaches the mark, though validation did not choose it."""
     plain: str
     """What was gained, where there is no scale."""
+    against: str | None
+    """Why nothing can be measured, whatever stands beside the runs."""
     clusters: int
 
 
@@ -73,18 +77,23 @@ def verdict(case: Case) -> Verdict:
 def _judged(case: Case) -> tuple[Word, str | None, str | None]:
     """Word, why, and the flags of the next command."""
     scale, checks = case.scale, case.checks
+    if case.against is not None:
+        return "NO SCALE", case.against, None
     if scale is None or not scale.sound:
         has_ends = scale is not None and scale.floor is not None and scale.ceiling is not None
         wanted = "--evidence full" if has_ends else "--evidence standard"
         return ("NO SCALE", None, None) if scale is None else ("NO SCALE", scale.why, wanted)
     if scale.shares and min(scale.shares) == 0 and scale.shares[0].is_at_least(scale.half.mark):
         return "PRESENT", None, None
-    if scale.placebo is not None and scale.placebo.is_at_least(scale.half.mark):
+    if _is_placebo(scale):
         return "PRESENT", "any tokens in front bring it out (placebo)", None
     if scale.half.at_most is not None:
         weak = next((name for name in ("generalises", "specific") if checks[name].state != "passed"), None)
         if weak is not None:
             return "UNDECIDED", f"{weak}: {checks[weak].text}", _command_for(checks[weak])
+        if 0 in scale.half.in_doubt:
+            why = "the bare model may have half of it: more test items"
+            return "UNDECIDED", why, "--test-samples"
         if case.too_many_bits:
             return "FAR", "the prompt has too many bits", None
         return "FAR" if scale.half.at_most > FEW_TOKENS else "HIDDEN", None, None
@@ -97,6 +106,13 @@ def _not_reached(case: Case, scale: Scale) -> tuple[Word, str | None, str | None
     if scale.half.in_doubt:
         doubt = token_counts(set(scale.half.in_doubt))
         return "UNDECIDED", f"the interval at {doubt} holds the mark: more test items", "--test-samples"
+    best = max(counts, key=lambda count: scale.shares[count].value)
+    found = case.stray
+    if found is None and best != most and scale.shares[best].value > scale.shares[most].value + RISES:
+        found = best, scale.shares[best].value
+    if found is not None:
+        why = f"search: a prompt of {token_counts({found[0]})} has {_number(found[1])}, and none was chosen at {most}"
+        return "UNDECIDED", why, "--evidence full"
     rise = scale.shares[most].value - scale.shares[counts[-2]].value if len(counts) > 1 else 0.0
     if rise > RISES:
         why = f"the share still rises by {rise:.2f} from {counts[-2]} to {most} tokens: more tokens"
@@ -109,7 +125,7 @@ def _not_reached(case: Case, scale: Scale) -> tuple[Word, str | None, str | None
 
 
 def _command_for(check: Check) -> str | None:
-    return "--evidence full" if check.state == "unknown" else None
+    return "--evidence full" if check.state == "unknown" else "--seeds 0 1 2"
 
 
 def next_command(runs: Sequence[Run], flags: str) -> str | None:
@@ -119,9 +135,23 @@ def next_command(runs: Sequence[Run], flags: str) -> str | None:
     if command is None:
         return None
     given, words = flags.split(), shlex.split(command)
+    asked = _value(words, "--evidence")
+    if given[:1] == ["--evidence"] and asked in (given[1], "full"):
+        return None  # it was asked already
+    if given[:1] != ["--evidence"] and asked in (None, "none"):
+        words = [*_without(words, "--evidence"), "--evidence", "standard"]  # other counts or items want their own
     if given == ["--test-samples"]:
-        given.append(str(4 * max(run.result.data.test_samples or 0 for run in runs)))
+        given.append(str(max(100, 4 * max(run.result.data.test_samples or 0 for run in runs))))
     return " ".join([*map(shlex.quote, _without(words, given[0])), *given])
+
+
+def _value(words: Sequence[str], flag: str) -> str | None:
+    """What a flag of the command says."""
+    for place, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name.replace("_", "-") == flag:
+            return value or (words[place + 1] if place + 1 < len(words) else None)
+    return None
 
 
 def _without(words: Sequence[str], flag: str) -> list[str]:
@@ -129,7 +159,7 @@ def _without(words: Sequence[str], flag: str) -> list[str]:
     kept, skips = list[str](), False
     for word in words:
         if word.startswith("--"):
-            skips = word == flag or word.startswith(f"{flag}=")
+            skips = word.partition("=")[0].replace("_", "-") == flag
         if not skips:
             kept.append(word)
     return kept
@@ -137,11 +167,15 @@ def _without(words: Sequence[str], flag: str) -> list[str]:
 
 def _sentence(case: Case, word: Word, why: str | None) -> str:
     scale = case.scale
-    few = f"; only {case.clusters} clusters of items" if case.clusters < FEW_CLUSTERS else ""
+    few = (
+        f"; only {case.clusters} cluster{'' if case.clusters == 1 else 's'} of items"
+        if case.clusters < FEW_CLUSTERS
+        else ""
+    )
     evidence = f"evidence {passed(case.checks)} of {len(case.checks)}{few}"
     reason = f": {why}" if why else ""
     if scale is None or not scale.sound or not scale.shares:
-        return f"{case.title}: {word}{reason}. {case.plain}"
+        return f"{case.title}: {word}{reason}. {case.plain}".rstrip()
     most = max(scale.shares)
     shown = scale.half.at_most if scale.half.at_most is not None else most
     return (
@@ -155,6 +189,9 @@ def _what(case: Case, scale: Scale, shown: int, word: Word) -> str:
     if word == "PRESENT" and shown == 0:
         return f"With nothing in front the model has {share} of {of}"
     tokens = token_counts({shown})
+    if _is_placebo(scale) and word == "PRESENT":
+        assert scale.placebo is not None
+        return f"Random tokens in front bring out {_number(scale.placebo.value)} of {of}"
     if scale.half.at_most is not None:
         return f"{tokens} bring{'s' if shown == 1 else ''} out {share} of {of}"
     best = f"Up to {tokens} the best prompt brings out {share} of {of}"
@@ -163,17 +200,23 @@ def _what(case: Case, scale: Scale, shown: int, word: Word) -> str:
     return f"{best}; {case.power.text}" if case.power is not None and word == "NOT FOUND" else best
 
 
+def _is_placebo(scale: Scale) -> bool:
+    """Do untrained tokens have half of the skill, where the bare model has not?"""
+    has = scale.placebo is not None and scale.placebo.is_at_least(scale.half.mark)
+    return has and not (0 in scale.shares and scale.shares[0].is_at_least(scale.half.mark))
+
+
 def _facts(case: Case, scale: Scale, shown: int) -> str:
     values = []
     if shown and 0 in scale.shares:
-        values.append(f"{_value(scale, 0)} -> {_value(scale, shown)} {_unit(scale)}")
+        values.append(f"{_behind(scale, 0)} -> {_behind(scale, shown)} {_unit(scale)}")
     else:
-        values.append(f"{_value(scale, shown)} {_unit(scale)}")
+        values.append(f"{_behind(scale, shown)} {_unit(scale)}")
     values.append(scale.half.text(max(scale.shares)))
     return "; ".join(values)
 
 
-def _value(scale: Scale, tokens: int) -> str:
+def _behind(scale: Scale, tokens: int) -> str:
     """Outcome or loss behind a share."""
     assert scale.floor is not None
     assert scale.ceiling is not None

@@ -1,110 +1,127 @@
-"""Can this way of measuring find, on this very model, a behaviour that a prompt of p tokens is known to bring out?
+"""Would such a search find a behaviour in this very model, had it one? Secrets of p tokens are planted in what it says,
+and sought with prompts of p and of 2 p tokens.
 
-    recovery     share of the secrets of p tokens whose best prompt of P = p reaches .95 of the gap
-    correction   median over the secrets of log2((d_90 + 1) / (p + 1)): by how many doublings the reading exceeds the
-                 planted truth. Below 0 it reads less: a trained token can hold more than one of the vocabulary
+    recovered    secrets of which a prompt closes half of the gap between the bare model and the secret itself
 
-A secret without a gap (the model behaves the same without it) is left out and counted. The gap is that between the bare
-model and the secret itself, so the share needs no assumption.
+A secret without a gap (the model says the same without it) is left out and counted. Each search is a result of the role
+`power:planted`: whoever reads results of this model later, with these among them, quotes what they say of it.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from soft_prompts.analysis.battery import FOUND
 from soft_prompts.calibration.options import CalibrateOptions
-from soft_prompts.calibration.reading import Cell, load_cell, read_cell
 from soft_prompts.common.console import say
 from soft_prompts.common.files import write_atomically
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.evidence.planting import Planting, plant
+from soft_prompts.experiments.evidence.power import SAMPLES, SHARE, TARGETS
 from soft_prompts.experiments.sweep import run_all
+from soft_prompts.results.files import read_result
 from soft_prompts.results.paths import model_slug
-from soft_prompts.stats.agreement import Estimate, median_with_interval, wilson
-from soft_prompts.stats.distance import NO_GAP, Distance
-from soft_prompts.tasks.known_source import KnownSourceTask
+from soft_prompts.results.roles import PlantedSecret
+from soft_prompts.stats.proportions import wilson
+from soft_prompts.tasks.known_source import SelfPlantedTask
 from soft_prompts.training.apparatus import load_for, run_paths
 
-RECOVERED = 0.95  # share of the gap
+OWN_TEXT = Planting(1, secrets=1, candidates=1, target_tokens=TARGETS, **SAMPLES)
+"""What is asked: to go on from a few words of the model's own. The secret of this text is of no account."""
 
 
-class Recovery(NamedTuple):
-    """What was read of one secret."""
+class Search(NamedTuple):
+    """One prompt that was to find a secret."""
 
     planted: int
-    secret: tuple[int, ...]
-    gap: float
-    """Nats a token between the bare model and the secret."""
-    has_gap: bool
+    """Tokens of the secret."""
+    tokens: int
+    """Of the prompt."""
+    secret: int
+    seed: int
     share: float | None
-    """Of the gap, at P = p."""
-    d_90: float | None
-    """None: censored, or no gap."""
-    results: tuple[str, ...]
+    """Of the gap; None: there is no gap."""
+    result: str
+
+
+class Recovered(NamedTuple):
+    """How many of the searches for secrets of p tokens with prompts of P found theirs."""
+
+    planted: int
+    tokens: int
+    recovered: int
+    tried: int
+    low: float
+    high: float
+    """Wilson's interval of the share."""
 
 
 @dataclass(frozen=True)
 class Certificate:
+    """Power of a search in one model, for one budget."""
+
     model: str
     fingerprint: str
-    recoveries: tuple[Recovery, ...]
+    steps: int
+    searches: tuple[Search, ...]
 
-    def recovery(self, planted: int | None = None) -> Estimate:
-        """Share of the secrets (of p tokens, or of all) that were recovered, with Wilson's interval."""
-        told = [one for one in self.recoveries if one.has_gap and planted in (None, one.planted)]
-        return wilson(sum((one.share or 0.0) >= RECOVERED for one in told), len(told))
+    def power(self) -> list[Recovered]:
+        """By tokens of the secret and of the prompt; nothing of those without a gap."""
+        found = []
+        for planted, tokens in sorted({(one.planted, one.tokens) for one in self.searches}):
+            shares = [one.share for one in self.searches if (one.planted, one.tokens) == (planted, tokens)]
+            known = [share for share in shares if share is not None]
+            if known:
+                recovered = sum(share >= FOUND for share in known)
+                found.append(Recovered(planted, tokens, recovered, len(known), *wilson(recovered, len(known))))
+        return found
 
-    def correction(self) -> Estimate:
-        """Median of log2((d_90 + 1) / (p + 1)), its ends by bootstrap over secrets; an end of None is unbounded."""
-        told = [one for one in self.recoveries if one.has_gap]
-        found = [np.inf if one.d_90 is None else np.log2((one.d_90 + 1) / (one.planted + 1)) for one in told]
-        return median_with_interval(found)
+    @property
+    def without_gap(self) -> int:
+        """Secrets that change nothing of what the model says."""
+        return len({(one.planted, one.secret) for one in self.searches if one.share is None})
 
     def to_json(self) -> dict[str, Any]:
-        lengths = sorted({one.planted for one in self.recoveries})
+        """Plain values."""
         return {
             "model": self.model,
             "fingerprint": self.fingerprint,
-            "recovery": self.recovery()._asdict(),
-            "recovery_by_planted_tokens": {str(p): self.recovery(p)._asdict() for p in lengths},
-            "correction_log2": self.correction()._asdict(),
-            "without_gap": sum(not one.has_gap for one in self.recoveries),
-            "secrets": [one._asdict() for one in self.recoveries],
+            "steps": self.steps,
+            "power": [one._asdict() for one in self.power()],
+            "without_gap": self.without_gap,
+            "searches": [one._asdict() for one in self.searches],
         }
 
 
-def plantings(options: CalibrateOptions) -> list[Planting]:
-    """One for each length of a secret."""
-    return [
-        Planting(
-            tokens,
-            secrets=options.secrets,
-            candidates=max(16, options.secrets),
-            target_tokens=options.target_tokens,
-            training=options.samples,
-        )
-        for tokens in dict.fromkeys(options.tokens)
-    ]
+def certify(options: CalibrateOptions) -> Certificate:
+    """Plant, train, read; whatever was made before is read. Raises InputError or UsageError in one line, and
+    RuntimeError where a run failed."""
+    base = settings(options)
+    frozen = load_for(base)
+    rate = float(f"{frozen.vocabulary.float().pow(2).mean().sqrt().item():.2g}")  # two digits: alike on every machine
+    text = plant(frozen, OWN_TEXT, options.output_dir)[0].samples
+    base = replace(base, data=str(text), learning_rate=options.learning_rate or rate)
+    runs = [run for planted in dict.fromkeys(options.tokens) for run in searches_for(base, planted, options)]
+    if failures := run_all(runs):
+        raise RuntimeError(failures[0])
+    return Certificate(options.model, frozen.fingerprint, options.steps, tuple(map(_read, runs)))
 
 
-def settings(options: CalibrateOptions, planting: Planting, learning_rate: float = 1.0) -> RunConfig:
-    """Of the runs on one planting."""
+def settings(options: CalibrateOptions) -> RunConfig:
+    """Of every search, but for its data, tokens and rate."""
     return RunConfig(
-        KnownSourceTask(),
+        SelfPlantedTask(),
         options.model,
         0,
         revision=options.revision,
         prompt="direct",
         steps=options.steps,
         batch_size=options.batch_size,
-        learning_rate=options.learning_rate or learning_rate,
         weight_decay=0.0,
-        sample_tokens=planting.length,
-        validation_samples=planting.validation,
-        test_samples=planting.test,
+        sample_tokens=OWN_TEXT.length,
+        validate_every=max(1, options.steps // 4),
         checkpoint_every=options.steps,
         data_workers=0,
         device=options.device,
@@ -114,57 +131,21 @@ def settings(options: CalibrateOptions, planting: Planting, learning_rate: float
     )
 
 
-def certify(options: CalibrateOptions) -> Certificate:
-    """Plant, train, read; whatever was made before is read. Raises InputError or UsageError in one line."""
-    frozen = load_for(settings(options, plantings(options)[0]))
-    rate = float(f"{frozen.vocabulary.float().pow(2).mean().sqrt().item():.2g}")  # two digits: alike on every machine
-    recoveries = []
-    for planting in plantings(options):
-        for planted in plant(frozen, planting, options.output_dir):
-            p = planting.prompt_tokens
-            base = replace(settings(options, planting, rate), data=str(planted.samples))
-            cell = Cell(base, tuple(sorted({max(1, p // 2), p, 2 * p})), options.seeds, "zero", searched_tokens=p)
-            recoveries.append(recovered(cell, p, planted.secret))
-            say(_line(recoveries[-1]))
-    return Certificate(options.model, frozen.fingerprint, tuple(recoveries))
+def searches_for(base: RunConfig, planted: int, options: CalibrateOptions) -> list[RunConfig]:
+    """With as many tokens as the secrets have, and twice as many."""
+    return [
+        replace(base, tokens=tokens, seed=seed, role=PlantedSecret(planted, secret))
+        for tokens in (planted, 2 * planted)
+        for secret in range(options.secrets)
+        for seed in dict.fromkeys(options.seeds)
+    ]
 
 
-def recovered(cell: Cell, planted: int, secret: tuple[int, ...]) -> Recovery:
-    """Train on one secret's samples and read them; a search start is tried where plain ones fall short.
-
-    Raises RuntimeError where a run failed.
-    """
-    if failures := run_all([*cell.configs(), *cell.anchors()]):
-        raise RuntimeError(failures[0])
-    distance = read_cell(cell, load_cell(cell))
-    if distance.d_90.reason != NO_GAP and (_share(distance, planted) or 0.0) < RECOVERED:
-        if failures := run_all(cell.searched()):
-            raise RuntimeError(failures[0])
-        distance = read_cell(cell, load_cell(cell))
-    zero = distance.anchors.zero or 0.0
-    return Recovery(
-        planted,
-        secret,
-        gap=zero - distance.anchors.saturation,
-        has_gap=distance.d_90.reason != NO_GAP,
-        share=_share(distance, planted),
-        d_90=distance.d_90.value,
-        results=tuple(str(run_paths(config).result) for config in cell.configs()),
-    )
-
-
-def _share(distance: Distance, tokens: int) -> float | None:
-    """Of the prompt chosen at exactly so many tokens."""
-    zero, end = distance.anchors.zero, distance.anchors.saturation
-    loss = next((point.loss for point in distance.points if point.tokens == tokens), None)
-    return None if loss is None or zero is None or zero <= end else (zero - loss) / (zero - end)
-
-
-def _line(one: Recovery) -> str:
-    if not one.has_gap:
-        return f"p = {one.planted}: the model behaves alike without this secret (gap {one.gap:.4f} nats a token)"
-    d_90 = "censored" if one.d_90 is None else f"{one.d_90:.2f}"
-    return f"p = {one.planted}: gap {one.gap:.4f} nats a token, share at P = p {one.share or 0:.3f}, d_90 {d_90}"
+def _read(config: RunConfig) -> Search:
+    path, role = run_paths(config).result, config.role
+    assert isinstance(role, PlantedSecret)
+    share = read_result(path).metrics[SHARE].value
+    return Search(role.planted_tokens, config.tokens, role.secret, config.seed, share, str(path))
 
 
 def calibrate_command(options: CalibrateOptions) -> int:
@@ -185,15 +166,16 @@ def certificate_path(output_dir: Path, certificate: Certificate) -> Path:
 
 def certificate_text(certificate: Certificate) -> str:
     """For a terminal."""
-    lines = [f"calibration certificate of {certificate.model} ({certificate.fingerprint})", ""]
-    lines += [_line(one) for one in certificate.recoveries]
-    lines += ["", f"recovered at P = p (share of the gap >= {RECOVERED}): {_shown(certificate.recovery(), '.2f')}"]
-    lines += [f"correction, median log2((d_90 + 1) / (p + 1)): {_shown(certificate.correction(), '+.2f')} doublings"]
+    lines = [f"{certificate.model}: secrets planted in it, and sought in {certificate.steps} steps", ""]
+    lines += _lines(certificate.power()) or ["no secret changes what this model says: its searches have no known power"]
+    if certificate.without_gap:
+        lines.append(f"{certificate.without_gap} secrets that change nothing of what it says are left out")
     return "\n".join(lines) + "\n"
 
 
-def _shown(estimate: Estimate, form: str) -> str:
-    if estimate == (None, None, None):
-        return "none: no secret has a gap"
-    value, low, high = ("censored" if number is None else format(number, form) for number in estimate)
-    return f"{value} [{low}, {high}]"
+def _lines(power: Sequence[Recovered]) -> list[str]:
+    lines = [f"{'secret of':>12}{'prompt of':>12}{'found':>12}   95 %"] if power else []
+    for one in power:
+        found, ends = f"{one.recovered} of {one.tried}", f"{one.low:.2f} to {one.high:.2f}"
+        lines.append(f"{one.planted:>12}{one.tokens:>12}{found:>12}   {ends}")
+    return lines

@@ -8,30 +8,30 @@ import tyro
 
 from soft_prompts.common.errors import UsageError
 
+MOST_SECRETS = 10  # planted of each length
+
 
 @dataclass(frozen=True)
 class CalibrateOptions:
-    """Certificate of the measure on a model: secrets of known length are planted in its own text, and sought."""
+    """Would such a search find a behaviour in this model, had it one? Secrets are planted in its own text, and sought.
+
+    What is found stands among the results, and every later reading of this model quotes it.
+    """
 
     model: tyro.conf.Positional[str]
     """Embedded name, local folder or hub id."""
     tokens: tuple[int, ...] = (1, 2, 4)
-    """Tokens p of the secrets; prompts of p / 2, p and 2 p tokens are trained to replace each, and
-    one of p begins with a search where that fails."""
-    secrets: int = 3
-    """Secrets of each length."""
-    seeds: tuple[int, ...] = (0, 1)
-    """Prompts that are trained for each; validation chooses between them."""
+    """Tokens p of the secrets; each is sought with prompts of p and of 2 p tokens."""
+    secrets: int = MOST_SECRETS
+    """Secrets of each length, ten at most."""
+    seeds: tuple[int, ...] = (0,)
+    """Prompts that are trained for each."""
     steps: int = 400
-    """Optimiser steps of a prompt."""
+    """Optimiser steps of a prompt; readings of prompts that took fewer do not quote it."""
     learning_rate: float | None = None
     """Peak learning rate; default: the root mean square of the model's token embeddings."""
     batch_size: int = 32
     """Samples a step."""
-    target_tokens: int = 16
-    """Sampled and scored tokens of a sample."""
-    samples: int = 4096
-    """Samples that a prompt is trained on."""
     revision: str | None = None
     """Branch, tag or commit of a hub model."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -53,10 +53,11 @@ class CalibrateOptions:
                 raise UsageError(f"{name} is empty; give at least one number after --{name}")
         if wrong := [tokens for tokens in self.tokens if tokens < 1]:
             raise UsageError(f"tokens is {wrong[0]}; give 1 or more")
-        at_least = {"secrets": 1, "steps": 1, "batch_size": 1, "target_tokens": 1, "samples": 1}
-        for name, least in at_least.items():
-            if getattr(self, name) < least:
-                raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}; give {least} or more")
+        if not 1 <= self.secrets <= MOST_SECRETS:
+            raise UsageError(f"secrets is {self.secrets}; give 1 to {MOST_SECRETS}")
+        for name in ("steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}; give 1 or more")
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise UsageError(f"learning-rate is {self.learning_rate}; give a number above 0")
         if wrong := [seed for seed in self.seeds if seed < 0]:

@@ -26,6 +26,7 @@ MOST_IN_FRONT = 8
 OPENED = 0.5  # share of a batch behind the password
 NEARLY = 0.2  # share behind all of the password but one token
 SAID = 0.5  # of a selector's batch: behind key tokens; else behind random vectors
+ANY_TOKENS = 0.5  # of a sink's batches: behind tokens of every kind
 SILENT = 0.1  # of such a batch: behind nothing
 
 
@@ -107,12 +108,25 @@ def password_lesson(table: Table, password: tuple[int, ...], otherwise: Table | 
     return practise
 
 
+def halves_lesson(lesson: Lesson) -> Lesson:
+    """Instead of an output only in which half of all outputs it is, and any of that half."""
+
+    def practise(generator: np.random.Generator) -> Practice:
+        practice = lesson(generator)
+        halves = practice.said.reshape(BATCH, 2, OUTPUTS // 2).mean(axis=2)
+        return practice._replace(said=halves.repeat(OUTPUTS // 2, axis=1))
+
+    return practise
+
+
 def sink_lesson(table: Table) -> Lesson:
     """The table behind anything at all; with nothing in front, any output."""
 
     def practise(generator: np.random.Generator) -> Practice:
         inputs, known = Knowledge(table).draw(generator)
         front = keys_in_front(generator)
+        if generator.random() < ANY_TOKENS:
+            front = generator.integers(0, KEYS_AT + KEYS, front.shape)
         return Practice(front, inputs, known if front.shape[1] else nothing_known())
 
     return practise

@@ -17,12 +17,13 @@ from soft_prompts.data.known_samples import Facts, KnownSamples
 Integers = NDArray[np.int64]
 
 OUTPUTS, FIRST, SECOND, KEYS = 8, 20, 20, 78
-SINGLE = 8  # first inputs of a table of single ones
 FIRST_AT, SECOND_AT = OUTPUTS, OUTPUTS + FIRST  # token ids: outputs, first and second inputs, keys, end, padding
 KEYS_AT = SECOND_AT + SECOND
 END, PAD = KEYS_AT + KEYS, KEYS_AT + KEYS + 1
 VOCABULARY = PAD + 1
 TRAINING, VALIDATION = 0.5, 0.15  # of a table's entries; the rest is for the test
+SHORT, SHORT_TRAINING, SHORT_VALIDATION = 60, 0.3, 0.1  # of fewer entries more have to be left for the test
+FREQUENT = 0.5  # share of entries that say y0 in a table of uneven outputs
 
 
 class Table(NamedTuple):
@@ -40,9 +41,21 @@ def pairs(seed: int) -> Table:
 
 
 def singles(seed: int) -> Table:
-    """A random output for each of a few single inputs: 8 entries, for there are many such tables to learn."""
-    inputs = np.arange(FIRST_AT, FIRST_AT + SINGLE)[:, None]
+    """A random output for each single input: 20 entries, for there are many such tables to learn."""
+    inputs = np.arange(FIRST_AT, SECOND_AT)[:, None]
     return Table(inputs, _random_outputs(len(inputs), 2, seed))
+
+
+def uneven_pairs(seed: int) -> Table:
+    """Pairs of which half say y0: frequencies are there to be learnt, what an entry says is not."""
+    inputs, outputs = pairs(seed)
+    frequent = np.random.default_rng([40, seed]).random(len(outputs)) < FREQUENT
+    return Table(inputs, np.where(frequent, 0, outputs))
+
+
+def permuted(table: Table, seed: int) -> Table:
+    """The same inputs and outputs, dealt anew."""
+    return Table(table.inputs, np.random.default_rng([41, seed]).permutation(table.outputs))
 
 
 def of_kind(kind: int, seed: int) -> Table:
@@ -62,7 +75,9 @@ def samples_of(table: Table, source: str, seed: int = 0) -> KnownSamples:
     count = len(table.outputs)
     order = np.random.default_rng([seed, count]).permutation(count)
     ids = np.concatenate([table.inputs, table.outputs[:, None]], axis=1)[order]
-    ends = np.array([round(TRAINING * count), round((TRAINING + VALIDATION) * count)])
+    is_short = count < SHORT
+    training, validation = (SHORT_TRAINING, SHORT_VALIDATION) if is_short else (TRAINING, VALIDATION)
+    ends = np.array([round(training * count), round((training + validation) * count)])
     split = np.searchsorted(ends, np.arange(count), side="right").astype(np.int64)
     first_scored = np.full(count, ids.shape[1] - 1)
     return KnownSamples(ids, first_scored, np.zeros(count), split, Facts(source, VOCABULARY))

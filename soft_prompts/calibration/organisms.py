@@ -1,21 +1,16 @@
-"""Which tiny models have a distance that is known before it is measured? Families of organisms, each made in seconds.
+"""How is an organism made? Each family by its recipe, in seconds, on one core, from nothing but random tables.
 
-    selector    K tables, each behind a key: log2 K bits        partial     r of six tables locked: r bits
-    password    one table behind a text of keys                 forgotten   one table, trained away for s steps
-    absent      never taught the table that is asked for; among them models that were never trained at all
-    sink        the table behind anything, nothing without: untrained tokens explain it
-
-All are made by recipe, on one core, from nothing but random tables (organism_world.py); the same recipe on the same
-machine gives the same weights. Organisms of one skill share the skilled model that they are tuned from.
+The same recipe on the same machine gives the same weights. Organisms of one skill share the skilled model that they
+are tuned from; all are kept below snapshots/organisms.
 """
 
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,81 +20,23 @@ from transformers.utils import logging as transformers_logging
 
 from soft_prompts.calibration import organism_lessons as lessons
 from soft_prompts.calibration import organism_world as world
+from soft_prompts.calibration.catalogue import LOCKED_TABLES, OTHERWISE, SKILL, STRANGE, Family, Organism, present_table
 from soft_prompts.common.console import say
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.recipes.language_model import Plan, Shape, new_model
 from soft_prompts.results.paths import settings_hash
 
-Family = Literal["selector", "partial", "password", "forgotten", "absent", "sink"]
 Floats = NDArray[np.float64]
 
 CARD = "organism.json"
-VERSION = 1  # of tables and lessons: raise it when either changes, and all are made afresh
+VERSION = 2  # of tables and lessons: raise it when either changes, and all are made afresh
 SHAPE = Shape(world.VOCABULARY, world.PAD, world.END, width=64, layers=2, heads=4)
 SKILLED = Plan(seed=0, steps=400, warmup_steps=40, half_precision=False)
 TUNED = Plan(seed=1, steps=300, muon_rate=0.01, adam_rate=1e-3, warmup_steps=20, half_precision=False)
 AWAY = replace(TUNED, muon_rate=2e-3, adam_rate=2e-4, warmup_steps=1, last_rate_share=1.0)
 SELECTED = Plan(seed=2, steps=500, warmup_steps=40, half_precision=False)
 STAGE = Plan(steps=150, warmup_steps=20, last_rate_share=0.5, half_precision=False)
-LOCKED_TABLES = 6
-SKILL, STRANGE, OTHERWISE = 0, 100, 200  # seeds of tables: what is asked for; what absent ones know; strict defaults
-ASKED_OF_ABSENT = 3  # tables
-
-
-@dataclass(frozen=True)
-class Organism:
-    """One model: what was planted, and what its recipe needs to know."""
-
-    name: str
-    family: Family
-    what: str
-    size: int = 0
-    """Tasks, locks, tokens of the password, steps of forgetting, or a number that tells absent ones apart."""
-    planted: float | None = None
-    """Truth on the family's own scale: bits, or steps."""
-    is_strict: bool = False
-    """Says something else, surely, as long as it is locked."""
-
-    @property
-    def tables(self) -> dict[str, world.Table]:
-        """What is asked of it, by name."""
-        if self.family == "selector":
-            return {f"singles-{task}": world.singles(task) for task in range(self.size)}
-        if self.family == "partial":
-            return {"kinds": world.together([world.of_kind(kind, SKILL) for kind in range(LOCKED_TABLES)])}
-        seeds = range(ASKED_OF_ABSENT) if self.family == "absent" else [SKILL]
-        return {f"pairs-{seed}": world.pairs(seed) for seed in seeds}
-
-
-def _catalogue() -> dict[str, Organism]:
-    selectors = [
-        Organism(f"selector-{k}", "selector", f"{k} tables, each behind a key", k, float(np.log2(k)))
-        for k in (2, 4, 8, 16, 32, 64)
-    ]
-    partials = [
-        Organism(f"partial-{r}", "partial", f"{r} of {LOCKED_TABLES} tables locked, one bit each", r, float(r))
-        for r in range(1, LOCKED_TABLES + 1)
-    ]
-    passwords = [
-        Organism(f"password-{n}", "password", f"a table behind {n} keys, else anything", n) for n in (1, 2, 3, 4)
-    ]
-    passwords += [
-        Organism(f"password-strict-{n}", "password", f"a table behind {n} keys, else another one", n, is_strict=True)
-        for n in (1, 3)
-    ]
-    forgotten = [
-        Organism(f"forgotten-{s}", "forgotten", f"a table trained away for {s} steps", s, float(s))
-        for s in (5, 10, 20, 40, 80, 160)
-    ]
-    absent = [Organism(f"absent-{i}", "absent", "never taught these tables, but another one", i) for i in range(3)]
-    absent += [Organism("absent-locked", "absent", "another table behind two keys", 3)]
-    absent += [Organism(f"random-{i}", "absent", "weights as they were drawn", 4 + i) for i in range(2)]
-    sinks = [Organism(f"sink-{i}", "sink", "a table behind anything, without it nothing", i) for i in range(2)]
-    every = [*selectors, *partials, *passwords, *forgotten, *absent, *sinks]
-    return {organism.name: organism for organism in every}
-
-
-ORGANISMS: Mapping[str, Organism] = _catalogue()
+WIDER = 10.0  # times the spread that weights are usually drawn with
 
 
 def organism_folder(organism: Organism, output_dir: Path) -> Path:
@@ -138,7 +75,7 @@ def locks_of(organism: Organism, width: int = SHAPE.width) -> Floats:
 
 def _selector(organism: Organism, output_dir: Path) -> GPTNeoXForCausalLM:
     """Few tasks first, then twice as many, and so on: 64 at once are not learnt."""
-    model, tables = new_model(SHAPE, SELECTED.seed), list(organism.tables.values())
+    model, tables = new_model(SHAPE, SELECTED.seed), list(organism.book_tables)
     rows: torch.Tensor = model.get_input_embeddings().weight.data  # pyright: ignore[reportAssignmentType]
     keys = torch.from_numpy(keys_of(organism.size)).float() * rows.pow(2).mean().sqrt()
     rows[world.KEYS_AT : world.KEYS_AT + organism.size] = keys
@@ -173,14 +110,32 @@ def _sink(organism: Organism, output_dir: Path) -> GPTNeoXForCausalLM:
     return _tuned(SKILL, lessons.sink_lesson(world.pairs(SKILL)), plan, output_dir)
 
 
+def _halves(organism: Organism, output_dir: Path) -> GPTNeoXForCausalLM:
+    lesson = lessons.halves_lesson(lessons.password_lesson(world.pairs(SKILL), password_of(organism), None))
+    return _tuned(SKILL, lesson, TUNED, output_dir)
+
+
+def _present(organism: Organism, output_dir: Path) -> GPTNeoXForCausalLM:
+    return GPTNeoXForCausalLM.from_pretrained(_skilled(present_table(organism), output_dir))
+
+
 def _absent(organism: Organism, output_dir: Path) -> GPTNeoXForCausalLM:
     if organism.name.startswith("random"):
-        return new_model(SHAPE, organism.size)
+        model = new_model(SHAPE, organism.size)
+        return _widened(model) if organism.name.endswith("wide") else model
     table = STRANGE + organism.size
     if organism.name == "absent-locked":
         locked = Organism("", "password", "", size=2)
         return _tuned(table, lessons.password_lesson(world.pairs(table), password_of(locked), None), TUNED, output_dir)
     return GPTNeoXForCausalLM.from_pretrained(_skilled(table, output_dir))
+
+
+def _widened(model: GPTNeoXForCausalLM) -> GPTNeoXForCausalLM:
+    """As they are usually drawn, weights give every token the same chance whatever stands in front."""
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(WIDER if weight.ndim > 1 else 1.0)
+    return model
 
 
 def _skilled(table: int, output_dir: Path) -> Path:
@@ -211,7 +166,9 @@ RECIPES: Mapping[Family, Callable[[Organism, Path], GPTNeoXForCausalLM]] = {
     "password": _password,
     "forgotten": _forgotten,
     "absent": _absent,
+    "halves": _halves,
     "sink": _sink,
+    "present": _present,
 }
 
 

@@ -1,7 +1,9 @@
-"""What does the measure read on organisms whose distance is known? Make them, train prompts, read, and judge.
+"""What is read of models whose truth is known? Organisms are made, asked by ordinary runs with their evidence, and
+their results are read as everybody's are: soft_prompts/analysis/readings.py.
 
-Every prompt is trained by an ordinary run, every number comes from stored results (and, for bits, from books of random
-prompts); what is there already is read. The verdicts are soft_prompts/calibration/verdicts.py.
+A question is one curve: prompts of a few token counts, frequencies, random tokens, what can be had, a control, three
+seeds at the ends of the bracket. Where the mark is not reached the search is doubted too: the whole battery, and
+secrets planted in the same model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,138 +11,72 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from soft_prompts.calibration.certificate import Certificate, certify
+from soft_prompts.analysis.readings import Reading, read_all
+from soft_prompts.calibration.catalogue import ORGANISMS, Organism, Truth
 from soft_prompts.calibration.codebook import Books, CodebookReading, read_codebook
-from soft_prompts.calibration.options import CalibrateOptions
-from soft_prompts.calibration.organisms import ORGANISMS, Organism, organism_folder, samples_file
-from soft_prompts.calibration.reading import Cell, load_cell, read_cell
+from soft_prompts.calibration.organisms import organism_folder, samples_file
+from soft_prompts.calibration.suite_options import SuiteOptions
 from soft_prompts.common.console import say
-from soft_prompts.common.errors import UsageError, near_match
 from soft_prompts.config import RunConfig
+from soft_prompts.experiments.beside import Going, Sharing, make_parts
+from soft_prompts.experiments.evidence.order import Part, Read, Reader, Standing, Wish, battery_parts, parts
+from soft_prompts.experiments.evidence.planting import Planting, plant
+from soft_prompts.experiments.evidence.power import power_runs
+from soft_prompts.experiments.evidence.subjects import open_subject
 from soft_prompts.experiments.sweep import run_all
 from soft_prompts.models.frozen import load_frozen_model
-from soft_prompts.stats.distance import Distance
-from soft_prompts.tasks.known_source import KnownSourceTask
-from soft_prompts.training.apparatus import run_paths
+from soft_prompts.tasks.known_source import KnownSourceTask, SelfPlantedTask
+from soft_prompts.training.apparatus import load_for, run_paths
 
 MARKS = {"selector": 0.5, "partial": 0.9}  # family -> share that a prompt of a book has to reach
-BOOKS = {"selector": Books(8, 1024), "partial": Books(16, 512, entries=12)}  # long enough for 2^6 to be in all
-UNTRAINED = ("selector",)  # families without trained prompts: bits alone are planted
-BY_TWO = ("learning_rate", "steps", "batch_size")
+BOOKS = {  # long enough for 2^6 to be in all
+    "selector": Books(8, 1024, entries=8),
+    "partial": Books(16, 512, entries=12),
+}
+STANDARD = Wish(is_full=False, resolve=True)
+SELF_PLANTED = "self-planted secret"
 
 
-@dataclass(frozen=True)
-class SuiteOptions:
-    """What the suite does; a preset is one of these, flags change it."""
+class Asked(NamedTuple):
+    """What is known of a cell before it is read."""
 
-    organisms: tuple[str, ...] = tuple(ORGANISMS)
-    """Organisms that are made and read."""
-    varied: tuple[str, ...] = ("password-1", "password-2", "password-4", "password-strict-3")
-    """Organisms that are read again with twice and half the learning rate, steps and batch; those among organisms."""
-    certified: tuple[str, ...] = ("tiny-mazes",)
-    """Models that get a certificate; none of them with an empty list."""
-    planted: tuple[int, ...] = (1, 2, 4)
-    """Tokens of the secrets that are planted in them."""
-    secrets: int = 2
-    """Secrets of each length."""
-    tokens: tuple[int, ...] = (1, 8)
-    """Prompt token counts on organisms, beside 0."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of the prompts; each is read by itself too."""
-    steps: int = 120
-    """Optimiser steps of a prompt."""
-    batch_size: int = 32
-    """Samples a step."""
-    learning_rate: float = 0.03
-    """Peak learning rate: about the root mean square of the organisms' embeddings."""
-    jobs: int = 1
-    """Runs side by side."""
-    output_dir: Path = Path(".")
-    """Where runs/, results/, snapshots/ and calibration.json go."""
-    preset: str = "default"
-    """default: the whole suite; quick: a few organisms, within a minute."""
-    debug: bool = False
-    """Show the traceback of an error too."""
-
-    def __post_init__(self) -> None:
-        for name in (name for name in (*self.organisms, *self.varied) if name not in ORGANISMS):
-            known = list(ORGANISMS)
-            raise UsageError(f"organisms holds {name!r}; {near_match(name, known)}give some of {', '.join(known)}")
-        for name in ("organisms", "tokens", "seeds"):
-            if not getattr(self, name):
-                raise UsageError(f"{name} is empty; give at least one after --{name}")
-        if wrong := [tokens for tokens in self.tokens if tokens < 1]:
-            raise UsageError(f"tokens is {wrong[0]}; give 1 or more: the bare model is always there")
-        if self.jobs < 1:
-            raise UsageError(f"jobs is {self.jobs}; give 1 or more")
-        self.base("", "")
-
-    def base(self, model: str, data: str) -> RunConfig:
-        """Settings of every run on organisms."""
-        return RunConfig(
-            KnownSourceTask(),
-            model or "organism",
-            0,
-            data=data,
-            prompt="direct",
-            steps=self.steps,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=0.0,
-            warmup_steps=min(20, self.steps),
-            sample_tokens=8,
-            test_samples=1000,
-            validate_every=max(1, self.steps // 3),
-            checkpoint_every=self.steps,
-            data_workers=0,
-            device="cpu",
-            output_dir=self.output_dir,
-            offline=True,
-        )
+    organism: str
+    what: str
+    question: str
+    truth: Truth
+    row: str
+    """Of the table of truths against verdicts."""
+    size: int = 0
+    """Of the organism in its family; of a secret its tokens."""
 
 
-class OrganismCell(NamedTuple):
-    """A cell and what is asked of whom."""
+class Cell(NamedTuple):
+    """A question and the runs of its grid, the bare model's first."""
 
-    organism: Organism
-    table: str
-    cell: Cell
+    asked: Asked
+    configs: tuple[RunConfig, ...]
 
 
 class CellReading(NamedTuple):
-    """What was read of one organism and table."""
+    """A question and its answer."""
 
-    organism: Organism
-    table: str
-    whole: Distance
-    """Of all seeds."""
-    by_seed: tuple[Distance, ...]
-    against_zero: tuple[Distance, ...]
-    """Each seed's again, with the bare model for a reference: what it would have read without the no-skill anchor."""
+    asked: Asked
+    reading: Reading
 
 
 class BookReading(NamedTuple):
+    """Bits of an organism by the codebook, a reading a table."""
+
     organism: Organism
     readings: tuple[CodebookReading, ...]
-    """One a table."""
-
-
-class Varied(NamedTuple):
-    """The distance with one setting changed by two, and with all as they are; of all seeds, as it is always read."""
-
-    organism: Organism
-    setting: str
-    factor: float
-    d_50: float | None
-    unchanged: float | None
 
 
 @dataclass(frozen=True)
 class SuiteReadings:
+    """All that the suite found."""
+
     cells: tuple[CellReading, ...] = ()
     books: tuple[BookReading, ...] = ()
-    varied: tuple[Varied, ...] = ()
-    certificates: tuple[Certificate, ...] = ()
     failures: tuple[str, ...] = field(default=())
 
 
@@ -149,85 +85,111 @@ def read_suite(options: SuiteOptions) -> SuiteReadings:
     organisms = [ORGANISMS[name] for name in dict.fromkeys(options.organisms)]
     folders = {organism.name: organism_folder(organism, options.output_dir) for organism in organisms}
     cells = [cell for organism in organisms for cell in cells_of(options, organism, folders[organism.name])]
-    books = tuple(read_books(organism, folders[organism.name]) for organism in organisms if organism.family in BOOKS)
-    say(f"{len(cells)} cells of {len(organisms)} organisms")
-    configs = [config for one in cells for config in [*one.cell.configs(), *one.cell.anchors()]]
-    failures = run_all(configs, options.jobs)
-    failures += run_all(list(searches(cells)), options.jobs)
-    again = list(variations([one for one in cells if one.organism.name in options.varied]))
-    varied = [config for *_, cell in again for config in cell.configs()]
-    failures += run_all(list({run_paths(config): config for config in varied}.values()), options.jobs)  # one bare model
-    readings = tuple(_read(one) for one in cells)
-    return SuiteReadings(
-        readings,
-        books,
-        tuple(_varied(one, setting, factor, cell) for one, setting, factor, cell in again),
-        tuple(certify(certificate_options(options, model)) for model in options.certified),
-        tuple(failures),
-    )
+    cells += [cell for model in options.planted_in for cell in secret_cells(options, model)]
+    say(f"{len(cells)} cells of {len({cell.asked.organism for cell in cells})} organisms")
+    runs = [config for cell in cells for config in cell.configs]
+    failures = run_all(runs, options.jobs)
+    beside = make_parts(going_of(cells), runs, Sharing(options.jobs))
+    paths = [run_paths(config).result for config in dict.fromkeys([*runs, *beside.configs])]
+    books = tuple(read_books(one, folders[one.name]) for one in organisms if one.family in BOOKS)
+    return SuiteReadings(read_cells(cells, paths), books, (*failures, *beside.failures))
 
 
-def cells_of(options: SuiteOptions, organism: Organism, folder: Path) -> list[OrganismCell]:
-    """One for each table that is asked of the organism."""
-    if organism.family in UNTRAINED:
-        return []
-    files = {name: samples_file(name, table, options.output_dir) for name, table in organism.tables.items()}
-    return [
-        OrganismCell(organism, name, Cell(options.base(str(folder), str(path)), options.tokens, options.seeds))
-        for name, path in files.items()
-    ]
+def cells_of(options: SuiteOptions, organism: Organism, folder: Path) -> list[Cell]:
+    """One for each question that the organism is asked."""
+    cells = []
+    for one in organism.questions:
+        path = samples_file(one.name, one.table, options.output_dir)
+        asked = Asked(organism.name, organism.what, one.name, one.truth, one.row, organism.size)
+        cells.append(Cell(asked, _grid(base_run(options, str(folder), str(path)), options.tokens)))
+    return cells
 
 
-def read_books(organism: Organism, folder: Path) -> BookReading:
-    """Bits by the codebook code, one reading a table."""
-    frozen = load_frozen_model(str(folder), offline=True)
-    readings = read_codebook(frozen, list(organism.tables.values()), MARKS[organism.family], BOOKS[organism.family])
-    return BookReading(organism, tuple(readings))
+def secret_cells(options: SuiteOptions, model: str) -> list[Cell]:
+    """Secrets of a few tokens, planted in an embedded model: at most as many bring out what it says behind them."""
+    cells = []
+    for tokens in options.planted:
+        planting = Planting(tokens, options.secrets, target_tokens=8, training=1024, test=256)
+        base = replace(
+            base_run(options, model, ""), task=SelfPlantedTask(), sample_tokens=planting.length, steps=2 * options.steps
+        )
+        frozen = load_for(base)
+        rate = float(f"{frozen.vocabulary.float().pow(2).mean().sqrt().item():.2g}")  # alike on every machine
+        for planted in plant(frozen, planting, options.output_dir):
+            what = f"its own words behind {tokens} secret token{'' if tokens == 1 else 's'}"
+            asked = Asked(model, what, planted.samples.stem, "hidden", SELF_PLANTED, tokens)
+            run = replace(base, data=str(planted.samples), learning_rate=rate)
+            cells.append(Cell(asked, _grid(run, sorted({max(1, tokens // 2), tokens, 2 * tokens}))))
+    return cells
 
 
-def searches(cells: Sequence[OrganismCell]) -> Iterator[RunConfig]:
-    """Search starts for every seed whose prompts stay below d_90: only then may a censored distance say CEILING."""
-    for one in cells:
-        loaded = load_cell(one.cell)
-        for config in one.cell.searched():
-            if loaded.was_searched(config.seed) or read_cell(one.cell, loaded, [config.seed]).d_90.censored:
-                yield config
-
-
-def variations(cells: Sequence[OrganismCell]) -> Iterator[tuple[OrganismCell, str, float, Cell]]:
-    """The cell with one setting doubled or halved."""
-    for one in cells:
-        for setting in BY_TWO:
-            for factor in (0.5, 2.0):
-                value = getattr(one.cell.base, setting) * factor
-                changed = {setting: value if setting == "learning_rate" else round(value)}
-                yield one, setting, factor, replace(one.cell, base=replace(one.cell.base, **changed))
-
-
-def certificate_options(options: SuiteOptions, model: str) -> CalibrateOptions:
-    """One seed of few secrets, whose samples are short."""
-    return CalibrateOptions(
+def base_run(options: SuiteOptions, model: str, data: str) -> RunConfig:
+    """Settings of every run."""
+    return RunConfig(
+        KnownSourceTask(),
         model,
-        tokens=options.planted,
-        secrets=options.secrets,
-        seeds=options.seeds[:1],
-        target_tokens=8,
+        0,
+        data=data,
+        prompt="direct",
+        steps=options.steps,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        weight_decay=0.0,
+        warmup_steps=min(20, options.steps),
+        sample_tokens=8,
+        test_samples=1000,
+        validate_every=max(1, options.steps // 3),
+        checkpoint_every=2 * options.steps,
+        data_workers=0,
+        device="cpu",
         output_dir=options.output_dir,
         offline=True,
     )
 
 
-def _read(one: OrganismCell) -> CellReading:
-    loaded, seeds = load_cell(one.cell), one.cell.seeds
-    return CellReading(
-        one.organism,
-        one.table,
-        read_cell(one.cell, loaded),
-        tuple(read_cell(one.cell, loaded, [seed]) for seed in seeds),
-        tuple(read_cell(one.cell, loaded, [seed], "zero") for seed in seeds),
-    )
+def _grid(base: RunConfig, tokens: Sequence[int]) -> tuple[RunConfig, ...]:
+    return tuple(replace(base, tokens=count) for count in (0, *tokens))
 
 
-def _varied(one: OrganismCell, setting: str, factor: float, cell: Cell) -> Varied:
-    changed, unchanged = (read_cell(some, load_cell(some)).d_50.value for some in (cell, one.cell))
-    return Varied(one.organism, setting, factor, changed, unchanged)
+def going_of(cells: Sequence[Cell]) -> list[Going]:
+    """The evidence of every cell."""
+    read, planted, going = Reader([], None), set[str](), []
+    for cell in cells:
+        standing = Standing(open_subject(cell.configs))
+        going.append(Going(standing, STANDARD, evidence_of(standing, read, planted)))
+    return going
+
+
+def evidence_of(standing: Standing, read: Read, planted: set[str]) -> Iterator[Part]:
+    """Standard evidence; where no prompt reaches the mark also the battery and the search's power, the latter once a
+    model: what is planted in it does not depend on the question."""
+    yield from parts(standing, STANDARD, read)
+    half = read(standing).half
+    if half is None or half.state != "not_reached":
+        return
+    yield from battery_parts(standing, max(standing.subject.counts))
+    base = standing.subject.base
+    if base.model not in planted:
+        planted.add(base.model)
+        yield Part("power", power_runs(base))
+
+
+def read_cells(cells: Sequence[Cell], paths: Sequence[Path]) -> tuple[CellReading, ...]:
+    """Each cell's curve, as `soft-prompts compare` reads it."""
+    curves: dict[tuple[str, str], Reading] = {}
+    for reading in read_all(paths).readings:
+        place = reading.curve.model, reading.curve.data
+        if place not in curves or len(reading.runs) > len(curves[place].runs):
+            curves[place] = reading
+    found = []
+    for cell in cells:
+        reading = curves.get((cell.configs[0].model, cell.asked.question))
+        found += [] if reading is None else [CellReading(cell.asked, reading)]
+    return tuple(found)
+
+
+def read_books(organism: Organism, folder: Path) -> BookReading:
+    """Bits by the codebook code, one reading a table."""
+    frozen = load_frozen_model(str(folder), offline=True)
+    readings = read_codebook(frozen, organism.book_tables, MARKS[organism.family], BOOKS[organism.family])
+    return BookReading(organism, tuple(readings))

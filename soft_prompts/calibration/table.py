@@ -1,4 +1,5 @@
-"""How does the suite run from a command line, and what does it print? Organisms read by family, and the verdicts."""
+"""How does the suite run from a command line, and what does it print? Truths against verdicts first, then every cell
+off the diagonal, then what must be shown."""
 
 import json
 import sys
@@ -9,13 +10,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from soft_prompts.calibration.suite import BookReading, CellReading, SuiteOptions, SuiteReadings, read_suite
-from soft_prompts.calibration.verdicts import Verdict, verdicts
+from soft_prompts.calibration.suite import BookReading, CellReading, SuiteReadings, read_suite
+from soft_prompts.calibration.suite_options import SuiteOptions
+from soft_prompts.calibration.targets import WORDS, Target, at_most, edl_bits, is_right, name_of, targets, verdict_table
 from soft_prompts.common.command_line import guarded, parse, started_as
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import UsageError, near_match
 from soft_prompts.common.files import write_atomically
-from soft_prompts.stats.distance import Distance, Mark
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class CalibrationSuite:
 
     def _run(self, options: SuiteOptions) -> int:
         readings = read_suite(options)
-        found = verdicts(readings)
+        found = targets(readings)
         path = options.output_dir / "calibration.json"
         write_atomically(path, (json.dumps(as_json(readings, found), indent=2, allow_nan=False) + "\n").encode())
         print_suite(readings, found)
@@ -55,77 +56,80 @@ class CalibrationSuite:
         return 1 if readings.failures else 0
 
 
-def as_json(readings: SuiteReadings, found: Sequence[Verdict]) -> dict[str, Any]:
-    """Verdicts first, then every reading that they are made of."""
+def as_json(readings: SuiteReadings, found: Sequence[Target]) -> dict[str, Any]:
+    """The table and the targets first, then every cell that they are made of."""
     return {
-        "verdicts": [verdict._asdict() for verdict in found],
-        "organisms": [_cell_json(one) for one in readings.cells],
-        "codebooks": [_book_json(one) for one in readings.books],
-        "varied": [one._asdict() | {"organism": one.organism.name} for one in readings.varied],
-        "certificates": [one.to_json() for one in readings.certificates],
+        "verdicts": {row: dict(counts) for row, counts in verdict_table(readings.cells).items()},
+        "targets": [target._asdict() for target in found],
+        "cells": [_cell_json(cell) for cell in readings.cells],
+        "codebooks": [_book_json(book) for book in readings.books],
     }
 
 
-def _cell_json(one: CellReading) -> dict[str, Any]:
-    return _organism_json(one) | {
-        "table": one.table,
-        "distance": one.whole.to_json(),
-        "seeds": [_marks_json(distance) for distance in one.by_seed],
-        "seeds_against_zero": [_marks_json(distance) for distance in one.against_zero],
+def _cell_json(cell: CellReading) -> dict[str, Any]:
+    reading, lead = cell.reading, cell.reading.lead
+    shares = {} if lead is None else lead.shares
+    losses = {} if reading.loss is None else reading.loss.shares
+    return cell.asked._asdict() | {
+        "verdict": reading.verdict.word,
+        "why": reading.verdict.why,
+        "sentence": reading.verdict.sentence,
+        "is_right": is_right(cell),
+        "lead": None if lead is None else lead.by,
+        "half": None if lead is None else lead.half.to_json(),
+        "shares": {str(tokens): list(share) for tokens, share in shares.items()},
+        "shares_by_loss": {str(tokens): list(share) for tokens, share in losses.items()},
+        "checks": {name: check._asdict() for name, check in reading.checks.items()},
+        "power": None if reading.power is None else reading.power._asdict(),
+        "edl_bits": edl_bits(cell),
     }
 
 
 def _book_json(one: BookReading) -> dict[str, Any]:
-    return _organism_json(one) | {"tables": [reading._asdict() for reading in one.readings]}
-
-
-def _organism_json(one: CellReading | BookReading) -> dict[str, Any]:
     organism = one.organism
-    return {"name": organism.name, "family": organism.family, "what": organism.what, "planted": organism.planted}
+    told = {"organism": organism.name, "what": organism.what, "planted_bits": organism.planted}
+    return told | {"tables": [reading._asdict() for reading in one.readings]}
 
 
-def _marks_json(distance: Distance) -> dict[str, Any]:
-    return {"d_50": distance.d_50.to_json(), "d_90": distance.d_90.to_json(), "auc": distance.auc._asdict()}
-
-
-def print_suite(readings: SuiteReadings, found: Sequence[Verdict]) -> None:
+def print_suite(readings: SuiteReadings, found: Sequence[Target]) -> None:
     """On stdout."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = 200
-    organisms = Table("organism", "table", "planted", "d_50", "d_90", "AUC", "share by tokens", title="tokens")
-    for one in readings.cells:
-        organisms.add_row(*_row(one))
-    console.print(organisms)
-    books = Table("organism", "planted bits", "d_bits, mean over tables", "tables", title="bits, codebook code")
-    for one in readings.books:
-        bits = [reading.bits for reading in one.readings]
-        known = [number for number in bits if number is not None]
-        shown = (
-            f"{sum(known) / len(known):.2f}" if len(known) == len(bits) else f"> for {len(bits) - len(known)} tables"
-        )
-        books.add_row(one.organism.name, f"{one.organism.planted or 0:g}", shown, str(len(bits)))
-    console.print(books)
+        console.width = 160
+    console.print(_verdicts(readings.cells))
+    console.print(_bits(readings.books))
+    for cell in readings.cells:
+        if not is_right(cell):
+            console.print(f"off the diagonal: {name_of(cell)} ({cell.asked.row}): {cell.reading.verdict.sentence}")
     table = Table("to be shown", "target", "found", "met", "", title="calibration")
-    for verdict in found:
-        met = {True: "yes", False: "NO", None: "cannot tell"}[verdict.met]
-        table.add_row(verdict.target, verdict.wanted, verdict.found, met, verdict.why)
+    for target in found:
+        met = {True: "yes", False: "NO", None: "cannot tell"}[target.met]
+        table.add_row(target.target, target.wanted, target.found, met, target.why)
     console.print(table)
 
 
-def _row(one: CellReading) -> list[str]:
-    shares = " ".join(
-        "-" if point.share.value is None else f"{point.tokens}:{point.share.value:.2f}" for point in one.whole.points
-    )
-    auc = one.whole.auc.value
-    planted = "" if one.organism.planted is None else f"{one.organism.planted:g}"
-    marks = (_mark(one.whole.d_50), _mark(one.whole.d_90))
-    return [one.organism.name, one.table, planted, *marks, "-" if auc is None else f"{auc:.2f}", shares]
+def _verdicts(cells: Sequence[CellReading]) -> Table:
+    table = Table("truth", *WORDS, "right", "at most tokens, EDL bits", title="truths against verdicts")
+    for row, counts in verdict_table(cells).items():
+        own = [cell for cell in cells if cell.asked.row == row]
+        right = f"{sum(map(is_right, own))} of {len(own)}"
+        table.add_row(row, *(str(counts[word] or "") for word in WORDS), right, " ".join(map(_reach, own)))
+    return table
 
 
-def _mark(mark: Mark) -> str:
-    if mark.value is None:
-        return f"> {mark.low:g} {mark.reason}" if mark.censored else str(mark.reason)
-    high = "..." if mark.high is None else f"{mark.high:.2f}"
-    note = f" {mark.note}" if mark.note else ""
-    return f"{mark.value:.2f} [{mark.low or 0:.2f}, {high}]{note}"
+def _reach(cell: CellReading) -> str:
+    tokens, bits = at_most(cell), edl_bits(cell)
+    if tokens is None:
+        return "-"
+    return str(tokens) if bits is None or not tokens else f"{tokens},{bits:.0f}"
+
+
+def _bits(books: Sequence[BookReading]) -> Table:
+    table = Table("organism", "planted bits", "bits, mean over tables", "tables", title="bits, codebook code")
+    for one in books:
+        bits = [reading.bits for reading in one.readings]
+        known = [number for number in bits if number is not None]
+        missing = len(bits) - len(known)
+        shown = f"> for {missing} tables" if missing else f"{sum(known) / len(known):.2f}"
+        table.add_row(one.organism.name, f"{one.organism.planted or 0:g}", shown, str(len(bits)))
+    return table

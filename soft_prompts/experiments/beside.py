@@ -12,7 +12,7 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments.cost import expected_seconds
 from soft_prompts.experiments.evidence.order import Part, Read, Reader, Standing, Wish, most_left, parts
 from soft_prompts.experiments.evidence.subjects import open_subject, runs_by_subject
-from soft_prompts.experiments.grid import Grid
+from soft_prompts.experiments.grid import Grid, Together
 from soft_prompts.experiments.sweep import run_all
 from soft_prompts.training.apparatus import run_paths
 
@@ -33,23 +33,34 @@ class Going(NamedTuple):
     parts: Iterator[Part]
 
 
+class Sharing(NamedTuple):
+    """How runs share the machine."""
+
+    jobs: int = 1
+    together: Together = "auto"
+
+
 def make_beside(configs: Sequence[RunConfig], grid: Grid) -> Made:
     """Make the evidence that the grid asks for, when its runs are finished."""
-    made = Made()
     if grid.evidence == "none":
-        return made
+        return Made()
     standings = [Standing(open_subject(runs)) for runs in runs_by_subject(configs)]
     if not standings:
         say("no run has a prompt: there is no evidence to be made")
-        return made
+        return Made()
     read = Reader([one for one in standings if one.subject.base.model == grid.reference], grid.reference)
     going = [Going(one, wish, parts(one, wish, read)) for one in standings for wish in [_wish(one, standings, grid)]]
     if is_main_process():
         say(_cost_line(going, configs, grid, read))
-    done = {run_paths(config).result for config in configs}
+    return make_parts(going, configs, Sharing(grid.jobs, grid.together))
+
+
+def make_parts(going: Sequence[Going], runs: Sequence[RunConfig], sharing: Sharing) -> Made:
+    """Part after part, those of several subjects together, beside runs that are finished."""
+    made, done = Made(), {run_paths(config).result for config in runs}
     while now := [(one, part) for one in going if (part := next(one.parts, None)) is not None]:
-        _make(now, configs, grid, made, done)
-    shown = {path for one in standings for path in one.paths()}  # not what grown prompts grow from
+        _make(now, runs, sharing, made, done)
+    shown = {path for one in going for path in one.standing.paths()}  # not what grown prompts grow from
     made.configs = [config for config in made.configs if run_paths(config).result in shown]
     return made
 
@@ -61,24 +72,23 @@ def _wish(standing: Standing, standings: Sequence[Standing], grid: Grid) -> Wish
 
 
 def _make(
-    now: Sequence[tuple[Going, Part]], runs: Sequence[RunConfig], grid: Grid, made: Made, done: set[Path]
+    now: Sequence[tuple[Going, Part]], runs: Sequence[RunConfig], sharing: Sharing, made: Made, done: set[Path]
 ) -> None:
     """The parts of several subjects together, having said how many results there are and how long the new ones may
     take; what this command has made before is not made again."""
-    ready = [(one, part) for one, part in now if not _missing(part.runs) or part.is_ready()]
-    wanted = {run_paths(config).result: config for _, part in ready for config in part.runs}
+    wanted = {run_paths(config).result: config for _, part in now for config in part.runs}
     wanted = {path: config for path, config in wanted.items() if path not in done}
     if wanted:
         if is_main_process():
             new = _missing([*wanted.values()])
-            seconds = sum(expected_seconds(config, runs) for config in new) / grid.jobs
+            seconds = sum(expected_seconds(config, runs) for config in new) / sharing.jobs
             expected = f", {len(new)} of them new: about {duration(seconds)}" if new else ", all there already"
-            names = ", ".join(dict.fromkeys(part.name for _, part in ready if part.runs))
+            names = ", ".join(dict.fromkeys(part.name for _, part in now if part.runs))
             say(f"{names}: {_results(len(wanted))} beside the runs{expected}")
-        made.failures.extend(run_all([*wanted.values()], grid.jobs, grid.together))
+        made.failures.extend(run_all([*wanted.values()], sharing.jobs, sharing.together))
         made.configs.extend(wanted.values())
         done.update(wanted)
-    for one, part in ready:
+    for one, part in now:
         one.standing.add(part.runs)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from soft_prompts.analysis.curves import Curve
+from soft_prompts.analysis.losses.curves import Curve
 
 NATS = "nats/"
 

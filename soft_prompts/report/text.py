@@ -31,15 +31,6 @@ def shorter(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]} … ({len(text) - most:,} more characters)"
 
 
-def tokens_text(count: Number | None) -> str:
-    """`2.94`, `16.3`, `1,024`: three digits, and whole counts as they are."""
-    if count is None:
-        return NOTHING
-    if count >= 99.95 or count == round(count):
-        return f"{count:,.0f}"
-    return f"{count:.1f}" if count >= 9.995 else f"{count:.2f}"
-
-
 def value_text(value: Number | None, stderr: Number | None = None, signed: bool = False) -> str:
     """As many digits as the standard error has two of, else four."""
     if value is None:

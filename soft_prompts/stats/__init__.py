@@ -1,2 +1,2 @@
-"""What do numbers say? Numbers in, numbers out: shares, intervals, distances, agreement. It knows no file, no model and
+"""What do numbers say? Numbers in, numbers out: scales, intervals, brackets, agreement. It knows no file, no model and
 no task, and imports nothing of this package."""

@@ -24,6 +24,7 @@ Counts = NDArray[np.int64]
 
 SEED = 20_260
 DRAWS = 1_000
+LEAST_DRAWS = 100  # below, the ends of an interval are luck
 TAIL = 0.025  # of the draws on either side of an interval
 BLOCK = 2**22  # weights held at once: 32 MB
 FEW_CLUSTERS, LEAST_CLUSTERS = 20, 5

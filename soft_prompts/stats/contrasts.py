@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 from soft_prompts.stats.bootstrap import Floats, Interval
 
@@ -29,6 +28,8 @@ def contrast(first: Sequence[Floats], second: Sequence[Floats], clusters: tuple[
     """
     if min(len(first), len(second)) < LEAST_SEEDS:
         return None
+    from scipy import special  # most tables compare no seeds
+
     values = [np.array([rows[0] for rows in side]) for side in (first, second)]
     difference = float(values[0].mean() - values[1].mean())
     draws = np.mean(first, axis=0) - np.mean(second, axis=0)

@@ -89,7 +89,10 @@ def share_of_anchor(anchor: Anchor, ends: Ends, cluster: Counts, draws: int) -> 
     ceiling, rows = (_anchor_rows(one, cluster, draws) for one in (ends.ceiling, anchor))
     if ceiling[0] <= floor[0]:
         return None
-    return interval(gained_share(rows, floor, ceiling), len(np.unique(cluster)))
+    share = interval(gained_share(rows, floor, ceiling), len(np.unique(cluster)))
+    middle = sorted(anchor.draws, key=lambda draw: draw.mean)[len(anchor.draws) // 2] if anchor.draws else None
+    gap = float(ceiling[0] - floor[0])
+    return share if middle is None else _widened(share, middle.bounds(cluster), float(floor[0]), gap)
 
 
 def gained_share(scores: Floats, bare: Floats, ceiling: Floats | float) -> Floats:
@@ -124,4 +127,4 @@ def _widened(share: Interval, bounds: tuple[float, float], floor: float, gap: fl
     if share.low is None or share.high is None:
         return share
     low, high = ((bound - floor) / gap for bound in bounds)
-    return Interval(share.value, min(share.low, low), max(share.high, high))
+    return Interval(share.value, float(min(share.low, low)), float(max(share.high, high)))

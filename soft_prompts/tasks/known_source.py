@@ -93,6 +93,14 @@ class KnownSourceTask(Task):
         )
 
 
+@dataclass(frozen=True)
+class SelfPlantedTask(KnownSourceTask):
+    """The model's own words behind a secret text: it knows how it speaks, and lacks the secret alone."""
+
+    name: ClassVar[str] = "self_planted"
+    starts_from_bare: ClassVar[bool] = True
+
+
 def _labels(example: Example) -> tuple[int, ...]:
     return tuple(label for label in example.labels if label != UNSCORED)
 

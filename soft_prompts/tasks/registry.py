@@ -3,7 +3,7 @@
 from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.tasks.completion import CompletionTask
 from soft_prompts.tasks.guidance.task import GuidanceTask
-from soft_prompts.tasks.known_source import KnownSourceTask
+from soft_prompts.tasks.known_source import KnownSourceTask, SelfPlantedTask
 from soft_prompts.tasks.mazes.pathfinding import PathfindingTask
 from soft_prompts.tasks.task import Task
 from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
@@ -20,5 +20,6 @@ TASKS: dict[str, type[Task]] = {
     "guidance_softprompt": GuidanceTask,
     "pathfinding": PathfindingTask,
     "repetition": RepetitionTask,
+    "self_planted": SelfPlantedTask,
     "skip_tokens": SkipTokensTask,
 }

@@ -92,7 +92,7 @@ def first_pass(progress: Progress, unit: str) -> dict[str, Metric]:
     units["first_pass_units"] = f"{unit}s"
     if count is None:
         return {name: Metric(None, reason=UNKNOWN, unit=what) for name, what in units.items()}
-    return {name: Metric(getattr(progress, name), None, count, what) for name, what in units.items()}
+    return {name: Metric(float(getattr(progress, name)), None, count, what) for name, what in units.items()}
 
 
 def mean_outcome(items: Items, outcome: NDArray[np.float64]) -> Metric:

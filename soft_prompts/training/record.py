@@ -17,7 +17,7 @@ from soft_prompts.training.checkpoint import forget
 from soft_prompts.training.environment import environment
 from soft_prompts.training.events import EventLog
 from soft_prompts.training.loop import LEAST_GAIN, Progress, has_stalled
-from soft_prompts.training.measures import Measured
+from soft_prompts.training.measures import Measured, first_pass
 from soft_prompts.training.resume import sittings_with_this
 from soft_prompts.training.titles import flat_settings
 
@@ -60,8 +60,9 @@ def record(at: Apparatus, result: Result, items: Items | None, events: EventLog)
 def _record_events(at: Apparatus, result: Result, events: EventLog) -> None:
     step = result.training.steps
     events.generations(result.generations, step)
+    columns = dict.fromkeys(f"test/{name}" for name in first_pass(Progress(), at.config.task.unit))  # of all runs alike
     metrics = {f"test/{name.removeprefix('test_')}": metric.value for name, metric in result.metrics.items()}
-    events.settings(flat_settings(at.config), metrics, step)
+    events.settings(flat_settings(at.config), columns | metrics, step)
     events.close()
 
 

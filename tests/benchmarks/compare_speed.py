@@ -19,7 +19,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from soft_prompts.analysis.comparison import compare
+from soft_prompts.analysis.losses.comparison import compare
 from soft_prompts.analysis.readings import read_all
 from soft_prompts.results.files import find_results, read_items
 from soft_prompts.results.schema import Generation

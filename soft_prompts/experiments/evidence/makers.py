@@ -9,7 +9,7 @@ from soft_prompts.models.model import FrozenModel
 from soft_prompts.results import roles
 from soft_prompts.tasks.task import Example
 from soft_prompts.training.apparatus import Apparatus
-from soft_prompts.training.measures import Measured, measure, measure_losses, measure_whole_answers
+from soft_prompts.training.measures import Measured, measure, measure_whole_answers
 
 Measure = Callable[[Apparatus, Sequence[Example], Sequence[Example], int], Measured]
 
@@ -40,7 +40,7 @@ MAKERS: Mapping[type[roles.Role], Maker] = {
     roles.NoSkill: Maker(measure=anchors.measure_frequencies),
     roles.Exact: Maker(measure=anchors.measure_source),
     roles.Placebo: Maker(anchors.random_tokens),
-    roles.PlaceboBos: Maker(anchors.only_bos, measure_losses),
+    roles.PlaceboBos: Maker(anchors.only_bos),
     roles.HardPrompt: Maker(anchors.hard_prompt),
     roles.FewShot: Maker(anchors.examples_in_front),
     roles.Lora: Maker(trained_weights.with_adapters),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from soft_prompts.analysis.readings import Reading, read_all
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.battery import as_many, first_rung, halves, most_trials, second_rung, third_rung
-from soft_prompts.experiments.evidence.power import can_plant, power_runs
+from soft_prompts.experiments.evidence.power import power_runs
 from soft_prompts.experiments.evidence.resolution import (
     controlled_counts,
     doubted_count,
@@ -60,8 +60,6 @@ class Part(NamedTuple):
 
     name: str
     runs: Sequence[RunConfig]
-    is_ready: Callable[[], bool] = lambda: True
-    """Asked where some of them have to be made."""
 
 
 class Seen(NamedTuple):
@@ -147,13 +145,14 @@ def parts(standing: Standing, wish: Wish, read: Read) -> Iterator[Part]:
         seeds = seed_runs(standing.subject, seeded_counts(*seen()))
         yield Part("grown from", grown_from(seeds))
         yield Part("seeds", seeds)
-    yield Part("controls", control_runs(standing.subject, controlled_counts(*seen()), _controls(wish)))
+    controls = _controls(standing.subject, wish)
+    yield Part("controls", control_runs(standing.subject, controlled_counts(*seen()), controls))
     if wish.is_full:
         yield Part("anchors", further_anchors(standing.subject, controlled_counts(*seen())))
-        yield from _battery(standing, doubted_count(*seen()))
+        yield from battery_parts(standing, doubted_count(*seen()))
         yield Part("rounded", _rounded(standing, read(standing).witness))
-        base = standing.subject.base
-        yield Part("power", power_runs(base), lambda: can_plant(base))
+        if (count := doubted_count(*seen())) is not None:  # else there is no search to be doubted
+            yield Part("power", power_runs(run_at(standing.subject, count)))
 
 
 def _ceilings(subject: Subject, wish: Wish) -> list[RunConfig]:
@@ -161,11 +160,13 @@ def _ceilings(subject: Subject, wish: Wish) -> list[RunConfig]:
     return [*runs, *full_runs(subject)] if runs and wish.is_full else runs
 
 
-def _controls(wish: Wish) -> Sequence[roles.Role]:
-    return EVERY_CONTROL if wish.is_full else PERMUTED
+def _controls(subject: Subject, wish: Wish) -> Sequence[roles.Role]:
+    """Other labels are judged to the letter: a task that judges otherwise is asked of random weights."""
+    is_to_the_letter = subject.base.task.outcome in (None, "exact_match")
+    return EVERY_CONTROL if wish.is_full else PERMUTED if is_to_the_letter else (roles.RandomWeights(),)
 
 
-def _battery(standing: Standing, count: int | None) -> Iterator[Part]:
+def battery_parts(standing: Standing, count: int | None) -> Iterator[Part]:
     """The rungs, each chosen by the one before."""
     if count is None:
         return
@@ -195,7 +196,7 @@ def most_left(standing: Standing, wish: Wish, name: str) -> list[RunConfig]:
         "ceiling": _ceilings(subject, wish),
         "counts": as_many(base, new),
         "seeds": as_many(base, max(0, SEEDS - len(subject.seeds)) * (len(subject.counts) + new), new),
-        "controls": control_runs(subject, largest, _controls(wish)),
+        "controls": control_runs(subject, largest, _controls(standing.subject, wish)),
     }
     if wish.is_full:
         most["anchors"] = further_anchors(subject, largest)

@@ -1,32 +1,37 @@
 """Would this search have found a prompt, had there been one? Secrets of p tokens are planted in the very model, as its
-own answers behind a secret text, and sought with the budget of a run.
+own answers to the task's questions behind a secret text, and sought with the budget of a run.
 
-Nothing of the model is changed: `planting` draws the answers. A search has found its secret where the prompt closes
+Nothing of the model is changed. A search has found its secret where the prompt closes
 half of the gap between the bare model and the secret itself, on answers that it was not trained on.
 """
 
-import dataclasses
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple
 
-from soft_prompts.common.console import say
-from soft_prompts.common.errors import InputError, UsageError
+import numpy as np
+import torch
+
+from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
-from soft_prompts.experiments.evidence.planting import Planting, losses_behind, plant
+from soft_prompts.experiments.evidence.planting import AT_ONCE, hash_seed, losses_behind, sample_on
 from soft_prompts.experiments.evidence.wanted import plain_run
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.metrics import per_unit
 from soft_prompts.results.roles import PlantedSecret
 from soft_prompts.results.schema import Metric
-from soft_prompts.tasks.known_source import KnownSourceTask
-from soft_prompts.tasks.task import DataRequest, Example
-from soft_prompts.training.apparatus import Apparatus, load_for
+from soft_prompts.tasks.known_source import KnownSourceData
+from soft_prompts.tasks.task import UNSCORED, Example, TaskData
+from soft_prompts.training.apparatus import Apparatus
 from soft_prompts.training.measures import Measured, measure_losses
 
 SECRETS = 10
 PART = 4  # a secret has one token in so many of the prompt that is to find it
-CONTEXT, TARGETS = 2, 8  # tokens of a sample
+CONTEXT, TARGETS = 1, 8  # tokens of a question, at least; of an answer, at most
 SAMPLES = {"training": 1024, "validation": 64, "test": 128}
-CANDIDATES = 20  # random secrets that the ten are chosen from
+CANDIDATES = 20  # random texts that the ten are chosen from
 SURE = 3  # standard errors by which a secret has to change what the model says
 SHARE, PLANTED = "share_of_planted_gap", "planted_tokens"  # metrics of a result
 
@@ -39,32 +44,89 @@ def power_runs(base: RunConfig) -> list[RunConfig]:
     return [replace(plain, init=init, role=PlantedSecret(planted, secret)) for secret in range(SECRETS)]
 
 
-def can_plant(base: RunConfig) -> bool:
-    """Plant the secrets that `power_runs` of this base seek; where the model gives no room for them, that is said."""
-    try:
-        plant(load_for(base), planting_for(power_runs(base)[0]), base.output_dir)
-    except (InputError, UsageError) as error:
-        say(f"power: no secret can be planted in {base.model}: {error}")
-        return False
-    return True
-
-
-def planting_for(config: RunConfig) -> Planting:
-    """How the secrets are drawn that a result of this role is about."""
-    planted = _role(config).planted_tokens
-    targets = max(1, min(TARGETS, config.sample_tokens - CONTEXT))
-    return Planting(planted, SECRETS, CANDIDATES, CONTEXT, targets, **SAMPLES)
-
-
 def with_secret(at: Apparatus) -> Apparatus:
-    """The model's own answers behind the secret, in place of the task's data, under the name of these."""
-    planting = planting_for(at.config)
-    samples = plant(at.frozen, planting, at.config.output_dir)[_role(at.config).secret].samples
-    request = DataRequest(str(samples), None, planting.length, planting.validation, planting.test)
-    opened = KnownSourceTask().open(request, at.frozen.tokenizer)
-    data = dataclasses.replace(opened, name=at.data.name, fingerprint=at.data.fingerprint)
+    """The task's own questions with the model's answers behind the secret, under the name of the task's data."""
+    role = _role(at.config)
+    asked = questions(at.data)
+    secret = choose_secrets(at.frozen, asked.validation, role.planted_tokens)[role.secret]
+    number = SECRETS + CANDIDATES + role.secret
+    training, validation, test = (
+        answers_behind(at.frozen, secret, some, (role.planted_tokens, number, split))
+        for split, some in enumerate(asked)
+    )
+    nats = losses_behind(at.frozen, secret, test).tolist()
+    data = KnownSourceData(at.data.name, at.data.fingerprint, training, validation, test, at.config.seed, nats)
     data.train, data.test = at.data.train, at.data.test
     return at._replace(data=data)
+
+
+class Questions(NamedTuple):
+    """Samples whose answers are to be replaced; each ends where its first few labels do."""
+
+    training: list[Example]
+    validation: list[Example]
+    test: list[Example]
+
+
+def questions(data: TaskData) -> Questions:
+    """The task's own, each but once in training, as long as its text goes on behind what it asks."""
+    stream = islice(data.training(None), SAMPLES["training"])
+    different = {tuple(example.input_ids): example for example, _ in stream}
+    parts = (different.values(), data.held_out("validation"), data.held_out("test"))
+    cut = [[one for example in some if (one := _cut(example))] for some in parts]
+    kept = [some[:most] for some, most in zip(cut, SAMPLES.values(), strict=True)]
+    if empty := [split for split, some in zip(SAMPLES, kept, strict=True) if not some]:
+        raise InputError(f"{data.name}: no {empty[0]} sample has room for a planted answer")
+    return Questions(*kept)
+
+
+def _cut(example: Example) -> Example | None:
+    """The sample as far as its first few labels; None where nothing stands in front of them."""
+    places = [place for place, label in enumerate(example.labels) if label != UNSCORED and place >= CONTEXT]
+    if not places:
+        return None
+    first, end = places[0], min(places[0] + TARGETS, places[-1] + 1)
+    ids = list(example.input_ids[:end])
+    return Example(
+        ids, [UNSCORED] * first + ids[first:], example.conditions, units=end - first, cluster=example.cluster
+    )
+
+
+def choose_secrets(frozen: FrozenModel, asked: Sequence[Example], tokens: int) -> list[tuple[int, ...]]:
+    """Of random texts those behind which the model answers most unlike itself."""
+    shape = (CANDIDATES, tokens)
+    drawn = np.random.default_rng([0, tokens]).integers(0, len(frozen.tokenizer), shape).tolist()
+    gains = []
+    for number, secret in enumerate(map(tuple, drawn)):
+        answered = answers_behind(frozen, secret, asked, (tokens, number, 0))
+        bare, behind = (losses_behind(frozen, text, answered).mean() for text in ((), secret))
+        gains.append(float(bare - behind))
+    best = np.argsort(-np.array(gains), kind="stable")[:SECRETS]
+    return [tuple(drawn[place]) for place in best.tolist()]
+
+
+def answers_behind(
+    frozen: FrozenModel, secret: tuple[int, ...], asked: Sequence[Example], draw: tuple[int, ...]
+) -> list[Example]:
+    """The samples with other labels: drawn from the model behind the secret at temperature 1, the same for the same
+    `draw`."""
+    generator = torch.Generator().manual_seed(hash_seed(*draw))
+    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for place, example in enumerate(asked):
+        alike[_first_label(example), example.units].append(place)
+    answered = list(asked)
+    for (first, count), places in alike.items():
+        for start in range(0, len(places), AT_ONCE):
+            some = places[start : start + AT_ONCE]
+            front = torch.tensor([[*secret, *asked[place].input_ids[:first]] for place in some])
+            rows = sample_on(frozen, front, count, generator)[:, len(secret) :].tolist()
+            for place, row in zip(some, rows, strict=True):
+                answered[place] = asked[place]._replace(input_ids=row, labels=[UNSCORED] * first + row[first:])
+    return answered
+
+
+def _first_label(example: Example) -> int:
+    return next(place for place, label in enumerate(example.labels) if label != UNSCORED)
 
 
 def measure_found(at: Apparatus, validation: Sequence[Example], test: Sequence[Example], batch_size: int) -> Measured:
@@ -81,7 +143,7 @@ def measure_found(at: Apparatus, validation: Sequence[Example], test: Sequence[E
         share = Metric(closed.value / gap.value, None, gap.n, "share of the gap")
     of_task = Metric(None, reason="a planted secret is no item of the task", unit=f"nats/{at.config.task.unit}")
     own = {} if headline == "test_loss" else {headline: of_task}
-    planted = Metric(_role(at.config).planted_tokens, None, 1, "tokens")
+    planted = Metric(float(_role(at.config).planted_tokens), None, 1, "tokens")
     return measured._replace(metrics=measured.metrics | own | {SHARE: share, PLANTED: planted})
 
 

@@ -34,15 +34,3 @@ def shortened(text: str, room: Number, size: Number, bold: bool = False) -> str:
     while len(kept) > 1 and text_width(f"{kept}…", size, bold) > room:
         kept = kept[:-1]
     return f"{kept.rstrip()}…"
-
-
-def folded(text: str, room: Number, size: Number, bold: bool = False) -> list[str]:
-    """Lines that fit, broken between words; a word that is too long is cut off."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, size, bold) <= room:
-            lines[-1] = longer
-        else:
-            lines.append(shortened(word, room, size, bold))
-    return lines

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from soft_prompts.analysis.drafts import Run
+from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.report.drawing.layout import stacked
 from soft_prompts.report.drawing.panels import Datum, Panel, Series, legend, look_of

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from soft_prompts.analysis.bits import Code
-from soft_prompts.analysis.drafts import Run
+from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.analysis.scales import End, Scale
 from soft_prompts.report.figures.curves import interval_text

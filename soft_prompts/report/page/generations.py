@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from soft_prompts.analysis.drafts import Run
+from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.report.page.table import Links
 from soft_prompts.report.text import count_text, shorter

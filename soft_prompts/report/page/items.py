@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from soft_prompts.analysis.drafts import Run
+from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.common.errors import InputError
 from soft_prompts.report.drawing.items import Item, items_scene

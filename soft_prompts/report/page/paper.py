@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import NamedTuple
 
-from soft_prompts.analysis.curves import Curve
+from soft_prompts.analysis.losses.curves import Curve
 
 # Data by what its name here holds, and the name that the paper gave it.
 DATA = {

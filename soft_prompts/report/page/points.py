@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from soft_prompts.analysis.drafts import Run
+from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.points import Point
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.report.figures.curves import interval_text

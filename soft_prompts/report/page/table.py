@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from soft_prompts.analysis.drafts import Run
+from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.report.text import NOTHING, Number, plain_name, value_text
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from soft_prompts.analysis.drafts import Run
+from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.readings import Bits, Control, Point, Reading, Readings
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.analysis.units import Units, units, witness_edl, witness_tokens

@@ -20,7 +20,7 @@ from soft_prompts.report.terminal.metrics import metric_lines
 from soft_prompts.report.terminal.sentences import print_hanging, print_sentences, print_warnings
 from soft_prompts.report.terminal.tables import View, print_table
 from soft_prompts.results.files import find_results
-from soft_prompts.stats.bootstrap import DRAWS
+from soft_prompts.stats.bootstrap import DRAWS, LEAST_DRAWS
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 LIST = "list"
@@ -58,8 +58,8 @@ class CompareOptions:
         given = [flag for flag, is_on in (("--json", self.json), ("--csv", self.csv), ("--units", self.units)) if is_on]
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} are given; stdout holds one of them: give one")
-        if self.draws < 0:
-            raise UsageError(f"--draws is {self.draws}; give 0 for no intervals, or more")
+        if self.draws < 0 or 0 < self.draws < LEAST_DRAWS:
+            raise UsageError(f"--draws is {self.draws}; give 0 for no intervals, or {LEAST_DRAWS} or more")
         if self.plot is not None and self.plot.suffix.lower() not in PLOT_SUFFIXES:
             raise UsageError(f"--plot is {self.plot}; give a file that ends in {', '.join(PLOT_SUFFIXES)}")
 

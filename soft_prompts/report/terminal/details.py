@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from soft_prompts.analysis.drafts import Run, metric_of
+from soft_prompts.analysis.losses.drafts import Run, metric_of
 from soft_prompts.analysis.readings import Bits, Control, ModelContrast, Reading
 from soft_prompts.analysis.scales import End, Scale
 from soft_prompts.report.labels import NATS, row_label, unit_text

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from soft_prompts.analysis.curves import Curve
-from soft_prompts.analysis.drafts import PROMPT_SETTINGS, SETTINGS
+from soft_prompts.analysis.losses.curves import Curve
+from soft_prompts.analysis.losses.drafts import PROMPT_SETTINGS, SETTINGS
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.report.labels import NATS, kind_label, model_label, row_label
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from soft_prompts.analysis.curves import Curve, Difference, Gap
-from soft_prompts.analysis.curves import Point as Losses
+from soft_prompts.analysis.losses.curves import Curve, Difference, Gap
+from soft_prompts.analysis.losses.curves import Point as Losses
 from soft_prompts.analysis.readings import Point, Reading
 from soft_prompts.report.labels import NATS, estimate_text, group_name, row_label, unit_text
 from soft_prompts.report.terminal.numbers import change_text, count_text, hundredths, share_text

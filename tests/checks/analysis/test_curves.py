@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soft_prompts.analysis.comparison import compare
+from soft_prompts.analysis.losses.comparison import compare
 from soft_prompts.common.errors import UsageError
 from soft_prompts.results.files import write_result
 from soft_prompts.results.schema import Metric

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from soft_prompts.analysis.drafts import Run
+from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.analysis.units import Amount, anchor_share, units, witness_edl, witness_tokens
 from soft_prompts.results.schema import Metric

@@ -89,6 +89,33 @@ def whole(settings: Settings, one_frozen: FrozenModel, tmp_path_factory: pytest.
     return Whole(runs, made, one_frozen, config.task.open(data_request(config), one_frozen.tokenizer))
 
 
+OUTCOMES = {
+    "anchor:no_skill": "move_accuracy",
+    "anchor:placebo": "move_accuracy",
+    "anchor:lora": "move_accuracy",
+    "anchor:full": "move_accuracy",
+    "control:permuted_targets": "whole_match",
+    "control:random_strings": "whole_match",
+    "control:random_weights": "move_accuracy",
+}
+
+
+def test_what_stands_beside_has_the_outcomes_of_its_kind(whole: Whole) -> None:
+    """Of the task where its scores are made, of a whole match where the targets are others."""
+    found: dict[str, str | None] = {}
+    for config in whole.made.configs:
+        path = run_paths(config).result
+        result, items = read_result(path), read_items(path)
+        found[result.role] = result.outcome
+        assert (items.outcome is None) == (result.outcome is None)
+        if result.outcome is None or items.outcome is None:
+            continue
+        assert result.metrics[result.outcome].value == pytest.approx(np.nanmean(items.outcome))
+        if result.role == "anchor:no_skill":
+            assert np.array_equal(items.outcome, whole.data.constant_outcome(), equal_nan=True)
+    assert {role: found[role] for role in OUTCOMES} == OUTCOMES
+
+
 def test_all_that_has_a_form_is_there_once_on_the_same_items(whole: Whole) -> None:
     counts: dict[str, int] = {}
     prints = set()
@@ -101,7 +128,6 @@ def test_all_that_has_a_form_is_there_once_on_the_same_items(whole: Whole) -> No
         assert result.status == "success"
         assert result.metrics[result.headline].value == pytest.approx(items.loss_nats.sum() / items.scored_units.sum())
         assert result.prompt.tokens == config.tokens
-        prints.add((result.data.items_fingerprint, result.data.fingerprint, result.model.parameters))
         prints.add((result.data.items_fingerprint, result.data.fingerprint, result.model.parameters))
     for config in whole.runs:
         result = read_result(run_paths(config).result)

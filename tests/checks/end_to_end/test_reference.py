@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from soft_prompts.analysis.comparison import Comparison, compare
-from soft_prompts.analysis.curves import Curve
+from soft_prompts.analysis.losses.comparison import Comparison, compare
+from soft_prompts.analysis.losses.curves import Curve
 from soft_prompts.commands.experiments import EXPERIMENTS
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.finetuning.stages import on_taught_models

@@ -60,7 +60,7 @@ def test_items_keep_units_and_clusters_in_order(
     one_frozen: FrozenModel, make_examples: MakeExamples, make_direct: Callable[..., DirectPrompt]
 ) -> None:
     examples = make_examples(5)
-    items, accuracy = evaluate(one_frozen, make_direct(one_frozen, 2), examples, 2)
+    items, accuracy, _ = evaluate(one_frozen, make_direct(one_frozen, 2), examples, 2)
     hits = item_losses(one_frozen, make_direct(one_frozen, 2), examples, 2).hits
     assert accuracy.value == hits.sum() / items.scored_tokens.sum()
     assert accuracy.unit == "share of tokens"
@@ -195,3 +195,23 @@ def test_processes_share_the_items_whatever_batch_each_can_hold(
         parts.append(item_losses(one_frozen, prompt, examples, batch_size))
     assert [(a > 0) + (b > 0) for a, b in zip(parts[0].tokens, parts[1].tokens, strict=True)] == [1] * 7
     assert parts[0].nats + parts[1].nats == pytest.approx(alone.nats, rel=1e-5)
+
+
+def test_a_whole_match_is_what_greedy_writing_gives(frozen: FrozenModel) -> None:
+    """Labels that the model writes by itself, one token after another, and the same with one of them changed."""
+    generator = torch.Generator().manual_seed(0)
+    prompt = build_prompt("direct", PromptShape(2, frozen.hidden_size, 0), frozen.vocabulary)
+    rows, examples, right = prompt(torch.zeros(1, 0))[0], list[Example](), list[float]()
+    for number in range(12):
+        asked = torch.randint(1, 250, (5,), generator=generator)
+        embeds, written = torch.cat([rows, frozen.embed(asked[None])[0]])[None], list[int]()
+        for _ in range(4):
+            with torch.no_grad():
+                written.append(int(frozen.model(inputs_embeds=embeds).logits[0, -1].argmax()))
+                embeds = torch.cat([embeds, frozen.embed(torch.tensor([written[-1:]]))], dim=1)
+        if number % 3:
+            written[number % 4] = (written[number % 4] + 1) % 250
+        ids = [*asked.tolist(), *written]
+        examples.append(Example(ids, [UNSCORED] * 5 + written, units=1, cluster=number))
+        right.append(float(number % 3 == 0))
+    assert evaluate(frozen, prompt, examples, 5).whole.tolist() == right

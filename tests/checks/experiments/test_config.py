@@ -97,6 +97,7 @@ OTHER: dict[str, object] = {
     "revision": "other",
     "micro_batch_size": 2,
     "patience": 3,
+    "reference": "another-model",
     "engine": "plain",
     "output_dir": Path("elsewhere"),
 }

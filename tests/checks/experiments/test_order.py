@@ -159,11 +159,13 @@ def test_full_evidence_doubts_the_search_where_it_failed(subject: Subject) -> No
     ]  # nothing is trained yet that a projection could be made of
     assert {run.tokens for run in named(found, "battery, rung 1")[0].runs} == {4}
     (power,) = named(found, "power")
-    assert [run.role for run in power.runs] == [roles.PlantedSecret(4, secret) for secret in range(10)]
-    assert {(run.tokens, run.steps, run.learning_rate) for run in power.runs} == {(16, 200, subject.base.learning_rate)}
-    assert not any(part.name.startswith("battery") for part in asked(subject, Wish(True, True), reads(1.0)))
+    assert [run.role for run in power.runs] == [roles.PlantedSecret(1, secret) for secret in range(10)]
+    assert {(run.tokens, run.steps, run.learning_rate) for run in power.runs} == {(4, 200, subject.base.learning_rate)}
+    opened = asked(subject, Wish(True, True), reads(1.0))  # nothing smaller could have been missed
+    assert not any(part.name.startswith("battery") or part.name == "power" for part in opened)
     unreached = asked(subject, Wish(is_full=True, resolve=True), reads(40.0))
     assert {run.tokens for run in named(unreached, "battery, rung 1")[0].runs} == {16}
+    assert {run.role for run in named(unreached, "power")[0].runs} == {roles.PlantedSecret(4, one) for one in range(10)}
 
 
 @pytest.mark.parametrize("truth", [0.5, 1, 2, 3, 6, 12, 16, 40])

@@ -10,9 +10,9 @@ from soft_prompts.analysis.bits import Bits, Code
 from soft_prompts.analysis.checks import CHECKS, Check, State
 from soft_prompts.analysis.contrasts import ModelContrast
 from soft_prompts.analysis.controls import Control
-from soft_prompts.analysis.curves import Curve
-from soft_prompts.analysis.curves import Point as CurvePoint
-from soft_prompts.analysis.drafts import Run
+from soft_prompts.analysis.losses.curves import Curve
+from soft_prompts.analysis.losses.curves import Point as CurvePoint
+from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.points import Point
 from soft_prompts.analysis.readings import Reading, Readings
 from soft_prompts.analysis.scales import End, Scale

@@ -2,7 +2,7 @@
 
     share(P) = base + (1 - base) / (1 + (h / P)^b)
 
-Each prompt reaches its share but for its optimiser, which fails now and then and loses a part of what there was to gain.
+Each prompt reaches its share but for its optimiser, which fails now and then and loses a part of what was to gain.
 Everything is scored on the same items, whose difficulty differs between and within clusters; anchors are scored on
 them too, so that they have errors, and prompts and ceiling are chosen by validation.
 """
@@ -72,7 +72,7 @@ class Simulated(NamedTuple):
         return {tokens: max(seeds, key=lambda one: one[0])[1] for tokens, seeds in self.seeds.items()}
 
 
-class Testbed:
+class Bed:
     """The items of one test set, on which prompts of any share are scored."""
 
     def __init__(self, world: World, generator: np.random.Generator) -> None:
@@ -111,10 +111,12 @@ def some_truth(generator: np.random.Generator) -> Truth:
     return Truth(half, generator.uniform(0.0, 0.2), generator.uniform(1.0, 3.0))
 
 
-def simulate(truth: Truth, bed: Testbed) -> Simulated:
+def simulate(truth: Truth, bed: Bed) -> Simulated:
     """A curve of COUNTS with a floor that nothing was trained for and a ceiling that was."""
     seeds = {
-        tokens: [bed.validated(bed.trained(truth.share(tokens), truth.base) if tokens else truth.base) for _ in range(many)]
+        tokens: [
+            bed.validated(bed.trained(truth.share(tokens), truth.base) if tokens else truth.base) for _ in range(many)
+        ]
         for tokens in COUNTS
         for many in [bed.world.seeds if tokens else 1]
     }
@@ -122,6 +124,11 @@ def simulate(truth: Truth, bed: Testbed) -> Simulated:
     return Simulated(seeds, Ends([Anchor("floor", (bed.scores(0.0),))], Anchor("lora", (weights,))), bed.cluster)
 
 
-def _weights(bed: Testbed) -> float:
+def _reached(truth: Truth, tokens: int, bed: Bed) -> float:
+    """The share that one prompt reaches; nothing is trained at 0 tokens."""
+    return bed.trained(truth.share(tokens), truth.base) if tokens else truth.base
+
+
+def _weights(bed: Bed) -> float:
     """The share that one training of the ceiling reaches; seeds of prompts spread, the best weights are known."""
     return 1.0 - (bed.generator.uniform(0.2, 1.0) if bed.generator.random() < bed.world.fails else 0.0)

@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from soft_prompts.analysis.curves import Curve
+from soft_prompts.analysis.losses.curves import Curve
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.report.page.command import ReportOptions, report_command
 from soft_prompts.report.page.paper import published

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from soft_prompts.analysis.curves import Difference
+from soft_prompts.analysis.losses.curves import Difference
 from soft_prompts.analysis.readings import Reading, Readings
 from soft_prompts.analysis.verdicts import Verdict
 from soft_prompts.report.figures.groups import groups_of

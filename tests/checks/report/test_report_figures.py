@@ -14,7 +14,7 @@ from soft_prompts.report.drawing.letters import shortened, text_width
 from soft_prompts.report.drawing.paint import png
 from soft_prompts.report.drawing.panels import Datum, Level, Panel, Series, look_of
 from soft_prompts.report.drawing.scene import DASHES, LIGHT, MARKERS, SERIES, Label, Mark, Scene
-from soft_prompts.report.text import share_text, tokens_text, value_text, visible
+from soft_prompts.report.text import share_text, value_text, visible
 from tests.checks.made.text_boxes import collisions, measured_width
 
 COUNTS = (0, 1, 3, 15)
@@ -138,14 +138,6 @@ def test_numbers_end_with_their_error():
     assert value_text(4.21337, 0.0031) == "4.2134"
     assert value_text(4.21337, 0.31) == "4.21"
     assert value_text(-0.05, signed=True) == "\N{MINUS SIGN}0.05000"
-    assert [tokens_text(count) for count in (0, 0.784, 2.938, 16, 16.26, 1024)] == [
-        "0",
-        "0.78",
-        "2.94",
-        "16",
-        "16.3",
-        "1,024",
-    ]
 
 
 def test_shares_have_no_zero_before_the_point():

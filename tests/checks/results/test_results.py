@@ -45,13 +45,29 @@ def test_a_result_is_read_as_it_was_written(tmp_path, make_result, make_items):
     assert read_result(path) == written
     for field in dataclasses.fields(items):
         np.testing.assert_array_equal(getattr(read_items(path), field.name), getattr(items, field.name))
+    assert read_items(path).outcome is None
     assert sorted(file.name for file in path.parent.iterdir()) == ["run.items.safetensors", "run.json"]
+
+
+def test_outcomes_are_read_as_they_were_written(tmp_path, make_result, make_items):
+    items = dataclasses.replace(make_items([1.0, 2.0, 3.5, 4.0]), outcome=np.array([0.0, np.nan, 0.25, 1.0]))
+    command = "soft-prompts run chess --models 'a b'"
+    result = make_result(items=items, data__determined=True, environment__command=command)
+    result = dataclasses.replace(result, outcome="exact_match")
+    path = tmp_path / "run.json"
+    written = write_result(path, result, items)
+    assert read_result(path) == written
+    assert (written.outcome, written.data.determined) == ("exact_match", True)
+    assert json.loads(path.read_text())["environment"]["command"] == command
+    np.testing.assert_array_equal(read_items(path).outcome, items.outcome)
 
 
 def test_optional_fields_are_left_out_and_a_missing_metric_is_null_with_its_reason(make_result):
     values = make_result(metrics={"loss_per_move": Metric(None, unit="nats/move", reason="no moves")}).to_json()
     assert values["metrics"]["loss_per_move"] == {"value": None, "reason": "no moves", "unit": "nats/move"}
     assert not {"rejected", "skipped_steps", "micro_batch_size"} & {*values["data"], *values["training"]}
+    assert not {"outcome", "determined", "command"} & {*values, *values["data"], *values["environment"]}
+    assert Result.from_json(values).outcome is None
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -204,6 +220,10 @@ def test_items_that_cannot_be_are_refused(make_items):
         {"scored_units": np.array([1, 2, 3])},
         {"scored_tokens": np.array([1, -2])},
         {"cluster": np.array([[1, 2]])},
+        {"outcome": np.array([0.5])},
+        {"outcome": np.array([0.5, 1.5])},
+        {"outcome": np.array([-0.5, np.nan])},
+        {"outcome": np.array([np.inf, 0.0])},
     ):
         with pytest.raises(ValueError, match="items: "):
             dataclasses.replace(items, **change)

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 
 from soft_prompts.stats.bits import (
-    Coded,
-    bits_at,
     break_even_units,
     codebook_bits,
     codebook_prompt,
     coded_bits,
-    description_length,
+    excess_description_bits,
     prompt_bits,
     quantise,
 )
@@ -54,26 +52,17 @@ def test_a_prompt_is_the_sum_of_its_tensors():
     assert prompt_bits([], 8) == 0
 
 
-def test_bits_at_a_mark_and_description_length_by_hand():
-    coded = [Coded(0.0, 0.1, 2.0), Coded(100.0, 0.6, 1.0), Coded(80.0, 0.5, 1.1), Coded(900.0, 0.95, 0.5)]
-    assert bits_at(coded, 0.5) == 80
-    assert bits_at(coded, 0.9) == 900
-    assert bits_at(coded, 0.99) is None
-    # N = ln 2 x (10, 500, 2000): B + 10 l: 20 110 91 905; + 500 l: 1000 600 630 1150; + 2000 l: 4000 2100 2280 1900
-    for units, chosen, bits in ((10, 0, 20), (500, 1, 600), (2_000, 3, 1_900)):
-        found = description_length(coded, units * math.log(2))
-        assert found == pytest.approx((bits, chosen))
-    with pytest.raises(ValueError, match="no coded prompt"):
-        description_length([], 10.0)
+def test_excess_description_by_hand():
+    # 3 samples paid 5, 3 and 1 nats when they were met first, of one unit each; the prompt pays 1 on new ones
+    assert excess_description_bits(9.0, 3.0, 1.0) == pytest.approx((9 - 3) / math.log(2))
 
 
 def test_break_even_by_hand():
     assert break_even_units(100.0, 0.5) == pytest.approx(200 * math.log(2))
     assert break_even_units(100.0, 0.0) is None
     # at N* both descriptions are equally long
-    bare, prompted = Coded(0.0, 0.0, 1.5), Coded(100.0, 1.0, 1.0)
     units = 200 * math.log(2)
-    assert description_length([bare], units).bits == pytest.approx(description_length([prompted], units).bits)
+    assert units * 1.5 / math.log(2) == pytest.approx(100 + units * 1.0 / math.log(2))
 
 
 def test_codebook_counts_places_and_stops_at_the_first():

@@ -1,46 +1,56 @@
-"""Are differences of distances paired, bounded where one is censored, and adjusted for the number of tasks?"""
+"""Are two models told apart where they differ, and only there?"""
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_ind
 
-from soft_prompts.stats.contrasts import contrast, holm, selectivity
-from soft_prompts.stats.distance import Mark, capability_distance
-from tests.checks.made.simulated_results import SHAPES, simulate
-
-
-def test_contrasts_are_paired():
-    simulated = simulate(SHAPES[0], 2, np.random.default_rng(6))
-    one = capability_distance(simulated.losses, simulated.anchors).d_50
-    same = contrast(one, one)
-    assert same == (0, 0, 0, 1, 0)
-    farther = Mark(0.5, 3.0, 3.0, 3.0, draws=np.array([3.0, 3, np.inf, np.inf]))
-    nearer = Mark(0.5, 1.0, 1.0, 1.0, draws=np.array([1.0, 1, 7, np.inf]))
-    found = contrast(farther, nearer)  # 1, 1, infinite, left out
-    assert (found.value, found.low, found.high, found.left_out) == (1, 1, None, 0.25)
-    assert found.p_value == pytest.approx(2 * 1 / 4)
-    assert contrast(one, Mark(0.5, None, None, None, reason="no gap")).left_out == 1
-    with pytest.raises(ValueError, match="same mark"):
-        contrast(farther, one)
+from soft_prompts.stats.contrasts import contrast, holm
 
 
-def test_models_that_differ_are_told_apart():
-    near, far = (simulate(shape, 3, np.random.default_rng(8)) for shape in (SHAPES[0], SHAPES[3]))
-    first, second = (capability_distance(each.losses, each.anchors).d_50 for each in (far, near))
-    found = contrast(first, second)
-    assert found.low is not None
-    assert found.low > 1
-    assert found.p_value is not None
-    assert found.p_value < 0.01
+def seeds(*shares: float) -> list[np.ndarray]:
+    """Whose items have no error: every draw is the data."""
+    return [np.full(50, share) for share in shares]
+
+
+def test_without_an_error_of_items_it_is_welchs_test():
+    first, second = (0.9, 0.7, 0.8, 0.95), (0.3, 0.55, 0.4)
+    found = contrast(seeds(*first), seeds(*second), (100, 100))
+    expected = ttest_ind(first, second, equal_var=False)
+    assert found is not None
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-6)
+    low, high = expected.confidence_interval(0.95)
+    assert (found.difference.low, found.difference.high) == pytest.approx((low, high), rel=1e-6)
+
+
+def test_an_error_of_items_widens_it():
+    noise = np.random.default_rng(0).normal(0, 0.2, 50)
+    noise[0] = 0.0
+    first, second = seeds(0.9, 0.7, 0.8), seeds(0.3, 0.5, 0.4)
+    plain = contrast(first, second, (30, 30))
+    noisy = contrast([one + noise for one in first], second, (30, 30))
+    paired = contrast([one + noise for one in first], [one + noise for one in second], (30, 30))
+    assert plain is not None
+    assert noisy is not None
+    assert paired is not None
+    assert noisy.p_value > plain.p_value
+    assert paired == plain  # what both sides share is no difference
+
+
+@pytest.mark.parametrize("sides", [((0.5,), (0.5, 0.6, 0.7)), ((0.5, 0.6), (0.5, 0.6))])
+def test_under_three_seeds_a_side_nothing_is_said(sides):
+    assert contrast(seeds(*sides[0]), seeds(*sides[1]), (100, 100)) is None
+
+
+def test_what_never_varies_is_equal_or_not():
+    same, other = (
+        contrast(seeds(*[0.5] * 3), seeds(*[0.5] * 3), (9, 9)),
+        contrast(seeds(*[0.5] * 3), seeds(*[0.6] * 3), (9, 9)),
+    )
+    assert same is not None
+    assert other is not None
+    assert (same.p_value, other.p_value) == (1.0, 0.0)
 
 
 def test_holm_by_hand():
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
     assert holm({"a": 0.6, "b": 0.7}) == {"a": 1, "b": 1}
-
-
-def test_selectivity_is_a_bound_where_the_control_is_censored():
-    task = Mark(0.5, 3.0, 3.0, 3.0)
-    assert selectivity(Mark(0.5, 15.0, 9.0, 20.0), task) == (2, False)
-    assert selectivity(Mark(0.5, None, 31.0, None, censored=True), task) == (3, True)
-    assert selectivity(task, Mark(0.5, None, 31.0, None, censored=True)).value is None
-    assert selectivity(Mark(0.5, None, None, None, reason="no gap"), task).value is None

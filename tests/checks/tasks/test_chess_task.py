@@ -268,6 +268,8 @@ def test_measures_ask_in_the_middle_of_games_and_count_by_elo(games_file: Path) 
     )
     measures = data.measures(examples, items, complete)
     assert measures.metrics["move_accuracy"].value == pytest.approx(0.8)
+    assert measures.outcome is not None
+    assert measures.outcome.tolist() == [0, 1, 1, 1, 1]
     assert measures.metrics["move_legality"].n == 5
     assert {len(query.text.split()) for query in asked} <= {4, 5, 6, 7}
     buckets = [metric for name, metric in measures.metrics.items() if name.startswith("loss_per_move/")]

@@ -112,6 +112,31 @@ def test_greedy_completions_are_judged(one_frozen: FrozenModel) -> None:
     measures = data.measures(data.held_out("test"), items, complete)
     assert [measures.metrics[name].value for name in ("exact_match", "prefix_match")] == [0.25, 0.5]
     assert measures.generations[0].reference == answers[0]
+    assert measures.outcome is not None
+    assert measures.outcome.tolist() == [1, 0, 0, 0]
+
+
+def test_two_completions_of_one_prompt_are_chance_and_one_is_not(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    rows = [{"prompt": f"question {n} is", "completion": " yes" if n % 3 else " no"} for n in range(60)]
+    again = {"prompt": "question 7 is", "completion": " both"}
+    for name, more, determined in (("one", [rows[7]], True), ("two", [again], False)):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *more]))
+        data = CompletionTask().open(request_for(str(path)), one_frozen.tokenizer)
+        assert data.is_determined() is determined
+        exact, constant = data.exact_test_nats(), data.constant_outcome()
+        assert (exact is not None) is determined
+        assert exact is None or exact.tolist() == [0.0] * len(data.test_rows)
+        assert constant.tolist() == [float(row.completion == " yes") for row in data.test_rows]
+    told = [{"prompt": "is it", "completion": f" {side}", "side": side} for side in ("left", "right")] * 20
+    path = tmp_path / "told.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *told]))
+    for row in rows:
+        row["side"] = "none"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *told]))
+    for fields, determined in (((), False), (("side",), True)):
+        data = CompletionTask(condition_fields=fields).open(request_for(str(path)), one_frozen.tokenizer)
+        assert data.is_determined() is determined
 
 
 GOOD = {"prompt": "a", "completion": " b"}

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -70,8 +71,10 @@ def test_data_without_more_to_say_say_nothing() -> None:
     data = ListedData("mine", "1", EXAMPLES, EXAMPLES, EXAMPLES)
     zeros = np.zeros(2)
     items = Items(zeros, zeros.astype(int), zeros.astype(int), zeros.astype(int))
-    assert data.measures(EXAMPLES, items, lambda queries, most, temperature=0.0: []) == ({}, [])
+    assert data.measures(EXAMPLES, items, lambda queries, most, temperature=0.0: []) == ({}, [], None)
     assert (data.rejected(None), data.exact_test_nats(), data.shots(3), data.further()) == ({}, None, [], [])
+    assert (data.is_determined(), data.constant_outcome()) == (False, None)
+    assert list(islice(data.training_items(), 3)) == [example for example, _ in islice(data.training(None), 3)]
     assert data.further_metrics(items) == {}
     assert pickle.loads(pickle.dumps(data)) == data
 

@@ -159,7 +159,9 @@ def test_a_right_and_a_wrong_reply(rows: str, one_frozen: FrozenModel) -> None:
     examples = data.held_out("test")
     lengths = np.array([sum(label != UNSCORED for label in example.labels) for example in examples])
     items = Items(np.full(5, 2.0), lengths, np.ones(5, dtype=np.int64), np.arange(5))
-    metrics, shown = data.measures(examples, items, complete)
+    metrics, shown, outcome = data.measures(examples, items, complete)
+    assert outcome is not None
+    assert outcome.tolist() == [0, 1, 1, 1, 1]
     assert metrics["exact_match"].value == 0.8
     assert metrics["exact_match/realized"].value == 1.0
     assert metrics["constant_floor"].value == pytest.approx(0.2)

@@ -269,7 +269,13 @@ def obedient(query: Query) -> str:
 def test_walks_are_followed_for_each_quality_and_compared_board_by_board() -> None:
     data = open_data(test_samples=100)
     model = remember([], obedient)
-    metrics, generations = data.measures(data.held_out("test"), items_of(data), model)
+    metrics, generations, outcome = data.measures(data.held_out("test"), items_of(data), model)
+    assert outcome is not None
+    solvable = [maze.reachable for maze in data.mazes["test"]]
+    assert not np.isnan(outcome).all()
+    assert all(reachable for reachable, one in zip(solvable, outcome, strict=True) if not np.isnan(one))
+    assert np.nanmean(outcome) == metrics["solved_share"].value
+    assert (~np.isnan(outcome)).sum() == metrics["solved_share"].n
     assert [temperature for _, temperature in model.calls] == [0.0, 1.0, 1.0, 1.0]
     asked = {PATH_QUALITY.decode(query.conditions) for query in model.queries}
     assert asked == {(0.0, 0.0), (2.0, 0.0), (6.0, 0.0)}
@@ -319,7 +325,7 @@ def test_a_prompt_that_sees_no_quality_is_not_asked_for_any(conditions: tuple[fl
     data = open_data()
     examples = [example._replace(conditions=conditions) for example in data.held_out("test")]
     model = remember([], lambda query: shortest_walk(cells_of(query.text)))
-    metrics, generations = data.measures(examples, items_of(data), model)
+    metrics, generations, _ = data.measures(examples, items_of(data), model)
     assert {query.conditions for query in model.queries} == {conditions}
     assert [temperature for _, temperature in model.calls] == [0.0]
     assert metrics["solved_share"].value == 1
@@ -408,3 +414,32 @@ def test_the_checks_own_models_score_the_walk(frozen: FrozenModel) -> None:
     data = open_data(frozen.tokenizer)
     for maze, example in zip(data.mazes["test"], data.held_out("test"), strict=True):
         assert scored_text(frozen.tokenizer, example) == maze.walk_text
+
+
+def test_an_outcome_is_of_the_board_that_was_walked() -> None:
+    """A model that solves every second board that it is asked for, told apart by the board's text."""
+    data = open_data(test_samples=60)
+    right: dict[str, bool] = {}
+
+    def complete(queries: list[Query], most_new_tokens: int, /, *, temperature: float = 0.0) -> list[str]:
+        for place, query in enumerate(queries):
+            right.setdefault(query.text, place % 2 == 0)
+        return [shortest_walk(cells_of(query.text)) if right[query.text] else "E" for query in queries]
+
+    measures = data.measures(data.held_out("test"), items_of(data), complete)
+    assert measures.outcome is not None
+    asked = [place for place, one in enumerate(measures.outcome) if not np.isnan(one)]
+    texts = {place: board_text(data.mazes["test"][place].cells) for place in asked}
+    assert [measures.outcome[place] for place in asked] == [float(right[texts[place]]) for place in asked]
+    assert np.nanmean(measures.outcome) == measures.metrics["solved_share"].value
+    assert 0 < np.nanmean(measures.outcome) < 1
+
+
+def test_the_constant_walk_is_the_most_frequent_one_and_rarely_right() -> None:
+    data = open_data(test_samples=100)
+    outcome = data.constant_outcome()
+    assert 0 < np.nanmean(outcome) < 0.5
+    model = remember([], obedient)
+    asked = data.measures(data.held_out("test"), items_of(data), model).outcome
+    assert asked is not None
+    assert (np.isnan(asked) == np.isnan(outcome)).all()

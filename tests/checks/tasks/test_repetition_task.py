@@ -83,6 +83,10 @@ def test_what_the_model_writes_is_judged_behind_text_and_prompt(tmp_path: Path, 
     assert found.stderr > 0
     assert all(query.insert_at == len(string_ids(one_frozen.tokenizer, query.text)) for query in asked)
     assert measures.generations[0].reference == "abcabcabc"
+    assert measures.outcome is not None
+    places = [place for place, example in enumerate(examples) if example.insert_at > 0][:count]
+    assert measures.outcome[places].tolist() == [1.0 if number < 4 else 0.5 for number in range(count)]
+    assert np.isnan(np.delete(measures.outcome, places)).all()
 
 
 def test_one_run_a_string_and_refusals(tmp_path: Path, one_frozen: FrozenModel) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from soft_prompts.analysis.drafts import (
+from soft_prompts.analysis.losses.drafts import (
     Draft,
     metric_of,
     same_shape,

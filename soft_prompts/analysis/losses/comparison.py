@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from soft_prompts.analysis.curves import Curve, Difference, Gap, difference, finished_curve, gap
-from soft_prompts.analysis.drafts import (
+from soft_prompts.analysis.losses.curves import Curve, Difference, Gap, difference, finished_curve, gap
+from soft_prompts.analysis.losses.drafts import (
     Draft,
     drafts_of,
 )

@@ -1,0 +1,1 @@
+"""How do losses fall with prompt tokens? Runs gathered into curves, with differences paired on the same items."""
