@@ -69,9 +69,7 @@ def measured(prompts: Mapping[int, Scores], ends: Ends, cluster: Counts, by: By,
     if why is None:
         shares = {count: interval(rows[count], clusters) for count in counts}
         if by == "deed":
-            shares = {
-                c: _widened(shares[c], prompts[c].bounds(cluster), float(floor[0]), float(gap[0])) for c in counts
-            }
+            shares = {c: _widened(shares[c], prompts[c].bounds(cluster), floor[0], gap[0]) for c in counts}
         beaten = [count for count in counts if (shares[count].low or 0.0) > 1 + BEATEN]
         why = (
             f"prompts of {beaten[0]} tokens do better than the ceiling: it was not trained to its end"

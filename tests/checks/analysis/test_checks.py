@@ -153,7 +153,7 @@ def test_a_search_with_nothing_tried_is_unknown(tmp_path):
 
 def test_a_search_without_a_search_start_is_unknown(tmp_path):
     save_battery(tmp_path, 4, (2.0, 0.0), searched=False)
-    save_power(tmp_path, 2, [0.9])
+    save_power(tmp_path, 2, [0.9] * 8)
     found = search(tmp_path)
     assert (found.state, found.figure) == ("unknown", 0.0)
     assert found.text.endswith("no search start was tried")
@@ -165,10 +165,11 @@ def test_a_search_of_unknown_power_is_unknown(tmp_path):
     assert (found.state, found.text[-13:]) == ("unknown", "power unknown")
 
 
-@pytest.mark.parametrize(("found", "state"), [(4, "passed"), (3, "failed")])
-def test_a_search_that_finds_four_of_five_secrets_suffices(found, state, tmp_path):
+@pytest.mark.parametrize(("found", "of", "state"), [(8, 10, "passed"), (7, 10, "failed"), (7, 7, "unknown")])
+def test_a_search_that_finds_four_of_five_secrets_suffices(found, of, state, tmp_path):
+    """Of eight at least."""
     save_battery(tmp_path, 4, (2.0, 0.0))
-    save_power(tmp_path, 2, [0.5] * found + [0.49] * (5 - found))
+    save_power(tmp_path, 2, [0.5] * found + [0.49] * (of - found))
     assert search(tmp_path).state == state
 
 
@@ -176,7 +177,7 @@ def test_a_search_that_finds_four_of_five_secrets_suffices(found, state, tmp_pat
 def test_a_search_whose_last_round_moved_the_share_fails(outcome, state, tmp_path):
     save_battery(tmp_path, 4, (2.0, 0.0), validation=2.0)
     save(tmp_path, "battery:longer", flat_items((1.9, outcome)), tokens=4, validation=1.0)
-    save_power(tmp_path, 2, [0.9])
+    save_power(tmp_path, 2, [0.9] * 8)
     found = search(tmp_path)
     assert (found.state, found.figure) == (state, pytest.approx(outcome))
 
@@ -189,7 +190,7 @@ def test_what_earlier_rounds_moved_does_not_count(tmp_path):
 
 def test_a_search_at_another_count_does_not_count(tmp_path):
     save_battery(tmp_path, 1, (2.0, 0.0))
-    save_power(tmp_path, 2, [0.9])
+    save_power(tmp_path, 2, [0.9] * 8)
     assert search(tmp_path).state == "unknown"
 
 
@@ -203,10 +204,12 @@ def test_the_lower_end_of_a_bracket_is_the_searchs(smaller, state, tmp_path):
 def test_power_is_of_the_longest_secrets(tmp_path):
     save_skill(tmp_path, FLAT)
     save_power(tmp_path, 1, [0.9] * 5)
-    save_power(tmp_path, 4, [0.5, 0.4, 0.6], training__steps=700)
+    save_power(tmp_path, 4, [0.5, 0.4, 0.6], training__steps=300)
+    save_power(tmp_path, 4, [0.9], tokens=4)  # with a shorter prompt
+    save_power(tmp_path, 8, [0.9], training__steps=401)  # in more steps than the curve's own prompts took
     save_power(tmp_path, 8, [0.9], model="other")
     power = only(tmp_path).power
-    assert power == (4, 2, 3, 700)
+    assert power == (4, 2, 3, 300)
     assert power is not None
     assert power.text == "planted secrets of 4 tokens are found in 2 of 3 such searches"
 
@@ -219,7 +222,7 @@ def test_runs_on_other_items_end_the_reading_and_not_the_command(tmp_path):
     readings = read_all([tmp_path], draws=20).readings
     mixed = next(one for one in readings if one.curve.model == "tiny-chess")
     assert (mixed.deed, mixed.loss, mixed.verdict.word) == (None, None, "NO SCALE")
-    assert mixed.verdict.sentence.endswith("its runs were tested on different items")
+    assert mixed.verdict.why == "its runs were tested on different items"
     assert [point.gain is None for point in mixed.points] == [False, False, False, True]
 
 
