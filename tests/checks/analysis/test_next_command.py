@@ -25,6 +25,7 @@ RUN = "soft-prompts run chess"
     [
         (RISES, f"{RUN} --tokens 0 1 4 --seeds 0", f"{RUN} --seeds 0 --evidence standard --tokens 0 1 4 16"),
         (RISES, f"{RUN} --seeds 0 --tokens=4", f"{RUN} --seeds 0 --evidence standard --tokens 0 1 4 16"),
+        (DOUBT, f"{RUN} --test-samples 40 --tokens 4", f"{RUN} --tokens 4 --evidence standard --test-samples 160"),
         (DOUBT, f"{RUN} --test-samples 40 --evidence full", f"{RUN} --evidence full --test-samples 160"),
         (DOUBT, f"{RUN} --test_samples=40 --evidence full", f"{RUN} --evidence full --test-samples 160"),
         (FLAT, f"{RUN} --evidence standard --tokens 4", f"{RUN} --tokens 4 --evidence full"),

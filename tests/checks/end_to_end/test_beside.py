@@ -23,7 +23,6 @@ from soft_prompts.experiments.evidence import power
 from soft_prompts.experiments.evidence.anchors import FixedPrompt
 from soft_prompts.experiments.evidence.controls import random_weights
 from soft_prompts.experiments.evidence.order import EVERY_CONTROL, Seen, Standing
-from soft_prompts.experiments.evidence.planting import Planting
 from soft_prompts.experiments.evidence.rounding import BITS
 from soft_prompts.experiments.evidence.subjects import open_subject
 from soft_prompts.experiments.evidence.trained_weights import with_adapters, with_all_weights
@@ -478,7 +477,7 @@ def test_the_share_of_a_planted_gap_is_that_of_the_secret_itself(
     data = config.task.open(data_request(config), one_frozen.tokenizer)
     at = power.with_secret(apparatus(config, one_frozen, data))
     assert (at.data.name, at.data.fingerprint, at.data.test) == (data.name, data.fingerprint, data.test)
-    secret = power.plant(one_frozen, power.planting_for(config), tmp_path)[0].secret
+    secret = power.choose_secrets(one_frozen, power.questions(data).validation, 1)[0]
     test, validation = at.data.held_out("test"), at.data.held_out("validation")
 
     def share(ids: Sequence[int]) -> float | None:
@@ -500,15 +499,6 @@ def test_a_model_that_says_the_same_has_no_planted_gap(
     found = power.measure_found(at, at.data.held_out("validation"), at.data.held_out("test"), 8)
     assert found.metrics["share_of_planted_gap"].value is None
     assert "same without" in (found.metrics["share_of_planted_gap"].reason or "")
-
-
-def test_where_no_secret_fits_the_power_is_left_out(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    base = settings(tmp_path, tokens=4)
-    monkeypatch.setattr(power, "planting_for", lambda config: Planting(1, target_tokens=300))
-    assert not power.can_plant(base)
-    assert "no secret can be planted" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
