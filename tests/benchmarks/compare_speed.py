@@ -24,7 +24,7 @@ from soft_prompts.analysis.readings import read_all
 from soft_prompts.results.files import find_results, read_items
 from soft_prompts.results.schema import Generation
 from soft_prompts.stats.items import Items
-from tests.checks.made.simulated_results import COUNTS, Simulated, Testbed, World, simulate, some_truth
+from tests.checks.made.simulated_results import COUNTS, Bed, Simulated, World, simulate, some_truth
 from tests.checks.made.stored_results import save
 
 REFERENCE = Path(__file__).parent / "reference" / "compare_speed.json"
@@ -52,7 +52,7 @@ def write_results(folder: Path, results: int, seeds: int) -> int:
     written, model = 0, 0
     while written + 3 + (len(COUNTS) - 1) * seeds <= results:
         generator = np.random.default_rng([3, model])
-        simulated = simulate(some_truth(generator), Testbed(World("loss", ITEMS, CLUSTERS, seeds), generator))
+        simulated = simulate(some_truth(generator), Bed(World("loss", ITEMS, CLUSTERS, seeds), generator))
         written += save_simulated(folder, simulated, model=f"model-{model}", variant=f"task-{model % 20}")
         model += 1
     return written
