@@ -1,88 +1,63 @@
 """Does evidence from other data or other test items count? Names alone say little: files of two versions share them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from soft_prompts.analysis.readings import Reading, read_all
-from tests.checks.made.stored_results import save_anchor, save_control, save_flat, save_power
+from soft_prompts.analysis.scales import Scale
+from tests.checks.made.stored_results import flat_items, save, save_anchor, save_flat
 
 LOSSES = {0: 3.0, 1: 2.5, 3: 1.5, 7: 1.2}
 OTHER_DATA = {"data__fingerprint": "another version"}
 OTHER_ITEMS = {"data__items_fingerprint": "other items"}
+OTHER_MODEL = {"model": "other"}
 
 
 def only(folder: Path) -> Reading:
-    (reading,) = read_all([folder], draws=20).readings
-    return reading
+    return next(one for one in read_all([folder], draws=20).readings if one.curve.model == "tiny-chess")
 
 
-def ceiling(folder: Path) -> str | None:
+def loss_scale(folder: Path) -> Scale:
     scale = only(folder).loss
-    return None if scale is None or scale.ceiling is None else scale.ceiling.kind
-
-
-@pytest.mark.parametrize("other", [OTHER_DATA, OTHER_ITEMS, {"variant": "other"}, {"status": "failed"}])
-def test_an_anchor_on_other_items_is_none(other, tmp_path):
-    save_flat(tmp_path, LOSSES)
-    save_anchor(tmp_path, "exact", 1.0, **other)
-    assert ceiling(tmp_path) is None
-    save_anchor(tmp_path, "exact", 1.0)
-    assert ceiling(tmp_path) == "exact"
-
-
-@pytest.mark.parametrize("other", [OTHER_DATA])
-def test_a_reference_on_other_data_is_none(other, tmp_path):
-    save_flat(tmp_path, LOSSES, reference="strong")
-    save_flat(tmp_path, {0: 1.0}, model="strong", **other)
-    readings = read_all([tmp_path], draws=20).readings
-    scale = next(one.loss for one in readings if one.curve.model == "tiny-chess")
     assert scale is not None
-    assert scale.ceiling is None
+    return scale
 
 
-def test_a_control_on_other_data_is_none(tmp_path):
+@pytest.mark.parametrize("other", [OTHER_DATA, OTHER_ITEMS, OTHER_MODEL])
+@pytest.mark.parametrize(("missing", "known"), [("exact", "no_skill"), ("no_skill", "exact")])
+def test_an_anchor_of_something_else_is_none(missing: str, known: str, other: dict[str, Any], tmp_path: Path) -> None:
+    values = {"exact": 1.0, "no_skill": 3.5}
     save_flat(tmp_path, LOSSES)
-    save_control(tmp_path, {0: 4.0, 7: 3.4}, **OTHER_DATA)
+    save_anchor(tmp_path, known, values[known])
+    save_anchor(tmp_path, missing, values[missing], **other)
+    scale = loss_scale(tmp_path)
+    assert (scale.sound, scale.shares, scale.half.state) == (False, {}, "no_scale")
+    save_anchor(tmp_path, missing, values[missing])
+    assert loss_scale(tmp_path).shares[7].value == pytest.approx(2.3 / 2.5)
+
+
+def test_a_control_on_other_data_is_none(tmp_path: Path) -> None:
+    save_flat(tmp_path, LOSSES)
+    for tokens, loss in {0: 4.0, 7: 3.4}.items():
+        save(tmp_path, "control:random_strings", flat_items(loss), tokens=tokens, **OTHER_DATA)
     assert only(tmp_path).controls == ()
-    save_control(tmp_path, {0: 4.0, 7: 3.4})
-    assert [control.name for control in only(tmp_path).controls] == ["permuted_targets"]
+    for tokens, loss in {0: 4.0, 7: 3.4}.items():
+        save(tmp_path, "control:random_strings", flat_items(loss), tokens=tokens)
+    assert [control.name for control in only(tmp_path).controls] == ["random_strings"]
 
 
-def test_secrets_count_wherever_they_were_planted_in_this_model(tmp_path):
-    """Those planted beside the runs come first."""
-    save_flat(tmp_path, LOSSES)
-    save_power(tmp_path, 2, [0.9], model="other")
-    assert only(tmp_path).power is None
-    save_power(tmp_path, 2, [0.9, 0.1], experiment="skip_tokens")
-    assert only(tmp_path).power == (2, 1, 2, 400)
-    save_power(tmp_path, 1, [0.9] * 3)
-    assert only(tmp_path).power == (1, 3, 3, 400)
+def test_models_on_other_data_are_not_contrasted(tmp_path: Path) -> None:
+    for model, data in (("tiny-chess", {}), ("two", {})):
+        save_scaled(tmp_path / "same", model, data)
+    for model, data in (("tiny-chess", {}), ("two", OTHER_DATA)):
+        save_scaled(tmp_path / "other", model, data)
+    assert [one.model for one in only(tmp_path / "same").contrasts] == ["two"]
+    assert only(tmp_path / "other").contrasts == ()
 
 
-@pytest.mark.parametrize(
-    ("other", "why"),
-    [
-        (OTHER_DATA, "its runs are of different versions of the data"),
-        ({"model__dtype": "bfloat16"}, "its runs are of models in different precisions"),
-        ({"model__fingerprint": "v2:b"}, "its runs are of different model files"),
-    ],
-)
-def test_runs_that_are_not_of_one_curve_are_refused_by_name(other, why, tmp_path):
-    save_flat(tmp_path, LOSSES, model__fingerprint="v2:a")
-    save_flat(tmp_path, {15: 1.1}, **({"model__fingerprint": "v2:a"} | other))
-    verdict = only(tmp_path).verdict
-    assert (verdict.word, verdict.why, verdict.next_command) == ("NO SCALE", why, None)
-
-
-@pytest.mark.parametrize("name", ["anchor", "control"])
-def test_what_stands_beside_is_of_the_same_model_files(name, tmp_path):
-    """A model that was trained anew under its name."""
-    for mark in ("v2:b", "v2:a"):
-        save_anchor(tmp_path, "exact", 1.0, model__fingerprint=mark)
-        save_control(tmp_path, {0: 4.0, 7: 3.4}, model__fingerprint=mark)
-        if mark == "v2:b":
-            save_flat(tmp_path, LOSSES, model__fingerprint="v2:a")
-        reading = only(tmp_path)
-        has = bool(reading.controls) if name == "control" else ceiling(tmp_path) is not None
-        assert has is (mark == "v2:a")
+def save_scaled(folder: Path, model: str, data: dict[str, Any]) -> None:
+    save_flat(folder, LOSSES, model=model, **data)
+    for name, loss in (("exact", 1.0), ("no_skill", 3.5)):
+        save_anchor(folder, name, loss, model=model, **data)
