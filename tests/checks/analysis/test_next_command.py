@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from soft_prompts.analysis.readings import read_all
-from tests.checks.made.stored_results import save_flat, save_skill
+from tests.checks.made.stored_results import save_control, save_flat, save_skill
 
 
 def following(folder: Path) -> str | None:
@@ -26,9 +26,12 @@ RUN = "soft-prompts run chess"
         (RISES, f"{RUN} --tokens 0 1 4 --seeds 0", f"{RUN} --seeds 0 --evidence standard --tokens 0 1 4 16"),
         (RISES, f"{RUN} --seeds 0 --tokens=4", f"{RUN} --seeds 0 --evidence standard --tokens 0 1 4 16"),
         (DOUBT, f"{RUN} --test-samples 40 --tokens 4", f"{RUN} --tokens 4 --evidence standard --test-samples 160"),
+        (DOUBT, f"{RUN} --test-samples 40 --evidence full", f"{RUN} --evidence full --test-samples 160"),
+        (DOUBT, f"{RUN} --test_samples=40 --evidence full", f"{RUN} --evidence full --test-samples 160"),
         (FLAT, f"{RUN} --evidence standard --tokens 4", f"{RUN} --tokens 4 --evidence full"),
         (FLAT, f"{RUN} --evidence-x 1", f"{RUN} --evidence-x 1 --evidence full"),
         (FLAT, f"{RUN} --output-dir 'my results; $x'", f"{RUN} --output-dir 'my results; $x' --evidence full"),
+        (FLAT, f"{RUN} --evidence full --tokens 4", None),
         (FLAT, None, None),
     ],
 )
@@ -36,7 +39,23 @@ def test_flags_are_replaced_and_words_quoted(values, made, expected, tmp_path):
     save_skill(tmp_path, values, command=made)
     found = following(tmp_path)
     assert found == expected
-    assert made is None or shlex.split(found or "")[:3] == ["soft-prompts", "run", "chess"]
+    assert found is None or shlex.split(found)[:3] == ["soft-prompts", "run", "chess"]
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (f"{RUN} --evidence full", f"{RUN} --evidence full --seeds 0 1 2"),
+        (f"{RUN} --evidence full --seeds 0", f"{RUN} --evidence full --seeds 0 1 2"),
+        (f"{RUN} --seeds 0 1 2 --evidence full", None),
+        (f"{RUN} --seeds 0 1 2", None),
+    ],
+)
+def test_what_was_asked_already_is_not_asked_again(made, expected, tmp_path):
+    """A control that brings out as much fails."""
+    save_skill(tmp_path, {0: (3.0, 0.0), 1: (1.2, 1.0)}, command=made)
+    save_control(tmp_path, {0: (3.0, 0.0), 1: (1.2, 1.0)})
+    assert following(tmp_path) == expected
 
 
 def test_it_is_the_newest_runs_command(tmp_path):

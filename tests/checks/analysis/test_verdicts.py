@@ -1,4 +1,4 @@
-"""Is each word said where its rule says so, and each reason for UNDECIDED? Curves of 0 to 1 by deed, 3.5 to 1 nats."""
+"""Is each word said where its rule says so, and each reason for UNDECIDED? Skills from 0 to 1 by deed."""
 
 from pathlib import Path
 
@@ -120,16 +120,51 @@ def test_a_rise_of_a_twentieth_is_none(tmp_path):
 def test_a_mark_that_is_not_reached_needs_a_control(tmp_path):
     save_skill(tmp_path, ABSENT)
     save_battery(tmp_path, 4, (2.0, 0.0))
-    save_power(tmp_path, 2, [0.9] * 10)
+    save_power(tmp_path, 2, [0.9] * 8)
     assert word(tmp_path) == ("UNDECIDED", "specific: no control at 4 tokens")
 
 
 def test_a_search_that_fell_short_is_never_not_found(tmp_path):
     absent(tmp_path)
-    save_power(tmp_path, 4, [0.1] * 7 + [0.9] * 3)
+    save_power(tmp_path, 4, [0.1] * 2 + [0.9] * 6)
     found, why = word(tmp_path)
     assert found == "UNDECIDED"
-    assert "planted secrets of 4 tokens are found in 3 of 10" in (why or "")
+    assert "planted secrets of 4 tokens are found in 6 of 8" in (why or "")
+
+
+def test_a_prompt_that_validation_passed_over_is_never_not_found(tmp_path):
+    """It is no witness, for the test items would have chosen it."""
+    absent(tmp_path)
+    save(
+        tmp_path,
+        "run",
+        flat_items((2.0, 0.0)),
+        tokens=1,
+        validation=1.0,
+        determined=True,
+        finished="2027-01-01T00:00:00Z",
+    )
+    save(tmp_path, "battery:rates", flat_items((1.2, 1.0)), tokens=1, validation=2.0)
+    assert word(tmp_path) == ("UNDECIDED", "search: a prompt of 1 token has 1.00, and none was chosen at 4")
+
+
+def test_a_peak_that_is_lost_again_is_a_search_that_fell_short(tmp_path):
+    absent(tmp_path)
+    save_flat(tmp_path, {2: (1.9, 0.2)}, determined=True)
+    assert word(tmp_path) == ("UNDECIDED", "search: a prompt of 2 tokens has .20, and none was chosen at 4")
+
+
+def test_a_bare_model_in_doubt_is_not_hidden(tmp_path):
+    save_skill(tmp_path, {0: (2.0, 0.4), 1: (1.2, 1.0)})
+    save_control(tmp_path, {0: (4.0, 0.0), 1: (3.8, 0.0)})
+    assert word(tmp_path) == ("UNDECIDED", "the bare model may have half of it: more test items")
+
+
+def test_a_count_without_an_outcome_is_no_scale(tmp_path):
+    hidden(tmp_path)
+    save_flat(tmp_path, {4: 1.2}, determined=True)
+    found, why = word(tmp_path)
+    assert (found, (why or "")[:24]) == ("NO SCALE", "4 tokens have no outcome")
 
 
 def test_any_tokens_that_bring_it_out_make_it_present(tmp_path):
