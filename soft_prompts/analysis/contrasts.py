@@ -1,5 +1,9 @@
 """Which of two models has the behaviour nearer? By their brackets where these lie apart, else by their shares at the
-same number of tokens, with three seeds a side; Holm over the tasks of a pair."""
+same number of tokens; Holm over the tasks of a pair.
+
+Brackets that lie apart are no more than two prompts. That the models differ takes three seeds a side at the two counts
+that part them: a model that fails half of its trainings has one bracket today and another tomorrow.
+"""
 
 import dataclasses
 import itertools
@@ -9,10 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from soft_prompts.analysis.prompts import data_of
 from soft_prompts.stats.bootstrap import Interval
-from soft_prompts.stats.contrasts import contrast, holm
+from soft_prompts.stats.contrasts import Contrast, contrast, holm
 
 if TYPE_CHECKING:
     from soft_prompts.analysis.readings import Reading
+
+LEVEL = 0.05  # of a p-value
 
 
 class ModelContrast(NamedTuple):
@@ -22,9 +28,9 @@ class ModelContrast(NamedTuple):
     """The other."""
     text: str
     tokens: int | None
-    """At which shares are compared; None where brackets tell, or nothing does."""
+    """At which both shares are compared; None where brackets tell, or nothing does."""
     difference: Interval | None
-    """Share of this one minus that of the other."""
+    """Share of this one minus that of the other; of brackets, at the counts that part them."""
     p_value: float | None
     adjusted: float | None
     """After Holm over the tasks on which these two models are compared so."""
@@ -60,19 +66,28 @@ def _contrast(one: "Reading", other: "Reading") -> ModelContrast:
     assert other.lead is not None
     own, its = one.lead.half, other.lead.half
     name = other.curve.model
-    if own.at_most is not None and its.more_than is not None and own.at_most <= its.more_than:
-        return ModelContrast(name, f"nearer than {name}, beyond doubt", None, None, None, None)
-    if its.at_most is not None and own.more_than is not None and its.at_most <= own.more_than:
-        return ModelContrast(name, f"farther than {name}, beyond doubt", None, None, None, None)
+    for nearer, first, second in (("nearer", own, its), ("farther", its, own)):
+        if first.at_most is not None and second.more_than is not None and first.at_most <= second.more_than:
+            counts = (own.at_most, its.more_than) if first is own else (own.more_than, its.at_most)
+            found = _parted(one, other, counts)
+            if found is not None and found.p_value < LEVEL:
+                text = f"{nearer} than {name}, beyond doubt"
+                return ModelContrast(name, text, None, found.difference, found.p_value, None)
     if own.state == its.state == "not_reached":
         return ModelContrast(name, f"not reached, like {name}", None, None, 1.0, None)
     return _at_same_tokens(one, other)
 
 
+def _parted(one: "Reading", other: "Reading", counts: tuple[int | None, int | None]) -> Contrast | None:
+    """Shares at the counts that part two brackets; None where either side has too few seeds there."""
+    first, second = (side.seed_shares.get(at or 0) for side, at in zip((one, other), counts, strict=True))
+    return None if first is None or second is None else contrast(first, second, (one.clusters, other.clusters))
+
+
 def _at_same_tokens(one: "Reading", other: "Reading") -> ModelContrast:
-    """At the largest count where both have three seeds."""
+    """At the largest count of prompts where both have three seeds."""
     name = other.curve.model
-    for tokens in sorted(one.seed_shares.keys() & other.seed_shares.keys(), reverse=True):
+    for tokens in sorted((one.seed_shares.keys() & other.seed_shares.keys()) - {0}, reverse=True):
         found = contrast(one.seed_shares[tokens], other.seed_shares[tokens], (one.clusters, other.clusters))
         if found is not None:
             text = f"share minus that of {name} at {tokens} tokens"

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from soft_prompts.analysis.losses.drafts import Draft, Run
+from soft_prompts.analysis.losses.drafts import Draft, Run, same_shape
 from soft_prompts.analysis.prompts import belongs, chosen_of, scores_of, whole_items
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.results.roles import CONTROL
 from soft_prompts.stats.bootstrap import Floats, Interval, drawn_means, interval
+from soft_prompts.stats.items import Items
 from soft_prompts.stats.scales import gained_share
 
 EXACT_MATCH, WHOLE_MATCH = "exact_match", "whole_match"  # outcomes of tasks, and of controls with other labels
@@ -73,6 +74,13 @@ def _is_of_one_kind(outcomes: set[str | None], asked: str) -> bool:
     return outcomes == {asked} or (asked == EXACT_MATCH and outcomes == {WHOLE_MATCH})
 
 
+def _is_on(items: Items, run: Run, bare: Run, draft: Draft) -> bool:
+    """Whether a prompt was tested on the bare model's items, and not only says so."""
+    own = whole_items(run, draft.metric)
+    same = run.result.data.items_fingerprint == bare.result.data.items_fingerprint
+    return same and own is not None and same_shape(own, items)
+
+
 def _gains(prompts: Mapping[int, list[Run]], draft: Draft, scale: Scale, draws: int) -> Gains:
     """Of the prompt of each count that validation chooses, among those on the bare model's own items."""
     assert scale.ceiling is not None
@@ -80,8 +88,7 @@ def _gains(prompts: Mapping[int, list[Run]], draft: Draft, scale: Scale, draws: 
     items = None if bare_run is None else whole_items(bare_run, draft.metric)
     if bare_run is None or items is None or scores_of(bare_run, draft.metric, scale.by) is None:
         return Gains({}, 0)
-    on = bare_run.result.data.items_fingerprint
-    alike = {count: [run for run in runs if run.result.data.items_fingerprint == on] for count, runs in prompts.items()}
+    alike = {count: [run for run in runs if _is_on(items, run, bare_run, draft)] for count, runs in prompts.items()}
     chosen = {0: bare_run} | {count: chosen_of(runs) for count, runs in sorted(alike.items()) if runs and count}
     scores = {count: one for count, run in chosen.items() if (one := scores_of(run, draft.metric, scale.by))}
     if scale.by == "deed" and not _is_of_one_kind({run.result.outcome for run in chosen.values()}, scale.unit):

@@ -20,7 +20,7 @@ def prompts_of(draft: Draft, beside: Iterable[Run]) -> dict[int, list[Run]]:
     """Every finished prompt of the curve by token count, the runs of the grid first; the bare model at 0."""
     tried = [run for run in beside if run.result.role.startswith(BATTERY) and belongs(run, draft)]
     found: dict[int, list[Run]] = defaultdict(list)
-    for run in [*draft.runs, *draft.others, *tried]:
+    for run in [*draft.runs, *(run for run in (*draft.others, *tried) if _is_like_the_grid(run, draft))]:
         if run.result.status == "success" and _on_own_items(run, draft):
             found[run.tokens].append(run)
     return dict(sorted(found.items()))
@@ -128,6 +128,12 @@ def by_seed(draft: Draft, tokens: int, by: By) -> Mapping[int, Scores]:
     runs = {run.seed: run for run in draft.runs if run.tokens == tokens}
     found = {seed: scores_of(run, draft.metric, by) for seed, run in runs.items()}
     return {seed: scores for seed, scores in found.items() if scores is not None}
+
+
+def _is_like_the_grid(run: Run, draft: Draft) -> bool:
+    """Items that claim to be the curve's may still be others."""
+    like, items = some_items(draft), whole_items(run, draft.metric)
+    return like is None or items is None or same_shape(items, like)
 
 
 def _on_own_items(run: Run, draft: Draft) -> bool:

@@ -28,7 +28,9 @@ from soft_prompts.analysis.prompts import by_seed, chosen_of, prompts_of, reason
 from soft_prompts.analysis.scales import Scale, scale_by
 from soft_prompts.analysis.verdicts import Case, Verdict, verdict
 from soft_prompts.results.files import find_results
-from soft_prompts.stats.bootstrap import DRAWS, Floats, Scores, drawn_means
+from soft_prompts.stats.bootstrap import DRAWS, Floats, Scores
+from soft_prompts.stats.contrasts import LEAST_SEEDS
+from soft_prompts.stats.scales import share_rows
 
 __all__ = ["Bits", "Check", "Control", "ModelContrast", "Point", "Power", "Reading", "Readings", "Scale", "read_all"]
 
@@ -232,17 +234,16 @@ def _too_many_bits(bits: Bits | None, loss: Scale | None, prompts: Mapping[int, 
 def _seed_shares(
     draft: Draft, prompts: Mapping[int, list[Run]], lead: Scale | None, draws: int
 ) -> dict[int, list[Floats]]:
-    """Only where there are seeds enough for a contrast."""
+    """Only where there are seeds enough for a contrast; the bare model is the same with every seed."""
     like = some_items(draft)
-    if lead is None or not lead.sound or like is None or lead.floor is None or lead.ceiling is None:
+    if lead is None or lead.ends is None or like is None:
         return {}
-    floor, ceiling = lead.score(lead.floor.value), lead.score(lead.ceiling.value)
     found: dict[int, list[Floats]] = {}
     for tokens in prompts:
-        scores: list[Scores] = list(by_seed(draft, tokens, lead.by).values()) if tokens else []
-        if len(scores) > 2:
-            means = drawn_means(scores, like.cluster, draws)
-            found[tokens] = [(means[:, at] - floor) / (ceiling - floor) for at in range(len(scores))]
+        scores: list[Scores] = list(by_seed(draft, tokens, lead.by).values())
+        scores = scores if tokens else LEAST_SEEDS * scores[:1]
+        if len(scores) >= LEAST_SEEDS:
+            found[tokens] = share_rows(scores, lead.ends, like.cluster, draws)
     return found
 
 

@@ -11,7 +11,7 @@ from soft_prompts.analysis.losses.drafts import Draft, Run, token_counts
 from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items
 from soft_prompts.stats.bootstrap import Counts, Floats, Interval
 from soft_prompts.stats.brackets import Bracket, bracket
-from soft_prompts.stats.scales import Anchor, By, Ends, measured, share_of_anchor
+from soft_prompts.stats.scales import Anchor, By, EndRows, Ends, measured, share_of_anchor
 
 HALF, NINE_TENTHS = 0.5, 0.9
 NO_FLOOR: dict[By, str] = {
@@ -51,6 +51,8 @@ class Scale:
     """[R] share of the data and of each draw, by prompt tokens."""
     placebo: Interval | None = None
     """By deed: share of untrained tokens, between the best constant answer and the ceiling."""
+    ends: EndRows | None = field(default=None, repr=False)
+    """The score of either end in the data and in each draw; None without a sound scale."""
 
     def score(self, value: float) -> float:
         """An end's value as a score: higher is better."""
@@ -92,7 +94,9 @@ def scale_by(by: By, draft: Draft, prompts: Mapping[int, list[Run]], pool: Ancho
         return Scale(by, unit, bottom, top, False, why, {}, *_no_brackets(), placebo=placebo)
     half, nine_tenths = (bracket(found.shares, mark) for mark in (HALF, NINE_TENTHS))
     witness = {one.mark: chosen[one.at_most] for one in (half, nine_tenths) if one.at_most is not None}
-    return Scale(by, unit, bottom, top, True, None, found.shares, half, nine_tenths, witness, found.rows, placebo)
+    return Scale(
+        by, unit, bottom, top, True, None, found.shares, half, nine_tenths, witness, found.rows, placebo, found.ends
+    )
 
 
 def _placebo(ends: Chosen, cluster: Counts, draws: int) -> tuple[Interval | None, tuple[Candidate, ...]]:

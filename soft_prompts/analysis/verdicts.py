@@ -136,7 +136,7 @@ def next_command(runs: Sequence[Run], flags: str) -> str | None:
         return None
     given, words = flags.split(), shlex.split(command)
     asked = _value(words, "--evidence")
-    if given[:1] == ["--evidence"] and asked in (given[1], "full"):
+    if given == _taken(words, given[0]) or (given[:1] == ["--evidence"] and asked == "full"):
         return None  # it was asked already
     if given[:1] != ["--evidence"] and asked in (None, "none"):
         words = [*_without(words, "--evidence"), "--evidence", "standard"]  # other counts or items want their own
@@ -156,13 +156,23 @@ def _value(words: Sequence[str], flag: str) -> str | None:
 
 def _without(words: Sequence[str], flag: str) -> list[str]:
     """The command without a flag and its values."""
-    kept, skips = list[str](), False
+    return [word for word, is_taken in _marked(words, flag) if not is_taken]
+
+
+def _taken(words: Sequence[str], flag: str) -> list[str]:
+    """A flag of the command and its values."""
+    parts = [part for word, is_taken in _marked(words, flag) if is_taken for part in word.split("=", 1)]
+    return [flag, *parts[1:]]
+
+
+def _marked(words: Sequence[str], flag: str) -> list[tuple[str, bool]]:
+    """Each word, and whether it is the flag or a value of it."""
+    marked, is_taken = list[tuple[str, bool]](), False
     for word in words:
         if word.startswith("--"):
-            skips = word.partition("=")[0].replace("_", "-") == flag
-        if not skips:
-            kept.append(word)
-    return kept
+            is_taken = word.partition("=")[0].replace("_", "-") == flag
+        marked.append((word, is_taken))
+    return marked
 
 
 def _sentence(case: Case, word: Word, why: str | None) -> str:

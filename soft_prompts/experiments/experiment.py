@@ -102,7 +102,8 @@ class Experiment(Generic[TaskT]):
         measured = {name for result in found for name in result.metrics} - {result.outcome for result in found}
         drawn, code = self.drawn if self.drawn in measured else None, 0
         for metric in [None, *(name for name in self.metrics if name in measured)]:
-            options = CompareOptions(paths=results, metric=metric, plot=plot if metric == drawn else None)
+            wanted = plot if metric == drawn and len({config.tokens for config in made}) > 1 else None
+            options = CompareOptions(paths=results, metric=metric, plot=wanted)
             headline = replace(options, reference=grid.reference)
             code |= compare_command(replace(options, draws=0) if metric else headline)  # one sentence a curve
         runs = [config for config in made if config.role == RUN]

@@ -38,6 +38,13 @@ class Ends(NamedTuple):
     ceiling: Anchor
 
 
+class EndRows(NamedTuple):
+    """[R] score of the data and of each draw, of either end."""
+
+    floor: Floats
+    ceiling: Floats
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """The shares of the prompts of one curve, and whether the scale holds."""
@@ -49,6 +56,7 @@ class Measured:
     shares: Mapping[int, Interval]
     rows: Mapping[int, Floats]
     """[R] the data's share and each draw's, by prompt tokens."""
+    ends: EndRows
     wrong: str | None
     """Why the scale is not sound."""
 
@@ -58,12 +66,9 @@ def measured(prompts: Mapping[int, Scores], ends: Ends, cluster: Counts, by: By,
     clusters = len(np.unique(cluster))
     floors = [_anchor_rows(anchor, cluster, draws) for anchor in ends.floors]
     highest = int(np.argmax([rows[0] for rows in floors]))
-    floor, ceiling = np.max(floors, axis=0), _anchor_rows(ends.ceiling, cluster, draws)
-    counts = sorted(prompts)
-    means = drawn_means([prompts[count] for count in counts], cluster, draws)
-    gap = ceiling - floor
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rows = {count: (means[:, at] - floor) / np.where(gap > 0, gap, np.nan) for at, count in enumerate(counts)}
+    floor, ceiling = drawn = EndRows(np.max(floors, axis=0), _anchor_rows(ends.ceiling, cluster, draws))
+    counts, gap = sorted(prompts), ceiling - floor
+    rows = dict(zip(counts, share_rows([prompts[count] for count in counts], drawn, cluster, draws), strict=True))
     why = _gap_is_wrong(gap, floor, by)
     shares: dict[int, Interval] = {}
     if why is None:
@@ -76,9 +81,14 @@ def measured(prompts: Mapping[int, Scores], ends: Ends, cluster: Counts, by: By,
             if beaten
             else None
         )
-    return Measured(
-        ends.floors[highest].kind, float(floor[0]), float(ceiling[0]), shares, rows if why is None else {}, why
-    )
+    kind, shown = ends.floors[highest].kind, rows if why is None else {}
+    return Measured(kind, float(floor[0]), float(ceiling[0]), shares, shown, drawn, why)
+
+
+def share_rows(scores: Sequence[Scores], ends: EndRows, cluster: Counts, draws: int) -> list[Floats]:
+    """[R] share of each of the scores in the data and in each draw: the ends are drawn with them."""
+    means = drawn_means(scores, cluster, draws)
+    return [gained_share(rows, ends.floor, ends.ceiling) for rows in means.T]
 
 
 def share_of_anchor(anchor: Anchor, ends: Ends, cluster: Counts, draws: int) -> Interval | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import tyro
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -23,10 +24,13 @@ from soft_prompts.analysis.losses.comparison import compare
 from soft_prompts.analysis.readings import read_all
 from soft_prompts.results.files import find_results, read_items
 from soft_prompts.results.schema import Generation
-from tests.checks.made.simulated_results import SHAPES, simulate
-from tests.checks.made.stored_results import save_simulated
+from soft_prompts.stats.bootstrap import Scores
+from soft_prompts.stats.items import Items
+from tests.checks.made.simulated_results import COUNTS, Bed, Simulated, World, simulate, some_truth
+from tests.checks.made.stored_results import save
 
 REFERENCE = Path(__file__).parent / "reference" / "compare_speed.json"
+ITEMS, CLUSTERS = 600, 200
 TEXTS = (Generation("e2e4", None, "e7e5", "e7e5"),) * 8
 Row = dict[str, Any]
 
@@ -47,15 +51,28 @@ class Settings:
 
 def write_results(folder: Path, results: int, seeds: int) -> int:
     """Curves of as many models, each with its anchors, `results` files at the most; how many were written."""
-    written, model = 0, 0
-    while True:
-        shape = SHAPES[model % len(SHAPES)]
-        if written + 2 + 1 + (len(shape.tokens) - 1) * seeds > results:
-            return written
-        simulated = simulate(shape, seeds, np.random.default_rng([3, model]))
-        settings = {"variant": f"task-{model % 20}", "generations": TEXTS}
-        written += len(save_simulated(folder, simulated, f"model-{model}", **settings))
-        model += 1
+    of_one = 2 + 1 + (len(COUNTS) - 1) * seeds
+    for model in range(results // of_one):
+        generator = np.random.default_rng([3, model])
+        simulated = simulate(some_truth(generator), Bed(World("loss", ITEMS, CLUSTERS, seeds), generator))
+        save_curve(folder, simulated, model=f"model-{model}", variant=f"task-{model % 20}", generations=TEXTS)
+    return results // of_one * of_one
+
+
+def save_curve(folder: Path, simulated: Simulated, **given: Any) -> None:
+    """Every run of a simulated curve and its two anchors."""
+    for tokens, seeds in simulated.seeds.items():
+        for seed, (validation, scores) in enumerate(seeds):
+            items = items_of(scores, simulated.cluster)
+            save(folder, "run", items, tokens=tokens, seed=seed, validation=-validation, **given)
+    for role, anchor in (("no_skill", simulated.ends.floors[0]), ("exact", simulated.ends.ceiling)):
+        save(folder, f"anchor:{role}", items_of(anchor.draws[0], simulated.cluster), tokens=0, **given)
+
+
+def items_of(scores: Scores, cluster: NDArray[np.int64]) -> Items:
+    """Of losses."""
+    units = scores.weights.astype(np.int64)
+    return Items(-scores.sums, units, units, cluster)
 
 
 def measure(folder: Path, draws: int) -> list[Row]:

@@ -1,43 +1,41 @@
 """Does evidence from other data or other test items count? Names alone say little: files of two versions share them."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from soft_prompts.analysis.readings import Reading, read_all
+from soft_prompts.analysis.scales import Scale
 from tests.checks.made.stored_results import flat_items, save, save_anchor, save_flat
 
 LOSSES = {0: 3.0, 1: 2.5, 3: 1.5, 7: 1.2}
 OTHER_DATA = {"data__fingerprint": "another version"}
 OTHER_ITEMS = {"data__items_fingerprint": "other items"}
+OTHER_MODEL = {"model": "other"}
 
 
 def only(folder: Path) -> Reading:
-    (reading,) = read_all([folder], draws=20).readings
-    return reading
+    return next(one for one in read_all([folder], draws=20).readings if one.curve.model == "tiny-chess")
 
 
-@pytest.mark.parametrize("other", [OTHER_DATA, OTHER_ITEMS])
-def test_an_own_anchor_on_other_items_is_none(other: dict[str, str], tmp_path: Path) -> None:
+def loss_scale(folder: Path) -> Scale:
+    scale = only(folder).loss
+    assert scale is not None
+    return scale
+
+
+@pytest.mark.parametrize("other", [OTHER_DATA, OTHER_ITEMS, OTHER_MODEL])
+@pytest.mark.parametrize(("missing", "known"), [("exact", "no_skill"), ("no_skill", "exact")])
+def test_an_anchor_of_something_else_is_none(missing: str, known: str, other: dict[str, Any], tmp_path: Path) -> None:
+    values = {"exact": 1.0, "no_skill": 3.5}
     save_flat(tmp_path, LOSSES)
-    save_anchor(tmp_path, "exact", 1.0, **other)
-    distance = only(tmp_path).distance
-    assert distance is not None
-    assert distance.saturation == "self"
-    save_anchor(tmp_path, "exact", 1.0)
-    distance = only(tmp_path).distance
-    assert distance is not None
-    assert distance.saturation == "exact"
-
-
-@pytest.mark.parametrize("other", [OTHER_DATA, OTHER_ITEMS])
-def test_a_hard_prompt_on_other_items_beats_nothing(other: dict[str, str], tmp_path: Path) -> None:
-    save_flat(tmp_path, LOSSES)
-    save_anchor(tmp_path, "exact", 1.0)
-    save_anchor(tmp_path, "hard_prompt", 0.1, tokens=3, **other)
-    assert [note for note in only(tmp_path).notes if "hard prompt" in note] == []
-    save_anchor(tmp_path, "hard_prompt", 0.1, tokens=3)
-    assert [note for note in only(tmp_path).notes if "hard prompt" in note]
+    save_anchor(tmp_path, known, values[known])
+    save_anchor(tmp_path, missing, values[missing], **other)
+    scale = loss_scale(tmp_path)
+    assert (scale.sound, scale.shares, scale.half.state) == (False, {}, "no_scale")
+    save_anchor(tmp_path, missing, values[missing])
+    assert loss_scale(tmp_path).shares[7].value == pytest.approx(2.3 / 2.5)
 
 
 def test_a_control_on_other_data_is_none(tmp_path: Path) -> None:
@@ -51,18 +49,15 @@ def test_a_control_on_other_data_is_none(tmp_path: Path) -> None:
 
 
 def test_models_on_other_data_are_not_contrasted(tmp_path: Path) -> None:
-    for model, data in (("one", {}), ("two", OTHER_DATA)):
-        save_flat(tmp_path, LOSSES, model=model, **data)
-        save_anchor(tmp_path, "exact", 1.0, model=model, **data)
-    assert all(reading.contrasts == () for reading in read_all([tmp_path], draws=20).readings)
+    for model, data in (("tiny-chess", {}), ("two", {})):
+        save_scaled(tmp_path / "same", model, data)
+    for model, data in (("tiny-chess", {}), ("two", OTHER_DATA)):
+        save_scaled(tmp_path / "other", model, data)
+    assert [one.model for one in only(tmp_path / "same").contrasts] == ["two"]
+    assert only(tmp_path / "other").contrasts == ()
 
 
-def test_a_trial_without_a_validation_loss_is_not_chosen(tmp_path: Path) -> None:
-    """Its test loss is the least of all; the best by validation has the share .8, the run's own is .9."""
-    save_flat(tmp_path, LOSSES)
-    save_anchor(tmp_path, "exact", 1.0)
-    save(tmp_path, "battery:rates", flat_items(1.4), tokens=7, validation=0.5)
-    save(tmp_path, "battery:rates", flat_items(1.0), tokens=7)
-    battery = only(tmp_path).battery
-    assert battery is not None
-    assert battery.moved == pytest.approx(-0.1)
+def save_scaled(folder: Path, model: str, data: dict[str, Any]) -> None:
+    save_flat(folder, LOSSES, model=model, **data)
+    for name, loss in (("exact", 1.0), ("no_skill", 3.5)):
+        save_anchor(folder, name, loss, model=model, **data)

@@ -406,7 +406,7 @@ def test_seeds_and_control_stand_at_the_ends_that_were_read(
     made = make_beside(runs, grid_of(runs, "standard"))
     assert roles_of(made)[9:] == [
         *(("run", tokens, seed) for tokens in (1, 2) for seed in (1, 2)),
-        *(("control:permuted_targets", tokens, 0) for tokens in (0, 1, 2)),
+        *(("control:random_weights", tokens, 0) for tokens in (0, 1, 2)),
     ]
     assert all(run_paths(one).result.is_file() for one in made.configs)
     assert make_beside(runs, grid_of(runs, "none")) == Made()
@@ -445,7 +445,7 @@ def test_full_evidence_of_a_tiny_model(
     assert [name for name in names if name.startswith("code")] == [f"code:{bits}" for bits in BITS]
     assert {one.tokens for one in made.configs if one.role.name.startswith("code")} == {8}
     planted = [one for one in made.configs if one.role.name == "power:planted"]
-    assert [one.tokens for one in planted] == [8, 8]
+    assert [one.tokens for one in planted] == [4, 4]
     task = read_result(run_paths(runs[1]).result)
     for one in planted:
         result = read_result(run_paths(one).result)

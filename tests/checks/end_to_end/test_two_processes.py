@@ -105,7 +105,9 @@ def test_two_processes_give_the_numbers_of_one(
     assert curves[0].keys() == curves[1].keys()
     for tag, points in curves[0].items():
         assert [step for step, _ in curves[1][tag]] == [step for step, _ in points]
-        assert [value for _, value in curves[1][tag]] == pytest.approx([value for _, value in points], abs=1e-4), tag
+        assert [value for _, value in curves[1][tag]] == pytest.approx(
+            [value for _, value in points], abs=1e-4, rel=1e-6
+        ), tag
     losses = [[value for _, value in curve["train/loss"]] for curve in curves]
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
     assert len(list(run_paths(two).events.iterdir())) == 1

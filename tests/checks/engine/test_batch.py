@@ -50,7 +50,7 @@ def test_labels_are_as_many_as_tokens() -> None:
 
 def test_moving_keeps_every_field() -> None:
     weighted = LONG._replace(weights=[0.5] * len(LONG.input_ids))
-    batch = collate([SHORT, weighted], 9, score_first=True)
+    batch = dataclasses.replace(collate([SHORT, weighted], 9, score_first=True), fresh=torch.tensor([True, False]))
     moved = batch.to(torch.device("cpu"))
     for field in dataclasses.fields(batch):
         assert torch.equal(getattr(moved, field.name), getattr(batch, field.name))

@@ -94,11 +94,11 @@ class Bed:
         return Scores((latent < norm.ppf(rate)).astype(np.float64), np.ones(self.world.items))
 
     def trained(self, best: float, worst: float) -> float:
-        """The share that one training reaches."""
+        """The share that one training reaches: never more than the best weights."""
         share = best + self.world.spread * self.generator.standard_normal()
         if self.generator.random() < self.world.fails:
             share -= self.generator.uniform(0.2, 1.0) * (best - worst)
-        return share
+        return min(share, 1.0)
 
     def validated(self, share: float) -> tuple[float, Scores]:
         """Validation has as many items of its own."""
@@ -122,11 +122,6 @@ def simulate(truth: Truth, bed: Bed) -> Simulated:
     }
     weights = max((bed.validated(_weights(bed)) for _ in range(RATES)), key=lambda one: one[0])[1]
     return Simulated(seeds, Ends([Anchor("floor", (bed.scores(0.0),))], Anchor("lora", (weights,))), bed.cluster)
-
-
-def _reached(truth: Truth, tokens: int, bed: Bed) -> float:
-    """The share that one prompt reaches; nothing is trained at 0 tokens."""
-    return bed.trained(truth.share(tokens), truth.base) if tokens else truth.base
 
 
 def _weights(bed: Bed) -> float:

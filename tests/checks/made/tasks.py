@@ -29,7 +29,7 @@ def open_small(name: str, folder: Path, tokenizer: PreTrainedTokenizerBase) -> O
         task, data = TASKS[name]().each()[-1], str(folder / "texts.jsonl")
     elif name == "completion":
         task, data = CompletionTask(condition_fields=("larger",)), "sums"
-    elif name == "known_source":
+    elif name in ("known_source", "self_planted"):
         samples = samples_of(pairs(0), "a table")
         write_known_samples(folder / "table.safetensors", samples)
         task, data = TASKS[name](), str(folder / "table.safetensors")

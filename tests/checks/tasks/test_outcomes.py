@@ -32,6 +32,7 @@ HAVE_ONE = {
     "known_source": "exact_match",
     "pathfinding": "solved_share",
     "repetition": "repeated_share",
+    "self_planted": "exact_match",
 }
 STEPS = {"N": (-1, 0), "E": (0, 1), "S": (1, 0), "W": (0, -1)}
 
@@ -84,7 +85,7 @@ def test_the_metric_is_the_mean_of_the_outcomes(name: str, tmp_path: Path, one_f
     assert 0 < asked.mean() < 1  # else any constant would do
     assert task.outcome is not None
     assert metrics[task.outcome].value == pytest.approx(asked.mean())
-    if name == "known_source":
+    if name in ("known_source", "self_planted"):
         assert outcome.tolist() == whole.tolist()
 
 

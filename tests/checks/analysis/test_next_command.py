@@ -1,0 +1,76 @@
+"""Is the next command one that can be typed, and that would tell?"""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from soft_prompts.analysis.readings import read_all
+from tests.checks.made.stored_results import save_control, save_flat, save_skill
+
+
+def following(folder: Path) -> str | None:
+    (reading,) = read_all([folder], draws=60).readings
+    return reading.verdict.next_command
+
+
+RISES = {0: (3.0, 0.0), 1: (2.0, 0.0), 4: (1.9, 0.125)}
+DOUBT = {0: (3.0, 0.0), 4: (1.2, 0.5)}
+FLAT = {0: (3.0, 0.0), 4: (2.9, 0.0)}
+RUN = "soft-prompts run chess"
+
+
+@pytest.mark.parametrize(
+    ("values", "made", "expected"),
+    [
+        (RISES, f"{RUN} --tokens 0 1 4 --seeds 0", f"{RUN} --seeds 0 --evidence standard --tokens 0 1 4 16"),
+        (RISES, f"{RUN} --seeds 0 --tokens=4", f"{RUN} --seeds 0 --evidence standard --tokens 0 1 4 16"),
+        (DOUBT, f"{RUN} --test-samples 40 --tokens 4", f"{RUN} --tokens 4 --evidence standard --test-samples 160"),
+        (DOUBT, f"{RUN} --test-samples 40 --evidence full", f"{RUN} --evidence full --test-samples 160"),
+        (DOUBT, f"{RUN} --test_samples=40 --evidence full", f"{RUN} --evidence full --test-samples 160"),
+        (FLAT, f"{RUN} --evidence standard --tokens 4", f"{RUN} --tokens 4 --evidence full"),
+        (FLAT, f"{RUN} --evidence-x 1", f"{RUN} --evidence-x 1 --evidence full"),
+        (FLAT, f"{RUN} --output-dir 'my results; $x'", f"{RUN} --output-dir 'my results; $x' --evidence full"),
+        (FLAT, f"{RUN} --evidence full --tokens 4", None),
+        (FLAT, None, None),
+    ],
+)
+def test_flags_are_replaced_and_words_quoted(values, made, expected, tmp_path):
+    save_skill(tmp_path, values, command=made)
+    found = following(tmp_path)
+    assert found == expected
+    assert found is None or shlex.split(found)[:3] == ["soft-prompts", "run", "chess"]
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (f"{RUN} --evidence full", f"{RUN} --evidence full --seeds 0 1 2"),
+        (f"{RUN} --evidence full --seeds 0", f"{RUN} --evidence full --seeds 0 1 2"),
+        (f"{RUN} --seeds 0 1 2 --evidence full", None),
+        (f"{RUN} --seeds 0 1 2", None),
+    ],
+)
+def test_what_was_asked_already_is_not_asked_again(made, expected, tmp_path):
+    """A control that brings out as much fails."""
+    save_skill(tmp_path, {0: (3.0, 0.0), 1: (1.2, 1.0)}, command=made)
+    save_control(tmp_path, {0: (3.0, 0.0), 1: (1.2, 1.0)})
+    assert following(tmp_path) == expected
+
+
+def test_it_is_the_newest_runs_command(tmp_path):
+    save_skill(tmp_path, FLAT, command=f"{RUN} --seeds 1")
+    save_flat(tmp_path, {8: (2.9, 0.0)}, command=f"{RUN} --seeds 2", finished="2027-01-01T00:00:00Z", determined=True)
+    save_flat(tmp_path, {16: (2.9, 0.0)}, finished="2028-01-01T00:00:00Z", determined=True)
+    assert following(tmp_path) == f"{RUN} --seeds 2 --evidence full"
+
+
+@pytest.mark.parametrize("losses", [{0: 3.0, 4: 2.0}, {0: (3.0, 0.0), 4: (2.0, 0.5)}])
+def test_without_a_scale_it_asks_for_one(losses, tmp_path):
+    save_flat(tmp_path, losses, command=RUN)
+    assert following(tmp_path) == f"{RUN} --evidence standard"
+
+
+def test_where_nothing_can_be_read_evidence_would_not_help(tmp_path):
+    save_flat(tmp_path, {0: 3.0}, command=RUN)
+    assert following(tmp_path) is None
