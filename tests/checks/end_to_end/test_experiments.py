@@ -113,7 +113,7 @@ def three_steps(path: Path, folder: Path, kind: str, output: Path, most_cases: i
     cases = dict(list(experiment.cases.items())[:most_cases])
     small = {name: _small(grid, output) for name, grid in experiment.presets.items()}
     small = replace(experiment, presets=small, cases=cases)
-    flags = ["--models", str(folder), "--tokens", "0", "1", "--jobs", "1"]
+    flags = ["--models", str(folder), "--tokens", "0", "1", "--jobs", "1", "--evidence", "none"]
     flags += ["--prompt", kind] if takes_kinds(path) else []
     assert small.main(flags) == 0
     found = find_results([output / "results"])
