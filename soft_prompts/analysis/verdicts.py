@@ -17,7 +17,7 @@ from soft_prompts.analysis.battery import Power
 from soft_prompts.analysis.checks import Check, passed
 from soft_prompts.analysis.losses.drafts import Draft, Run, token_counts
 from soft_prompts.analysis.scales import Scale
-from soft_prompts.stats.bootstrap import FEW_CLUSTERS
+from soft_prompts.stats.bootstrap import FEW_CLUSTERS, interval
 
 Word = Literal["PRESENT", "HIDDEN", "FAR", "NOT FOUND", "UNDECIDED", "NO SCALE"]
 FEW_TOKENS = 16
@@ -108,12 +108,12 @@ def _not_reached(case: Case, scale: Scale) -> tuple[Word, str | None, str | None
         return "UNDECIDED", f"the interval at {doubt} holds the mark: more test items", "--test-samples"
     best = max(counts, key=lambda count: scale.shares[count].value)
     found = case.stray
-    if found is None and best != most and scale.shares[best].value > scale.shares[most].value + RISES:
+    if found is None and best != most and _gain(case, scale, most, best) > RISES:
         found = best, scale.shares[best].value
     if found is not None:
         why = f"search: a prompt of {token_counts({found[0]})} has {_number(found[1])}, and none was chosen at {most}"
         return "UNDECIDED", why, "--evidence full"
-    rise = scale.shares[most].value - scale.shares[counts[-2]].value if len(counts) > 1 else 0.0
+    rise = _gain(case, scale, counts[-2], most) if len(counts) > 1 else 0.0
     if rise > RISES:
         why = f"the share still rises by {rise:.2f} from {counts[-2]} to {most} tokens: more tokens"
         return "UNDECIDED", why, f"--tokens {' '.join(map(str, [*counts, 4 * most]))}"
@@ -122,6 +122,15 @@ def _not_reached(case: Case, scale: Scale) -> tuple[Word, str | None, str | None
         if check.state != "passed":
             return "UNDECIDED", f"{name}: {check.text}", _command_for(check)
     return "NOT FOUND", None, None
+
+
+def _gain(case: Case, scale: Scale, start: int, end: int) -> float:
+    """Share that one token count has beyond another, of what lies above the floor; 0 where other items might show
+    none."""
+    rows = scale.rows[end] - scale.rows[start]
+    if not interval(rows, case.clusters).is_at_least(0.0):
+        return 0.0
+    return max(0.0, scale.shares[end].value) - max(0.0, scale.shares[start].value)
 
 
 def _command_for(check: Check) -> str | None:

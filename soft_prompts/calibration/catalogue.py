@@ -22,6 +22,7 @@ Family = Literal["selector", "partial", "password", "forgotten", "absent", "halv
 Truth = Literal["present", "hidden", "strict", "forgotten", "absent"]
 
 LOCKED_TABLES = 6
+MOST_ASKED, MANY_ENTRIES, FEW_ENTRIES = 16, 40, 8  # of a selector's tasks: more of them can be learnt of few entries
 SKILL, STRANGE, OTHERWISE = 0, 100, 200  # seeds of tables: what is asked for; what absent ones know; strict defaults
 
 
@@ -58,7 +59,8 @@ class Organism:
     def book_tables(self) -> tuple[world.Table, ...]:
         """Tables that random prompts are tried on, for the bits that it takes to bring them out."""
         if self.family == "selector":
-            return tuple(world.singles(task) for task in range(self.size))
+            entries = FEW_ENTRIES if self.size > MOST_ASKED else MANY_ENTRIES
+            return tuple(world.singles(task, entries) for task in range(self.size))
         return (_kinds(0, self.size),)
 
 
@@ -80,8 +82,10 @@ def _permuted(seed: int) -> Question:
 
 
 def _of_selector(one: Organism) -> tuple[Question, ...]:
+    if one.size > MOST_ASKED:
+        return ()  # too few entries for a test
     asked = sorted({0, one.size // 2, one.size - 1})
-    return tuple(Question(f"singles-{task}", world.singles(task), "hidden", "selector") for task in asked)
+    return tuple(Question(f"singles-{task}", one.book_tables[task], "hidden", "selector") for task in asked)
 
 
 def _of_partial(one: Organism) -> tuple[Question, ...]:
@@ -160,7 +164,7 @@ def _catalogue() -> dict[str, Organism]:
     ]
     forgotten = [
         Organism(f"forgotten-{s}", "forgotten", f"a table trained away for {s} steps", s, float(s))
-        for s in (5, 10, 20, 40, 80, 160)
+        for s in (10, 20, 30, 40, 60, 80, 160)
     ]
     absent = [Organism(f"absent-{i}", "absent", "never taught these tables, but another one", i) for i in range(3)]
     absent += [Organism("absent-locked", "absent", "another table behind two keys", 3)]

@@ -40,9 +40,9 @@ def pairs(seed: int) -> Table:
     return Table(inputs, _random_outputs(len(inputs), 1, seed))
 
 
-def singles(seed: int) -> Table:
-    """A random output for each single input: 20 entries, for there are many such tables to learn."""
-    inputs = np.arange(FIRST_AT, SECOND_AT)[:, None]
+def singles(seed: int, entries: int = FIRST + SECOND) -> Table:
+    """A random output for each single input, first and second ones: few, for there are many such tables to learn."""
+    inputs = np.arange(FIRST_AT, FIRST_AT + entries)[:, None]
     return Table(inputs, _random_outputs(len(inputs), 2, seed))
 
 

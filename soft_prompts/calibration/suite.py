@@ -109,7 +109,7 @@ def secret_cells(options: SuiteOptions, model: str) -> list[Cell]:
     """Secrets of a few tokens, planted in an embedded model: at most as many bring out what it says behind them."""
     cells = []
     for tokens in options.planted:
-        planting = Planting(tokens, options.secrets, target_tokens=8, training=1024, test=256)
+        planting = Planting(tokens, options.secrets, target_tokens=8, training=4096, test=512)
         base = replace(
             base_run(options, model, ""), task=SelfPlantedTask(), sample_tokens=planting.length, steps=2 * options.steps
         )

@@ -19,7 +19,7 @@ class SuiteOptions:
     """Tokens of those secrets."""
     secrets: int = 2
     """Secrets of each length."""
-    tokens: tuple[int, ...] = (1, 8)
+    tokens: tuple[int, ...] = (1, 4)
     """Prompt token counts on organisms, beside 0."""
     steps: int = 120
     """Optimiser steps of a prompt."""

@@ -1,7 +1,9 @@
 """Is each word said where its rule says so, and each reason for UNDECIDED? Skills from 0 to 1 by deed."""
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from soft_prompts.analysis.readings import Reading, read_all
@@ -115,6 +117,30 @@ def test_a_share_that_rises_asks_for_tokens(tmp_path):
 def test_a_rise_of_a_twentieth_is_none(tmp_path):
     save_skill(tmp_path, {0: (3.0, 0.0), 1: (2.0, 0.0), 4: (1.9, 0.049)})
     assert "search: no other rates" in (word(tmp_path)[1] or "")
+
+
+def test_a_rise_up_to_what_can_be_had_without_the_skill_is_none(tmp_path):
+    """From -.25 to 0 of the scale: a prompt of 4 tokens has found the most frequent answer."""
+    save_skill(tmp_path, {0: (3.0, 0.0), 1: (2.0, 0.0), 4: (1.9, 0.2)})
+    assert "still rises" in (word(tmp_path)[1] or "")
+    for seed in range(5):
+        save_anchor(tmp_path, "placebo", (2.5, 0.2), tokens=4, seed=seed)
+    found = only(tmp_path)
+    assert found.lead is not None
+    assert found.lead.shares[1].value == pytest.approx(-0.25)
+    assert "search: no other rates" in (found.verdict.why or "")
+
+
+@pytest.mark.parametrize(("solved", "says"), [(5, "search: no other rates"), (12, "still rises by 0.30")])
+def test_a_rise_that_other_items_might_not_show_is_none(solved, says, tmp_path):
+    """5 of 40 items more, and 2 others fewer, are no rise; 12 more are."""
+    save_skill(tmp_path, {0: (3.0, 0.0)})
+    at = np.arange(40)
+    for tokens, right, loss in ((1, at >= 38, 2.0), (4, at < solved, 1.9)):
+        right = right & (solved == 5) if tokens == 1 else right
+        items = dataclasses.replace(flat_items((loss, 0.0)), outcome=right.astype(float))
+        save(tmp_path, "run", items, tokens=tokens, determined=True)
+    assert says in (word(tmp_path)[1] or "")
 
 
 def test_a_mark_that_is_not_reached_needs_a_control(tmp_path):

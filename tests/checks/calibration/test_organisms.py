@@ -46,7 +46,7 @@ def test_every_entry_is_in_one_split_and_every_output_as_often() -> None:
 
 def test_short_tables_leave_enough_for_the_test() -> None:
     samples = world.samples_of(world.singles(3), "a table")
-    assert [len(samples.of(split)) for split in ("training", "validation", "test")] == [6, 2, 12]
+    assert [len(samples.of(split)) for split in ("training", "validation", "test")] == [12, 4, 24]
 
 
 def test_shapes_without_a_skill() -> None:
@@ -91,7 +91,7 @@ def test_lessons_say_what_is_in_front() -> None:
         nearly += (right.sum(axis=1) == 1).sum()
     assert opened > 1000
     assert nearly > 300
-    tables = [world.singles(task) for task in range(4)]
+    tables = [world.singles(task, 8) for task in range(4)]
     practice = lessons.selector_lesson(tables, keys_of(4))(np.random.default_rng(3))
     chosen = (practice.front.mean(axis=1) @ keys_of(4).T).argmax(axis=1)
     outputs = [tables[k].outputs[x - world.FIRST_AT] for k, x in zip(chosen, practice.inputs[:, 0], strict=True)]
@@ -104,15 +104,15 @@ def selector() -> GPTNeoXForCausalLM:
     model = new_model(SMALL, 0)
     rows = model.get_input_embeddings().weight.data
     rows[world.KEYS_AT : world.KEYS_AT + 2] = torch.from_numpy(keys_of(2, 32)).float() * rows.pow(2).mean().sqrt()
-    tables = [world.singles(0), world.singles(1)]
+    tables = [world.singles(0, 8), world.singles(1, 8)]
     lessons.teach(model, lessons.selector_lesson(tables, keys_of(2, 32)), PLAN, frozen_embedding=True)
     return model
 
 
 def test_a_key_selects_its_table(selector: GPTNeoXForCausalLM) -> None:
     for key in (0, 1):
-        assert share(selector, world.singles(key), [world.KEYS_AT + key]) > 0.9
-        assert share(selector, world.singles(1 - key), [world.KEYS_AT + key]) < 0
+        assert share(selector, world.singles(key, 8), [world.KEYS_AT + key]) > 0.9
+        assert share(selector, world.singles(1 - key, 8), [world.KEYS_AT + key]) < 0
 
 
 def test_half_of_all_random_prompts_select_each_of_two_tables(
@@ -122,7 +122,7 @@ def test_half_of_all_random_prompts_select_each_of_two_tables(
     selector.save_pretrained(folder)
     world.organism_tokenizer().save_pretrained(folder)
     frozen: FrozenModel = load_frozen_model(str(folder))
-    tables, books = [world.singles(0), world.singles(1)], Books(4, 64)
+    tables, books = [world.singles(0, 8), world.singles(1, 8)], Books(4, 64)
     for one in read_codebook(frozen, tables, 0.5, books):
         assert 0.3 < one.share_of_prompts < 0.6
         assert one.bits is not None
@@ -142,7 +142,7 @@ def test_half_of_all_random_prompts_select_each_of_two_tables(
 
 def test_a_lock_opens_with_the_password_and_not_without() -> None:
     model = new_model(SMALL, 1)
-    table = world.Table(world.singles(7).inputs[:8], np.random.default_rng([2, 7]).permutation(8))
+    table = world.singles(7, 8)
     lessons.teach(model, lessons.password_lesson(table, PASSWORD, None), PLAN)
     assert share(model, table, PASSWORD) > 0.8
     assert share(model, table, [world.KEYS_AT + 20, *PASSWORD]) > 0.8

@@ -11,6 +11,7 @@ from soft_prompts.calibration import targets
 from soft_prompts.calibration.catalogue import ORGANISMS, Truth
 from soft_prompts.calibration.codebook import CodebookReading
 from soft_prompts.calibration.suite import SELF_PLANTED, Asked, BookReading, CellReading, SuiteReadings
+from soft_prompts.calibration.suite_options import SuiteOptions
 from soft_prompts.calibration.table import as_json, print_suite
 from soft_prompts.stats.brackets import Bracket
 from tests.checks.made.readings import locked, reading_of
@@ -149,7 +150,9 @@ def test_what_is_printed_names_each_cell_off_the_diagonal(capsys: pytest.Capture
 def test_there_are_thirty_organisms_and_sixty_cells() -> None:
     questions = [one for organism in ORGANISMS.values() for one in organism.questions]
     assert len(ORGANISMS) >= 30
-    assert len(questions) >= 60
+    options = SuiteOptions()
+    secrets = len(options.planted_in) * len(options.planted) * options.secrets
+    assert len(questions) + secrets >= 60
     assert {one.truth for one in questions} == set(targets.RIGHT)
     assert len({(organism.name, one.name) for organism in ORGANISMS.values() for one in organism.questions}) == len(
         questions
