@@ -6,8 +6,8 @@ BIN := .venv/bin
 .PHONY: demo test install install-test lint clean
 
 demo: install
-	$(BIN)/python -m tests.chess_test
-	cp results/chess.png results/demo.png
+	$(BIN)/python -m tests.pathfinding_test
+	cp results/pathfinding.png results/demo.png
 
 test: install-test lint
 	$(BIN)/python -m pytest
