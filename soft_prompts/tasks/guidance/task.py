@@ -124,8 +124,8 @@ class GuidanceTask(LessonTask):
 
     def each(self) -> "tuple[GuidanceTask, ...]":
         """An arm is the same whichever experiments it is asked for by: its results are found again."""
-        arm_task = replace(self, experiment=tuple(EXPERIMENTS))
-        return tuple(replace(arm_task, arm=arm, prompted=prompted) for arm, prompted in arms_of(self.experiment).items())
+        whole = replace(self, experiment=tuple(EXPERIMENTS))
+        return tuple(replace(whole, arm=arm, prompted=prompted) for arm, prompted in arms_of(self.experiment).items())
 
     def wanted(self, tokens: int) -> dict[str, str] | None:
         """Some arms are asked bare only, and a prompt that is told something cannot be direct."""
