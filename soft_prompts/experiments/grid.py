@@ -60,11 +60,6 @@ class Grid(Generic[TaskT]):
         check_settings(self)
         if self.settings.engine == "plain" and self.together not in ("auto", "off", 1):
             raise UsageError(f"together is {self.together} and engine plain, which shares nothing; leave either out")
-        if self.settings.snapshot is not None and self.evidence != "none":
-            raise UsageError(
-                f"evidence is {self.evidence} and snapshot given: what is made beside a run begins otherwise; make the "
-                "evidence in a run without --snapshot, and compare reads both"
-            )
 
     def runs(self) -> Iterator[RunConfig]:
         """Every run of the grid, model by model; the bare model once."""
