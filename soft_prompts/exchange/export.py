@@ -59,23 +59,24 @@ class Wanted(NamedTuple):
 
 def export_prompt(
     snapshot: str | Path,
-    to: Form,
+    to: str,
     folder: str | Path,
     conditions: Mapping[str, object] | None = None,
     texts: Sequence[str] = (),
 ) -> Exported:
     """Write the prompt of a snapshot, or of the run that a result names, into an empty or new folder.
 
-    `conditions` are what a conditional prompt is asked under; `texts` are checked, and for vLLM written with the prompt
-    in front. Raises UsageError or InputError in one line, and then leaves no file.
+    `to` is peft, vllm or embeds; `conditions` are what a conditional prompt is asked under; `texts` are checked, and for
+    vllm written with the prompt in front. Raises UsageError or InputError in one line, and then leaves no file.
     """
-    if to not in FORMS:
+    form = next((form for form in FORMS if form == to), None)
+    if form is None:
         raise UsageError(f"to is {to!r}; {near_match(to, list(FORMS))}give one of {', '.join(FORMS)}")
     found = find_snapshot(Path(snapshot))
     trained = load_snapshot(found)
     frozen = load_frozen_model(trained.model, revision=trained.revision, dtype=trained.dtype)
     given = {name: str(value) for name, value in (conditions or {}).items()}
-    return export_loaded(found, trained, frozen, Wanted(to, Path(folder), given, texts))
+    return export_loaded(found, trained, frozen, Wanted(form, Path(folder), given, texts))
 
 
 def export_loaded(
@@ -142,7 +143,7 @@ class _Writing(NamedTuple):
     @torch.no_grad()
     def _whole(self, ids: list[int]) -> torch.Tensor:
         """[S, H] prompt and text."""
-        text = self.frozen.embed(torch.tensor(ids, dtype=torch.long, device=self.frozen.device)).float().cpu()
+        text = self.frozen.embed(torch.tensor([ids], device=self.frozen.device))[0].float().cpu()
         return torch.cat([self.rows.vectors, text]).contiguous()
 
     def agrees(self) -> Agreement:

@@ -85,4 +85,4 @@ def described(encoder: ConditionEncoder) -> str:
 def scales_embeddings(frozen: FrozenModel) -> bool:
     """Does the model's embedding layer do more than look rows up? Gemma multiplies them by the root of its width."""
     first = torch.arange(min(8, len(frozen.embedding.weight)), device=frozen.device)
-    return not torch.equal(frozen.embed(first), frozen.embedding.weight[first])
+    return not torch.equal(frozen.embed(first[None])[0], frozen.embedding.weight[first])
