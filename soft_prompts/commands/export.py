@@ -47,18 +47,19 @@ class ExportOptions:
 
 def export_command(options: ExportOptions) -> int:
     """Write the form; print the recipe, and say what was written and how far it is from ours."""
-    from soft_prompts.exchange.export import Wanted, export_loaded, refuse_full
-    from soft_prompts.exchange.places import find_snapshot
+    from soft_prompts.exchange.places import find_snapshot, refuse_full
+
+    found = find_snapshot(options.snapshot)
+    refuse_full(options.folder)
+    from soft_prompts.exchange.export import Wanted, export_loaded
     from soft_prompts.exchange.rows import encoded
     from soft_prompts.models.frozen import load_frozen_model
     from soft_prompts.prompts.snapshot import load_snapshot
     from soft_prompts.training.apparatus import find_device  # torch takes seconds to load
 
-    found = find_snapshot(options.snapshot)
     trained = load_snapshot(found)
     given = dict(one.split("=", 1) for one in options.condition)
     encoded(trained.conditions, given)  # what is wrong is said before a model loads
-    refuse_full(options.folder)
     frozen = load_frozen_model(
         options.model or trained.model,
         revision=None if options.model else trained.revision,

@@ -40,7 +40,7 @@ Asked = Callable[[list[int]], Float[Tensor, "S V"]]
 
 @torch.no_grad()
 def agreement(frozen: FrozenModel, rows: Rows, texts: Sequence[list[int]], asked: Asked) -> Agreement:
-    """Of `asked`, the exported form, which takes a text's tokens without special ones."""
+    """Of `asked`, the exported form, which is given a text's tokens as its recipe would."""
     apart = [(ours(frozen, rows, ids), asked(ids)) for ids in texts]
     found = [(float((one - other).abs().max()), float(one.abs().max())) for one, other in apart]
     return Agreement(max(difference for difference, _ in found), max(largest for _, largest in found))

@@ -23,14 +23,14 @@ from soft_prompts.exchange.agreement import (
     some_texts,
 )
 from soft_prompts.exchange.peft_adapter import write_adapter
-from soft_prompts.exchange.places import find_snapshot, prefix_of
+from soft_prompts.exchange.places import find_snapshot, prefix_of, refuse_full
 from soft_prompts.exchange.recipes import FORMS, Form, recipe
 from soft_prompts.exchange.rows import Rows, rows_of, scales_embeddings, text_ids
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.snapshot import Snapshot, load_snapshot, refuse_other_model
 
-FACTS = "soft_prompts.json"  # what the form itself has no place for; `import` reads it
+FACTS = "origin.json"  # what the form itself has no place for; `import` reads it
 ANY_TEXT = "The"  # in a recipe, where none is given
 
 
@@ -66,10 +66,10 @@ def export_prompt(
 ) -> Exported:
     """Write the prompt of a snapshot, or of the run that a result names, into an empty or new folder.
 
-    `to` is peft, vllm or embeds; `conditions` are what a conditional prompt is asked under; `texts` are checked, and for
-    vllm written with the prompt in front. Raises UsageError or InputError in one line, and then leaves no file.
+    `to` is peft, vllm or embeds; `conditions` are what a conditional prompt is asked under; `texts` are checked, and
+    for vllm written with the prompt in front. Raises UsageError or InputError in one line, and then leaves no file.
     """
-    form = next((form for form in FORMS if form == to), None)
+    form: Form | None = next((form for form in FORMS if form == to), None)
     if form is None:
         raise UsageError(f"to is {to!r}; {near_match(to, list(FORMS))}give one of {', '.join(FORMS)}")
     found = find_snapshot(Path(snapshot))
@@ -93,7 +93,7 @@ def export_loaded(
             f"{frozen.name} multiplies its embeddings, and vLLM does so by itself to whatever it is given; give --to "
             "peft or embeds"
         )
-    texts = [text_ids(frozen, text, rows.begin) for text in wanted.texts]
+    texts = [text_ids(frozen, text, rows) for text in wanted.texts]
     written = _Writing(trained, frozen, wanted, rows, texts)
     remarks = _remarks(found, trained, frozen, rows, wanted.form)
     files: list[Path] = []
@@ -108,12 +108,6 @@ def export_loaded(
             file.unlink()
         raise
     return Exported(wanted.folder, files, apart, remarks, code)
-
-
-def refuse_full(folder: Path) -> None:
-    """Raise InputError where something is there already."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is not empty; give a new folder")
 
 
 class _Writing(NamedTuple):
@@ -161,7 +155,7 @@ class _Writing(NamedTuple):
     def recipe(self) -> str:
         count, width = self.rows.vectors.shape
         named = {"model": base_of(self.frozen), "revision": self.trained.revision, "count": count, "width": width}
-        named |= {"text": next(iter(self.wanted.texts), ANY_TEXT)}
+        named |= {"text": next(iter(self.wanted.texts), ANY_TEXT), "special": self.rows.special}
         named |= {"begin": self.frozen.tokenizer.decode(self.rows.begin) if self.rows.begin else ""}
         return recipe(self.wanted.form, bool(self.texts), named)
 

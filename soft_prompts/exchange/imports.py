@@ -13,10 +13,10 @@ from soft_prompts.exchange.peft_adapter import Adapter, read_adapter
 from soft_prompts.exchange.places import HOLDS
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
-from soft_prompts.models.tokenizer import text_start
+from soft_prompts.models.tokenizer import encode, text_start
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.prompts.kinds import UNCONDITIONAL
-from soft_prompts.prompts.snapshot import Snapshot, load_snapshot, save_snapshot
+from soft_prompts.prompts.snapshot import POSITIONS, Snapshot, load_snapshot, save_snapshot
 from soft_prompts.zoo import EMBEDDED
 
 IMPORTED = Path("snapshots", "imported")
@@ -79,7 +79,7 @@ def import_loaded(folder: Path, frozen: FrozenModel, into: Path) -> Imported:
         revision=frozen.revision,
         fingerprint=frozen.fingerprint,
         step=facts.get("step", 0),
-        position=facts.get("position", "front"),
+        position=facts.get("position", "first" if text_start(frozen.tokenizer, "a") else "front"),
     )
     _refuse_another(into, snapshot)
     save_snapshot(into, snapshot)
@@ -104,7 +104,7 @@ def _facts(folder: Path) -> dict[str, Any]:
     try:
         facts: Any = json.loads(path.read_bytes())
         rows = read_adapter(folder).rows
-        known = 0 <= facts["begin_tokens"] < len(rows) and facts["position"] in ("front", "random")
+        known = 0 <= facts["begin_tokens"] < len(rows) and facts["position"] in POSITIONS
         if not known or not isinstance(facts["step"], int) or facts["rows_sha256"] != digest(rows):
             raise ValueError
     except (ValueError, KeyError, TypeError) as error:
@@ -123,10 +123,11 @@ def _remarks(adapter: Adapter, frozen: FrozenModel, facts: dict[str, Any]) -> li
         remarks.append(f"its rows are {adapter.dtype}; they are kept in float32, to the same values")
     if adapter.base not in (None, frozen.name, base_of(frozen)):
         remarks.append(f"the adapter names {adapter.base} as its base; it is imported for {frozen.name}, as asked")
-    start = text_start(frozen.tokenizer, "a")
-    if start and not facts:
+    begin = encode(frozen.tokenizer, "a")
+    if begin.start and not facts:
+        token = frozen.tokenizer.decode(begin.ids[: begin.start])
         remarks.append(
-            f"the tokenizer puts {start} token{'s' if start > 1 else ''} in front of a text: PEFT put its prompt "
-            "before them, here prompts stand behind them, so its loss here is another than PEFT's"
+            f"the tokenizer puts {token} in front of a text, and PEFT its prompt before that: so it is measured here, "
+            "while prompts of ours stand behind it"
         )
     return remarks

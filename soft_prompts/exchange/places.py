@@ -28,6 +28,12 @@ def find_snapshot(named: Path) -> Path:
     raise InputError(f"{named} holds no trained prompt; give a folder below snapshots/, or the result of its run")
 
 
+def refuse_full(folder: Path) -> None:
+    """Raise InputError where something is there already."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is not empty; give a new folder")
+
+
 def prefix_of(snapshot: Path) -> str:
     """What the texts of the prompt's own run began with, where its result lies beside it and says so."""
     twin = _twin(snapshot, "snapshots", "results")

@@ -5,7 +5,7 @@ concatenation put it before everything. So the begin token's own vector goes alo
 without it: the model sees the same vectors in the same places.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -20,12 +20,14 @@ from soft_prompts.prompts.snapshot import Snapshot
 
 
 class Rows(NamedTuple):
-    """What stands in front of a text without special tokens."""
+    """What stands in front of a text."""
 
     vectors: Float[Tensor, "R H"]
     """float32: the begin tokens', then the prompt's."""
     begin: list[int]
-    """Ids of the tokens that the tokenizer puts in front of a text."""
+    """Ids of the tokens that the tokenizer puts in front of a text, where the prompt stands behind them."""
+    special: bool = False
+    """The text comes with its own special tokens: the prompt stands before them."""
 
     @property
     def prompt(self) -> Float[Tensor, "P H"]:
@@ -45,19 +47,21 @@ def rows_of(snapshot: Snapshot, frozen: FrozenModel, given: Mapping[str, str]) -
             f"{frozen.name} makes more of a token than its embedding, so no form that holds embeddings says the same; "
             "use soft-prompts generate"
         )
-    begin = list(encode(frozen.tokenizer, "a").ids)[: encode(frozen.tokenizer, "a").start]
+    first = snapshot.position == "first"
+    begin = [] if first else encode(frozen.tokenizer, "a").ids[: encode(frozen.tokenizer, "a").start]
     before = frozen.embed(torch.tensor([begin], dtype=torch.long, device=frozen.device))[0].float().cpu()
     prompt = snapshot.prompt.cpu()(conditions)[0]
-    return Rows(torch.cat([before, prompt]).contiguous(), begin)
+    return Rows(torch.cat([before, prompt]).contiguous(), begin, first)
 
 
-def text_ids(frozen: FrozenModel, text: str, begin: Sequence[int]) -> list[int]:
-    """The text's own tokens, as they stand behind the prompt; raises UsageError where the tokenizer gives a text
-    without special tokens other ones, for then no recipe that asks it so says the same."""
-    whole, bare = encode(frozen.tokenizer, text).ids, encode(frozen.tokenizer, text, special=False).ids
-    if whole != [*begin, *bare]:
-        raise UsageError(f"the tokenizer reads {text!r} otherwise without special tokens; give another --text")
-    return bare
+def text_ids(frozen: FrozenModel, text: str, rows: Rows) -> list[int]:
+    """The text's tokens, as a recipe asks the tokenizer for them; raises UsageError where they are not what stands
+    behind the prompt here."""
+    asked = frozen.tokenizer(text, add_special_tokens=rows.special).input_ids
+    if [*rows.begin, *asked] != encode(frozen.tokenizer, text).ids:
+        how = "with its special tokens" if rows.special else "without special tokens"
+        raise UsageError(f"{how} the tokenizer reads {text!r} otherwise than here; give another --text")
+    return asked
 
 
 def encoded(encoder: ConditionEncoder, given: Mapping[str, str]) -> tuple[float, ...]:

@@ -17,8 +17,9 @@ from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.processes import told_by_first
 from soft_prompts.engine.search import Search, first_tokens, put_tokens, search
 from soft_prompts.prompts.build import grow
-from soft_prompts.prompts.snapshot import load_snapshot, refuse_other_model
+from soft_prompts.prompts.snapshot import Snapshot, load_snapshot, refuse_other_model
 from soft_prompts.results.roles import BATTERY, RUN
+from soft_prompts.tasks.foremost import ForemostData
 from soft_prompts.training.apparatus import Apparatus, encoder_for_run
 from soft_prompts.training.checkpoint import State, training_tensors
 from soft_prompts.training.loop import Progress, set_conditions
@@ -37,8 +38,7 @@ def first_state(at: Apparatus) -> State | None:
     """
     config = at.config
     if config.begins_as is not None:
-        begin_as_given(at, config.begins_as)
-        return None  # the same start whenever it is made again
+        return None  # `as_given` makes the same start whenever it is asked
     if not (config.trains and config.tokens) or config.init not in ("search", "grown"):
         return None  # what is not trained is made as its kind says
     if config.init == "search":
@@ -53,10 +53,19 @@ def first_state(at: Apparatus) -> State | None:
     return state
 
 
-def begin_as_given(at: Apparatus, folder: Path) -> None:
-    """Put a trained prompt into the run's own; raises InputError or UsageError where it is another kind of prompt, or
-    another model's."""
+def as_given(at: Apparatus) -> Apparatus:
+    """With the trained prompt that the settings name, if any, in the run's own, and where it was trained to stand."""
+    folder = at.config.begins_as
+    if folder is None:
+        return at
     given = told_by_first(lambda: load_snapshot(folder))
+    _refuse_another(given, at, folder)
+    at.prompt.load_state_dict(given.prompt.state_dict())
+    return at._replace(data=ForemostData(at.data), place="first") if given.position == "first" else at
+
+
+def _refuse_another(given: Snapshot, at: Apparatus, folder: Path) -> None:
+    """Raise InputError or UsageError where it is another kind of prompt, or another model's."""
     config, tokens = at.config, given.shape.tokens
     refuse_other_model(given, at.frozen, config.allow_mismatch)
     if tokens != config.tokens:
@@ -79,7 +88,6 @@ def begin_as_given(at: Apparatus, folder: Path) -> None:
             f"{folder} has other layers than this run's prompt; give {layers} --residual-width "
             f"{given.shape.residual_width}"
         )
-    at.prompt.load_state_dict(given.prompt.state_dict())
 
 
 def search_start(at: Apparatus) -> list[int]:

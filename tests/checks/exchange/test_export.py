@@ -310,8 +310,8 @@ def test_an_adapter_that_was_changed_since_is_not_taken_for_ours(
     export_prompt(save(one_frozen), "peft", tmp_path / "out")
     weights = tmp_path / "out" / "adapter_model.safetensors"
     save_file({"prompt_embeddings": load_file(weights)["prompt_embeddings"] + 1}, weights)
-    with pytest.raises(InputError, match=r"speaks of other rows than the adapter's: .* remove soft_prompts.json to"):
+    with pytest.raises(InputError, match=r"speaks of other rows than the adapter's: .* remove origin.json to"):
         import_prompt(tmp_path / "out", tmp_path / "back")
-    (tmp_path / "out" / "soft_prompts.json").unlink()
+    (tmp_path / "out" / "origin.json").unlink()
     import_prompt(tmp_path / "out", tmp_path / "back")
     assert json.loads((tmp_path / "out" / "adapter_config.json").read_text())["num_virtual_tokens"] == 4

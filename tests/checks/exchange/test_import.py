@@ -17,10 +17,13 @@ from transformers import AutoModelForCausalLM
 from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
 from soft_prompts.engine.generation import generate
+from soft_prompts.exchange.export import export_prompt
 from soft_prompts.exchange.imports import import_prompt
 from soft_prompts.exchange.peft_adapter import read_adapter
+from soft_prompts.exchange.recipes import FORMS
 from soft_prompts.experiments.run import run
 from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.snapshot import load_snapshot
 from soft_prompts.results.files import read_items
 from soft_prompts.results.schema import Result
@@ -54,7 +57,7 @@ def peft_nats(model: Any, example: Example) -> torch.Tensor:
 
 
 @pytest.fixture
-def train(tiny_folders: dict[str, Path], tmp_path: Path) -> Callable[..., Trained]:
+def train(tiny_folders: dict[str, Path], with_begin: FrozenModel, tmp_path: Path) -> Callable[..., Trained]:
     """PEFT trains a few steps on a task of ours."""
 
     def make(architecture: str, kind: str = "PROMPT_TUNING") -> Trained:
@@ -62,7 +65,8 @@ def train(tiny_folders: dict[str, Path], tmp_path: Path) -> Callable[..., Traine
         data = tmp_path / "numbers.jsonl"
         data.write_text("\n".join(map(json.dumps, rows)))
         small = {"data": str(data), "sample_tokens": 32, "validation_samples": 4, "test_samples": 8, "batch_size": 8}
-        config = RunConfig(CompletionTask(), str(tiny_folders[architecture]), TOKENS, prompt="direct", **small)
+        model = with_begin.name if architecture == "with begin token" else str(tiny_folders[architecture])
+        config = RunConfig(CompletionTask(), model, TOKENS, prompt="direct", **small)
         frozen = load_frozen_model(config.model)
         opened = config.task.open(data_request(config), frozen.tokenizer)
         torch.manual_seed(0)
@@ -87,11 +91,16 @@ def measured(trained: Trained, snapshot: Path, **changes: Any) -> tuple[RunConfi
     return config, run(config)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "with begin token"])
 def test_a_prompt_that_peft_trained_has_pefts_loss(train: Callable[..., Trained], architecture: str) -> None:
     trained = train(architecture)
     imported = import_prompt(trained.folder, trained.folder.parent / "own")
     assert imported.snapshot.model == trained.config.model
+    begins = architecture == "with begin token"
+    assert imported.snapshot.position == ("first" if begins else "front")
+    assert [remark[:73] for remark in imported.remarks] == (
+        ["the tokenizer puts <|end|> in front of a text, and PEFT its prompt before"] if begins else []
+    )
     config, result = measured(trained, imported.folder)
     items = read_items(run_paths(config).result)
     np.testing.assert_allclose(sorted(items.loss_nats), sorted(trained.nats), rtol=BY_ITEM)
@@ -99,8 +108,22 @@ def test_a_prompt_that_peft_trained_has_pefts_loss(train: Callable[..., Trained]
     bare = run(RunConfig(**{**vars(config), "tokens": 0, "snapshot": None, "steps": 1}))
     assert abs(float(bare.metrics["loss_per_completion"].value or 0) - np.mean(trained.nats)) > 0.1
     assert (result.training.steps, result.training.best_step, result.prompt.tokens) == (0, None, TOKENS)
-    kept = load_snapshot(run_paths(config).snapshot).prompt
-    assert torch.equal(kept.rows, load_file(trained.folder / "adapter_model.safetensors")["prompt_embeddings"])
+    kept = load_snapshot(run_paths(config).snapshot)
+    assert result.prompt.position == kept.position == imported.snapshot.position
+    assert torch.equal(kept.prompt.rows, load_file(trained.folder / "adapter_model.safetensors")["prompt_embeddings"])
+
+
+def test_a_prompt_before_the_begin_token_goes_out_as_it_came(train: Callable[..., Trained], tmp_path: Path) -> None:
+    trained = train("with begin token")
+    own = import_prompt(trained.folder, tmp_path / "own")
+    for form in FORMS:
+        exported = export_prompt(own.folder, form, tmp_path / form, texts=["7 and one is"])
+        assert exported.agreement.difference == 0
+        assert exported.remarks == []
+        assert "add_special_tokens=True" in exported.recipe or form == "vllm"
+    there = [load_file(folder / "adapter_model.safetensors") for folder in (trained.folder, tmp_path / "peft")]
+    assert torch.equal(there[0]["prompt_embeddings"], there[1]["prompt_embeddings"])
+    assert import_prompt(tmp_path / "peft", tmp_path / "again").snapshot.position == "first"
 
 
 def test_p_tuning_writes_the_rows_that_its_encoder_made(train: Callable[..., Trained]) -> None:
