@@ -65,6 +65,11 @@ def of_adapter(frozen: FrozenModel, folder: Path) -> Asked:
     from peft import PeftModel  # takes a second to load
 
     wrapped: Any = PeftModel.from_pretrained(frozen.model, folder).eval()
+    if wrapped.word_embeddings is None:  # it looks for a matrix of as many rows as the configuration's vocabulary
+        raise InputError(
+            f"PEFT does not find the embeddings of {frozen.name}: they have other rows than its configuration says; "
+            "give --to embeds"
+        )
 
     def asked(ids: list[int]) -> Float[Tensor, "S V"]:
         text = torch.tensor([ids], device=frozen.device)

@@ -18,6 +18,7 @@ from soft_prompts.prompts.snapshot import Snapshot, save_snapshot
 from tests.checks.conftest import save_tiny_model
 
 Save = Callable[..., Path]
+ELOS = {"white_elo": 1500, "black_elo": 2200}
 TEXTS = ("e2e4 e7e5", "the of and the", "b8c6")
 
 
