@@ -6,11 +6,12 @@ from typing import Literal
 
 import tyro
 
+from soft_prompts.commands.asked_model import AskedModel
 from soft_prompts.common.errors import UsageError
 
 
 @dataclass(frozen=True)
-class GenerateOptions:
+class GenerateOptions(AskedModel):
     """Text from a frozen model with a trained prompt in front of it."""
 
     snapshot: tyro.conf.Positional[Path]
@@ -27,20 +28,10 @@ class GenerateOptions:
     """Share of the probability that sampling draws from."""
     seed: int = 0
     """Seeds the sampling."""
-    model: str | None = None
-    """Model to use; default: the one that the prompt was trained on."""
     dtype: Literal["auto", "float32", "bfloat16"] | None = None
     """Precision of the model; auto is bfloat16 on a GPU, else float32; default: as the prompt was trained."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
     allow_mismatch: bool = False
     """Use the prompt on a model with another fingerprint."""
-    offline: bool = False
-    """Never ask a model hub."""
-    trust_remote_code: bool = False
-    """Let a model run its own code."""
-    debug: bool = False
-    """Show the traceback of an error too."""
 
     def __post_init__(self) -> None:
         if not self.text:
@@ -58,22 +49,13 @@ class GenerateOptions:
 def generate_command(options: GenerateOptions) -> int:
     """Print each text with what the model makes of it."""
     from soft_prompts.engine.generation import generate
-    from soft_prompts.models.frozen import load_frozen_model
     from soft_prompts.models.tokenizer import text_end, text_start
     from soft_prompts.prompts.snapshot import load_snapshot, refuse_other_model
     from soft_prompts.tasks.task import Query
-    from soft_prompts.training.apparatus import find_device  # torch takes seconds to load, and compare does not need it
 
     snapshot = load_snapshot(options.snapshot)
     conditions = snapshot.conditions.from_named(dict(given.split("=", 1) for given in options.condition))
-    frozen = load_frozen_model(
-        options.model or snapshot.model,
-        revision=None if options.model else snapshot.revision,
-        dtype=options.dtype or snapshot.dtype,
-        device=find_device(options.device),
-        offline=options.offline,
-        trust_remote_code=options.trust_remote_code,
-    )
+    frozen = options.load(snapshot.model, snapshot.revision, options.dtype or snapshot.dtype)
     refuse_other_model(snapshot, frozen, options.allow_mismatch)
     prompt = snapshot.prompt.to(frozen.device)
     place = {"random": text_end, "front": text_start, "first": lambda *_: 0}[snapshot.position]
