@@ -1,9 +1,9 @@
 """How long does a finished curve take, ours as a user runs it, against PEFT's prompt tuning one run after another?
 
 `python -m tests.benchmarks.curve_time` trains 1, 4, 16 and 64 tokens with three seeds on sums, to within .02 nats per
-token of what a long run reaches. Ours is the command with its defaults, bare model and tests included; PEFT starts and
-steps as its own script would (`peft_curve`), with its rate swept once, and ends each run at the first validation that
-is near enough. Both know how long is enough: ours by --steps, found beforehand.
+token of what a long run reaches. Ours is the command without its evidence, bare model and tests included; PEFT starts
+and steps as its own script would (`peft_curve`), with its rate swept once, and ends each run at the first validation
+that is near enough. Both know how long is enough: ours by --steps, found beforehand.
 
 The long runs are read from the reference; --long makes them again. Beside it: prompts that take their steps together
 against the same one after another.
@@ -32,7 +32,7 @@ from tests.benchmarks.machine import describe
 ROOT = Path(__file__).parents[2]
 REFERENCE = Path(__file__).parent / "reference" / "curve_time.json"
 EXPERIMENT = "completion"
-FLAGS = ()  # as it comes
+FLAGS = ("--evidence", "none")  # what stands beside the curve is no part of it
 SMALL = ("--batch-size", "4", "--test-samples", "20", "--validation-samples", "20", "--jobs", "1")
 NEAR = 0.02  # nats per scored token above the long run's
 Row = dict[str, Any]
