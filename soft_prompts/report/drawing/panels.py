@@ -27,6 +27,7 @@ HEADING, BARE = 20.0, 9.0  # room for a heading; under an axis without names
 NAMES = 11.0  # font size
 SHARES = (-0.1, 1.1)
 SHARE_TICKS = (Tick(0, "0"), Tick(0.5, ".5"), Tick(0.9, ".9"), Tick(1, ""))
+ABOVE, BELOW, NAME_HEIGHT = -4.0, 12.0, 16.0  # of a level's name, from its line
 NAMED_LEVELS = 4  # more than these would hide the curves with their names
 
 
@@ -203,13 +204,26 @@ def _levels(frame: Frame, panel: Panel) -> tuple[list[Shape], list[Shape]]:
     ]
     if len(inside) > NAMED_LEVELS:
         return lines, []
-    places = apart([y - 4 for y in heights], 13)
-    below = max(0.0, max(places, default=0.0) - (frame.bottom - 4))  # where the axis has its own names
     ends = [[one.data[at].value for one in panel.series if one.data] for at in (0, -1)]
+    sides = [_freer(level, ends) for level in inside]
+    wanted = [y + _beside_line(frame, y, ends[side]) for y, side in zip(heights, sides, strict=True)]
+    places = apart(wanted, 13)
+    below = max(0.0, max(places, default=0.0) - (frame.bottom - 4))  # where the axis has its own names
     names: list[Shape] = []
-    for y, level in zip((y - below for y in places), inside, strict=True):
-        left, right = (min((abs(value - level.value) for value in end), default=0.0) for end in ends)
-        place, anchor = ((frame.left + 3, y), "start") if left > right else ((frame.right, y), "end")
+    for y, level, side in zip((y - below for y in places), inside, sides, strict=True):
+        place, anchor = ((frame.right, y), "end") if side else ((frame.left + 3, y), "start")
         name = shortened(level.name, (frame.right - frame.left) / 2, 10)
         names += [Label(place, name, level.role, 10, anchor)] if name else []
     return lines, names
+
+
+def _freer(level: Level, ends: Sequence[Sequence[Number]]) -> int:
+    """The end of the axis, 0 or 1, where the curves are farther from the line."""
+    left, right = (min((abs(value - level.value) for value in end), default=0.0) for end in ends)
+    return 0 if left > right else 1
+
+
+def _beside_line(frame: Frame, y: Number, values: Sequence[Number]) -> Number:
+    """From the line to its name's foot: above it, or below where a curve runs just above."""
+    curves = [frame.y(frame.inside(value)) for value in values]
+    return BELOW if any(y - NAME_HEIGHT < curve <= y for curve in curves) else ABOVE

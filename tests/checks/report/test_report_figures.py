@@ -13,7 +13,7 @@ from soft_prompts.report.drawing.layout import beside, framed, rows, stacked
 from soft_prompts.report.drawing.letters import shortened, text_width
 from soft_prompts.report.drawing.paint import png
 from soft_prompts.report.drawing.panels import Datum, Level, Panel, Series, look_of
-from soft_prompts.report.drawing.scene import DASHES, LIGHT, MARKERS, SERIES, Label, Mark, Scene
+from soft_prompts.report.drawing.scene import DASHES, LIGHT, MARKERS, SERIES, Label, Mark, Scene, Stroke
 from soft_prompts.report.text import share_text, value_text, visible
 from tests.checks.made.text_boxes import collisions, measured_width
 
@@ -59,6 +59,14 @@ def test_nothing_is_drawn_outside_and_no_name_on_another(levels):
     named = tuple(Level(f"level {at}", value) for at, value in enumerate(levels))
     for heading in ("", "a heading that is far longer than a panel can be wide, so that it is cut off"):
         assert collisions(panel(levels=named, heading=heading).scene()) == []
+
+
+@pytest.mark.parametrize(("level", "below"), [(1.95, True), (1.0, False)])
+def test_a_levels_name_keeps_off_a_curve_that_runs_just_above(level, below):
+    scene = panel(values=(2.1, 2.1, 2.1, 2.1), levels=(Level("floor", level), Level("", 0.0))).scene()
+    (name,) = [one for one in labels(scene) if one.text == "floor"]
+    line = min(one.places[0][1] for one in scene.shapes if isinstance(one, Stroke) and one.dash == (5, 3))
+    assert (name.place[1] > line) == below
 
 
 @pytest.mark.parametrize("bold", [False, True])
