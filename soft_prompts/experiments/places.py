@@ -8,7 +8,7 @@ from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import refuse_unwritable
 from soft_prompts.experiments.grid import Grid, TaskT
 
-SUFFIXES = (".pgn", ".zst", ".gz", ".txt", ".md", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
+SUFFIXES = (".pgn", ".zst", ".gz", ".txt", ".md", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gguf", ".yaml")
 
 
 def refuse_missing_places(grid: Grid[TaskT]) -> None:

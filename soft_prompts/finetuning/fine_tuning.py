@@ -32,7 +32,7 @@ from soft_prompts.finetuning.weights import Learner, put_back, state_tensors, ta
 from soft_prompts.models.fingerprint import FIRST, find_fingerprint
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
-from soft_prompts.models.sources import quiet
+from soft_prompts.models.quiet import quiet
 from soft_prompts.results.paths import model_slug, settings_hash, slug
 from soft_prompts.tasks.lesson import Lesson
 from soft_prompts.training.apparatus import Paths, find_device

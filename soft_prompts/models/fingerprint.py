@@ -15,7 +15,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import WHOLE, fingerprint_files
-from soft_prompts.models.sources import ADAPTER, config_path, is_local, quiet, reason, source_of
+from soft_prompts.models.quiet import quiet
+from soft_prompts.models.sources.gguf import sha256_of
+from soft_prompts.models.sources.hub import config_path, is_local, reason
+from soft_prompts.models.sources.source import ADAPTER, Source, find_source
 
 NOW = "v2:"
 FIRST = ""  # what a print of the first version begins with: folders of fine-tuned models are named by it
@@ -47,9 +50,12 @@ def find_fingerprint(
 
     `like` is a stored print that this one is to be compared with: it has the same form. Raises InputError.
     """
-    folder = config_path(name, revision, offline).parent
-    if not Path(source_of(name)).is_dir() and not _is_whole(folder):
-        _fetch(name, revision, offline, trust_remote_code)
+    source = find_source(name)
+    if source.gguf is not None:
+        return NOW + hashlib.sha256(f"gguf:{sha256_of(source.gguf)};".encode()).hexdigest()[:16]
+    folder = config_path(source, revision, offline).parent
+    if source.is_hub and not _is_whole(folder):
+        _fetch(source, revision, offline, trust_remote_code)
     if like is not None and not like.startswith(NOW):
         return fingerprint_files(_files_of_version_1(folder))
     digest = hashlib.sha256()
@@ -64,21 +70,22 @@ def _is_whole(folder: Path) -> bool:
     return has_tokenizer and all(path.is_file() for path in _weights(folder))
 
 
-def _fetch(name: str, revision: str | None, offline: bool, trust_remote_code: bool) -> None:
+def _fetch(source: Source, revision: str | None, offline: bool, trust_remote_code: bool) -> None:
     """Bring every file of a hub model here that loading it would, no more and no fewer; raises InputError."""
-    source = source_of(name)
     if is_local(source, offline):
         raise InputError(
-            f"model {name!r} is not wholly on this machine, and the model hub is not asked or does not answer; start "
-            "again where it does, without --offline"
+            f"model {source.name!r} is not wholly on this machine, and the model hub is not asked or does not answer; "
+            "start again where it does, without --offline"
         )
     asked: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     with quiet():
         try:
-            AutoModelForCausalLM.from_pretrained(source, use_safetensors=True, device_map="meta", **asked)  # unread
-            AutoTokenizer.from_pretrained(source, **asked)
+            AutoModelForCausalLM.from_pretrained(
+                source.place, use_safetensors=True, device_map="meta", **asked
+            )  # unread
+            AutoTokenizer.from_pretrained(source.place, **asked)
         except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError) as error:
-            raise InputError(f"model {name!r} cannot be fetched: {reason(name, error)}") from error
+            raise InputError(f"model {source.name!r} cannot be fetched: {reason(source, error)}") from error
 
 
 def _content(path: Path) -> str:

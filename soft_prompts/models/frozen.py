@@ -17,7 +17,10 @@ from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.model import FrozenModel, ModelKey, context_length_of
 from soft_prompts.models.precision import DTYPES, dtype_name
 from soft_prompts.models.probes import PASSED, Loaded, examine
-from soft_prompts.models.sources import commit_of, config_path, is_local, quiet, reason, source_of
+from soft_prompts.models.quiet import quiet
+from soft_prompts.models.sources.gguf import quantisation_of
+from soft_prompts.models.sources.hub import commit_of, config_path, is_local, reason
+from soft_prompts.models.sources.source import find_source
 
 SLOWER = ("embeddings", "batches", "writing")  # probes whose fallback takes time or another road: said at load
 TROUBLES = (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError, SafetensorError)
@@ -30,7 +33,7 @@ def model_key(
     where = torch.device(device)
     if where.type == "cuda" and where.index is None and torch.cuda.is_available():
         where = torch.device("cuda", torch.cuda.current_device())
-    return ModelKey(source_of(name), revision, dtype_name(dtype, where), str(where), trust_remote_code)
+    return ModelKey(find_source(name).asked, revision, dtype_name(dtype, where), str(where), trust_remote_code)
 
 
 @torch.no_grad()
@@ -47,20 +50,20 @@ def load_frozen_model(
 
     Raises InputError in one line: what was asked, what is wrong, what to do.
     """
-    source, device = source_of(name), torch.device(device)
+    source, device = find_source(name), torch.device(device)
     asked = {"revision": revision, "local_files_only": is_local(source, offline)}
     asked["trust_remote_code"] = trust_remote_code
     with quiet():
         try:
-            model, report = _load(source, DTYPES[dtype_name(dtype, device)], asked)
-            tokenizer = AutoTokenizer.from_pretrained(source, **asked)
+            model, report = _load(source.place, DTYPES[dtype_name(dtype, device)], asked)
+            tokenizer = AutoTokenizer.from_pretrained(source.place, **asked)
         except TROUBLES as error:
-            raise InputError(f"model {name!r} cannot be loaded: {reason(name, error)}") from error
+            raise InputError(f"model {name!r} cannot be loaded: {reason(source, error)}") from error
         model.to(device)  # pyright: ignore[reportArgumentType]  # transformers wraps the method, and its type is lost
         model.eval().requires_grad_(False)
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         rows = len(cast(torch.nn.Embedding, model.get_input_embeddings()).weight)
-        commit = None if source != name else commit_of(config_path(name, revision, offline))
+        commit = commit_of(config_path(source, revision, offline)) if source.is_hub else None
         frozen = FrozenModel(
             model=model,
             tokenizer=tokenizer,
@@ -69,7 +72,8 @@ def load_frozen_model(
             fingerprint=find_fingerprint(name, revision=revision, offline=offline, trust_remote_code=trust_remote_code),
             pad_id=pad if isinstance(pad, int) and pad < rows else 0,
             head=None,
-            source=source,
+            source=source.asked,
+            quantisation=None if source.gguf is None else quantisation_of(source.gguf),
             commit=commit,
             trust_remote_code=trust_remote_code,
             key=model_key(name, revision, dtype, device, trust_remote_code),
@@ -101,27 +105,29 @@ def find_context_length(
     name: str, revision: str | None = None, offline: bool = False, trust_remote_code: bool = False
 ) -> int | None:
     """Most positions that the model was built for, by its configuration alone; raises InputError in one line."""
-    source = source_of(name)
+    source = find_source(name)
     asked = {"revision": revision, "local_files_only": is_local(source, offline)}
     with quiet():
         try:
-            return context_length_of(AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code, **asked))
+            return context_length_of(
+                AutoConfig.from_pretrained(source.place, trust_remote_code=trust_remote_code, **asked)
+            )
         except TROUBLES as error:
-            raise InputError(f"model {name!r} cannot be loaded: {reason(name, error)}") from error
+            raise InputError(f"model {name!r} cannot be loaded: {reason(source, error)}") from error
 
 
 def load_tokenizer(
     name: str, revision: str | None = None, offline: bool = False, trust_remote_code: bool = False
 ) -> PreTrainedTokenizerBase:
     """A model's tokenizer alone, found as the model would be; raises InputError in one line."""
-    source = source_of(name)
+    source = find_source(name)
     with quiet():
         try:
             return AutoTokenizer.from_pretrained(
-                source,
+                source.place,
                 revision=revision,
                 local_files_only=is_local(source, offline),
                 trust_remote_code=trust_remote_code,
             )
         except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError) as error:
-            raise InputError(f"tokenizer of {name!r} cannot be loaded: {reason(name, error)}") from error
+            raise InputError(f"tokenizer of {name!r} cannot be loaded: {reason(source, error)}") from error

@@ -90,7 +90,9 @@ class FrozenModel:
     head: torch.nn.Linear | None
     """The vocabulary matrix, if logits are just `head(hidden)`; None if the model does more to them."""
     source: str = ""
-    """The folder or hub id that transformers was asked for."""
+    """The folder, GGUF file or hub id that it was read from."""
+    quantisation: str | None = None
+    """Type of most of the weights where it was read from, as `Q4_1`; None: plain numbers."""
     commit: str | None = None
     """The hub's commit; None for a folder."""
     trust_remote_code: bool = False

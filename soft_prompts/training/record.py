@@ -117,6 +117,7 @@ def _model_section(at: Apparatus) -> ModelSection:
         fingerprint=frozen.fingerprint,
         dtype=frozen.dtype,
         probes={probe.name: probe.text for probe in frozen.probes} or None,
+        quantisation=frozen.quantisation,
     )
 
 

@@ -18,6 +18,7 @@ from soft_prompts.data.conditions import NO_CONDITIONS
 from soft_prompts.models import fingerprint
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.sources.source import find_source
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.prompts.snapshot import Snapshot, refuse_other_model
 from soft_prompts.zoo import EMBEDDED
@@ -222,7 +223,7 @@ def test_the_rest_is_fetched_where_the_hub_answers(
     for name in names:
         (cached / name).unlink()
     monkeypatch.setattr(fingerprint, "is_local", lambda source, offline: False)
-    fingerprint._fetch(str(tiny_folders["llama"]), None, offline=False, trust_remote_code=False)
+    fingerprint._fetch(find_source(str(tiny_folders["llama"])), None, offline=False, trust_remote_code=False)
     fetched = list[str]()
 
     def fetch(name: str, patterns: tuple[str, ...]) -> None:
