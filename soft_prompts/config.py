@@ -226,10 +226,6 @@ def _check_run(config: RunConfig) -> None:
         )
     if config.init == "grown" and config.tokens == 1 and config.trains:
         raise UsageError("init is grown and tokens 1; a prompt of one token grows from none: give 2 tokens or more")
-    if config.max_memory and config.device_map is None:
-        raise UsageError(
-            f"max-memory is {' '.join(config.max_memory)}, without a device map; give --device-map auto too"
-        )
     if config.model == "":
         raise UsageError("models holds an empty name; give an embedded name, a folder or a hub id")
 

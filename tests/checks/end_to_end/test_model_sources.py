@@ -67,7 +67,7 @@ def test_a_run_on_a_spread_model_is_that_of_a_whole_one(settings: Settings, tmp_
     spread = run(settings(tmp_path / "spread", device_map="auto"))
     assert spread.metrics["loss_per_move"].value == whole.metrics["loss_per_move"].value
     with pytest.raises(UsageError, match="max-memory is cpu=1GB, without a device map; give --device-map auto too"):
-        settings(tmp_path, max_memory=("cpu=1GB",))
+        run(settings(tmp_path, max_memory=("cpu=1GB",)))
 
 
 def test_places_of_parts_are_looked_at_before_anything_loads(
