@@ -102,6 +102,7 @@ OTHER: dict[str, object] = {
     "device_map": "auto",
     "max_memory": ("0=20GiB",),
     "output_dir": Path("elsewhere"),
+    "snapshot": Path("trained"),
 }
 """Another value of every setting that is neither a number nor a switch."""
 
