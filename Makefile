@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test install install-test lint clean
+.PHONY: demo test test-real install install-test lint clean
 
 demo: install
 	$(BIN)/python -m tests.pathfinding_test
@@ -11,6 +11,10 @@ demo: install
 
 test: install-test lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+test-real: install-test
+	$(BIN)/soft-prompts models install smollm2-135m
+	$(BIN)/python -m pytest -m real
 
 lint: install-test
 	$(BIN)/ruff check .

@@ -128,6 +128,10 @@ class RunConfig:
     dtype: Literal["auto", "float32", "bfloat16", "fastest"] = setting("auto", "all")
     """Precision of the frozen model; the prompt and Adam's state are float32 always. auto: bfloat16 on a GPU, else
     float32; fastest: what a probe finds faster on this machine."""
+    device_map: Literal["auto"] | None = setting(None, "nothing", told_if_set=True)
+    """auto: spread a model that is larger than one device over all that there are, the CPU and the disk last."""
+    max_memory: tuple[str, ...] = setting((), "nothing", told_if_set=True)
+    """With --device-map: at most so much of each device, as 0=20GiB cpu=60GiB."""
     engine: Literal["auto", "plain"] = setting("auto", "nothing")
     """auto: samples in one row without padding, what they share once, the loss without whole logits, where the model
     allows it; plain: none of that, the slow way that the fast one is checked against."""

@@ -14,7 +14,7 @@ from soft_prompts.commands.generate import GenerateOptions, generate_command
 from soft_prompts.commands.guidance_data import GuidanceDataOptions, guidance_data_command
 from soft_prompts.commands.guidance_eval import GuidanceEvalOptions, guidance_eval_command
 from soft_prompts.commands.imports import ImportOptions, import_command
-from soft_prompts.commands.models import ModelsOptions, models_command
+from soft_prompts.commands.models import InstallOptions, ModelsOptions, install_command, models_command
 from soft_prompts.common.command_line import guarded, parse
 from soft_prompts.report.page.command import ReportOptions, report_command
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
@@ -52,6 +52,9 @@ def _dispatch(arguments: Sequence[str]) -> int:
         return 0
     if arguments[:1] == ["run"] and len(arguments) > 1 and not arguments[1].startswith("-"):
         return run_command(arguments[1], arguments[2:])  # the flags are the experiment's own
+    if list(arguments[:2]) == ["models", "install"]:
+        words = arguments[2:]
+        return install_command(parse(InstallOptions, words, f"{PROGRAM} models install", InstallOptions.__doc__ or ""))
     options = parse(Command, arguments, PROGRAM, DESCRIPTION)
     return DOES[type(options)](options)
 

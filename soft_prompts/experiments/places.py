@@ -10,7 +10,7 @@ from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.common.files import refuse_unwritable
 from soft_prompts.experiments.grid import Grid, TaskT
 
-SUFFIXES = (".pgn", ".zst", ".gz", ".txt", ".md", ".jsonl", ".json", ".csv", ".tsv", ".parquet")
+SUFFIXES = (".pgn", ".zst", ".gz", ".txt", ".md", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gguf", ".yaml")
 
 
 def refuse_missing_places(grid: Grid[TaskT]) -> None:
@@ -19,7 +19,7 @@ def refuse_missing_places(grid: Grid[TaskT]) -> None:
     named = {"--models": grid.models, "--data": grid.data, "--test-data": test_data}
     for flag, names in named.items():
         for name in names:
-            if _is_path(name) and not glob.glob(glob.escape(name) + "*"):  # a data set may be the prefix of its files
+            if not all(map(_may_be_there, [name] if glob.glob(glob.escape(name)) else _parts(flag, name))):
                 raise InputError(f"{flag}: {name} does not exist; give a file or folder that does, or an embedded name")
     refuse_unwritable(grid.settings.output_dir)
     if grid.settings.snapshot is not None:
@@ -36,6 +36,15 @@ def _refuse_other_counts(grid: Grid[TaskT], snapshot: Path) -> None:
     if isinstance(tokens, int) and {*grid.tokens} - {0, tokens}:
         counts = " ".join(map(str, grid.tokens))
         raise UsageError(f"--tokens is {counts}, but {snapshot} is a prompt of {tokens}; give --tokens 0 {tokens}")
+
+
+def _parts(flag: str, name: str) -> list[str]:
+    """A model may be a base and adapters, each in a folder's subfolder."""
+    return [part.partition(":")[0] for part in name.split("+")] if flag == "--models" else [name]
+
+
+def _may_be_there(name: str) -> bool:
+    return not _is_path(name) or bool(glob.glob(glob.escape(name) + "*"))  # a data set may be the prefix of its files
 
 
 def _is_path(name: str) -> bool:

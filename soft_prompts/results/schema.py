@@ -28,7 +28,7 @@ SCHEMA_VERSION = 1
 OPTIONAL_FIELDS = (
     *("probes", "rejected", "skipped_steps", "micro_batch_size"),
     *("threads", "training_seconds", "measuring_seconds", "ended_early", "determined", "from_bare"),
-    *("outcome", "command"),
+    *("outcome", "command", "quantisation", "card"),
 )
 
 
@@ -66,6 +66,8 @@ class ModelSection:
     fingerprint: str | None
     dtype: str | None
     probes: dict[str, str] | None = None
+    quantisation: str | None = None
+    card: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.zoo import EMBEDDED
+from soft_prompts.zoo.installed import INSTALLABLE
 
 ROOT = Path(__file__).parents[3]
 Settings = Callable[..., RunConfig]
@@ -294,7 +295,7 @@ def test_models_are_a_line_each(command: Callable[..., Said]) -> None:
     said = command("models")
     assert said.code == 0
     lines = {line.split()[0]: line for line in said.out.split("\n\n")[0].splitlines()}
-    assert list(lines) == list(EMBEDDED)
+    assert list(lines) == [*EMBEDDED, *INSTALLABLE]
     for name, folder in EMBEDDED.items():
         parameters = json.loads((folder / "card.json").read_text())["training"]["parameters"]
         assert lines[name].split()[1:3] == [f"{parameters / 1e6:.2f}", "M"]

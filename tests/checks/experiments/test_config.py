@@ -99,6 +99,8 @@ OTHER: dict[str, object] = {
     "patience": 3,
     "reference": "another-model",
     "engine": "plain",
+    "device_map": "auto",
+    "max_memory": ("0=20GiB",),
     "output_dir": Path("elsewhere"),
     "snapshot": Path("trained"),
 }
