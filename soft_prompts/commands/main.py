@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from soft_prompts.calibration.options import CalibrateOptions
+from soft_prompts.commands.doctor.command import DoctorOptions, divided, doctor_command
 from soft_prompts.commands.experiments import ListOptions, RunOptions, list_command, run_command
 from soft_prompts.commands.generate import GenerateOptions, generate_command
 from soft_prompts.commands.guidance_data import GuidanceDataOptions, guidance_data_command
@@ -24,6 +25,7 @@ Begin with `soft-prompts list` and `soft-prompts run chess`; `soft-prompts --ver
 Command = (
     Annotated[CalibrateOptions, tyro.conf.subcommand("calibrate")]
     | Annotated[CompareOptions, tyro.conf.subcommand("compare")]
+    | Annotated[DoctorOptions, tyro.conf.subcommand("doctor")]
     | Annotated[GenerateOptions, tyro.conf.subcommand("generate")]
     | Annotated[GuidanceDataOptions, tyro.conf.subcommand("guidance-data")]
     | Annotated[GuidanceEvalOptions, tyro.conf.subcommand("guidance-eval")]
@@ -48,7 +50,12 @@ def _dispatch(arguments: Sequence[str]) -> int:
         return 0
     if arguments[:1] == ["run"] and len(arguments) > 1 and not arguments[1].startswith("-"):
         return run_command(arguments[1], arguments[2:])  # the flags are the experiment's own
+    command = list[str]()
+    if arguments[:1] == ["doctor"]:
+        arguments, command = divided(arguments)
     options = parse(Command, arguments, PROGRAM, DESCRIPTION)
+    if isinstance(options, DoctorOptions):
+        return doctor_command(options, command)
     return DOES[type(options)](options)
 
 

@@ -9,7 +9,14 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
@@ -101,11 +108,18 @@ def find_context_length(
     name: str, revision: str | None = None, offline: bool = False, trust_remote_code: bool = False
 ) -> int | None:
     """Most positions that the model was built for, by its configuration alone; raises InputError in one line."""
+    return context_length_of(find_configuration(name, revision, offline, trust_remote_code))
+
+
+def find_configuration(
+    name: str, revision: str | None = None, offline: bool = False, trust_remote_code: bool = False
+) -> PretrainedConfig:
+    """A model's configuration alone, found as the model would be; raises InputError in one line."""
     source = source_of(name)
     asked = {"revision": revision, "local_files_only": is_local(source, offline)}
     with quiet():
         try:
-            return context_length_of(AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code, **asked))
+            return AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code, **asked)
         except TROUBLES as error:
             raise InputError(f"model {name!r} cannot be loaded: {reason(name, error)}") from error
 

@@ -31,7 +31,6 @@ from tests.benchmarks.machine import Memory, describe
 from tests.benchmarks.shapes import save_random
 
 REFERENCE = Path(__file__).parent / "reference" / "cost_estimate.json"
-PRELOADED = ["tests.benchmarks.cost_estimate", "peft"]
 SMALL = "--test-samples 64 --validation-samples 32 --validate-every 1000 --checkpoint-every 1000 --data-workers 0"
 Row = dict[str, Any]
 
@@ -57,7 +56,7 @@ CASES = {
     "repetition, P 256": Case("repetition --models tiny-text --tokens 256 --steps 6"),
     "LoRA, games": Case("chess --models tiny-chess --tokens 1 --steps 6 --batch-size 16", role=Lora()),
     "pythia-70m, P 16": Case(
-        "completion --models {shape} --tokens 16 --steps 3 --batch-size 16 --test-samples 16 --validation-samples 16",
+        "completion --models {shape} --tokens 16 --steps 3 --batch-size 64 --test-samples 64 --validation-samples 16",
         "pythia-70m",
     ),
     "smollm2-135m, P 4": Case(
@@ -111,22 +110,22 @@ def measured(config: RunConfig) -> Row:
 
 def rows_of(settings: Settings, folder: Path) -> list[Row]:
     """Estimates first, so that no run is known to them."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context = multiprocessing.get_context("spawn")
+    asks = ProcessPoolExecutor(1, mp_context=context)
 
-    def apart(work: Any, config: RunConfig) -> Row:
+    def apart(config: RunConfig) -> Row:
         with ProcessPoolExecutor(1, mp_context=context) as pool:
-            return pool.submit(work, config).result()
+            return pool.submit(measured, config).result()
 
     rows = []
     for name in settings.cases:
         config = config_of(CASES[name], folder)
-        said, found = apart(estimated, config), apart(measured, config)
+        said, found = asks.submit(estimated, config).result(), apart(config)
         ratios = {f"{what}_ratio": round(said[what] / found[what], 2) for what in found}
         row = {f"estimated_{what}": round(value, 2) for what, value in said.items()}
         row |= {f"measured_{what}": round(value, 2) for what, value in found.items()}
         rows.append({"run": name, "flags": CASES[name].flags, **row, **ratios})
-        print(rows[-1], flush=True)
+    asks.shutdown()
     return rows
 
 

@@ -79,8 +79,10 @@ class Counting(TorchDispatchMode):
             products = float(count(*args, **kwargs, out_val=out))
         moved = 0.0 if func.is_view else _bytes_of((args, kwargs)) + _bytes_of(out)
         self.operations.append(Operation(products, moved))
+        there = {tensor.untyped_storage()._cdata for tensor in _tensors_in((args, kwargs))}
         for tensor in _tensors_in(out):
-            self._hold(tensor)
+            if tensor.untyped_storage()._cdata not in there:  # else a view, or written in place
+                self._hold(tensor)
         return out
 
     def work(self, machine: Machine) -> Work:

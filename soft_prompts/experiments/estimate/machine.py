@@ -9,10 +9,10 @@ import torch
 
 from soft_prompts.models.precision import DTYPES
 
-SIDE = {"cpu": 768, "cuda": 8192}  # of the square matrices
+SIDE = {"cpu": 512, "cuda": 8192}  # of the square matrices
 STREAMED = {"cpu": 4_000_000, "cuda": 100_000_000}  # numbers that are added to others: more than caches hold
 CALLS = 300  # of an addition of a few numbers, with a gradient
-TRIALS = 5
+TRIALS = 12
 OF_PRODUCTS = 0.75  # of the square's rate: what the shapes of models reach, tests/benchmarks/cost_estimate.py
 OF_MEMORY = 0.8
 AT_LEAST_CALL = 4e-6  # seconds

@@ -32,7 +32,7 @@ from soft_prompts.training.measures import TRAINING_ITEMS, WRITTEN_AT_ONCE
 
 DRAWN = 8  # steps whose samples are drawn to see how long they are
 WRITTEN = 0.6  # of the most new tokens: where texts end, as measured by tests/benchmarks/cost_estimate.py
-PROBED = 40  # forwards of a dozen tokens at load
+PROBED = 80  # forwards of a dozen tokens at load
 PROBE_TOKENS = 13
 
 
@@ -66,7 +66,9 @@ class Passes(NamedTuple):
     search: Work
     """Before the first step."""
     measured: Work
-    """Of one run, at the end."""
+    """Of one run, at the end: losses."""
+    written: Work
+    """Of one run, at the end: texts."""
 
 
 def samples_of(config: RunConfig, data: TaskData) -> Samples:
@@ -111,14 +113,15 @@ def passes_of(configs: Sequence[RunConfig], samples: Samples, frozen: FrozenMode
     probe = Example([0] * PROBE_TOKENS, [0] * PROBE_TOKENS)
     with torch.no_grad():
         load = work_of(machine, lambda: frozen.logits(frozen.embed(torch.tensor([probe.input_ids]))))
-        measured = _measured(model, prompt, samples, some, machine)
+        measured = _measured(model, prompt, samples, first, machine)
+        texts = [_written(model, prompt, asked, WRITTEN_AT_ONCE * some, machine) for asked in samples.asked]
         validation = _losses(model, prompt, samples.validation, some, machine)
     step, search = NO_WORK, NO_WORK
     if any(config.trains for config in configs):
         step = _step(learners, first, samples.training, machine)
     if searched := searched_samples(first):
         search = validation.times(2 * searched / len(samples.validation))
-    return Passes(load.times(PROBED), step, validation, search, measured)
+    return Passes(load.times(PROBED), step, validation, search, measured, sum(texts, NO_WORK))
 
 
 def _learner(config: RunConfig, frozen: FrozenModel) -> tuple[FrozenModel, Prompt]:
@@ -180,18 +183,17 @@ def _step(
     return Work(work.peak_bytes + moments, work.seconds * mean * count, work.products * mean * count)
 
 
-def _measured(model: FrozenModel, prompt: Prompt, samples: Samples, some: int, machine: Machine) -> Work:
-    """Everything that a result says of a prompt."""
+def _measured(model: FrozenModel, prompt: Prompt, samples: Samples, config: RunConfig, machine: Machine) -> Work:
+    """Every loss that a result has."""
+    some = config.micro_batch_size or config.batch_size
     once = _losses(model, prompt, samples.test, some, machine)
     swapped = len({one.conditions for one in samples.test}) > 1
     work = once.times(1 + swapped) + _losses(model, prompt, samples.validation, some, machine)
-    if samples.training:
-        per_item = once.seconds / len(samples.test)
-        work += Work(0, per_item * TRAINING_ITEMS, 0)
+    seen = min(TRAINING_ITEMS, config.steps * config.batch_size) if config.trains else TRAINING_ITEMS
+    share = seen * _positions(samples.training) / len(samples.training) / _positions(samples.test)
+    work += Work(0, once.seconds * share, once.products * share)
     if samples.further:
         work += _losses(model, prompt, samples.further, some, machine)
-    for asked in samples.asked:
-        work += _written(model, prompt, asked, WRITTEN_AT_ONCE * some, machine)
     return work
 
 

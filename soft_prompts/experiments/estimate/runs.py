@@ -5,27 +5,28 @@ No weight is read. Of data that are on this machine real samples are drawn, so t
 
 import time
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
-import torch
-
-from soft_prompts.common.console import duration
-from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
-from soft_prompts.experiments.estimate.counting import NO_WORK, Work
+from soft_prompts.experiments.estimate.counting import Work
 from soft_prompts.experiments.estimate.machine import probe
 from soft_prompts.experiments.estimate.passes import Passes, Samples, full_samples, passes_of, samples_of
-from soft_prompts.experiments.estimate.sketch import configuration_of, depths, sketch
+from soft_prompts.experiments.estimate.sketch import depths, sketch
 from soft_prompts.experiments.grid import Together
 from soft_prompts.experiments.groups import groups
-from soft_prompts.models.frozen import load_tokenizer
+from soft_prompts.models.frozen import find_configuration, load_tokenizer
 from soft_prompts.models.precision import DTYPES, dtype_name
 from soft_prompts.training.apparatus import data_request, find_device
 
 READ = 1e9  # bytes a second of weights that are read, hashed and probed
 STEP_SECONDS = 2e-3  # of a step, beside the model: samples, curves, states
 OPENED = 1.0  # seconds of a run beside its passes: files, curves, a result
+BESIDE = 45 * 2**20  # bytes of a process beside model and passes: libraries' own, samples, curves
+HOLES = 1.45  # times what passes hold at once: freed memory between what stays finds no use, on a CPU
+WRITTEN_HOLES = 1.3  # of texts alone
+WRITTEN_ANEW = 0.45  # of the room for texts behind a training: so much finds no room among its holes
+# The four are of tests/benchmarks/cost_estimate.py.
 
 
 class Estimate(NamedTuple):
@@ -77,7 +78,7 @@ def estimate(configs: Sequence[RunConfig], opened: Opened | None = None) -> Esti
     device = find_device(last.device)
     dtype = dtype_name(last.dtype, device)
     machine = probe(device.type, dtype)
-    configuration = configuration_of(last)
+    configuration = find_configuration(last.model, last.revision, last.offline, last.trust_remote_code)
     tokenizer, own = _tokenizer(last), configuration.get_text_config().num_hidden_layers
     drafts = [sketch(configuration, layers, tokenizer, device.type, dtype) for layers in depths(configuration)]
     few = [draft.layers for draft in drafts]
@@ -88,47 +89,52 @@ def estimate(configs: Sequence[RunConfig], opened: Opened | None = None) -> Esti
         why = str(error).splitlines()[0][:120]
         raise InputError(f"model {last.model!r} cannot be sketched without its weights: {why}") from error
     passes = Passes(*(_work_at(few, works, own) for works in zip(*some, strict=True)))
-    return _added_up(configs, passes, opened, parameters, DTYPES[dtype].itemsize)
+    return _added_up(configs, passes, opened, (parameters, DTYPES[dtype].itemsize), machine.device == "cpu")
+
+
+def passes_bytes(passes: Passes, on_cpu: bool) -> float:
+    """What a process grows by, at most, beside the weights: what is held at once, and on a CPU the holes in it."""
+    *fitted, written = (one.peak_bytes for one in passes)
+    if not on_cpu:
+        return max(*fitted, written)
+    return BESIDE + max(WRITTEN_HOLES * written, HOLES * max(fitted) + WRITTEN_ANEW * written)
 
 
 def _added_up(
-    configs: Sequence[RunConfig], passes: Passes, opened: Opened, parameters: int, itemsize: int
+    configs: Sequence[RunConfig], passes: Passes, opened: Opened, model: tuple[int, int], on_cpu: bool
 ) -> Estimate:
-    count, steps = len(configs), max((config.steps for config in configs if config.trains), default=0)
-    validations = steps / configs[0].validate_every
+    """`model`: parameters, and bytes of each."""
+    count, (parameters, itemsize) = len(configs), model
+    trained = [config for config in configs if config.trains]
+    steps = max((config.steps for config in trained), default=0)
     step = passes.step.seconds + STEP_SECONDS * count
-    weights = parameters * itemsize * (1 + (configs[0].role.learns == "weights"))
-    seconds = (
-        weights / READ
-        + passes.load.seconds
-        + steps * step
-        + count
-        * (
-            OPENED
-            + opened.seconds
-            + validations * passes.validation.seconds
-            + passes.search.seconds
-            + passes.measured.seconds
-        )
+    weights = parameters * itemsize
+    of_each = (
+        OPENED
+        + opened.seconds
+        + steps / configs[0].validate_every * passes.validation.seconds
+        + passes.search.seconds
+        + passes.measured.seconds
+        + passes.written.seconds
     )
     return Estimate(
-        tuple(configs),
-        weights,
-        max(one.peak_bytes for one in passes),
-        seconds,
-        step,
-        parameters,
-        opened.is_bound,
+        configs=tuple(configs),
+        weights_bytes=weights * (1 + (configs[0].role.learns == "weights")),
+        passes_bytes=passes_bytes(passes, on_cpu),
+        seconds=weights / READ + passes.load.seconds + steps * step + count * of_each,
+        step_seconds=step,
+        parameters=parameters,
+        is_bound=opened.is_bound,
     )
 
 
 def _open(config: RunConfig) -> Opened:
     """The samples of a run's data, or, where data or tokenizer are not on this machine, the longest there can be."""
-    began = time.perf_counter()
+    began = time.process_time()  # others may use the machine too
     try:
         request = data_request(config)._replace(workers=0)
         data = config.task.open(request, _tokenizer(config))
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         return Opened(samples_of(config, data), seconds, False)
     except InputError:
         return Opened(full_samples(config), 0.0, True)

@@ -8,15 +8,12 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.initialization import no_init_weights
 
-from soft_prompts.common.errors import InputError
-from soft_prompts.config import RunConfig
-from soft_prompts.models.frozen import TROUBLES
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.precision import DTYPES
-from soft_prompts.models.sources import is_local, quiet, reason, source_of
+from soft_prompts.models.sources import quiet
 
 FEW_LAYERS = (2, 4)  # of a deep model: what each further one costs follows
 
@@ -29,21 +26,6 @@ class Sketch(NamedTuple):
     frozen: FrozenModel
     layers: int
     parameters: int
-
-
-def configuration_of(config: RunConfig) -> PretrainedConfig:
-    """The model's config.json, fetched where it may be; raises InputError in one line."""
-    source = source_of(config.model)
-    asked: dict[str, Any] = {
-        "revision": config.revision,
-        "local_files_only": is_local(source, config.offline),
-        "trust_remote_code": config.trust_remote_code,
-    }
-    with quiet():
-        try:
-            return AutoConfig.from_pretrained(source, **asked)
-        except TROUBLES as error:
-            raise InputError(f"model {config.model!r} cannot be sketched: {reason(config.model, error)}") from error
 
 
 def depths(configuration: PretrainedConfig) -> tuple[int, ...]:
@@ -64,9 +46,9 @@ def sketch(
     configuration._attn_implementation = "sdpa"
     with torch.device("meta"), no_init_weights(), quiet():
         model: PreTrainedModel = AutoModelForCausalLM.from_config(configuration, dtype=DTYPES[dtype])
-    parameters = sum(weight.numel() for weight in model.parameters())
     model = without_numbers(model, FakeTensorMode(allow_non_fake_inputs=True), device)
     model.tie_weights()
+    parameters = sum(weight.numel() for weight in model.parameters())
     head = model.get_output_embeddings()
     capped = getattr(text, "final_logit_softcapping", None)
     frozen = FrozenModel(
