@@ -50,7 +50,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
         return 0
     if arguments[:1] == ["run"] and len(arguments) > 1 and not arguments[1].startswith("-"):
         return run_command(arguments[1], arguments[2:])  # the flags are the experiment's own
-    command = list[str]()
+    command = None
     if arguments[:1] == ["doctor"]:
         arguments, command = divided(arguments)
     options = parse(Command, arguments, PROGRAM, DESCRIPTION)

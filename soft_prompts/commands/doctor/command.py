@@ -29,16 +29,20 @@ class DoctorOptions:
     """Do not ask the model hub."""
 
 
-def divided(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The doctor's own arguments, and those of the command that it looks at."""
-    at = next((place for place, word in enumerate(arguments) if word == "run"), len(arguments))
+def divided(arguments: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """The doctor's own arguments, and what stands behind `run`; None without it."""
+    if "run" not in arguments:
+        return list(arguments), None
+    at = arguments.index("run")
     return list(arguments[:at]), list(arguments[at + 1 :])
 
 
-def doctor_command(options: DoctorOptions, command: Sequence[str] = ()) -> int:
+def doctor_command(options: DoctorOptions, command: Sequence[str] | None = None) -> int:
     """Look at everything, print facts and findings; returns 1 if there is a finding."""
     if options.command:
         raise UsageError(f"{options.command[0]} is no command that has a cost; give run EXPERIMENT and its flags")
+    if command is not None and not command:
+        raise UsageError("run has no experiment behind it; give one, as `soft-prompts list` names them")
     findings = list[str]()
     for report in _looks(options, command):
         findings += report.findings
@@ -50,7 +54,7 @@ def doctor_command(options: DoctorOptions, command: Sequence[str] = ()) -> int:
     return 1 if findings else 0
 
 
-def _looks(options: DoctorOptions, command: Sequence[str]) -> Iterator[Report]:
+def _looks(options: DoctorOptions, command: Sequence[str] | None) -> Iterator[Report]:
     """Names first: nothing else may be importable."""
     names = look_at_names(Path())
     yield names
@@ -60,7 +64,7 @@ def _looks(options: DoctorOptions, command: Sequence[str]) -> Iterator[Report]:
 
     yield machine.look_at_versions()
     yield machine.look_at_devices()
-    yield machine.look_at_room(cost.folder_of(command))
+    yield machine.look_at_room(cost.folder_of(command or ()))
     yield machine.look_at_hub(options.offline)
     for folder in options.folder or map(Path, FOLDERS):
         if not folder.is_dir() and options.folder:

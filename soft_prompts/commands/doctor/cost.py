@@ -12,6 +12,7 @@ from soft_prompts.common.console import duration
 from soft_prompts.common.machine import free_memory, resident_memory
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.estimate.runs import Estimate, estimates
+from soft_prompts.experiments.places import refuse_missing_places
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.titles import titles
 
@@ -21,6 +22,7 @@ def look_at_cost(which: str, arguments: Sequence[str]) -> Report:
     itself would raise of its flags, and InputError for a model that cannot be sketched."""
     experiment: Any = experiment_of(which)
     grid = experiment.parse(arguments, f"soft-prompts run {which}")
+    refuse_missing_places(grid)
     configs: list[RunConfig] = experiment.runs(grid)
     new = [config for config in configs if config.fresh or not run_paths(config).result.is_file()]
     there = f", {len(configs) - len(new)} of them there already" if len(new) < len(configs) else ""
@@ -46,7 +48,7 @@ def look_at_cost(which: str, arguments: Sequence[str]) -> Report:
 def _line(one: Estimate, names: Sequence[str]) -> str:
     name = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more together"
     step = f", a step {one.step_seconds:.2f} s" if any(config.trains for config in one.configs) else ""
-    bound = " at most" if one.is_bound else ""
+    bound = " at most" if one.bound else ""
     return (
         f"cost: {name}: {gigabytes(one.bytes)}{bound}, {gigabytes(one.weights_bytes)} of it the model's "
         f"{_count(one.parameters)} weights; {duration(one.seconds)}{bound}{step}"
@@ -55,9 +57,8 @@ def _line(one: Estimate, names: Sequence[str]) -> str:
 
 def _not_counted(found: Sequence[Estimate], evidence: str) -> list[str]:
     """What the estimate leaves out."""
-    facts = list[str]()
-    if any(one.is_bound for one in found):
-        facts.append("cost: data or tokenizer are not on this machine: every sample is taken as long as it may be")
+    bounds = dict.fromkeys(one.bound for one in found if one.bound)
+    facts = [f"cost: every sample is taken as long as it may be, for {why}" for why in bounds]
     if evidence != "none":
         facts.append(f"cost: evidence {evidence} comes on top; the command says how much when its runs are finished")
     lessons = [one for one in found if hasattr(one.configs[0].task, "lesson")]

@@ -26,12 +26,13 @@ def look_at_versions() -> Report:
     import platform
 
     shown = ", ".join(f"{name} {_version(name)}" for name in (PACKAGE, *SHOWN))
-    wrong = [text for line in importlib.metadata.requires(PACKAGE) or () if (text := _unmet(Requirement(line)))]
+    wrong = [text for line in importlib.metadata.requires(PACKAGE) or () if (text := unmet(Requirement(line)))]
     advice = "install this package again into an environment of its own"
     return Report([f"versions: python {platform.python_version()}, {shown}"], [f"{text}; {advice}" for text in wrong])
 
 
-def _unmet(wanted: Requirement) -> str | None:
+def unmet(wanted: Requirement) -> str | None:
+    """What is wrong with what is installed of a requirement; None: nothing, or it is not wanted here."""
     if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
         return None
     found = _version(wanted.name)
@@ -79,7 +80,7 @@ def look_at_room(output: Path) -> Report:
         )
     for what, folder in (("models", Path(constants.HF_HUB_CACHE)), ("output", output)):
         there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-        room = shutil.disk_usage(there).free
+        room = float(shutil.disk_usage(there).free)
         facts.append(f"disk: {gigabytes(room)} free for {what} ({folder})")
         if room < LEAST_DISK:
             findings.append(f"{gigabytes(room)} are free for {what} in {folder}; make room")

@@ -14,7 +14,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
-from soft_prompts.experiments.estimate.heap import Heap
 from soft_prompts.experiments.estimate.machine import Machine
 
 ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # counted as on a GPU
@@ -44,7 +43,7 @@ class Work(NamedTuple):
     seconds: float = 0.0
     products: float = 0.0
 
-    def times(self, count: float) -> "Work":
+    def times(self, count: int | float) -> "Work":
         """So often, one after another."""
         return Work(self.peak_bytes * (count > 0), self.seconds * count, self.products * count)
 
@@ -64,8 +63,9 @@ class Counting(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.operations = list[Operation]()
-        self._heap = Heap()
-        self._storages = dict[int, int]()  # and where they lie
+        self.peak_bytes = 0
+        self._held_bytes = 0
+        self._storages = set[int]()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -88,17 +88,20 @@ class Counting(TorchDispatchMode):
     def work(self, machine: Machine) -> Work:
         """All of it, on this machine."""
         seconds = sum(machine.seconds(one.products, one.moved) for one in self.operations)
-        return Work(self._heap.end, seconds, sum(one.products for one in self.operations))
+        return Work(float(self.peak_bytes), seconds, sum(one.products for one in self.operations))
 
     def _hold(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
         if key not in self._storages:
-            self._storages[key] = self._heap.take(size)
-            weakref.finalize(storage, self._let_go, key)
+            self._storages.add(key)
+            self._held_bytes += size
+            self.peak_bytes = max(self.peak_bytes, self._held_bytes)
+            weakref.finalize(storage, self._let_go, key, size)
 
-    def _let_go(self, key: int) -> None:
-        self._heap.give_back(self._storages.pop(key))
+    def _let_go(self, key: int, size: int) -> None:
+        self._storages.discard(key)
+        self._held_bytes -= size
 
 
 def work_of(machine: Machine, does: Callable[[], object]) -> Work:

@@ -113,9 +113,9 @@ def passes_of(configs: Sequence[RunConfig], samples: Samples, frozen: FrozenMode
     probe = Example([0] * PROBE_TOKENS, [0] * PROBE_TOKENS)
     with torch.no_grad():
         load = work_of(machine, lambda: frozen.logits(frozen.embed(torch.tensor([probe.input_ids]))))
-        measured = _measured(model, prompt, samples, first, machine)
-        texts = [_written(model, prompt, asked, WRITTEN_AT_ONCE * some, machine) for asked in samples.asked]
         validation = _losses(model, prompt, samples.validation, some, machine)
+        measured = _measured(model, prompt, samples, first, machine) + validation
+        texts = [_written(model, prompt, asked, WRITTEN_AT_ONCE * some, machine) for asked in samples.asked]
     step, search = NO_WORK, NO_WORK
     if any(config.trains for config in configs):
         step = _step(learners, first, samples.training, machine)
@@ -157,38 +157,21 @@ def _step(
     parts = [(prompt, collate(plain, model.pad_id, first.score_first)) for _, prompt in learners]
     optimizers = [torch.optim.AdamW(prompt.parameters(), foreach=False) for _, prompt in learners]
 
-    def take() -> None:
+    with Counting() as counted:
         torch.autograd.backward([loss.nats for loss in batch_losses(model, parts)])
-
-    def update() -> None:
         for optimizer in optimizers:
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-
-    with Counting() as once:
-        take()
-        update()
-    with Counting() as again:  # the optimiser's moments are there by now
-        take()
-        update()
-    moments = sum(
-        value.numel() * value.element_size()
-        for optimizer in optimizers
-        for state in optimizer.state.values()
-        for value in state.values()
-    )
-    del once
-    work = again.work(machine)
-    count = math.ceil(first.batch_size / len(some))
+    work, count = counted.work(machine), math.ceil(first.batch_size / len(some))
+    moments = 2 * sum(value.numel() * value.element_size() for _, prompt in learners for value in prompt.parameters())
     return Work(work.peak_bytes + moments, work.seconds * mean * count, work.products * mean * count)
 
 
 def _measured(model: FrozenModel, prompt: Prompt, samples: Samples, config: RunConfig, machine: Machine) -> Work:
-    """Every loss that a result has."""
+    """Every loss that a result has, but those of validation."""
     some = config.micro_batch_size or config.batch_size
     once = _losses(model, prompt, samples.test, some, machine)
     swapped = len({one.conditions for one in samples.test}) > 1
-    work = once.times(1 + swapped) + _losses(model, prompt, samples.validation, some, machine)
+    work = once.times(1 + swapped)
     seen = min(TRAINING_ITEMS, config.steps * config.batch_size) if config.trains else TRAINING_ITEMS
     share = seen * _positions(samples.training) / len(samples.training) / _positions(samples.test)
     work += Work(0, once.seconds * share, once.products * share)

@@ -22,8 +22,9 @@ from soft_prompts.training.apparatus import data_request, find_device
 READ = 1e9  # bytes a second of weights that are read, hashed and probed
 STEP_SECONDS = 2e-3  # of a step, beside the model: samples, curves, states
 OPENED = 1.0  # seconds of a run beside its passes: files, curves, a result
+STAND_IN = "tiny-text"  # whose tokenizer writes nothing
 BESIDE = 45 * 2**20  # bytes of a process beside model and passes: libraries' own, samples, curves
-HOLES = 1.45  # times what passes hold at once: freed memory between what stays finds no use, on a CPU
+HOLES = 1.5  # times what passes hold at once: freed memory between what stays finds no use, on a CPU
 WRITTEN_HOLES = 1.3  # of texts alone
 WRITTEN_ANEW = 0.45  # of the room for texts behind a training: so much finds no room among its holes
 # The four are of tests/benchmarks/cost_estimate.py.
@@ -40,8 +41,8 @@ class Estimate(NamedTuple):
     step_seconds: float
     """Of a step of all its runs."""
     parameters: int
-    is_bound: bool
-    """Were no samples at hand, so that the longest were taken?"""
+    bound: str | None
+    """Why no samples were at hand, so that the longest were taken."""
 
     @property
     def bytes(self) -> float:
@@ -54,7 +55,8 @@ class Opened(NamedTuple):
 
     samples: Samples
     seconds: float
-    is_bound: bool
+    bound: str | None = None
+    """As `Estimate.bound`."""
 
 
 def estimates(configs: Sequence[RunConfig], together: Together = "auto", jobs: int = 1) -> list[Estimate]:
@@ -79,10 +81,11 @@ def estimate(configs: Sequence[RunConfig], opened: Opened | None = None) -> Esti
     dtype = dtype_name(last.dtype, device)
     machine = probe(device.type, dtype)
     configuration = find_configuration(last.model, last.revision, last.offline, last.trust_remote_code)
-    tokenizer, own = _tokenizer(last), configuration.get_text_config().num_hidden_layers
+    tokenizer = load_tokenizer(STAND_IN) if opened.bound else _tokenizer(last)
+    own = configuration.get_text_config().num_hidden_layers
     drafts = [sketch(configuration, layers, tokenizer, device.type, dtype) for layers in depths(configuration)]
     few = [draft.layers for draft in drafts]
-    parameters = round(_at_depth(few, [draft.parameters for draft in drafts], own))
+    parameters = round(at_depth(few, [draft.parameters for draft in drafts], own))
     try:
         some = [passes_of(configs, opened.samples, draft.frozen, machine) for draft in drafts]
     except Exception as error:  # whatever a model's own code does that needs numbers
@@ -124,7 +127,7 @@ def _added_up(
         seconds=weights / READ + passes.load.seconds + steps * step + count * of_each,
         step_seconds=step,
         parameters=parameters,
-        is_bound=opened.is_bound,
+        bound=opened.bound,
     )
 
 
@@ -135,21 +138,21 @@ def _open(config: RunConfig) -> Opened:
         request = data_request(config)._replace(workers=0)
         data = config.task.open(request, _tokenizer(config))
         seconds = time.process_time() - began
-        return Opened(samples_of(config, data), seconds, False)
-    except InputError:
-        return Opened(full_samples(config), 0.0, True)
+        return Opened(samples_of(config, data), seconds)
+    except InputError as error:
+        return Opened(full_samples(config), 0.0, str(error))
 
 
 def _tokenizer(config: RunConfig) -> Any:
     return load_tokenizer(config.model, config.revision, config.offline, config.trust_remote_code)
 
 
-def _at_depth(few: Sequence[int], values: Sequence[float], layers: int) -> float:
+def at_depth(few: Sequence[int], values: Sequence[int | float], layers: int) -> float:
     """On the line through two depths."""
     if len(few) == 1:
-        return values[0]
+        return float(values[0])
     return values[0] + (values[1] - values[0]) / (few[1] - few[0]) * (layers - few[0])
 
 
 def _work_at(few: Sequence[int], works: Sequence[Work], layers: int) -> Work:
-    return Work(*(_at_depth(few, values, layers) for values in zip(*works, strict=True)))
+    return Work(*(at_depth(few, values, layers) for values in zip(*works, strict=True)))
