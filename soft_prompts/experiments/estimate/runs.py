@@ -122,7 +122,7 @@ def _added_up(
     )
     return Estimate(
         configs=tuple(configs),
-        weights_bytes=weights * (1 + (configs[0].role.learns == "weights")),
+        weights_bytes=float(weights) * (1 + (configs[0].role.learns == "weights")),
         passes_bytes=passes_bytes(passes, on_cpu),
         seconds=weights / READ + passes.load.seconds + steps * step + count * of_each,
         step_seconds=step,

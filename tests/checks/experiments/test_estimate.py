@@ -16,8 +16,8 @@ from soft_prompts.engine.batch import collate
 from soft_prompts.experiments.catalogue.completion import EXPERIMENT
 from soft_prompts.experiments.estimate.counting import Counting
 from soft_prompts.experiments.estimate.machine import Machine
-from soft_prompts.experiments.estimate.passes import Passes, passes_of
-from soft_prompts.experiments.estimate.runs import at_depth, estimate, estimates
+from soft_prompts.experiments.estimate.passes import Passes, full_samples, passes_of
+from soft_prompts.experiments.estimate.runs import Opened, at_depth, estimate
 from soft_prompts.experiments.estimate.sketch import depths, sketch
 from soft_prompts.models.frozen import find_configuration, load_tokenizer
 from soft_prompts.models.model import FrozenModel
@@ -102,7 +102,7 @@ def test_more_of_anything_costs_more() -> None:
     longer = passes(config_of("--tokens", "64")).step
     assert longer.peak_bytes > 1.1 * base.step.peak_bytes  # the prompt stands once for all samples
     assert longer.products > 1.2 * base.step.products
-    whole, parts = (passes(config_of("--micro-batch-size", size)).step for size in ("32", "8"))
+    whole, parts = (passes(config_of("--micro-batch-size", size)).step for size in ("8", "2"))
     assert parts.peak_bytes < 0.5 * whole.peak_bytes
     assert parts.products > 0.9 * whole.products
     bare = passes(config_of("--tokens", "0"))
@@ -116,17 +116,11 @@ def test_weights_that_learn_cost_gradients_and_moments() -> None:
         passes(replace(config, **changes)).step.peak_bytes
         for changes in ({"tokens": 4}, {"role": Lora()}, {"role": FullFineTune()})
     )
-    parameters = sum(weight.numel() for weight in draft_parameters("tiny-text"))
+    draft = sketch(find_configuration("tiny-text"), 2, load_tokenizer("tiny-text"), "cpu", "float32")
+    parameters = sum(weight.numel() for weight in draft.frozen.model.parameters())
+    assert draft.parameters == parameters
     assert lora > prompt
     assert full > prompt + 3 * 4 * parameters
-
-
-def draft_parameters(model: str) -> list[torch.nn.Parameter]:
-    configuration, tokenizer = find_configuration(model), load_tokenizer(model)
-    draft = sketch(configuration, configuration.num_hidden_layers, tokenizer, "cpu", "float32")
-    parameters = list(draft.frozen.model.parameters())
-    assert draft.parameters == sum(weight.numel() for weight in parameters)
-    return parameters
 
 
 def test_seventy_billion_parameters_need_no_memory_to_be_estimated(tmp_path: Path) -> None:
@@ -156,7 +150,8 @@ def test_what_cannot_be_sketched_is_an_error_in_one_line(tmp_path: Path) -> None
 
 def test_runs_that_go_together_are_estimated_together() -> None:
     one = config_of("--tokens", "1")
-    alone, group = estimates([one], "off"), estimates([one, replace(one, tokens=4)], 2)
-    assert [len(found.configs) for found in group] == [2]
-    assert group[0].bytes > alone[0].bytes
-    assert group[0].step_seconds > alone[0].step_seconds
+    opened = Opened(full_samples(one), 0.0, "no data")
+    alone, group = estimate([one], opened), estimate([one, replace(one, tokens=4)], opened)
+    assert group.bytes > alone.bytes
+    assert alone.step_seconds < group.step_seconds < 3 * alone.step_seconds
+    assert alone.seconds < group.seconds
