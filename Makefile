@@ -10,7 +10,7 @@ demo: install
 	cp results/pathfinding.png results/demo.png
 
 test: install-test lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: install-test
 	$(BIN)/ruff check .

@@ -100,6 +100,7 @@ OTHER: dict[str, object] = {
     "reference": "another-model",
     "engine": "plain",
     "output_dir": Path("elsewhere"),
+    "snapshot": Path("trained"),
 }
 """Another value of every setting that is neither a number nor a switch."""
 

@@ -183,6 +183,14 @@ def grid_of(rows: str, folder: Path, model: str, **task: object) -> Grid[Guidanc
     return Grid((model,), (0, 2), (rows,), replace(run, data_workers=0), asked)
 
 
+def test_an_arm_is_the_same_whichever_experiments_ask_for_it() -> None:
+    """So that evidence of one arm is made beside the results of all."""
+    alone = {one.arm: one for one in GuidanceTask(experiment=("G1",)).each()}
+    together = {one.arm: one for one in GuidanceTask().each()}
+    assert list(alone) == ["F", "B-in-context", "G", "B", "S"]
+    assert alone == {arm: together[arm] for arm in alone}
+
+
 def test_which_runs_a_grid_has(rows: str, tmp_path: Path) -> None:
     runs = wanted(grid_of(rows, tmp_path, "tiny-text").runs())
     asked = {(run.task.variant, run.tokens): run.prompt_kind for run in runs}
