@@ -1,6 +1,6 @@
 """How far from the truth is what `soft-prompts doctor run ...` says of memory and time?
 
-`python -m tests.benchmarks.cost_estimate` estimates ten short runs, then makes each in a process of its own on one
+`python -m tests.benchmarks.cost_estimate` estimates eleven short runs, then makes each in a process of its own on one
 thread, and prints estimate, measured and their ratio: the growth of the process's resident memory at its highest, and
 its processor's seconds, torch being loaded in both. Writes them beside the other references. `--help` lists settings.
 """
@@ -26,7 +26,7 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments.estimate.runs import estimates
 from soft_prompts.experiments.run import run_together
 from soft_prompts.models.sources import quiet
-from soft_prompts.results.roles import RUN, Lora, Role
+from soft_prompts.results.roles import RUN, FullFineTune, Lora, Role
 from tests.benchmarks.machine import Memory, describe
 from tests.benchmarks.shapes import save_random
 
@@ -55,6 +55,7 @@ CASES = {
     "mazes, P 4": Case("pathfinding --models tiny-mazes --tokens 4 --steps 10 --test-samples 32"),
     "repetition, P 256": Case("repetition --models tiny-text --tokens 256 --steps 6"),
     "LoRA, games": Case("chess --models tiny-chess --tokens 1 --steps 6 --batch-size 16", role=Lora()),
+    "all weights, short answers": Case("completion --models tiny-text --tokens 1 --steps 20", role=FullFineTune()),
     "pythia-70m, P 16": Case(
         "completion --models {shape} --tokens 16 --steps 3 --batch-size 64 --test-samples 64 --validation-samples 16",
         "pythia-70m",

@@ -25,9 +25,10 @@ OPENED = 1.0  # seconds of a run beside its passes: files, curves, a result
 STAND_IN = "tiny-text"  # whose tokenizer writes nothing
 BESIDE = 45 * 2**20  # bytes of a process beside model and passes: libraries' own, samples, curves
 HOLES = 1.5  # times what passes hold at once: freed memory between what stays finds no use, on a CPU
-WRITTEN_HOLES = 1.3  # of texts alone
-WRITTEN_ANEW = 0.45  # of the room for texts behind a training: so much finds no room among its holes
-# The four are of tests/benchmarks/cost_estimate.py.
+LEARNING_HOLES = 2.0  # the same where weights learn, with small tensors of adapters between the large ones
+WRITTEN_HOLES = 1.7  # of texts alone
+WRITTEN_ANEW = 0.55  # of the room for texts behind a training: so much finds no room among its holes
+# These five are of tests/benchmarks/cost_estimate.py.
 
 
 class Estimate(NamedTuple):
@@ -95,12 +96,13 @@ def estimate(configs: Sequence[RunConfig], opened: Opened | None = None) -> Esti
     return _added_up(configs, passes, opened, (parameters, DTYPES[dtype].itemsize), machine.device == "cpu")
 
 
-def passes_bytes(passes: Passes, on_cpu: bool) -> float:
+def passes_bytes(passes: Passes, on_cpu: bool, learns: bool = False) -> float:
     """What a process grows by, at most, beside the weights: what is held at once, and on a CPU the holes in it."""
     *fitted, written = (one.peak_bytes for one in passes)
     if not on_cpu:
         return max(*fitted, written)
-    return BESIDE + max(WRITTEN_HOLES * written, HOLES * max(fitted) + WRITTEN_ANEW * written)
+    held = (LEARNING_HOLES if learns else HOLES) * max(fitted)
+    return BESIDE + max(WRITTEN_HOLES * written, held + WRITTEN_ANEW * written)
 
 
 def _added_up(
@@ -123,7 +125,7 @@ def _added_up(
     return Estimate(
         configs=tuple(configs),
         weights_bytes=float(weights) * (1 + (configs[0].role.learns == "weights")),
-        passes_bytes=passes_bytes(passes, on_cpu),
+        passes_bytes=passes_bytes(passes, on_cpu, configs[0].role.learns == "weights"),
         seconds=weights / READ + passes.load.seconds + steps * step + count * of_each,
         step_seconds=step,
         parameters=parameters,
