@@ -158,7 +158,7 @@ def _measures(
 ) -> Measures:
     """What the model writes behind text and prompt, with nothing to correct it."""
     some_text = [place for place, example in enumerate(examples) if example.insert_at > 0]  # there to go on from
-    places = some_text[:CONTINUED]
+    places = spread_over(some_text, CONTINUED)
     chosen = [examples[place] for place in places]
     texts = [_text(tokenizer, e.input_ids[: e.insert_at]) for e in chosen]
     queries = [Query(text, e.conditions, text_end(tokenizer, text)) for text, e in zip(texts, chosen, strict=True)]
@@ -176,6 +176,14 @@ def _measures(
     outcome = np.full(len(examples), np.nan)
     outcome[places] = shares
     return Measures({"repeated_share": found}, shown, outcome)
+
+
+def spread_over(places: Sequence[int], most: int) -> list[int]:
+    """At most so many of the places, evenly: test items stand in the order of their documents, and an interval over few
+    documents says nothing."""
+    if len(places) <= most:
+        return list(places)
+    return [places[at * len(places) // most] for at in range(most)]
 
 
 def share_in_copies(text: str, string: str) -> float:

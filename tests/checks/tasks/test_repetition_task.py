@@ -19,6 +19,7 @@ from soft_prompts.tasks.texts.repetition import (
     repeated_labels,
     said_string,
     share_in_copies,
+    spread_over,
     string_ids,
 )
 from soft_prompts.tasks.texts.repetition import wanted_string as wanted
@@ -62,6 +63,15 @@ def test_named_strings_are_so_many_tokens(one_frozen: FrozenModel) -> None:
 )
 def test_characters_inside_copies_are_counted(text: str, expected: float) -> None:
     assert share_in_copies(text, "ab") == pytest.approx(expected)
+
+
+def test_texts_that_are_gone_on_from_are_of_many_documents() -> None:
+    """310 items of 13 documents, one after another: the first 64 are of three."""
+    documents = [place // 24 for place in range(310)]
+    chosen = spread_over(range(310), 64)
+    assert len(chosen) == len(set(chosen)) == 64
+    assert {documents[place] for place in chosen} == set(documents)
+    assert spread_over(range(5), 64) == [0, 1, 2, 3, 4]
 
 
 def test_what_the_model_writes_is_judged_behind_text_and_prompt(tmp_path: Path, one_frozen: FrozenModel) -> None:
