@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -64,16 +64,20 @@ def question_of(name: str) -> str:
 
 def run_command(which: str, arguments: Sequence[str]) -> int:
     """What `python -m tests.<name>_test` does, from any folder; or the same for a file's EXPERIMENT."""
-    program = f"soft-prompts run {which}"
+    return experiment_of(which).main(arguments, f"soft-prompts run {which}")
+
+
+def experiment_of(which: str) -> Any:
+    """An experiment by its name, or that of a file; raises UsageError or InputError where there is none."""
     if which in EXPERIMENTS:
-        return importlib.import_module(EXPERIMENTS[which]).EXPERIMENT.main(arguments, program)
+        return importlib.import_module(EXPERIMENTS[which]).EXPERIMENT
     if Path(which).suffix == ".py":
         module = load_file(Path(which))
         from soft_prompts.experiments.experiment import Experiment
 
         if not isinstance(experiment := vars(module).get("EXPERIMENT"), Experiment):
             raise UsageError(f"{which} holds no EXPERIMENT; end it with EXPERIMENT = Experiment(...)")
-        return experiment.main(arguments, program)
+        return experiment
     known = list(EXPERIMENTS)
     raise UsageError(f"{which} is no experiment; {near_match(which, known)}give {', '.join(known)}, or a .py file")
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from soft_prompts.calibration.options import CalibrateOptions
+from soft_prompts.commands.doctor.command import DoctorOptions, divided, doctor_command
 from soft_prompts.commands.experiments import ListOptions, RunOptions, list_command, run_command
 from soft_prompts.commands.export import ExportOptions, export_command
 from soft_prompts.commands.generate import GenerateOptions, generate_command
@@ -26,6 +27,7 @@ Begin with `soft-prompts list` and `soft-prompts run chess`; `soft-prompts --ver
 Command = (
     Annotated[CalibrateOptions, tyro.conf.subcommand("calibrate")]
     | Annotated[CompareOptions, tyro.conf.subcommand("compare")]
+    | Annotated[DoctorOptions, tyro.conf.subcommand("doctor")]
     | Annotated[ExportOptions, tyro.conf.subcommand("export")]
     | Annotated[GenerateOptions, tyro.conf.subcommand("generate")]
     | Annotated[GuidanceDataOptions, tyro.conf.subcommand("guidance-data")]
@@ -55,7 +57,12 @@ def _dispatch(arguments: Sequence[str]) -> int:
     if list(arguments[:2]) == ["models", "install"]:
         words = arguments[2:]
         return install_command(parse(InstallOptions, words, f"{PROGRAM} models install", InstallOptions.__doc__ or ""))
+    command = None
+    if arguments[:1] == ["doctor"]:
+        arguments, command = divided(arguments)
     options = parse(Command, arguments, PROGRAM, DESCRIPTION)
+    if isinstance(options, DoctorOptions):
+        return doctor_command(options, command)
     return DOES[type(options)](options)
 
 

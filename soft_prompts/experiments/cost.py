@@ -17,7 +17,7 @@ def expected_seconds(config: RunConfig, runs: Sequence[RunConfig]) -> float:
     """What a result may take, by the grid's run of this model whose token count is nearest: training by its steps, the
     rest as it is."""
     alike = [run for run in runs if (run.model, run.task) == (config.model, config.task)] or list(runs)
-    searched = _searched(config)
+    searched = searched_samples(config)
     works = config.trains or searched > 0
     timings = {run: timing for run in alike if (timing := _timing(run)) is not None}
     if not timings:
@@ -39,7 +39,7 @@ def _timing(config: RunConfig) -> TimingSection | None:
         return None
 
 
-def _searched(config: RunConfig) -> int:
+def searched_samples(config: RunConfig) -> int:
     """Samples that a search passes through the model, about."""
     if config.init != "search" and config.role != roles.HardPrompt("search"):
         return 0

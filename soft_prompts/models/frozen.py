@@ -9,7 +9,7 @@ from typing import cast
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
 
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
@@ -112,11 +112,18 @@ def find_context_length(
     name: str, revision: str | None = None, offline: bool = False, trust_remote_code: bool = False
 ) -> int | None:
     """Most positions that the model was built for, by its configuration alone; raises InputError in one line."""
+    return context_length_of(find_configuration(name, revision, offline, trust_remote_code))
+
+
+def find_configuration(
+    name: str, revision: str | None = None, offline: bool = False, trust_remote_code: bool = False
+) -> PretrainedConfig:
+    """A model's configuration alone, found as the model would be; raises InputError in one line."""
     source = find_source(name, revision)
     with quiet():
         try:
             asked = asked_of(source.base, offline, trust_remote_code)
-            return context_length_of(AutoConfig.from_pretrained(place_of(source.base), **asked))
+            return AutoConfig.from_pretrained(place_of(source.base), **asked)
         except TROUBLES as error:
             raise InputError(f"model {name!r} cannot be loaded: {reason(source, error)}") from error
 

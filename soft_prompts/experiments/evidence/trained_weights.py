@@ -37,8 +37,12 @@ class TrainedWeights(Prompt):
 
 def with_adapters(at: Apparatus) -> Apparatus:
     """A copy of the model with LoRA adapters that begin at nothing; the adapters learn."""
+    return adapted(at, with_engine(at.config, load_for(at.config)))
+
+
+def adapted(at: Apparatus, copy: FrozenModel) -> Apparatus:
+    """The same with a copy that is there already: it is changed."""
     rank = at.config.role.rank if isinstance(at.config.role, Lora) else Lora.rank
-    copy = with_engine(at.config, load_for(at.config))
     _add_adapters(copy.model, rank, at.config.seed)
     learning = [weight for name, weight in copy.model.named_parameters() if "lora_" in name]
     for weight in copy.model.parameters():
@@ -51,7 +55,11 @@ def with_adapters(at: Apparatus) -> Apparatus:
 
 def with_all_weights(at: Apparatus) -> Apparatus:
     """A copy of the model whose weights all learn; its head by the plain road, which gives it a gradient."""
-    copy = with_engine(at.config, load_for(at.config))
+    return unfrozen(at, with_engine(at.config, load_for(at.config)))
+
+
+def unfrozen(at: Apparatus, copy: FrozenModel) -> Apparatus:
+    """The same with a copy that is there already: it is changed."""
     copy.model.requires_grad_(True)
     return _learning(at, replace(copy, head=None), list(copy.model.parameters()))
 

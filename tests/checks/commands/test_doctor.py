@@ -1,0 +1,184 @@
+"""Does the doctor find what is wrong, say what to do in a line each, and tell what a command would cost?"""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from safetensors.numpy import load_file, save_file
+from transformers import LlamaConfig
+
+from soft_prompts.commands.doctor.command import divided
+from soft_prompts.commands.doctor.files import look_at_files
+from soft_prompts.commands.doctor.machine import unmet
+from soft_prompts.commands.doctor.names import look_at_names
+from soft_prompts.commands.main import main
+from soft_prompts.data.conditions import NO_CONDITIONS
+from soft_prompts.prompts.architectures import PromptShape
+from soft_prompts.prompts.kinds import PROMPTS
+from soft_prompts.prompts.snapshot import Snapshot, save_snapshot
+
+REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "completion" / "sums" / "tiny-text"
+
+
+def doctor(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[str], str]:
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor", *words])
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), said.out.splitlines(), said.err
+
+
+def a_snapshot(folder: Path) -> None:
+    shape = PromptShape(2, 8, 0)
+    save_snapshot(folder, Snapshot(PROMPTS["direct"](shape), "direct", shape, NO_CONDITIONS, "m", None, "f", 3))
+
+
+def test_all_is_well_in_an_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, lines, _ = doctor(capsys, "--offline")
+    assert (code, lines[-1]) == (0, "all well")
+    for what in ("names", "versions: python 3.", "cpu: ", "gpu: ", "memory: ", "disk: ", "hub: not asked", "files: no"):
+        assert any(line.startswith(what) for line in lines), what
+    assert not list(tmp_path.iterdir())  # it looks, and makes nothing
+
+
+def test_a_file_that_hides_torch_is_found_before_torch_is_wanted(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise RuntimeError('not this one')")
+    code = "import sys; sys.argv = ['x', 'doctor', '--offline']; from soft_prompts.commands.main import main; main()"
+    ended = subprocess.run([sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stdout.splitlines() == [
+        "wrong: torch.py hides the module torch from `python -m` and from a FILE.py beside it; rename it",
+        "1 found",
+    ]
+
+
+def test_names(tmp_path: Path) -> None:
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "mine.py").touch()
+    assert look_at_names(tmp_path).findings == []  # a folder that is no package gives way to one that is
+    (tmp_path / "datasets" / "__init__.py").touch()
+    (tmp_path / "random.py").touch()
+    (tmp_path / "soft_prompts").mkdir()
+    (tmp_path / "soft_prompts" / "__init__.py").touch()
+    found = look_at_names(tmp_path).findings
+    assert [line.split(" hides")[0].rsplit("/")[-1] for line in found] == ["datasets", "random.py", "soft_prompts"]
+    (tmp_path / "tests").mkdir()
+    assert "soft-prompts run chess" in look_at_names(tmp_path).facts[-1]
+    clone = Path(__file__).parents[3]
+    assert look_at_names(clone).findings == []
+    assert len(look_at_names(clone).facts) == 1
+
+
+def test_damaged_results_and_snapshots_are_named(tmp_path: Path) -> None:
+    results, snapshot = tmp_path / "results", tmp_path / "snapshots" / "one"
+    shutil.copytree(REFERENCE, results)
+    a_snapshot(snapshot)
+    assert look_at_files(tmp_path).findings == []
+    whole = sorted(results.glob("*[0-9a-f].json"))
+    items = whole[0].with_name(whole[0].name.replace(".json", ".items.safetensors"))
+    tensors = load_file(items)
+    tensors["loss_nats"][0] += 1.0
+    save_file(tensors, items)
+    whole[1].write_text(whole[1].read_text()[:-20])
+    whole[2].with_name(whole[2].name.replace(".json", ".items.safetensors")).unlink()
+    facts = json.loads((snapshot / "prompt.json").read_text())
+    (snapshot / "prompt.json").write_text(json.dumps(facts | {"kind": "other"}))
+    found = look_at_files(tmp_path).findings
+    assert len(found) == 4
+    for line, what in zip(found, (items.name, whole[1].name, whole[2].stem, "kind is 'other'"), strict=True):
+        assert what in line
+        assert "; " in line
+        assert "\n" not in line
+    (snapshot / "prompt.safetensors").unlink()
+    assert "prompt.safetensors is missing" in look_at_files(tmp_path).findings[-1]
+
+
+def test_the_doctors_exit_code_says_that_something_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(REFERENCE, tmp_path / "mine")
+    broken = sorted((tmp_path / "mine").glob("*[0-9a-f].json"))[0]
+    broken.write_text("")
+    code, lines, _ = doctor(capsys, "--offline", "--folder", "mine")
+    assert (code, lines[-1]) == (1, "1 found")
+    assert lines[-2].startswith(f"wrong: mine/{broken.name}: empty; ")
+    code, _, said = doctor(capsys, "--offline", "--folder", "nowhere")
+    assert (code, said) == (
+        2,
+        "error: --folder is nowhere, which is no folder; give one that holds results or snapshots\n",
+    )
+
+
+def test_what_a_command_would_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["completion", "--preset", "quick", "--models", "tiny-text", "--tokens", "0", "1", "--offline"]
+    code, lines, _ = doctor(capsys, "--offline", "run", *words)
+    costs = [line for line in lines if line.startswith("cost: ")]
+    assert (code, costs[0]) == (0, "cost: 2 runs")
+    assert costs[1].startswith("cost: completion tiny-text 0 tokens seed 0: 0.")
+    assert "a step" in costs[2]
+    assert costs[3].startswith("cost: about ")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_model_that_does_not_fit_is_wrong_and_only_its_configuration_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shape: dict[str, Any] = {"hidden_size": 16384, "intermediate_size": 53248, "num_hidden_layers": 126}
+    LlamaConfig(**shape, num_attention_heads=128, num_key_value_heads=8, vocab_size=128256).save_pretrained("huge")
+    words = ["completion", "--models", "./huge", "--tokens", "1", "--steps", "2", "--offline"]
+    code, lines, _ = doctor(capsys, "--offline", "run", *words)
+    assert code == 1
+    assert "405.9 B weights" in next(line for line in lines if "huge" in line)
+    assert any("every sample is taken as long as it may be, for tokenizer of" in line for line in lines)
+    assert lines[-2].startswith("wrong: the command needs about ")
+    assert "are free; give a smaller --micro-batch-size" in lines[-2]
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "says"),
+    [
+        (["run", "ches"], 2, "ches is no experiment"),
+        (["run", "chess", "--tokns", "1"], 2, "--tokns is no flag"),
+        (["run", "chess", "--models", "tiny-ches", "--offline"], 3, "did you mean 'tiny-chess'"),
+        (["compare"], 2, "compare is no command that has a cost"),
+        (["run"], 2, "run has no experiment behind it"),
+    ],
+)
+def test_a_command_that_is_none_is_said(
+    words: list[str],
+    exit_code: int,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, said = doctor(capsys, "--offline", *words)
+    assert code == exit_code
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_its_own_arguments_and_the_commands() -> None:
+    own, command = divided(["doctor", "--offline", "run", "chess", "--offline"])
+    assert (own, command) == (["doctor", "--offline"], ["chess", "--offline"])
+    assert divided(["doctor"]) == (["doctor"], None)
+
+
+def test_versions_that_do_not_fit_are_named() -> None:
+    assert unmet(Requirement("numpy>=999")) is not None
+    assert unmet(Requirement("no-such-thing-anywhere>=1")) == "no-such-thing-anywhere is missing, wanted >=1"
+    assert unmet(Requirement("numpy>=1")) is None
+    assert unmet(Requirement("no-such-thing-anywhere; extra == 'test'")) is None
