@@ -11,9 +11,9 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.initialization import no_init_weights
 
+from soft_prompts.models.loading.quiet import quiet
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.precision import DTYPES
-from soft_prompts.models.loading.quiet import quiet
 
 FEW_LAYERS = (2, 4)  # of a deep model: what each further one costs follows
 
