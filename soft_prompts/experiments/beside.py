@@ -44,6 +44,9 @@ def make_beside(configs: Sequence[RunConfig], grid: Grid) -> Made:
     """Make the evidence that the grid asks for, when its runs are finished."""
     if grid.evidence == "none":
         return Made()
+    if grid.settings.snapshot is not None:  # what stands beside a run is trained as the run was
+        say("no evidence is made beside a --snapshot; the same command without it makes some, and compare reads both")
+        return Made()
     standings = _standings(configs)
     if not standings:
         say("no run has a prompt: there is no evidence to be made")

@@ -62,7 +62,8 @@ class Experiment(Generic[TaskT]):
             failures += beside.failures
             if is_main_process():
                 ending.exit_code = self._show(grid, [*configs, *beside.configs], failures)
-                if grid.evidence == "none" and any(config.tokens for config in configs):
+                none_beside = grid.evidence == "none" and grid.settings.snapshot is None
+                if none_beside and any(config.tokens for config in configs):
                     say_evidence(program or started_as(), arguments)
         return ending.exit_code
 

@@ -38,7 +38,14 @@ DEFAULT = Grid(
     jobs=2,
     evidence="standard",
 )
-REAL = variant(DEFAULT, data=("number-to-words", "past-tense", "reverse"), test_samples=48, validation_samples=48)
+REAL = variant(
+    DEFAULT,
+    data=("number-to-words", "past-tense", "reverse"),
+    steps=60,
+    validate_every=30,
+    test_samples=48,
+    validation_samples=48,
+)
 QUICK = variant(DEFAULT, models=("tiny-text",), data=("upper-case",), evidence="none", tokens=(0, 4), steps=20)
 PAPER = variant(completion.PAPER, data=tuple(SKILLS), tokens=(0, 1, 4, 16), sample_tokens=32)
 EXPERIMENT = Experiment(
