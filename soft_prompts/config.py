@@ -123,6 +123,10 @@ class RunConfig:
     dtype: Literal["auto", "float32", "bfloat16", "fastest"] = setting("auto", "all")
     """Precision of the frozen model; the prompt and Adam's state are float32 always. auto: bfloat16 on a GPU, else
     float32; fastest: what a probe finds faster on this machine."""
+    device_map: Literal["auto"] | None = setting(None, "nothing", told_if_set=True)
+    """auto: spread a model that is larger than one device over all that there are, the CPU and the disk last."""
+    max_memory: tuple[str, ...] = setting((), "nothing", told_if_set=True)
+    """With --device-map: at most so much of each device, as 0=20GiB cpu=60GiB."""
     engine: Literal["auto", "plain"] = setting("auto", "nothing")
     """auto: samples in one row without padding, what they share once, the loss without whole logits, where the model
     allows it; plain: none of that, the slow way that the fast one is checked against."""
@@ -222,6 +226,10 @@ def _check_run(config: RunConfig) -> None:
         )
     if config.init == "grown" and config.tokens == 1 and config.trains:
         raise UsageError("init is grown and tokens 1; a prompt of one token grows from none: give 2 tokens or more")
+    if config.max_memory and config.device_map is None:
+        raise UsageError(
+            f"max-memory is {' '.join(config.max_memory)}, without a device map; give --device-map auto too"
+        )
     if config.model == "":
         raise UsageError("models holds an empty name; give an embedded name, a folder or a hub id")
 

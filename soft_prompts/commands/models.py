@@ -14,6 +14,8 @@ class ModelsOptions:
 
     names: tyro.conf.Positional[tuple[str, ...]] = ()
     """Models to show the whole card of: what each can do and how it was made."""
+    catalogue: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Cards of published organisms in place of models: what loading each takes, and what is known of it."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,10 @@ class InstallOptions:
 
 def models_command(options: ModelsOptions) -> int:
     """Print what each model can do."""
-    from soft_prompts.zoo.listing import listing
+    from soft_prompts.models.sources import catalogue
+    from soft_prompts.zoo import listing
 
-    print(listing(options.names))
+    print(catalogue.listing(options.names) if options.catalogue else listing.listing(options.names))
     return 0
 
 

@@ -17,9 +17,18 @@ def refuse_missing_places(grid: Grid[TaskT]) -> None:
     named = {"--models": grid.models, "--data": grid.data, "--test-data": test_data}
     for flag, names in named.items():
         for name in names:
-            if _is_path(name) and not glob.glob(glob.escape(name) + "*"):  # a data set may be the prefix of its files
+            if not all(map(_may_be_there, [name] if glob.glob(glob.escape(name)) else _parts(flag, name))):
                 raise InputError(f"{flag}: {name} does not exist; give a file or folder that does, or an embedded name")
     refuse_unwritable(grid.settings.output_dir)
+
+
+def _parts(flag: str, name: str) -> list[str]:
+    """A model may be a base and adapters, each in a folder's subfolder."""
+    return [part.partition(":")[0] for part in name.split("+")] if flag == "--models" else [name]
+
+
+def _may_be_there(name: str) -> bool:
+    return not _is_path(name) or bool(glob.glob(glob.escape(name) + "*"))  # a data set may be the prefix of its files
 
 
 def _is_path(name: str) -> bool:

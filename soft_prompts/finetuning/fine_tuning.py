@@ -31,8 +31,8 @@ from soft_prompts.finetuning.documents import document_batch, read_documents
 from soft_prompts.finetuning.weights import Learner, put_back, state_tensors, take_step, unfreeze
 from soft_prompts.models.fingerprint import FIRST, find_fingerprint
 from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.loading.quiet import quiet
 from soft_prompts.models.model import FrozenModel
-from soft_prompts.models.quiet import quiet
 from soft_prompts.results.paths import model_slug, settings_hash, slug
 from soft_prompts.tasks.lesson import Lesson
 from soft_prompts.training.apparatus import Paths, find_device

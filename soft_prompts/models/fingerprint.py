@@ -7,6 +7,7 @@ compared with a print of their own kind.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import WHOLE, fingerprint_files
-from soft_prompts.models.quiet import quiet
+from soft_prompts.models.loading.quiet import quiet
+from soft_prompts.models.sources.adapters import adapter_files, adapter_folders, tokenizer_of
 from soft_prompts.models.sources.gguf import sha256_of
-from soft_prompts.models.sources.hub import config_path, is_local, reason
+from soft_prompts.models.sources.hub import TOKENIZER, asked_of, config_path, folder_of, is_local, reason
 from soft_prompts.models.sources.source import ADAPTER, Source, find_source
 
 NOW = "v2:"
@@ -35,7 +37,6 @@ ALWAYS = (
 )
 SLOW_TOKENIZER = ("vocab*.json", "vocab.*", "merges.txt", "*.model", "*.tiktoken", "tekken.json", "dict.txt", "*.bpe")
 SLOW_TOKENIZER_V1 = ("vocab.*", "merges.txt", "*.model")
-ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")  # peft reads the first that it finds
 
 
 def find_fingerprint(
@@ -50,18 +51,41 @@ def find_fingerprint(
 
     `like` is a stored print that this one is to be compared with: it has the same form. Raises InputError.
     """
-    source = find_source(name)
-    if source.gguf is not None:
-        return NOW + hashlib.sha256(f"gguf:{sha256_of(source.gguf)};".encode()).hexdigest()[:16]
-    folder = config_path(source, revision, offline).parent
-    if source.is_hub and not _is_whole(folder):
-        _fetch(source, revision, offline, trust_remote_code)
+    source = find_source(name, revision)
+    base = _print_of_base(source, offline, trust_remote_code, like)
+    others = _others(source, offline)
+    if not others:
+        return base
+    return NOW + hashlib.sha256(";".join([f"base:{base}", *others]).encode()).hexdigest()[:16]
+
+
+def _print_of_base(source: Source, offline: bool, trust_remote_code: bool, like: str | None) -> str:
+    """Of a GGUF file by its own bytes, else of the files of a folder."""
+    if source.base.gguf is not None:
+        return NOW + hashlib.sha256(f"gguf:{sha256_of(source.base.gguf)};".encode()).hexdigest()[:16]
+    folder = config_path(source, offline).parent
+    if not source.base.is_local and not _is_whole(folder):
+        _fetch(source, offline, trust_remote_code)
     if like is not None and not like.startswith(NOW):
         return fingerprint_files(_files_of_version_1(folder))
+    return NOW + _print_of_files(folder, files_in_use(folder, trust_remote_code))
+
+
+def _print_of_files(folder: Path, files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    for path in files_in_use(folder, trust_remote_code):
+    for path in files:
         digest.update(f"{path.relative_to(folder)}:{_content(path)};".encode())
-    return NOW + digest.hexdigest()[:16]
+    return digest.hexdigest()[:16]
+
+
+def _others(source: Source, offline: bool) -> list[str]:
+    """What is put onto the base or takes the place of its tokenizer, in order, and what a card changes."""
+    folders = adapter_folders(source, offline)
+    found = [f"adapter:{_print_of_files(folder, adapter_files(folder))}" for folder in folders]
+    if (part := tokenizer_of(source, offline)) != source.base:
+        folder = folder_of(part, offline, TOKENIZER)
+        found.append(f"tokenizer:{_print_of_files(folder, _tokenizer_files(folder))}")
+    return found + ([f"card:{source.card.text_print}"] if source.card and source.card.text_print else [])
 
 
 def _is_whole(folder: Path) -> bool:
@@ -70,20 +94,18 @@ def _is_whole(folder: Path) -> bool:
     return has_tokenizer and all(path.is_file() for path in _weights(folder))
 
 
-def _fetch(source: Source, revision: str | None, offline: bool, trust_remote_code: bool) -> None:
+def _fetch(source: Source, offline: bool, trust_remote_code: bool) -> None:
     """Bring every file of a hub model here that loading it would, no more and no fewer; raises InputError."""
-    if is_local(source, offline):
+    if is_local(source.base, offline):
         raise InputError(
             f"model {source.name!r} is not wholly on this machine, and the model hub is not asked or does not answer; "
             "start again where it does, without --offline"
         )
-    asked: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    place, asked = source.base.place, asked_of(source.base, offline, trust_remote_code) | {"local_files_only": False}
     with quiet():
         try:
-            AutoModelForCausalLM.from_pretrained(
-                source.place, use_safetensors=True, device_map="meta", **asked
-            )  # unread
-            AutoTokenizer.from_pretrained(source.place, **asked)
+            AutoModelForCausalLM.from_pretrained(place, use_safetensors=True, device_map="meta", **asked)  # unread
+            AutoTokenizer.from_pretrained(place, **asked)
         except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError) as error:
             raise InputError(f"model {source.name!r} cannot be fetched: {reason(source, error)}") from error
 
@@ -103,10 +125,16 @@ def _large_content(path: Path, stamp: tuple[int, ...]) -> str:  # the stamp is p
 
 def files_in_use(folder: Path, trust_remote_code: bool = False) -> list[Path]:
     """What is read of a model's folder; other tools leave files of their own in a shared cache."""
-    patterns = list(ALWAYS) if (folder / "tokenizer.json").exists() else [*ALWAYS, *SLOW_TOKENIZER]
-    patterns += ["**/*.py"] if trust_remote_code and _has_own_code(folder) else []
-    found = {path for pattern in patterns for path in folder.glob(pattern)}
-    return sorted(path for path in found | _weights(folder) | _adapter(folder) if path.is_file())
+    code = set(folder.glob("**/*.py")) if trust_remote_code and _has_own_code(folder) else set[Path]()
+    return sorted(
+        path for path in {*_tokenizer_files(folder)} | code | _weights(folder) | _adapter(folder) if path.is_file()
+    )
+
+
+def _tokenizer_files(folder: Path) -> list[Path]:
+    """What a tokenizer is read from, and the configurations beside it."""
+    patterns = ALWAYS if (folder / "tokenizer.json").exists() else (*ALWAYS, *SLOW_TOKENIZER)
+    return sorted(path for path in {path for pattern in patterns for path in folder.glob(pattern)} if path.is_file())
 
 
 def _weights(folder: Path) -> set[Path]:
@@ -125,8 +153,7 @@ def _adapter(folder: Path) -> set[Path]:
     """An adapter beside the weights, which transformers puts onto them."""
     if not (folder / ADAPTER).is_file():
         return set()
-    weights = next((folder / file for file in ADAPTER_WEIGHTS if (folder / file).is_file()), folder / ADAPTER)
-    return {folder / ADAPTER, weights}
+    return set(adapter_files(folder))
 
 
 def _has_own_code(folder: Path) -> bool:

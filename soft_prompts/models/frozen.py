@@ -5,35 +5,51 @@ loaded. What the model can be asked is in `model`, what is found out about it at
 """
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.models.fingerprint import find_fingerprint
+from soft_prompts.models.loading.assemble import WHOLE, Assembled, Spread, Wanted, assemble, tokenizer_for
+from soft_prompts.models.loading.quiet import quiet
 from soft_prompts.models.model import FrozenModel, ModelKey, context_length_of
-from soft_prompts.models.precision import DTYPES, dtype_name
+from soft_prompts.models.precision import dtype_name
 from soft_prompts.models.probes import PASSED, Loaded, examine
-from soft_prompts.models.quiet import quiet
-from soft_prompts.models.sources.gguf import quantisation_of
-from soft_prompts.models.sources.hub import commit_of, config_path, is_local, reason
-from soft_prompts.models.sources.source import find_source
+from soft_prompts.models.sources.hub import asked_of, commit_of, config_path, place_of, reason
+from soft_prompts.models.sources.source import Source, find_source
 
 SLOWER = ("embeddings", "batches", "writing")  # probes whose fallback takes time or another road: said at load
 TROUBLES = (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError, SafetensorError)
 
 
+def dtype_for(name: str, asked: str, device: torch.device) -> str:
+    """The precision in use: a card's own takes the place of auto."""
+    return _dtype(find_source(name), asked, device)
+
+
+def _dtype(source: Source, asked: str, device: torch.device) -> str:
+    on_card = source.card.dtype if source.card else None
+    return on_card if on_card and asked == "auto" else dtype_name(asked, device)
+
+
 def model_key(
-    name: str, revision: str | None, dtype: str, device: torch.device | str, trust_remote_code: bool
+    name: str,
+    revision: str | None,
+    dtype: str,
+    device: torch.device | str,
+    trust_remote_code: bool,
+    spread: Spread = WHOLE,
 ) -> ModelKey:
     """What `load_frozen_model` would load, found without loading it; raises InputError for a name that is none."""
-    where = torch.device(device)
+    source, where = find_source(name, revision), torch.device(device)
     if where.type == "cuda" and where.index is None and torch.cuda.is_available():
         where = torch.device("cuda", torch.cuda.current_device())
-    return ModelKey(find_source(name).asked, revision, dtype_name(dtype, where), str(where), trust_remote_code)
+    spread_over = " ".join(filter(None, (spread.device_map, *spread.max_memory))) or str(where)
+    return ModelKey(source.identity, source.base.revision, _dtype(source, dtype, where), spread_over, trust_remote_code)
 
 
 @torch.no_grad()
@@ -45,40 +61,24 @@ def load_frozen_model(
     device: torch.device | str = "cpu",
     offline: bool = False,
     trust_remote_code: bool = False,
+    spread: Spread = WHOLE,
 ) -> FrozenModel:
-    """Load an embedded name (`tiny-chess`), a local folder or a hub id, and probe it; weights from safetensors only.
+    """Load whatever a name of `sources.source` stands for, and probe it; weights from safetensors and GGUF files only.
 
     Raises InputError in one line: what was asked, what is wrong, what to do.
     """
-    source, device = find_source(name), torch.device(device)
-    asked = {"revision": revision, "local_files_only": is_local(source, offline)}
-    asked["trust_remote_code"] = trust_remote_code
+    source, device = find_source(name, revision), torch.device(device)
+    wanted = Wanted(_dtype(source, dtype, device), device, offline, trust_remote_code, spread)
     with quiet():
         try:
-            model, report = _load(source.place, DTYPES[dtype_name(dtype, device)], asked)
-            tokenizer = AutoTokenizer.from_pretrained(source.place, **asked)
+            parts = assemble(source, wanted)
         except TROUBLES as error:
             raise InputError(f"model {name!r} cannot be loaded: {reason(source, error)}") from error
-        model.to(device)  # pyright: ignore[reportArgumentType]  # transformers wraps the method, and its type is lost
-        model.eval().requires_grad_(False)
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-        rows = len(cast(torch.nn.Embedding, model.get_input_embeddings()).weight)
-        commit = commit_of(config_path(source, revision, offline)) if source.is_hub else None
-        frozen = FrozenModel(
-            model=model,
-            tokenizer=tokenizer,
-            name=name,
-            revision=commit or revision,
-            fingerprint=find_fingerprint(name, revision=revision, offline=offline, trust_remote_code=trust_remote_code),
-            pad_id=pad if isinstance(pad, int) and pad < rows else 0,
-            head=None,
-            source=source.asked,
-            quantisation=None if source.gguf is None else quantisation_of(source.gguf),
-            commit=commit,
-            trust_remote_code=trust_remote_code,
-            key=model_key(name, revision, dtype, device, trust_remote_code),
-        )
-        frozen = examine(Loaded(replace(frozen, loaded=frozen.held), report))
+        parts.model.eval().requires_grad_(False)
+        fingerprint = find_fingerprint(name, revision=revision, offline=offline, trust_remote_code=trust_remote_code)
+        key = model_key(name, revision, dtype, device, trust_remote_code, spread)
+        frozen = replace(_as_frozen(source, parts, wanted), fingerprint=fingerprint, key=key)
+        frozen = examine(Loaded(replace(frozen, loaded=frozen.held), parts.report))
     if others := [
         f"{probe.name}: {probe.text}" for probe in frozen.probes if probe.name in SLOWER and probe.text != PASSED
     ]:
@@ -86,32 +86,37 @@ def load_frozen_model(
     return frozen
 
 
-def _load(source: str, dtype: torch.dtype, asked: dict[str, Any]) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """The model, and what became of each weight; those of another shape are left to the probe, which names them."""
-    config = AutoConfig.from_pretrained(source, **asked)
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
-        source,
-        config=config,
-        dtype=dtype,
-        use_safetensors=True,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,
-        **asked,
+def _as_frozen(source: Source, parts: Assembled, wanted: Wanted) -> FrozenModel:
+    """Without fingerprint, key and what the probes find."""
+    tokenizer = parts.tokenizer
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    rows = len(cast(torch.nn.Embedding, parts.model.get_input_embeddings()).weight)
+    commit = None if source.base.is_local else commit_of(config_path(source, wanted.offline))
+    return FrozenModel(
+        model=parts.model,
+        tokenizer=tokenizer,
+        name=source.name,
+        revision=commit or source.base.revision,
+        fingerprint="",
+        pad_id=pad if isinstance(pad, int) and pad < rows else 0,
+        head=None,
+        source=source.identity,
+        quantisation=parts.quantisation,
+        card=source.card.facts if source.card else None,
+        commit=commit,
+        trust_remote_code=wanted.trust_remote_code,
     )
-    return loaded
 
 
 def find_context_length(
     name: str, revision: str | None = None, offline: bool = False, trust_remote_code: bool = False
 ) -> int | None:
     """Most positions that the model was built for, by its configuration alone; raises InputError in one line."""
-    source = find_source(name)
-    asked = {"revision": revision, "local_files_only": is_local(source, offline)}
+    source = find_source(name, revision)
     with quiet():
         try:
-            return context_length_of(
-                AutoConfig.from_pretrained(source.place, trust_remote_code=trust_remote_code, **asked)
-            )
+            asked = asked_of(source.base, offline, trust_remote_code)
+            return context_length_of(AutoConfig.from_pretrained(place_of(source.base), **asked))
         except TROUBLES as error:
             raise InputError(f"model {name!r} cannot be loaded: {reason(source, error)}") from error
 
@@ -120,14 +125,9 @@ def load_tokenizer(
     name: str, revision: str | None = None, offline: bool = False, trust_remote_code: bool = False
 ) -> PreTrainedTokenizerBase:
     """A model's tokenizer alone, found as the model would be; raises InputError in one line."""
-    source = find_source(name)
+    source = find_source(name, revision)
     with quiet():
         try:
-            return AutoTokenizer.from_pretrained(
-                source.place,
-                revision=revision,
-                local_files_only=is_local(source, offline),
-                trust_remote_code=trust_remote_code,
-            )
+            return tokenizer_for(source, offline, trust_remote_code)
         except (OSError, ValueError, RuntimeError, KeyError, ImportError, TypeError) as error:
             raise InputError(f"tokenizer of {name!r} cannot be loaded: {reason(source, error)}") from error

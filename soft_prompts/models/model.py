@@ -48,7 +48,7 @@ class ModelKey(NamedTuple):
     """What was asked for: two models of the same key are the same model in the same place."""
 
     source: str
-    """Folder or hub id."""
+    """Folders, files or hub ids of its parts, and what its card sets."""
     revision: str | None
     dtype: str
     device: str
@@ -90,9 +90,11 @@ class FrozenModel:
     head: torch.nn.Linear | None
     """The vocabulary matrix, if logits are just `head(hidden)`; None if the model does more to them."""
     source: str = ""
-    """The folder, GGUF file or hub id that it was read from."""
+    """The folders, GGUF files or hub ids that it was read from."""
     quantisation: str | None = None
     """Type of most of the weights where it was read from, as `Q4_1`; None: plain numbers."""
+    card: dict[str, Any] | None = None
+    """What its card sets; None: it has none."""
     commit: str | None = None
     """The hub's commit; None for a folder."""
     trust_remote_code: bool = False
@@ -133,8 +135,19 @@ class FrozenModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.model.device
+        """Where the weights are; of a model that is spread over several devices, where its inputs go."""
+        first = next((place for place in self._spread if place != "disk"), "cpu")
+        return torch.device(first) if self.is_spread else self.model.device
+
+    @property
+    def is_spread(self) -> bool:
+        """Has accelerate put it onto several devices, or a part of it onto the disk?"""
+        return len(set(self._spread)) > 1 or "disk" in self._spread
+
+    @property
+    def _spread(self) -> list[int | str]:
+        """The places of its parts, in order; none of a model on one device."""
+        return list(getattr(self.model, "hf_device_map", {}).values())
 
     @property
     def dtype(self) -> str:

@@ -147,6 +147,8 @@ def probe_gradient(loaded: Loaded) -> tuple[FrozenModel, str]:
 def probe_head(loaded: Loaded) -> tuple[FrozenModel, str]:
     """Logits are the vocabulary matrix times the last hidden states, nothing capped or scaled."""
     frozen, head = loaded.frozen, loaded.frozen.model.get_output_embeddings()
+    if frozen.is_spread:
+        return frozen, "logits of all positions, for the model is spread over several devices"
     capped = getattr(frozen.model.config.get_text_config(), "final_logit_softcapping", None)
     if isinstance(head, torch.nn.Linear) and capped is None and is_plain_head(frozen, head):
         return replace(frozen, head=head), PASSED

@@ -15,8 +15,8 @@ from torch import nn
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.common.files import sync, writing_to
 from soft_prompts.data.conditions import ConditionEncoder, encoder_for, own_numbers
-from soft_prompts.models.frozen import DTYPES
 from soft_prompts.models.model import FrozenModel
+from soft_prompts.models.precision import DTYPES
 from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.prompts.kinds import PROMPTS
 

@@ -28,7 +28,7 @@ SCHEMA_VERSION = 1
 OPTIONAL_FIELDS = (
     *("probes", "rejected", "skipped_steps", "micro_batch_size"),
     *("threads", "training_seconds", "measuring_seconds", "ended_early", "determined", "from_bare"),
-    *("outcome", "command", "quantisation"),
+    *("outcome", "command", "quantisation", "card"),
 )
 
 
@@ -67,6 +67,7 @@ class ModelSection:
     dtype: str | None
     probes: dict[str, str] | None = None
     quantisation: str | None = None
+    card: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.engine.processes import told_by_first
 from soft_prompts.models.frozen import find_context_length, load_frozen_model, model_key
+from soft_prompts.models.loading.assemble import Spread
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.precision import FASTEST, dtype_name
 from soft_prompts.prompts.architectures import Prompt, PromptShape
@@ -110,7 +111,13 @@ def load_for(config: RunConfig) -> FrozenModel:
         device=find_device(config.device),
         offline=config.offline,
         trust_remote_code=config.trust_remote_code,
+        spread=spread_of(config),
     )
+
+
+def spread_of(config: RunConfig) -> Spread:
+    """How the settings spread a model over several devices."""
+    return Spread(config.device_map, config.max_memory)
 
 
 def with_engine(config: RunConfig, frozen: FrozenModel) -> FrozenModel:
@@ -145,7 +152,8 @@ def differences(config: RunConfig, frozen: FrozenModel) -> list[str]:
         return ["the model was put together by hand"]
     if then != now:
         return [f"the model was loaded as {then.dtype} on {then.device}, and is {now.dtype} on {now.device} now"]
-    asked = model_key(config.model, config.revision, config.dtype, find_device(config.device), config.trust_remote_code)
+    device, trusted = find_device(config.device), config.trust_remote_code
+    asked = model_key(config.model, config.revision, config.dtype, device, trusted, spread_of(config))
     return [
         f"{what.replace('source', 'model')} is {named}, the loaded model's {found}"
         for what, named, found in zip(asked._fields, asked, frozen.key, strict=True)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from accelerate import PartialState
 
 from soft_prompts.config import RunConfig, as_json
-from soft_prompts.models.precision import dtype_name
+from soft_prompts.models.frozen import dtype_for
 from soft_prompts.prompts.kinds import UNCONDITIONAL
 from soft_prompts.prompts.snapshot import Snapshot, forget_snapshot, save_snapshot
 from soft_prompts.results.files import items_fingerprint, write_result
@@ -78,7 +78,7 @@ def _record_snapshot(at: Apparatus, result: Result) -> None:
         fingerprint=at.frozen.fingerprint,
         step=result.training.best_step or 0,
         position=at.config.task.position,
-        dtype=dtype_name(at.config.dtype, at.frozen.device),
+        dtype=dtype_for(at.config.model, at.config.dtype, at.frozen.device),
     )
     save_snapshot(at.paths.snapshot, snapshot)
 
@@ -118,6 +118,7 @@ def _model_section(at: Apparatus) -> ModelSection:
         dtype=frozen.dtype,
         probes={probe.name: probe.text for probe in frozen.probes} or None,
         quantisation=frozen.quantisation,
+        card=frozen.card,
     )
 
 

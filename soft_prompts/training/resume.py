@@ -19,7 +19,7 @@ from soft_prompts.common.files import writing_to
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.engine.processes import told_by_first
 from soft_prompts.models.fingerprint import find_fingerprint
-from soft_prompts.models.precision import dtype_name
+from soft_prompts.models.frozen import dtype_for
 from soft_prompts.prompts.snapshot import forget_snapshot
 from soft_prompts.results.files import read_result
 from soft_prompts.results.schema import Result
@@ -81,7 +81,7 @@ def _refuse_changes(config: RunConfig, paths: Paths, result: Result) -> None:
             ),
         ),
     }
-    prints["dtype"] = (result.model.dtype, dtype_name(config.dtype, find_device(config.device)))
+    prints["dtype"] = (result.model.dtype, dtype_for(config.model, config.dtype, find_device(config.device)))
     for what, (then, now) in prints.items():
         if then != now:
             raise UsageError(

@@ -22,7 +22,7 @@ from soft_prompts.common.machine import threads_for
 from soft_prompts.config import RunConfig
 from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.experiments.catalogue.completion import EXPERIMENT
-from soft_prompts.models.quiet import quiet
+from soft_prompts.models.loading.quiet import quiet
 from soft_prompts.tasks.task import UNSCORED, Example
 from soft_prompts.training.apparatus import data_request
 from soft_prompts.zoo import EMBEDDED

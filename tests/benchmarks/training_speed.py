@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from soft_prompts.common.machine import threads_for
-from soft_prompts.models.quiet import quiet
+from soft_prompts.models.loading.quiet import quiet
 from tests.benchmarks.contenders import CONTENDERS, PEER, Case
 from tests.benchmarks.machine import Memory, clock_of, describe, faster_dtypes, matrix_rate
 from tests.benchmarks.shapes import FORMULA, SHAPES, Size, least_work, save_random

@@ -25,7 +25,7 @@ from soft_prompts.common.cache import cache_folder
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import sync, writing_to
-from soft_prompts.models.quiet import quiet
+from soft_prompts.models.loading.quiet import quiet
 
 FACTS = "unpacked.json"  # written last: a folder that has it is whole
 FORM = 1  # of the folder; another one is unpacked anew
@@ -101,9 +101,24 @@ def _write(file: Path, folder: Path) -> None:
     facts = {"file": file.name, "sha256": sha256_of(file), "quantisation": _commonest_type(file)}
     facts |= {"transformers": transformers.__version__, "gguf": _gguf_version()}
     with quiet():
-        dequantised(file).save_pretrained(folder)
+        model = dequantised(file)
+        model.save_pretrained(folder)
         AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)
+    _drop_tokens_beyond(folder, len(model.get_input_embeddings().weight))
     (folder / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def _drop_tokens_beyond(folder: Path, rows: int) -> None:
+    """Take out tokens that the reader adds of its own accord, as an end of text: the file has no embedding of them."""
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    beyond = {token["content"] for token in tokenizer["added_tokens"] if token["id"] >= rows}
+    if not beyond:
+        return
+    tokenizer["added_tokens"] = [token for token in tokenizer["added_tokens"] if token["content"] not in beyond]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False))
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    named = {key: value for key, value in config.items() if not (isinstance(value, str) and value in beyond)}
+    (folder / "tokenizer_config.json").write_text(json.dumps(named, indent=2) + "\n")
 
 
 def dequantised(file: Path) -> Any:

@@ -4,19 +4,22 @@
 |---|---|
 | `tiny-chess` | embedded in the package |
 | `smollm2-135m` | installed by `soft-prompts models install` |
-| `FOLDER`, `owner/name` | what transformers loads, on this machine or from the hub |
+| `FOLDER`, `FOLDER:SUBFOLDER`, `owner/name[@revision][:subfolder]` | what transformers loads, here or from the hub |
 | `FILE.gguf` | unpacked once (`gguf.py`) |
+| `BASE+ADAPTER[+ADAPTER...]` | peft adapters, put onto the base in this order |
+| `ADAPTER`, a folder with adapter_config.json | put onto the base that it names |
+| `CARD.yaml`, or a name of the catalogue | a card (`card.py`) |
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from soft_prompts.common.errors import InputError
-from soft_prompts.models.sources.gguf import unpacked
-from soft_prompts.zoo import EMBEDDED
-from soft_prompts.zoo.installed import INSTALLABLE, installed_file
+from soft_prompts.models.sources.card import Card, is_card, read_card
+from soft_prompts.models.sources.part import Part, find_part
 
-EMBEDDED_NAMES = ", ".join(EMBEDDED)
 ADAPTER = "adapter_config.json"
 
 
@@ -26,52 +29,80 @@ class Source:
 
     name: str
     """As it was asked for."""
-    asked: str
-    """A folder or hub id; of a GGUF file the file."""
-    gguf: Path | None = None
+    base: Part
+    adapters: tuple[Part, ...] = ()
+    tokenizer: Part | None = None
+    """From elsewhere."""
+    card: Card | None = None
+    named_by_adapter: bool = False
+    """Was the adapter alone asked for, and its base is the one that it names?"""
 
     @property
-    def place(self) -> str:
-        """What transformers is asked for; a GGUF file is unpacked for it."""
-        return self.asked if self.gguf is None else str(unpacked(self.gguf))
-
-    @property
-    def is_local(self) -> bool:
-        """Is every part on this machine?"""
-        return self.gguf is not None or Path(self.asked).is_dir()
-
-    @property
-    def is_hub(self) -> bool:
-        return not self.is_local
+    def identity(self) -> str:
+        """Two sources of the same identity are the same model, as long as their files stay the same."""
+        parts = [self.base, *self.adapters, *([self.tokenizer] if self.tokenizer else [])]
+        named = "+".join(":".join(filter(None, (part.place, part.subfolder))) for part in parts)
+        return named if self.card is None else f"{named} {json.dumps(self.card.facts, sort_keys=True)}"
 
 
-def find_source(name: str) -> Source:
-    """What the name stands for; raises InputError where it can stand for nothing."""
-    if name in EMBEDDED:
-        return Source(name, str(EMBEDDED[name]))
-    if name in INSTALLABLE:
-        file = installed_file(name)
-        return Source(name, str(file), file)
+def find_source(name: str, revision: str | None = None) -> Source:
+    """What the name stands for, its base at a revision; raises InputError where it can stand for nothing."""
     if Path(name).is_dir():
-        return _folder(name)
-    if name.lower().endswith(".gguf"):
-        return _gguf(name)
-    if name.count("/") > 1 or name.startswith((".", "/", "~")):
-        raise InputError(f"model {name!r} is no folder; give an embedded name ({EMBEDDED_NAMES}), a folder or a hub id")
-    return Source(name, name)
+        return _folder(name, revision)
+    if is_card(name):
+        return _of_card(name, revision)
+    if "+" in name:
+        base, *adapters = name.split("+")
+        if not all((base, *adapters)):
+            raise InputError(f"model {name!r} has an empty name before or behind a +; give BASE+ADAPTER")
+        return Source(name, _base(name, base, revision), tuple(map(find_part, adapters)))
+    part = find_part(name, revision)
+    return _folder(name, revision) if _is_adapter(part) else Source(name, part)
 
 
-def _folder(name: str) -> Source:
-    if (Path(name) / ADAPTER).is_file() and not (Path(name) / "config.json").is_file():
+def _of_card(name: str, revision: str | None) -> Source:
+    card = read_card(name)
+    if revision and card.revision and revision != card.revision:
+        raise InputError(f"card {name} names the revision {card.revision}, --revision {revision}; give one of them")
+    base = _base(name, card.base, card.revision or revision)
+    tokenizer = find_part(card.tokenizer) if card.tokenizer else None
+    return Source(name, base, tuple(map(find_part, card.adapters)), tokenizer, card)
+
+
+def _folder(name: str, revision: str | None) -> Source:
+    part = find_part(name, revision)
+    if not _is_adapter(part):
+        return Source(name, part)
+    named = read_adapter(Path(part.place)).get("base_model_name_or_path")
+    if not isinstance(named, str) or not named:
+        raise InputError(f"model {name!r} is an adapter that names no base; give the two as BASE+{name}")
+    try:
+        return Source(name, _base(name, named, None), (part,), named_by_adapter=True)
+    except InputError as error:
         raise InputError(
-            f"model {name!r} is an adapter without its base model; merge the two (peft's merge_and_unload, then "
-            "save_pretrained) and give the merged folder"
-        )
-    return Source(name, name)
+            f"model {name!r} is an adapter of {named!r}, which is no base on this machine; give the two as BASE+{name}"
+        ) from error
 
 
-def _gguf(name: str) -> Source:
-    file = Path(name)
-    if not file.is_file():
-        raise InputError(f"model {name!r} is no file; give a GGUF file that is there")
-    return Source(name, str(file.absolute()), file.absolute())
+def _base(name: str, base: str, revision: str | None) -> Part:
+    part = find_part(base, revision)
+    if _is_adapter(part):
+        raise InputError(f"model {name!r}: its base {base!r} is an adapter; give a whole model in front of adapters")
+    return part
+
+
+def read_adapter(folder: Path) -> dict[str, Any]:
+    """The adapter_config.json of a folder; raises InputError."""
+    try:
+        values: Any = json.loads((folder / ADAPTER).read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder / ADAPTER} is unusable: it is no JSON") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{folder / ADAPTER} is unusable: it is no JSON object")
+    return values
+
+
+def _is_adapter(part: Part) -> bool:
+    """A folder with an adapter and no model; a model with an adapter beside its weights is a model."""
+    folder = Path(part.place)
+    return folder.is_dir() and (folder / ADAPTER).is_file() and not (folder / "config.json").is_file()

@@ -28,6 +28,8 @@ COMMANDS = {
     "soft_prompts compare results/reference/chess --draws 0": 0,
     "soft_prompts list": 0,
     "soft_prompts models": 0,
+    "soft_prompts models --catalogue": 0,
+    "soft_prompts models install smollm": 2,
     "soft_prompts run ches": 2,
     "soft_prompts run chess --help": 0,
     "soft_prompts run guidance_softprompt --help": 0,

@@ -174,7 +174,7 @@ def test_an_adapter_beside_the_weights_is_part_of_the_model(
 def test_an_adapter_without_its_base_is_refused(adapted: Callable[[int], Path]) -> None:
     path = adapted(1)
     (path / "config.json").unlink()
-    with pytest.raises(InputError, match="is an adapter without its base model; merge the two"):
+    with pytest.raises(InputError, match=r"is an adapter of .*, which is no base .*; give the two as BASE\+"):
         load_frozen_model(str(path))
 
 
@@ -223,7 +223,7 @@ def test_the_rest_is_fetched_where_the_hub_answers(
     for name in names:
         (cached / name).unlink()
     monkeypatch.setattr(fingerprint, "is_local", lambda source, offline: False)
-    fingerprint._fetch(find_source(str(tiny_folders["llama"])), None, offline=False, trust_remote_code=False)
+    fingerprint._fetch(find_source(str(tiny_folders["llama"])), offline=False, trust_remote_code=False)
     fetched = list[str]()
 
     def fetch(name: str, patterns: tuple[str, ...]) -> None:

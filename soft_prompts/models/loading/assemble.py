@@ -1,0 +1,119 @@
+"""How do base, adapters and tokenizer become one module, in the precision and place that are asked?"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from soft_prompts.common.cache import cache_folder
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.models.loading.adapters import with_adapters, with_rows
+from soft_prompts.models.loading.quantised import quantisation_in
+from soft_prompts.models.loading.texts import as_on_card
+from soft_prompts.models.precision import DTYPES
+from soft_prompts.models.sources.adapters import adapter_folders, tokenizer_of
+from soft_prompts.models.sources.gguf import quantisation_of
+from soft_prompts.models.sources.hub import asked_of, place_of
+from soft_prompts.models.sources.source import Source
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a model that is larger than one device is spread over several, by accelerate."""
+
+    device_map: str | None = None
+    """auto, or None: the whole model on one device."""
+    max_memory: tuple[str, ...] = ()
+    """DEVICE=SIZE, as 0=20GiB or cpu=60GiB."""
+
+    @property
+    def limits(self) -> dict[int | str, str] | None:
+        """Of every device, by its number or name; raises UsageError."""
+        pairs = [one.partition("=") for one in self.max_memory]
+        if wrong := next((one for one in pairs if not all(one)), None):
+            raise UsageError(f"max-memory is {wrong[0]}; give DEVICE=SIZE, as 0=20GiB or cpu=60GiB")
+        return {int(name) if name.isdigit() else name: size for name, _, size in pairs} or None
+
+
+WHOLE = Spread()
+
+
+class Wanted(NamedTuple):
+    """How the parts are to be loaded."""
+
+    dtype: str
+    device: torch.device
+    offline: bool = False
+    trust_remote_code: bool = False
+    spread: Spread = WHOLE
+
+
+class Assembled(NamedTuple):
+    """A model that was put together, and what is known of how."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    report: dict[str, Any]
+    """What became of each weight of the base; those of another shape are left to the probe, which names them."""
+    quantisation: str | None
+
+
+def assemble(source: Source, wanted: Wanted) -> Assembled:
+    """The module on its device, and its tokenizer; raises InputError or what transformers and peft raise."""
+    folders = adapter_folders(source, wanted.offline)
+    place, asked = place_of(source.base), asked_of(source.base, wanted.offline, wanted.trust_remote_code)
+    config = AutoConfig.from_pretrained(place, **asked)
+    quantised = quantisation_in(config)
+    loaded: Any = AutoModelForCausalLM  # its type does not say that it gives a pair
+    model, report = loaded.from_pretrained(
+        place,
+        config=config,
+        dtype=DTYPES[wanted.dtype] if quantised or not folders else torch.float32,
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        **asked,
+        **_attention(source),
+        **_placing(wanted, quantised),
+    )
+    tokenizer = tokenizer_for(source, wanted.offline, wanted.trust_remote_code)
+    model = _whole(source, model, len(tokenizer), folders, quantised)
+    if not quantised:
+        for weight in model.parameters():  # buffers keep their precision, as transformers has it
+            weight.data = weight.data.to(DTYPES[wanted.dtype]) if folders else weight.data
+    if not quantised and wanted.spread.device_map is None:
+        model.to(wanted.device)  # pyright: ignore[reportArgumentType]  # transformers wraps the method, its type is lost
+    gguf = source.base.gguf
+    return Assembled(model, tokenizer, report, quantised if gguf is None else quantisation_of(gguf))
+
+
+def tokenizer_for(source: Source, offline: bool, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    """The tokenizer alone, as the model would have it."""
+    part = tokenizer_of(source, offline)
+    asked = asked_of(part, offline, trust_remote_code)
+    return as_on_card(AutoTokenizer.from_pretrained(place_of(part), **asked), source.card)
+
+
+def _whole(source: Source, model: Any, tokens: int, folders: list[Any], quantised: str | None) -> PreTrainedModel:
+    """The rows that the parts need, then the adapters."""
+    card, rows = source.card, len(model.get_input_embeddings().weight)
+    if card is not None and card.resize is not None and card.resize < rows:
+        raise InputError(f"its card resizes {rows} rows of the embedding to {card.resize}; rows are never taken away")
+    if card is not None or folders:
+        with_rows(model, max(tokens, card.resize or 0 if card else 0))
+    return with_adapters(model, folders, apart=quantised is not None) if folders else cast(PreTrainedModel, model)
+
+
+def _attention(source: Source) -> dict[str, str]:
+    return {"attn_implementation": source.card.attention} if source.card and source.card.attention else {}
+
+
+def _placing(wanted: Wanted, quantised: str | None) -> dict[str, Any]:
+    """A quantised model is put onto its device as it is read, and cannot be moved afterwards."""
+    if wanted.spread.device_map is not None:
+        folder = cache_folder() / "offload"
+        folder.mkdir(parents=True, exist_ok=True)
+        spread = {"device_map": wanted.spread.device_map, "offload_folder": str(folder)}
+        return spread | ({"max_memory": limits} if (limits := wanted.spread.limits) else {})
+    return {"device_map": {"": wanted.device}} if quantised else {}
