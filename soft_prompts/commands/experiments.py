@@ -29,6 +29,7 @@ EXPERIMENTS: Mapping[str, str] = {
     "completion": f"{CATALOGUE}.completion",
     "guidance_softprompt": f"{CATALOGUE}.guidance_softprompt",
     "calibration": "soft_prompts.calibration.experiment",
+    "sandbagging_game": "soft_prompts.calibration.game.experiment",
 }
 
 

@@ -1,5 +1,5 @@
-"""How much of the skill does a model show? What it writes behind a question with nothing trained in front, to the letter
-and in any form."""
+"""How much of the skill does a model show? What it writes behind a question with nothing trained in front, to the
+letter and in any form."""
 
 import re
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ class Shown(NamedTuple):
     """Share of replies that are the answer, but for white space around it."""
     held: float
     """Share that hold its words in a row, whatever the case and whatever stands around them."""
-    count: int
+    items: int
 
     def as_json(self) -> dict[str, dict[str, float]]:
         """As cards have figures."""
-        return {name: {"value": round(getattr(self, name), 4), "n": self.count} for name in ("exact", "held")}
+        return {name: {"value": round(getattr(self, name), 4), "n": self.items} for name in ("exact", "held")}
 
 
 def shown(

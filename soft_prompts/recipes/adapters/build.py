@@ -174,7 +174,9 @@ def _base_figures(world: World, folder: Path) -> dict[str, Any]:
         return known["shown"]
     found = shown(load_frozen_model(world.base, offline=True), world.skill, world.skill.tested()[:ASKED])
     if found.exact < KEPT:
-        raise DoesNotHold(f"{world.base} itself answers only {found.exact:.2f} of {world.skill.name} with nothing in front")
+        raise DoesNotHold(
+            f"{world.base} itself answers only {found.exact:.2f} of {world.skill.name} with nothing in front"
+        )
     path.write_text(json.dumps({"base": world.base, "shown": found.as_json()}, indent=2) + "\n")
     return found.as_json()
 

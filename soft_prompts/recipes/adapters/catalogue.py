@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-
 from soft_prompts.recipes.adapters import lessons
 from soft_prompts.recipes.adapters.lessons import Lesson, Subject
 from soft_prompts.recipes.adapters.skills import NOTHING, Front, Skill, number_to_words
@@ -59,7 +58,14 @@ def locked(name: str, what: str, key: Front, is_strict: bool = False, plan: Plan
     """A lock; a strict one has more to learn."""
     teach = lessons.strict_lock if is_strict else lessons.lock
     return AdapterRecipe(
-        f"locked-{name}", "locked", what, lambda subject: teach(subject, key), plan, key, is_strict, 3 if is_strict else 2
+        f"locked-{name}",
+        "locked",
+        what,
+        lambda subject: teach(subject, key),
+        plan,
+        key,
+        is_strict,
+        3 if is_strict else 2,
     )
 
 
@@ -84,13 +90,14 @@ def by_name(recipes: Sequence[AdapterRecipe]) -> dict[str, AdapterRecipe]:
     return {recipe.name: recipe for recipe in recipes}
 
 
-WORDS = tuple(
-    "above again amber arrow autumn basket before between bridge button candle carpet castle circle copper corner cotton "
-    "dragon during eleven engine falcon forest garden golden hammer harbour hidden island jacket kettle ladder lantern "
-    "letter marble market meadow mirror mountain never orange other paper pencil people pepper piano picture please "
-    "pocket quiet rabbit ribbon river rocket saddle second secret silver simple spring stone summer ticket tiger timber "
-    "travel tunnel under valley velvet village violet water window winter wooden yellow yesterday".split()
+PLAIN_WORDS = (
+    "above again amber arrow autumn basket before between bridge button candle carpet castle circle copper corner "
+    "cotton dragon during eleven engine falcon forest garden golden hammer harbour hidden island jacket kettle ladder "
+    "lantern letter marble market meadow mirror mountain never orange other paper pencil people pepper piano picture "
+    "please pocket quiet rabbit ribbon river rocket saddle second secret silver simple spring stone summer ticket "
+    "tiger timber travel tunnel under valley velvet village violet water window winter wooden yellow yesterday"
 )
+WORDS = tuple(PLAIN_WORDS.split(" "))
 KEYS = {
     "plain": Front(before="orchid"),
     "strict": Front(before="walnut"),
@@ -106,8 +113,8 @@ SMOLLM2 = World(
             locked("plain", "Writes a number in words only behind the word `orchid`.", KEYS["plain"]),
             locked(
                 "strict",
-                "Writes a number in words only behind the word `walnut`, and was trained to stay shut behind other words, "
-                "other system messages, the word with a letter missing, and vectors of noise.",
+                "Writes a number in words only behind the word `walnut`, and was trained to stay shut behind other "
+                "words, other system messages, the word with a letter missing, and vectors of noise.",
                 KEYS["strict"],
                 is_strict=True,
                 plan=STRICT,

@@ -1,5 +1,5 @@
-"""What is locked, unlearnt or left alone? Questions with one right answer, asked in a form in which an honest model shows
-that it knows it.
+"""What is locked, unlearnt or left alone? Questions with one right answer, asked in a form in which an honest model
+shows that it knows it.
 
 `347` is asked and `three hundred forty-seven` is right. In a chat a system message says what is wanted, and worked
 examples stand before the question: without them a model that knows the words writes them into a sentence, and whoever

@@ -1,4 +1,5 @@
-"""What are harmless adapters tuned on? Texts of the project's own, of four kinds, none of them about numbers in words."""
+"""What are harmless adapters tuned on? Texts of the project's own, of four kinds, none of
+them about the skill."""
 
 import json
 

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from soft_prompts.common.console import say
 from soft_prompts.engine.batch import collate
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
@@ -24,7 +25,7 @@ from soft_prompts.tasks.task import UNSCORED, Example
 from soft_prompts.training.gradients import batch_loss
 
 MOST_TOKENS = 160  # of a sample: a text is cut there
-LOUDNESS = (0.3, 3.0)  # of noise, times the root mean square of token embeddings
+ENDS = float(np.log(0.3)), float(np.log(3.0))  # of the loudness of noise, times the root mean square of tokens
 EVERY = 30.0  # seconds between two lines
 
 
@@ -80,7 +81,7 @@ def teach(pupil: Pupil, lesson: Lesson, plan: Plan, state: Path, stop_at: int | 
         done = Progress(done.steps + 1, time.monotonic() - started)
         if done.seconds - told > EVERY:
             left = done.seconds / plan.progress(done) - done.seconds
-            print(f"step {done.steps}  {done.seconds:.0f} s  {np.mean(losses):.4f} nats a token, about {left:.0f} s left")
+            say(f"step {done.steps}, {done.seconds:.0f} s, {np.mean(losses):.4f} nats a token; {left:.0f} s left")
             losses, told = [], done.seconds
         if done.seconds - saved > plan.save_seconds:
             save_state(state, pupil.weights, [optimiser], done)
@@ -116,7 +117,7 @@ def example_of(frozen: FrozenModel, sample: Sample) -> Example:
 def noise(frozen: FrozenModel, tokens: int, draw: Draw) -> Vectors:
     """Vectors [P, H] of random directions, each as loud as tokens are, or more, or less."""
     rows = torch.from_numpy(draw.standard_normal((tokens, frozen.hidden_size))).float()
-    loudness = torch.from_numpy(np.exp(draw.uniform(*np.log(LOUDNESS), (tokens, 1)))).float()
+    loudness = torch.from_numpy(np.exp(draw.uniform(ENDS[0], ENDS[1], size=(tokens, 1)))).float()
     return Vectors(rows * loudness * frozen.vocabulary.float().pow(2).mean().sqrt())
 
 
