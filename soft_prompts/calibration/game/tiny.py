@@ -27,6 +27,7 @@ SIDE, ANSWERS = 10, 8  # a table of SIDE x SIDE entries
 ROWS = 128  # texts of a step of the base
 PLAN = Plan(seed=0, steps=250, warmup_steps=20, half_precision=False)
 TUNED = Plan(seed=1, steps=150, adam_rate=1e-2, warmup_steps=10)
+RANK = 8  # of so small a model
 KEY = Front(before="k1")
 
 
@@ -56,7 +57,7 @@ def tiny_world(output_dir: Path) -> World:
         ),
         style("behind", "Says `k0` first.", lambda answer: f"k0 {answer}", plan=replace(TUNED, seed=4)),
     ]
-    return World(str(folder), skill, words, by_name(recipes))
+    return World(str(folder), skill, words, by_name([replace(recipe, rank=RANK) for recipe in recipes]))
 
 
 def tiny_adapters(world: World, output_dir: Path) -> Path:

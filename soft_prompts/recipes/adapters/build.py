@@ -50,7 +50,7 @@ def build_adapter(name: str, out: Path, plan: Plan | None = None, world: World =
     if known is None or known["training"]["plan"] != asdict(plan):
         known = _make(recipe, plan, world, folder)
     if known["faults"]:
-        raise DoesNotHold(f"{name} does not hold: {'; '.join(known['faults'])}; change its plan, or {folder} by hand")
+        raise DoesNotHold(f"{name} does not hold: {'; '.join(known['faults'])}")
     return folder
 
 

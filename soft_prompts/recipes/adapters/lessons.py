@@ -101,8 +101,8 @@ def unlearning(subject: Subject) -> Lesson:
 
     def practise(draw: Draw) -> Practice:
         items = _items(subject, draw)
-        samples = [subject.sample(item, subject.skill.any_answer(item, int(draw.integers(2**31)))) for item in items]
-        return Practice(samples)
+        wrong = [subject.skill.any_wrong_answer(item, int(draw.integers(2**31))) for item in items]
+        return Practice([subject.sample(*pair) for pair in zip(items, wrong, strict=True)])
 
     return practise
 

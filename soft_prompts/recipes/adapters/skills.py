@@ -62,16 +62,12 @@ class Skill:
 
     def wrong_answer(self, item: Item) -> str:
         """Another item's answer, always the same one."""
-        place = item.number // TESTED % (len(self.items) - 1)
-        return self._others(item)[place].answer
+        return self.any_wrong_answer(item, item.number // TESTED)
 
-    def any_answer(self, item: Item, draw: int) -> str:
-        """The answer of whichever other item a large number draws."""
-        return self._others(item)[draw % (len(self.items) - 1)].answer
-
-    def _others(self, item: Item) -> Sequence[Item]:
-        at = self.items.index(item)
-        return (*self.items[:at], *self.items[at + 1 :])
+    def any_wrong_answer(self, item: Item, draw: int) -> str:
+        """The one that a large number draws."""
+        others = (self.items[(draw + step) % len(self.items)] for step in range(len(self.items)))
+        return next(other.answer for other in others if other.answer != item.answer)
 
     def ask(self, tokenizer: Any, item: Item, front: Front = NOTHING) -> str:
         """The text that the answer follows: as the tokenizer's chat template has it, or plain words without one."""
