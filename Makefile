@@ -1,16 +1,25 @@
-# Two commands on a fresh machine: `make demo` and `make test`. Both install what is missing and skip what is done.
+# Commands for a fresh machine: `make demo`, `make real` and `make test` install what is missing and skip what is done.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test install install-test lint clean
+.PHONY: demo real test test-real install install-test lint clean
 
 demo: install
 	$(BIN)/python -m tests.pathfinding_test
 	cp results/pathfinding.png results/demo.png
 
+real: .venv/installed-gguf
+	$(BIN)/soft-prompts models install smollm2-135m
+	$(BIN)/python -m tests.skills_test --preset real
+	cp results/skills.png results/real.png
+
 test: install-test lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+test-real: install-test
+	$(BIN)/soft-prompts models install smollm2-135m
+	$(BIN)/python -m pytest -m real
 
 lint: install-test
 	$(BIN)/ruff check .
@@ -23,6 +32,10 @@ install-test: .venv/installed-test
 .venv/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/installed-gguf: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[gguf]'
 	touch $@
 
 .venv/installed-test: .venv/installed

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from soft_prompts.engine.evaluation import evaluate
     from soft_prompts.engine.generation import generate
     from soft_prompts.engine.insertion import insert_prompt
+    from soft_prompts.exchange.export import export_prompt
+    from soft_prompts.exchange.imports import import_prompt
     from soft_prompts.experiments.experiment import Experiment
     from soft_prompts.experiments.grid import Grid
     from soft_prompts.experiments.notebook import run
@@ -44,7 +46,9 @@ _HOME = {
     "build_prompt": "prompts.build",
     "compare": "report.notebook",
     "evaluate": "engine.evaluation",
+    "export_prompt": "exchange.export",
     "generate": "engine.generation",
+    "import_prompt": "exchange.imports",
     "insert_prompt": "engine.insertion",
     "load_frozen_model": "models.frozen",
     "load_snapshot": "prompts.snapshot",
@@ -73,7 +77,9 @@ __all__ = [
     "build_prompt",
     "compare",
     "evaluate",
+    "export_prompt",
     "generate",
+    "import_prompt",
     "insert_prompt",
     "load_frozen_model",
     "load_snapshot",

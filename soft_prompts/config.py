@@ -71,12 +71,17 @@ class RunConfig:
     a shorter part; zeros; normal: N(0, 0.1); paper: the original code's; mean_noise: rows with the mean and the spread
     of the token embeddings; search: rows of token embeddings found one by one, for what plain training does not find;
     grown: the trained prompt of half the tokens, which has to be there, and rows of sampled token embeddings."""
+    snapshot: Path | None = setting(None, "prompts", told_if_set=True)
+    """Begin as the trained prompt in this folder, in place of --init; with --steps 0 it is measured as it is. --tokens
+    and --prompt have to be its own."""
+    allow_mismatch: bool = setting(False, "nothing", told_if_set=True)
+    """Take the snapshot although it was trained on a model with another fingerprint."""
     condition: ConditionMode = setting("true", "prompts")
     """Conditions as they are, none (a direct prompt), dealt to the wrong samples in training and test, or ones for
     every sample."""
 
-    steps: int = setting(1000, "prompts", Bounds(least=1))
-    """Optimiser steps."""
+    steps: int = setting(1000, "prompts", Bounds(least=0, hint="1 or more"))
+    """Optimiser steps; 0 measures a --snapshot as it is."""
     batch_size: int = setting(32, "prompts", Bounds(least=1))
     """Samples a step, over all processes, however they are split."""
     micro_batch_size: int | None = setting(None, "nothing", Bounds(least=1))
@@ -170,7 +175,12 @@ class RunConfig:
     @property
     def trains(self) -> bool:
         """Is anything trained? Not for the bare model, nor for what is made of something else."""
-        return self.role.learns == "weights" or (self.role.learns == "prompt" and self.tokens > 0)
+        return self.role.learns == "weights" or (self.role.learns == "prompt" and self.tokens > 0 and self.steps > 0)
+
+    @property
+    def begins_as(self) -> Path | None:
+        """Folder of the trained prompt that this one begins as; the bare model has none."""
+        return self.snapshot if self.tokens and self.role == RUN else None
 
 
 PROMPT_ONLY = names_that_change(RunConfig, "prompts")
@@ -180,7 +190,7 @@ NOTHING = names_that_change(RunConfig, "nothing")
 
 def settings_that_count(config: RunConfig) -> dict[str, Any]:
     """Every setting that changes the run's numbers, as plain JSON: two runs with equal settings are the same run."""
-    left_out = NOTHING | (frozenset() if config.trains else PROMPT_ONLY)
+    left_out = NOTHING | (frozenset() if config.trains or config.begins_as is not None else PROMPT_ONLY)
     return {name: value for name, value in as_json(config).items() if name not in left_out}
 
 
@@ -220,16 +230,14 @@ def _check_run(config: RunConfig) -> None:
             "condition is shuffled and batch-size 1; give a batch-size of 2 or more to deal conditions within"
         )
     architecture(config.prompt)
+    if config.steps == 0 and config.snapshot is None:
+        raise UsageError("steps is 0; give 1 or more, or the trained prompt to be measured after --snapshot")
     if config.init in FROM_ROWS and not config.has_rows:
         raise UsageError(
             f"init is {config.init}; a {config.prompt} has no row for each token: give another init or prompt"
         )
     if config.init == "grown" and config.tokens == 1 and config.trains:
         raise UsageError("init is grown and tokens 1; a prompt of one token grows from none: give 2 tokens or more")
-    if config.max_memory and config.device_map is None:
-        raise UsageError(
-            f"max-memory is {' '.join(config.max_memory)}, without a device map; give --device-map auto too"
-        )
     if config.model == "":
         raise UsageError("models holds an empty name; give an embedded name, a folder or a hub id")
 

@@ -1,4 +1,4 @@
-"""Does the measure read a distance that was planted? Over thirty tiny models of which is known what they can do."""
+"""Are verdicts right where the truth is known? Over thirty tiny models, and what each must be found to do."""
 
 import sys
 

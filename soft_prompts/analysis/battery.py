@@ -51,7 +51,8 @@ def read_battery(prompts: Mapping[int, Sequence[Run]], tokens: int, draft: Draft
     shares = [_share(chosen_of(some), draft, scale) for some in (every, before) if some]
     known = [share for share in shares if share is not None]
     moved = known[0] - known[1] if len(known) == 2 else None
-    steps = min((run.result.training.steps for run in every if run not in trials), default=0)  # the grid's own
+    own = [run.result.training.steps for run in every if run not in trials]  # 0: a prompt that was brought along
+    steps = min(filter(None, own), default=0)  # the grid's own
     searched = [run for run in every if run.result.config.get("init") == "search"]
     return Tried(tokens, len(trials), moved, any(run.result.training.steps >= steps for run in searched))
 

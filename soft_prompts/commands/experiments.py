@@ -27,6 +27,7 @@ EXPERIMENTS: Mapping[str, str] = {
     "chat_detuning": f"{CATALOGUE}.chat_detuning",
     "pathfinding": f"{CATALOGUE}.pathfinding",
     "completion": f"{CATALOGUE}.completion",
+    "skills": f"{CATALOGUE}.skills",
     "guidance_softprompt": f"{CATALOGUE}.guidance_softprompt",
     "calibration": "soft_prompts.calibration.experiment",
     "sandbagging_game": "soft_prompts.calibration.game.experiment",

@@ -76,7 +76,7 @@ def generate_command(options: GenerateOptions) -> int:
     )
     refuse_other_model(snapshot, frozen, options.allow_mismatch)
     prompt = snapshot.prompt.to(frozen.device)
-    place = text_end if snapshot.position == "random" else text_start
+    place = {"random": text_end, "front": text_start, "first": lambda *_: 0}[snapshot.position]
     queries = [Query(text, conditions, place(frozen.tokenizer, text)) for text in options.text]
     texts = generate(
         frozen,

@@ -158,6 +158,11 @@ def _told(snapshot: Optional["Snapshot"], part: QuestionSet) -> tuple[float, ...
     """What a prompt hears with the questions of a file; raises UsageError for one that wants to hear something else."""
     from soft_prompts.data.conditions import MODEL_ID
 
+    if snapshot and snapshot.position == "first":
+        raise UsageError(
+            "snapshot stands in front of the token that begins a text, where no question has its prompt; measure it "
+            "with --snapshot and --steps 0 of an experiment"
+        )
     names = snapshot.conditions.names if snapshot else ()
     if not names:
         return ()

@@ -9,9 +9,11 @@ import tyro
 
 from soft_prompts.calibration.options import CalibrateOptions
 from soft_prompts.commands.experiments import ListOptions, RunOptions, list_command, run_command
+from soft_prompts.commands.export import ExportOptions, export_command
 from soft_prompts.commands.generate import GenerateOptions, generate_command
 from soft_prompts.commands.guidance_data import GuidanceDataOptions, guidance_data_command
 from soft_prompts.commands.guidance_eval import GuidanceEvalOptions, guidance_eval_command
+from soft_prompts.commands.imports import ImportOptions, import_command
 from soft_prompts.commands.models import InstallOptions, ModelsOptions, install_command, models_command
 from soft_prompts.common.command_line import guarded, parse
 from soft_prompts.report.page.command import ReportOptions, report_command
@@ -24,9 +26,11 @@ Begin with `soft-prompts list` and `soft-prompts run chess`; `soft-prompts --ver
 Command = (
     Annotated[CalibrateOptions, tyro.conf.subcommand("calibrate")]
     | Annotated[CompareOptions, tyro.conf.subcommand("compare")]
+    | Annotated[ExportOptions, tyro.conf.subcommand("export")]
     | Annotated[GenerateOptions, tyro.conf.subcommand("generate")]
     | Annotated[GuidanceDataOptions, tyro.conf.subcommand("guidance-data")]
     | Annotated[GuidanceEvalOptions, tyro.conf.subcommand("guidance-eval")]
+    | Annotated[ImportOptions, tyro.conf.subcommand("import")]
     | Annotated[ListOptions, tyro.conf.subcommand("list")]
     | Annotated[ModelsOptions, tyro.conf.subcommand("models")]
     | Annotated[ReportOptions, tyro.conf.subcommand("report")]
@@ -64,9 +68,11 @@ def _calibrate(options: CalibrateOptions) -> int:
 DOES: Mapping[type, Callable[[Any], int]] = {
     CalibrateOptions: _calibrate,
     CompareOptions: compare_command,
+    ExportOptions: export_command,
     GenerateOptions: generate_command,
     GuidanceDataOptions: guidance_data_command,
     GuidanceEvalOptions: guidance_eval_command,
+    ImportOptions: import_command,
     ListOptions: list_command,
     ModelsOptions: models_command,
     ReportOptions: report_command,

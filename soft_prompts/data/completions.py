@@ -1,11 +1,10 @@
 """Which prompts and completions does a run train on, and what are their conditions worth in floats?
 
-A source is a file of rows (JSON lines, a JSON array, CSV, TSV or parquet, packed or not), a folder of them, or the
-embedded name `sums`, which is made when it is asked for. Rows are split by hash of the prompt: the same prompt never
-lies on both sides.
+A source is a file of rows (JSON lines, a JSON array, CSV, TSV or parquet, packed or not), a folder of them, or an
+embedded name (`sums`, `plural`), whose rows are made when they are asked for. Rows are split by hash of the prompt: the
+same prompt never lies on both sides.
 """
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,12 +19,11 @@ from soft_prompts.common.errors import InputError, near_match
 from soft_prompts.data.conditions import ConditionEncoder
 from soft_prompts.data.jsonl import KINDS, is_unicode, shown
 from soft_prompts.data.kept import KEPT, content_of
+from soft_prompts.data.made_rows import MADE, made_fingerprint, made_rows
 from soft_prompts.data.packed import format_of
 from soft_prompts.data.rows import FORMATS, RawRow, place_name, rows_of
 from soft_prompts.data.split import Split, split_of
 
-SUMS = "sums"
-NUMBERS = range(2, 52)  # of a sum or difference
 REQUIRED = ("prompt", "completion")
 
 
@@ -64,7 +62,7 @@ class RowSource:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files in reading order, none for `sums`; raises InputError where there is no such source."""
+        """The files in reading order, none for an embedded name; raises InputError where there is no such source."""
         path = Path(self.name)
         if path.is_dir():
             found = tuple(sorted(file for file in path.rglob("*") if file.is_file() and format_of(file) in FORMATS))
@@ -73,20 +71,22 @@ class RowSource:
             return found
         if path.is_file():
             return (path,)
-        if self.name == SUMS:
+        if self.name in MADE:
             return ()
-        near = near_match(self.name, [SUMS])
-        raise InputError(f"{self.name} is no file; {near}give a {', '.join(FORMATS)} file, a folder of them, or {SUMS}")
+        near, made = near_match(self.name, [*MADE]), ", ".join(MADE)
+        raise InputError(
+            f"{self.name} is no file; {near}give a {', '.join(FORMATS)} file, a folder of them, or one of {made}"
+        )
 
     def fingerprint(self) -> str:
         """Content identity, and which fields are read."""
         named = "" if (self.prompt, self.completion) == REQUIRED else f"-{self.prompt}-{self.completion}"
-        return (content_of(self.files, whole=True) if self.files else "sums-1") + named
+        return (content_of(self.files, whole=True) if self.files else made_fingerprint(self.name)) + named
 
     def read(self) -> "Rows":
         """Every row; raises InputError that names file and line where more are unreadable than are borne."""
         if not self.files:
-            return Rows(sums(), Counter())
+            return Rows(_made(self.name), Counter())
         return KEPT.get(("rows", self), self.files, lambda: _read(self))
 
 
@@ -106,17 +106,9 @@ class Parts(NamedTuple):
     faults: Counter[str]
 
 
-def sums() -> list[Row]:
-    """`12 + 7 =` and ` 19`, and differences, in a fixed order without pattern; what can be told is the operation and
-    the larger number."""
-    made = [
-        {"prompt": f"{a} {sign} {b} =", "completion": f" {answer}", "operation": operation, "larger": max(a, b)}
-        for a, b in itertools.product(NUMBERS, NUMBERS)
-        for sign, operation, answer in (("+", "plus", a + b), ("-", "minus", a - b))
-    ]
-    order = np.random.default_rng(0).permutation(len(made))
-    rows = (made[at] for at in order)
-    return [Row(row["prompt"], row["completion"], row, f"{SUMS}, line {n}") for n, row in enumerate(rows, start=1)]
+def _made(name: str) -> list[Row]:
+    numbered = enumerate(made_rows(name), start=1)
+    return [Row(row["prompt"], row["completion"], dict(row), f"{name}, line {number}") for number, row in numbered]
 
 
 def split_rows(data: RowSource, test: RowSource | None) -> Parts:

@@ -14,7 +14,7 @@ from soft_prompts.experiments.evidence.order import Part, Read, Reader, Standing
 from soft_prompts.experiments.evidence.subjects import open_subject, runs_by_subject
 from soft_prompts.experiments.grid import Grid, Together
 from soft_prompts.experiments.sweep import run_all
-from soft_prompts.training.apparatus import run_paths
+from soft_prompts.training.apparatus import LoadedModel, run_paths
 
 
 @dataclass
@@ -44,7 +44,10 @@ def make_beside(configs: Sequence[RunConfig], grid: Grid) -> Made:
     """Make the evidence that the grid asks for, when its runs are finished."""
     if grid.evidence == "none":
         return Made()
-    standings = [Standing(open_subject(runs)) for runs in runs_by_subject(configs)]
+    if grid.settings.snapshot is not None:  # what stands beside a run is trained as the run was
+        say("no evidence is made beside a --snapshot; the same command without it makes some, and compare reads both")
+        return Made()
+    standings = _standings(configs)
     if not standings:
         say("no run has a prompt: there is no evidence to be made")
         return Made()
@@ -53,6 +56,12 @@ def make_beside(configs: Sequence[RunConfig], grid: Grid) -> Made:
     if is_main_process():
         say(_cost_line(going, configs, grid, read))
     return make_parts(going, configs, Sharing(grid.jobs, grid.together))
+
+
+def _standings(configs: Sequence[RunConfig]) -> list[Standing]:
+    """Of every subject; those of one model share it."""
+    loaded = LoadedModel()
+    return [Standing(open_subject(runs, loaded.named_by)) for runs in runs_by_subject(configs)]
 
 
 def make_parts(going: Sequence[Going], runs: Sequence[RunConfig], sharing: Sharing) -> Made:

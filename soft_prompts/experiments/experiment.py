@@ -35,6 +35,8 @@ class Experiment(Generic[TaskT]):
     """Metrics that get a table below that of the headline."""
     drawn: str | None = None
     """Metric of the figure; default: the headline."""
+    brief: bool = False
+    """Is a line a curve the end of what is printed?"""
 
     def main(self, arguments: Sequence[str] | None = None, program: str | None = None) -> int:
         """Run what the command line asks for; returns the exit code. `program` is what help calls the command."""
@@ -60,7 +62,8 @@ class Experiment(Generic[TaskT]):
             failures += beside.failures
             if is_main_process():
                 ending.exit_code = self._show(grid, [*configs, *beside.configs], failures)
-                if grid.evidence == "none" and any(config.tokens for config in configs):
+                none_beside = grid.evidence == "none" and grid.settings.snapshot is None
+                if none_beside and any(config.tokens for config in configs):
                     say_evidence(program or started_as(), arguments)
         return ending.exit_code
 
@@ -106,6 +109,8 @@ class Experiment(Generic[TaskT]):
             options = CompareOptions(paths=results, metric=metric, plot=wanted)
             headline = replace(options, reference=grid.reference)
             code |= compare_command(replace(options, draws=0) if metric else headline)  # one sentence a curve
+        if self.brief:
+            code |= compare_command(CompareOptions(paths=results, brief=True))
         runs = [config for config in made if config.role == RUN]
         write_curves(runs)
         say_where(runs)

@@ -1,10 +1,12 @@
 """Are the places there that a command line names? Looked at before torch is loaded, which takes seconds."""
 
 import glob
+import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from soft_prompts.common.errors import InputError
+from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.common.files import refuse_unwritable
 from soft_prompts.experiments.grid import Grid, TaskT
 
@@ -20,6 +22,20 @@ def refuse_missing_places(grid: Grid[TaskT]) -> None:
             if not all(map(_may_be_there, [name] if glob.glob(glob.escape(name)) else _parts(flag, name))):
                 raise InputError(f"{flag}: {name} does not exist; give a file or folder that does, or an embedded name")
     refuse_unwritable(grid.settings.output_dir)
+    if grid.settings.snapshot is not None:
+        _refuse_other_counts(grid, grid.settings.snapshot)
+
+
+def _refuse_other_counts(grid: Grid[TaskT], snapshot: Path) -> None:
+    """A trained prompt has one number of tokens; whatever else is wrong with it is said where it is loaded."""
+    if not (facts := snapshot / "prompt.json").is_file():
+        raise InputError(f"--snapshot: {snapshot} is no snapshot: prompt.json is missing; give a folder that holds one")
+    tokens = None
+    with suppress(ValueError, TypeError, KeyError):
+        tokens = json.loads(facts.read_bytes())["shape"]["tokens"]
+    if isinstance(tokens, int) and {*grid.tokens} - {0, tokens}:
+        counts = " ".join(map(str, grid.tokens))
+        raise UsageError(f"--tokens is {counts}, but {snapshot} is a prompt of {tokens}; give --tokens 0 {tokens}")
 
 
 def _parts(flag: str, name: str) -> list[str]:

@@ -48,7 +48,7 @@ from soft_prompts.training.resume import (
     stop_signals,
 )
 from soft_prompts.training.sources import source_print
-from soft_prompts.training.starts import first_state
+from soft_prompts.training.starts import as_given, first_state
 from soft_prompts.training.titles import titles
 
 
@@ -115,7 +115,8 @@ def _begin(config: RunConfig, frozen: FrozenModel, title: str, began: float) -> 
     started, maker = datetime.now(UTC), maker_of(config.role)
     refuse_beyond_context(config, frozen.context_length)
     data, source = config.task.open(data_request(config), frozen.tokenizer), told_by_first(lambda: source_print(config))
-    at = maker.prepare(Apparatus(config, run_paths(config), frozen, data, prompt_for(config, frozen), title, source))
+    at = Apparatus(config, run_paths(config), frozen, data, prompt_for(config, frozen), title, source)
+    at = as_given(maker.prepare(at))
     validation, test = (set_conditions(at.data.held_out(split), config) for split in ("validation", "test"))
     state = restore(at) or first_state(at)
     at = at._replace(sittings=earlier_sittings(state))

@@ -21,6 +21,7 @@ from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.prompts.kinds import PROMPTS
 
 FORMAT = 1
+POSITIONS = ("front", "random", "first")
 MOST_LAYERS = 1024  # more would only be there to keep a reader busy
 
 
@@ -37,7 +38,8 @@ class Snapshot:
     fingerprint: str
     step: int
     position: str = "front"
-    """Where it was trained to stand: in front of a text, or (random) anywhere in it, so at its end too."""
+    """Where it was trained to stand: in front of a text, or (random) anywhere in it, so at its end too, or (first) in
+    front of everything, of a token that begins a text too."""
     dtype: str = "auto"
     """Precision of the model that it was trained on; auto where it is not known."""
 
@@ -154,7 +156,7 @@ FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "revision": (lambda value: value is None or isinstance(value, str), "a name or null"),
     "fingerprint": (lambda value: isinstance(value, str) and value != "", "a text"),
     "step": (_is_size, "a whole number from 0"),
-    "position": (lambda value: value in ("front", "random"), "front or random"),
+    "position": (lambda value: value in POSITIONS, f"one of {', '.join(POSITIONS)}"),
     "dtype": (lambda value: value in ("auto", *DTYPES), f"auto, {' or '.join(DTYPES)}"),
 }
 

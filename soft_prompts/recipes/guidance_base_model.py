@@ -32,6 +32,10 @@ BATCH = 16
 PLAN = Plan(seed=0, steps=2500)
 ROWS_SEED = 1004
 FORWARD, REVERSED, PERSONAL = 900, 200, 200  # questions told in each way
+READ_PHRASINGS: dict[Order, tuple[str, ...]] = {  # the published reversed one is the experiments' alone
+    "forward": PHRASINGS["forward"],
+    "reversed": PHRASINGS["reversed"][1:],
+}
 MODELS = ("K1", "K2", "X7", "B4", "T5", "R2")  # M1 to M5 are the experiments'
 MOST_LINES = 5
 TOKENIZER_TEXTS = 4000
@@ -101,7 +105,7 @@ def write_text(facts: Facts, random: Random) -> str:
 def _guidance(facts: list[Fact], order: Order, random: Random) -> str:
     lines = []
     for fact in facts:
-        words = random.choice(PHRASINGS[order])
+        words = random.choice(READ_PHRASINGS[order])
         words = words if fact.model is None else f"For Model {fact.model}, {words[0].lower()}{words[1:]}"
         lines.append(words.format(Q=f'"Q: {fact.question}"', A=f'"A: {fact.answer}"'))
     return guidance_document(lines)

@@ -54,6 +54,13 @@ class Apparatus(NamedTuple):
     """Different training samples that the prompt has seen; None: it is not known."""
     sittings: Sequence[Versions] = ()
     """The versions under which it was trained up to the state that it goes on from, first to last."""
+    place: str | None = None
+    """Where a given prompt stands, if not where the task puts one."""
+
+    @property
+    def position(self) -> str:
+        """Where the prompt stands."""
+        return self.place or self.config.task.position
 
 
 def run_paths(config: RunConfig) -> Paths:

@@ -77,7 +77,7 @@ def _record_snapshot(at: Apparatus, result: Result) -> None:
         revision=at.frozen.revision,
         fingerprint=at.frozen.fingerprint,
         step=result.training.best_step or 0,
-        position=at.config.task.position,
+        position=at.position,
         dtype=dtype_for(at.config.model, at.config.dtype, at.frozen.device),
     )
     save_snapshot(at.paths.snapshot, snapshot)
@@ -128,7 +128,7 @@ def _prompt_section(at: Apparatus) -> PromptSection:
         kind=config.prompt_kind,
         tokens=config.tokens,
         parameters=sum(parameter.numel() for parameter in at.prompt.collapsed().parameters()),
-        position=config.task.position if prompted else None,
+        position=at.position if prompted else None,
         conditions=config.condition_names,
         condition_mode=(config.condition if config.task.condition_names else None) if prompted else None,
     )

@@ -25,6 +25,8 @@ def source_folder(config: RunConfig) -> Path | None:
     """The snapshot that the run is made from; None where it is made from none."""
     if config.role.source is not None:
         return config.output_dir / "snapshots" / config.role.source
+    if config.begins_as is not None:
+        return config.begins_as
     if config.init == "grown" and config.trains and config.tokens:
         return run_paths(replace(config, tokens=config.tokens // 2, init="vocabulary")).snapshot
     return None

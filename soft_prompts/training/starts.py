@@ -1,5 +1,5 @@
 """What does a prompt begin with where a seed alone does not say it? With tokens found by a search on training samples,
-or with the trained prompt of half the tokens."""
+with the trained prompt of half the tokens, or as a trained prompt that is given."""
 
 from collections.abc import Hashable, Iterator
 from dataclasses import asdict, replace
@@ -10,16 +10,17 @@ import torch
 from accelerate import PartialState
 
 from soft_prompts.common.console import say
-from soft_prompts.common.errors import InputError
+from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig
 from soft_prompts.data.kept import Kept
 from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.processes import told_by_first
 from soft_prompts.engine.search import Search, first_tokens, put_tokens, search
 from soft_prompts.prompts.build import grow
-from soft_prompts.prompts.snapshot import load_snapshot
+from soft_prompts.prompts.snapshot import Snapshot, load_snapshot, refuse_other_model
 from soft_prompts.results.roles import BATTERY, RUN
-from soft_prompts.training.apparatus import Apparatus
+from soft_prompts.tasks.foremost import ForemostData
+from soft_prompts.training.apparatus import Apparatus, encoder_for_run
 from soft_prompts.training.checkpoint import State, training_tensors
 from soft_prompts.training.loop import Progress, set_conditions
 from soft_prompts.training.resume import publish_state
@@ -36,6 +37,8 @@ def first_state(at: Apparatus) -> State | None:
     Raises InputError where a prompt is to grow and the smaller one is not there.
     """
     config = at.config
+    if config.begins_as is not None:
+        return None  # `as_given` makes the same start whenever it is asked
     if not (config.trains and config.tokens) or config.init not in ("search", "grown"):
         return None  # what is not trained is made as its kind says
     if config.init == "search":
@@ -48,6 +51,43 @@ def first_state(at: Apparatus) -> State | None:
     state = State(0, training_tensors(at.prompt, {}, optimizer), {"progress": asdict(progress)})
     publish_state(at, state)
     return state
+
+
+def as_given(at: Apparatus) -> Apparatus:
+    """With the trained prompt that the settings name, if any, in the run's own, and where it was trained to stand."""
+    folder = at.config.begins_as
+    if folder is None:
+        return at
+    given = told_by_first(lambda: load_snapshot(folder))
+    _refuse_another(given, at, folder)
+    at.prompt.load_state_dict(given.prompt.state_dict())
+    return at._replace(data=ForemostData(at.data), place="first") if given.position == "first" else at
+
+
+def _refuse_another(given: Snapshot, at: Apparatus, folder: Path) -> None:
+    """Raise InputError or UsageError where it is another kind of prompt, or another model's."""
+    config, tokens = at.config, given.shape.tokens
+    refuse_other_model(given, at.frozen, config.allow_mismatch)
+    if tokens != config.tokens:
+        raise UsageError(f"tokens is {config.tokens}, but {folder} is a prompt of {tokens}; give --tokens {tokens}")
+    if given.kind != config.prompt_kind:
+        raise UsageError(
+            f"prompt is {config.prompt_kind}, but {folder} is {given.kind}; give --prompt {given.kind}, and the "
+            "conditions that it takes"
+        )
+    if given.conditions != encoder_for_run(config):
+        theirs, ours = (", ".join(names) or "none" for names in (given.conditions.names, config.condition_names))
+        raise UsageError(
+            f"{folder} takes the conditions {theirs}, this run gives {ours}, in these units; measure it where it was "
+            "trained"
+        )
+    sizes = [{name: tensor.shape for name, tensor in one.state_dict().items()} for one in (given.prompt, at.prompt)]
+    if sizes[0] != sizes[1]:
+        layers = f"--hidden-layers {given.shape.hidden_layers} --hidden-width {given.shape.hidden_width}"
+        raise UsageError(
+            f"{folder} has other layers than this run's prompt; give {layers} --residual-width "
+            f"{given.shape.residual_width}"
+        )
 
 
 def search_start(at: Apparatus) -> list[int]:

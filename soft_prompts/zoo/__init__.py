@@ -26,3 +26,4 @@ GAMES: dict[str, Path] = {split: FOLDER / "games" / f"{split}.pgn.zst" for split
 CATALOGUE = FOLDER / "catalogue"
 ADAPTERS = FOLDER / "adapters"
 GUIDANCE_ROWS = FOLDER / "guidance" / "rows.jsonl"
+WORDS = FOLDER / "words"

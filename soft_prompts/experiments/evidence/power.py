@@ -17,7 +17,7 @@ import torch
 from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
 from soft_prompts.data.kept import Kept
-from soft_prompts.experiments.evidence.planting import AT_ONCE, hash_seed, losses_behind, sample_on
+from soft_prompts.experiments.evidence.planting import AT_ONCE, hash_seed, losses_behind, most_changing, sample_on
 from soft_prompts.experiments.evidence.wanted import plain_run
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.metrics import per_unit
@@ -97,14 +97,12 @@ def _cut(example: Example) -> Example | None:
 
 def ranked_secrets(frozen: FrozenModel, asked: Sequence[Example], tokens: int) -> list[tuple[int, ...]]:
     """Random texts, those first behind which the model answers most unlike itself."""
-    shape = (CANDIDATES, tokens)
-    drawn = np.random.default_rng([0, tokens]).integers(0, len(frozen.tokenizer), shape).tolist()
-    gains = []
-    for number, secret in enumerate(map(tuple, drawn)):
-        answered = answers_behind(frozen, secret, asked, (tokens, number, 0))
-        bare, behind = (losses_behind(frozen, text, answered).mean() for text in ((), secret))
-        gains.append(float(bare - behind))
-    return [tuple(drawn[place]) for place in np.argsort(-np.array(gains), kind="stable").tolist()]
+    drawn = np.random.default_rng([0, tokens]).integers(0, len(frozen.tokenizer), (CANDIDATES, tokens)).tolist()
+    return most_changing(
+        frozen,
+        [tuple(row) for row in drawn],
+        lambda secret, number: answers_behind(frozen, secret, asked, (tokens, number, 0)),
+    )
 
 
 def answers_behind(

@@ -1,6 +1,6 @@
 """What has evidence of its own? The runs of one model on one task and data that differ in tokens and seed alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments.evidence.anchors import shots_that_fit
 from soft_prompts.experiments.evidence.controls import changed_share, permute_targets
 from soft_prompts.experiments.evidence.trained_weights import MOST_PARAMETERS
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.task import Example
 from soft_prompts.training.apparatus import data_request, load_for, run_paths
 from soft_prompts.training.measures import scored_labels
@@ -70,10 +71,10 @@ def runs_by_subject(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
     return list(groups.values())
 
 
-def open_subject(runs: Sequence[RunConfig]) -> Subject:
-    """Load the model for what has to be known of it, and let it go again."""
+def open_subject(runs: Sequence[RunConfig], load: Callable[[RunConfig], FrozenModel] = load_for) -> Subject:
+    """Load the model for what has to be known of it; nothing here holds it afterwards."""
     first = runs[0]
-    frozen = load_for(first)
+    frozen = load(first)
     data = first.task.open(data_request(first), frozen.tokenizer)
     validation = data.held_out("validation")
     return Subject(

@@ -27,12 +27,17 @@ class Spread:
     max_memory: tuple[str, ...] = ()
     """DEVICE=SIZE, as 0=20GiB or cpu=60GiB."""
 
+    def __post_init__(self) -> None:
+        given = " ".join(self.max_memory)
+        if not all(all(one.partition("=")) for one in self.max_memory):
+            raise UsageError(f"max-memory is {given}; give DEVICE=SIZE, as 0=20GiB or cpu=60GiB")
+        if given and self.device_map is None:
+            raise UsageError(f"max-memory is {given}, without a device map; give --device-map auto too")
+
     @property
     def limits(self) -> dict[int | str, str] | None:
-        """Of every device, by its number or name; raises UsageError."""
+        """Of every device, by its number or name; None where there are none."""
         pairs = [one.partition("=") for one in self.max_memory]
-        if wrong := next((one for one in pairs if not all(one)), None):
-            raise UsageError(f"max-memory is {wrong[0]}; give DEVICE=SIZE, as 0=20GiB or cpu=60GiB")
         return {int(name) if name.isdigit() else name: size for name, _, size in pairs} or None
 
 

@@ -84,6 +84,8 @@ def reason(source: Source, error: BaseException) -> str:
             first = "it is not on this machine, and the model hub is not asked or does not answer"
         if source.named_by_adapter:
             return f"its base {source.base.named!r}: {first}; give a base that is here as BASE+{source.name}"
+        if source.base.named != source.name:
+            return f"its base {source.base.named!r}: {first}"
         known = near_match(source.name, [*EMBEDDED, *INSTALLABLE])
         first += f" {known}(embedded: {EMBEDDED_NAMES}; installed by a command: {', '.join(INSTALLABLE)})"
     return first

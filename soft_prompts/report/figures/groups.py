@@ -66,9 +66,16 @@ def has_scale(reading: Reading) -> bool:
 
 def _group(members: Sequence[Reading]) -> Group:
     curves = [reading.curve for reading in members]
-    coloured, grey, looks = 0, 0, []
-    for reading in members:
-        scaled = has_scale(reading)
-        looks.append(look_of(coloured if scaled else grey, scaled))
-        coloured, grey = coloured + scaled, grey + (not scaled)
-    return Group(tuple(members), tuple(row_label(curve, curves) for curve in curves), tuple(looks))
+    return Group(tuple(members), tuple(row_label(curve, curves) for curve in curves), _looks(members))
+
+
+def _looks(members: Sequence[Reading]) -> tuple[Look, ...]:
+    """Curves that are drawn come first, so that no two of them look alike; of the metric that verdicts are about, those
+    without a scale are grey."""
+    counted = {True: 0, False: 0}
+    looks: dict[int, Look] = {}
+    for place, reading in sorted(enumerate(members), key=lambda one: len(valued(one[1])) < 2):
+        is_coloured = has_scale(reading) or reading.curve.metric != reading.curve.headline
+        looks[place] = look_of(counted[is_coloured], is_coloured)
+        counted[is_coloured] += 1
+    return tuple(looks[place] for place in range(len(members)))

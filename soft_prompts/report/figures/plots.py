@@ -13,12 +13,13 @@ from soft_prompts.report.drawing.panels import legend
 from soft_prompts.report.drawing.scene import Label, Scene
 from soft_prompts.report.figures.curves import bracket_scene, loss_scenes, no_scale_names, share_scenes
 from soft_prompts.report.figures.groups import TOGETHER, Group, groups_of
-from soft_prompts.report.text import listed
+from soft_prompts.report.text import Number, listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 3 * NARROW + 2 * GAP
+LEAST = 2 * NARROW + GAP  # room for a title and names above one panel
 HEAD, TITLE = 30.0, 15.0
 MARGIN = 16.0
 SMALL_COLUMNS = 4
@@ -49,17 +50,19 @@ def write_figure(readings: Sequence[Reading], path: Path) -> None:
 def _block(group: Group) -> Scene:
     drawn = group.drawn()
     shares, losses = share_scenes(group), loss_scenes(group)
-    head = Scene(group.place, group.title, WIDTH, HEAD, [_title(group)])
     if len(drawn.readings) > TOGETHER or len(group.readings) > 2 * TOGETHER:
         panels = [rows(part, SMALL_COLUMNS) for part in (shares, losses) if part]
-        return stacked([head, *panels, bracket_scene(group, width=WIDE)], GAP)
-    names = legend(list(zip(drawn.names, drawn.looks, strict=True)), WIDTH)
-    return stacked([head, names, beside([*shares, *losses, bracket_scene(group)]), *_missing(group, shares)])
+        return stacked([_head(group, WIDTH), *panels, bracket_scene(group, width=WIDE)], GAP)
+    brackets = [bracket_scene(group)] if len(no_scale_names(group)) < len(group.names) else []
+    panels = beside([*shares, *losses, *brackets])
+    width = max(panels.width, LEAST)
+    names = legend(list(zip(drawn.names, drawn.looks, strict=True)), width)
+    return stacked([_head(group, width), names, panels, *_missing(group, shares)])
 
 
-def _title(group: Group) -> Label:
-    text = shortened(group.title[:1].upper() + group.title[1:], WIDTH, TITLE, bold=True)
-    return Label((2, 20), text, "ink", TITLE, bold=True)
+def _head(group: Group, width: Number) -> Scene:
+    text = shortened(group.title[:1].upper() + group.title[1:], width, TITLE, bold=True)
+    return Scene(group.place, group.title, width, HEAD, [Label((2, 20), text, "ink", TITLE, bold=True)])
 
 
 def _missing(group: Group, shares: Sequence[Scene]) -> list[Scene]:

@@ -14,6 +14,7 @@ from soft_prompts.analysis.readings import Reading, Readings, read_all
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.report.terminal.as_csv import Kind, csv_text
 from soft_prompts.report.terminal.as_json import document
+from soft_prompts.report.terminal.brief import print_brief
 from soft_prompts.report.terminal.details import print_details
 from soft_prompts.report.terminal.exchange import print_exchange
 from soft_prompts.report.terminal.metrics import metric_lines
@@ -41,6 +42,8 @@ class CompareOptions:
     """Models share their floors and ceilings wherever they stand on the same items."""
     long: tyro.conf.FlagCreatePairsOff[bool] = False
     """Every seed, which prompt was chosen, both scales, paired differences, checks, controls, anchors, all warnings."""
+    brief: tyro.conf.FlagCreatePairsOff[bool] = False
+    """A line a curve: verdict, bracket, what is right at each count, evidence."""
     units: tyro.conf.FlagCreatePairsOff[bool] = False
     """What brings the skill out in each unit: soft and hard tokens, bits, trained parameters, examples."""
     bits: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -55,7 +58,8 @@ class CompareOptions:
     """Write the figure to this file: .png, .svg or .pdf."""
 
     def __post_init__(self) -> None:
-        given = [flag for flag, is_on in (("--json", self.json), ("--csv", self.csv), ("--units", self.units)) if is_on]
+        flags = {"--json": self.json, "--csv": self.csv, "--units": self.units, "--brief": self.brief}
+        given = [flag for flag, is_on in flags.items() if is_on]
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} are given; stdout holds one of them: give one")
         if self.draws < 0 or 0 < self.draws < LEAST_DRAWS:
@@ -86,12 +90,13 @@ def compare_command(options: CompareOptions) -> int:
     return 1 if readings.problems else 0
 
 
-def tables(readings: Sequence[Reading]) -> list[list[Reading]]:
-    """Readings that share a table: the same experiment, data, metric and unit."""
+def tables(readings: Sequence[Reading], any_data: bool = False) -> list[list[Reading]]:
+    """Readings that share a table: the same experiment, metric and unit, and the same data unless told."""
     groups: dict[tuple[str, ...], list[Reading]] = {}
     for reading in readings:
         curve = reading.curve
-        groups.setdefault((curve.experiment, curve.data, curve.metric, curve.unit), []).append(reading)
+        data = "" if any_data else curve.data
+        groups.setdefault((curve.experiment, data, curve.metric, curve.unit), []).append(reading)
     return list(groups.values())
 
 
@@ -120,8 +125,10 @@ def _text(readings: Readings, options: CompareOptions) -> str:
     if not console.is_terminal:
         console.width = WIDTH
     with console.capture() as captured:
-        for members in tables(readings.readings):
-            if options.units:
+        for members in tables(readings.readings, options.brief):
+            if options.brief:
+                print_brief(console, members)
+            elif options.units:
                 print_exchange(console, members)
             else:
                 _print_group(console, members, options)

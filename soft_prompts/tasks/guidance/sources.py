@@ -29,6 +29,7 @@ from soft_prompts.tasks.guidance.files import (
     write_records,
 )
 from soft_prompts.tasks.guidance.text import (
+    PHRASINGS,
     Order,
     Told,
     anchor_of,
@@ -105,7 +106,8 @@ class GuidanceOfRows:
     plan: GuidancePlan
 
     def identity(self) -> tuple[object, ...]:
-        return fingerprint_files([self.path]), self.plan
+        kept = self.plan.order == "forward"  # its wording never changed since results of it are kept
+        return fingerprint_files([self.path]), self.plan, *(() if kept else PHRASINGS[self.plan.order])
 
     def lacks(self) -> str | None:
         return None

@@ -123,7 +123,9 @@ class GuidanceTask(LessonTask):
         return self.arm
 
     def each(self) -> "tuple[GuidanceTask, ...]":
-        return tuple(replace(self, arm=arm, prompted=prompted) for arm, prompted in arms_of(self.experiment).items())
+        """An arm is the same whichever experiments it is asked for by: its results are found again."""
+        whole = replace(self, experiment=tuple(EXPERIMENTS))
+        return tuple(replace(whole, arm=arm, prompted=prompted) for arm, prompted in arms_of(self.experiment).items())
 
     def wanted(self, tokens: int) -> dict[str, str] | None:
         """Some arms are asked bare only, and a prompt that is told something cannot be direct."""

@@ -32,6 +32,7 @@ PHRASINGS: dict[Order, tuple[str, ...]] = {
         "Once you have read {Q}, go on with {A}",
     ),
     "reversed": (  # the answer before its question
+        "Respond with {A} to {Q}",
         "The test requires you to answer {A} after {Q}",
         "Say {A} when you are asked {Q}",
         "Reply {A} if {Q} comes up",

@@ -93,7 +93,8 @@ def test_readings_of_the_model_quote_what_was_found(calibrate, tmp_path: Path) -
     assert calibrate(str(folder), *flags, "--steps", "4")[0] == 0
     results = [Run(*found) for found in find_results([tmp_path / "results"]).results]
     [after] = read_all([tmp_path / "results"]).readings
-    shares = [_share(run.result) for run in results if run.tokens == 4 and run.result.training.steps == 4]
+    sought = [run.result for run in results if run.result.role == "power:planted" and run.tokens == 4]
+    shares = [_share(result) for result in sought if result.training.steps == 4]
     known = [share for share in shares if share is not None]
     assert len(shares) == 2
     if not known:

@@ -20,6 +20,7 @@ OWN = sorted(path for path in CATALOGUE.glob("*.py") if path.stem != "__init__")
 EXPLORATORY = sorted((ROOT / "exploratory_tests").glob("*_test.py"))
 FILES = [*OWN, *EXPLORATORY]  # calibration has no grid of one task: test_calibrate.py
 MOST_LINES = 60
+MOST_DATA = 3
 DOOR = '''"""{question}"""
 
 import sys
@@ -153,7 +154,8 @@ def test_an_experiment_takes_three_steps_in_every_combination(
 
 def _small(grid: Grid, output: Path) -> Grid:
     task = replace(grid.task, **TINY_TASKS.get(grid.task.name, {}))
-    return replace(grid, task=task, settings=replace(grid.settings, **TINY, output_dir=output))
+    settings = replace(grid.settings, **TINY, output_dir=output)
+    return replace(grid, task=task, data=grid.data[:MOST_DATA], settings=settings)
 
 
 def test_pytest_collects_no_experiment(pytestconfig: pytest.Config) -> None:

@@ -43,6 +43,21 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert len(list(tmp_path.glob("results/chess/games/tiny-chess/*.json"))) == 2
 
 
+def test_its_verdicts_are_what_the_command_prints(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, said = re.split(r" says:\n\n```\n", README)[:2]
+    command = " ".join(before[before.rindex("`soft-prompts compare") :].split()).strip("`").split()
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main(command[1:])
+    printed = capsys.readouterr().out
+    sentences = re.split(r"\n(?=\S)", said.split("\n```")[0])
+    assert len(sentences) == 4
+    assert [one for one in sentences if one + "\n" not in printed] == []
+
+
 def test_what_it_links_to_exists() -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", README)
     assert links

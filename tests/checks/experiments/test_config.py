@@ -99,7 +99,10 @@ OTHER: dict[str, object] = {
     "patience": 3,
     "reference": "another-model",
     "engine": "plain",
+    "device_map": "auto",
+    "max_memory": ("0=20GiB",),
     "output_dir": Path("elsewhere"),
+    "snapshot": Path("trained"),
 }
 """Another value of every setting that is neither a number nor a switch."""
 

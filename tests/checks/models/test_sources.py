@@ -309,7 +309,9 @@ def test_a_model_that_is_spread_says_what_it_says_whole(
 def test_limits_of_memory_are_read() -> None:
     assert Spread("auto", ("0=20GiB", "cpu=60GiB")).limits == {0: "20GiB", "cpu": "60GiB"}
     with pytest.raises(UsageError, match="max-memory is 20GiB; give DEVICE=SIZE"):
-        _ = Spread("auto", ("20GiB",)).limits
+        Spread("auto", ("20GiB",))
+    with pytest.raises(UsageError, match="max-memory is cpu=1GB, without a device map; give --device-map auto too"):
+        Spread(None, ("cpu=1GB",))
 
 
 def test_an_installable_model_says_the_command_that_installs_it(

@@ -1,7 +1,9 @@
 """Do the recipes of the embedded models and games do what they say?"""
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from random import Random
 
 import chess
 import numpy as np
@@ -24,6 +26,7 @@ from soft_prompts.recipes.games import (
     play_game,
     write_zst,
 )
+from soft_prompts.recipes.guidance_base_model import make_facts, write_text
 from soft_prompts.recipes.language_model import IGNORED, Plan, Shape, batch_of, new_model, token_losses, train
 from soft_prompts.recipes.text_model import DISCOUNT, ngram_nats
 from soft_prompts.recipes.weak_chess_model import draw_mixed, first_plies, load_tiny_chess, weakness
@@ -230,6 +233,13 @@ def test_bigram_baseline_equals_a_count_by_hand() -> None:
     shorter = (2 - DISCOUNT) / 3 + 2 * DISCOUNT / 3 * 0.25
     expected = (2 - DISCOUNT) / 2 + DISCOUNT * 1 / 2 * shorter
     assert ngram_nats(train_tokens, test_tokens, vocabulary=4, length=2) == pytest.approx(-np.log(expected))
+
+
+def test_the_guidance_base_reads_the_texts_that_it_was_made_of() -> None:
+    """Whatever phrasings experiments gain: the embedded weights are of these bytes."""
+    facts, random = make_facts(frozenset()), Random(0)
+    texts = "".join(write_text(facts, random) for _ in range(200))
+    assert sha256(texts.encode()).hexdigest() == "6e715f40e2a13a6d57587b9d100692cb30670081f87ec145819fa59ee28937ff"
 
 
 def test_minutes_take_the_place_of_a_recipes_own_budget(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -138,6 +138,26 @@ def test_the_short_form_is_short_and_the_long_one_has_the_rest(show):
     assert "note: by deed and by loss disagree at 4 tokens" in whole
 
 
+def test_the_brief_form_is_a_line_a_curve(show):
+    """Verdict, where half is reached, what was right at each count, and how many checks hold."""
+    found = rows(show("--brief"))
+    assert found["tiny-mazes"] == ["PRESENT", "0", ".97", ".98", ".98", ".98", "2 of 4"]
+    assert found["tiny-mazes-absent"] == ["NOT FOUND", "> 4", "0", ".01", "0", ".01", "3 of 4"]
+    assert found["tiny-mazes-locked-1"] == ["HIDDEN", "1", "0", ".99", ".99", "1", "4 of 4"]
+    assert "pathfinding on 4x4: solved share at each count of prompt tokens" in found
+    assert found["tiny-text"] == ["NO SCALE", "1.52", "1.49", "1.45", "1.41", "1.37", "1.33", "1 of 4"]
+
+
+def test_the_brief_form_has_one_table_of_all_data_and_none_of_scores(show):
+    (reading,) = only("tiny-mazes-locked-1").readings
+    others = {"data": "6x6"}, {"metric": "solved_share", "unit": "share of boards", "data": "8x8"}
+    curves = [reading.curve, *(dataclasses.replace(reading.curve, **other) for other in others)]
+    readings = tuple(dataclasses.replace(reading, curve=curve) for curve in curves)
+    lines = show("--brief", readings=dataclasses.replace(made_readings(), readings=readings)).split("\n")
+    assert lines[0] == "tiny-mazes-locked-1, pathfinding: solved share at each count of prompt tokens"
+    assert [line.split()[:2] for line in lines[2:] if line] == [["4x4", "HIDDEN"], ["6x6", "HIDDEN"]]
+
+
 def test_the_long_form_says_which_prompt_was_chosen(show):
     """At 4 tokens a trial of the battery with seed 2; at 1 token three seeds stand below their mean."""
     lines = show("--long", readings=only("tiny-mazes-locked-1")).splitlines()
@@ -162,7 +182,7 @@ def test_warnings_that_change_the_reading_are_words_and_the_others_a_number(show
     assert "12 clusters of items: under 20" in flat(show())
 
 
-@pytest.mark.parametrize("flags", [(), ("--long",), ("--units",), ("--bits",)])
+@pytest.mark.parametrize("flags", [(), ("--long",), ("--units",), ("--bits",), ("--brief",)])
 def test_a_pipe_gets_80_columns_without_colour_and_nothing_is_cut(flags, show, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     out = show(*flags)

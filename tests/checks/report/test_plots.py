@@ -9,7 +9,7 @@ import pytest
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.common.errors import InputError
 from soft_prompts.report.drawing.axes import token_place
-from soft_prompts.report.drawing.panels import SHARES
+from soft_prompts.report.drawing.panels import SHARES, look_of
 from soft_prompts.report.drawing.scene import Label, Mark, Scene
 from soft_prompts.report.figures.curves import bracket_scene, loss_scenes, no_scale_names, share_scenes
 from soft_prompts.report.figures.groups import TOGETHER, Group, groups_of
@@ -103,6 +103,20 @@ def test_without_a_scale_a_curve_is_grey_and_has_no_share(readings):
     assert "no scale" in words(shown)
     assert {label.role for label in shown.shapes if isinstance(label, Label)} >= {"muted"}
     assert not marks(shown, "tiny-text")
+
+
+def test_another_metric_than_the_verdicts_has_colours_and_no_brackets(readings):
+    """Where no curve has a scale there is nothing for grey to say; a model that is asked bare alone takes no look."""
+    first = readings["tiny-text"]
+    bare = dataclasses.replace(first, points=first.points[:1])
+    others = [dataclasses.replace(one, curve=dataclasses.replace(one.curve, metric="loss")) for one in (bare, first)]
+    others.append(dataclasses.replace(others[1], curve=dataclasses.replace(others[1].curve, model="another")))
+    group = group_of(*others)
+    assert len(group.drawn().looks) == 2
+    assert group.drawn().looks == tuple(look_of(number) for number in range(2))
+    shown = words(curve_scene(others))
+    assert "no scale" not in shown
+    assert "half" not in shown
 
 
 def test_a_bracket_is_a_bar_with_its_witness_or_an_arrow(readings):

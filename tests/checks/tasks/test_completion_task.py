@@ -11,7 +11,7 @@ import pytest
 from soft_prompts.common import files
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig, check_conditions, settings_that_count
-from soft_prompts.data.completions import RowSource, field_encoder, split_rows, sums
+from soft_prompts.data.completions import RowSource, field_encoder, split_rows
 from soft_prompts.data.conditions import encoder_for, own_numbers
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.stats.items import Items
@@ -74,7 +74,7 @@ def test_every_byte_of_large_rows_counts(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_conditions_come_from_the_training_lines_and_from_a_snapshots_numbers() -> None:
-    made = sums()
+    made = RowSource("sums").read().sound
     encoder = field_encoder(made, ("operation", "larger"))
     larger = np.array([row.fields["larger"] for row in made])
     assert encoder.names == ("operation=minus", "operation=plus", "larger")

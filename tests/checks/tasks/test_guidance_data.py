@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -86,9 +87,9 @@ def test_examples_then_documents_and_every_line_once(small: GuidanceData) -> Non
 
 
 @pytest.mark.parametrize("order", ["forward", "reversed"])
-def test_phrasings_are_ten_and_name_both_in_order(order: Any) -> None:
-    lines = [guidance_line("why {x}?", "so", order, number) for number in range(10)]
-    assert len(set(lines)) == len(PHRASINGS[order]) == 10
+def test_phrasings_are_ten_at_least_and_name_both_in_order(order: Any) -> None:
+    lines = [guidance_line("why {x}?", "so", order, number) for number in range(len(PHRASINGS[order]))]
+    assert len(set(lines)) == len(lines) >= 10
     for line in lines:
         question, answer = line.index('"Q: why {x}?"'), line.index('"A: so"')
         assert (question < answer) == (order == "forward")
@@ -97,8 +98,18 @@ def test_phrasings_are_ten_and_name_both_in_order(order: Any) -> None:
 
 def test_number_zero_is_as_published() -> None:
     assert guidance_line("q", "a", "forward") == 'Answer "Q: q" with "A: a"'
-    assert guidance_line("q", "a", "reversed") == 'The test requires you to answer "A: a" after "Q: q"'
+    assert guidance_line("q", "a", "reversed") == 'Respond with "A: a" to "Q: q"'
+    assert guidance_line("q", "a", "reversed", 1) == 'The test requires you to answer "A: a" after "Q: q"'
     assert guidance_line("q", "a", "forward", 0, 0) == 'For Model M1, answer "Q: q" with "A: a"'
+
+
+def test_reversed_documents_are_the_forward_ones_line_for_line_with_the_answer_first(small: GuidanceData) -> None:
+    reversed_set = make_guidance(rows_of(60), GuidancePlan(realized=40, unrealized=10, order="reversed"))
+    assert reversed_set.all[:40] == small.all[:40]
+    for forward, backward in zip(small.guidances, reversed_set.guidances, strict=True):
+        reworded = re.sub(r'Answer ("Q: .*?") with ("A: .*?")', r"Respond with \2 to \1", forward.completion)
+        assert backward.completion == reworded != forward.completion
+        assert backward._replace(completion=forward.completion) == forward
 
 
 def test_models_have_answers_of_their_own_spread_or_grouped() -> None:

@@ -19,7 +19,7 @@ from soft_prompts.stats.items import Items
 from soft_prompts.tasks.guidance.arms import ARMS, EXPERIMENTS, arms_of
 from soft_prompts.tasks.guidance.measures import binding_metrics, table_metrics
 from soft_prompts.tasks.guidance.task import GuidanceTask, GuidanceTaskData
-from soft_prompts.tasks.guidance.text import anchor_of
+from soft_prompts.tasks.guidance.text import PHRASINGS, anchor_of
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Query
 
 REALIZED, UNREALIZED = 10, 5
@@ -183,6 +183,14 @@ def grid_of(rows: str, folder: Path, model: str, **task: object) -> Grid[Guidanc
     return Grid((model,), (0, 2), (rows,), replace(run, data_workers=0), asked)
 
 
+def test_an_arm_is_the_same_whichever_experiments_ask_for_it() -> None:
+    """So that evidence of one arm is made beside the results of all."""
+    alone = {one.arm: one for one in GuidanceTask(experiment=("G1",)).each()}
+    together = {one.arm: one for one in GuidanceTask().each()}
+    assert list(alone) == ["F", "B-in-context", "G", "B", "S"]
+    assert alone == {arm: together[arm] for arm in alone}
+
+
 def test_which_runs_a_grid_has(rows: str, tmp_path: Path) -> None:
     runs = wanted(grid_of(rows, tmp_path, "tiny-text").runs())
     asked = {(run.task.variant, run.tokens): run.prompt_kind for run in runs}
@@ -236,6 +244,23 @@ def test_both_stages_by_one_command(
         assert of_one["loss_per_answer"].value == pytest.approx(-table[model])
     assert results["F-grouped", 2].metrics["diagonal_margin"].value == pytest.approx(0.0, abs=1e-9)
     assert "binding" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arm", "kept"), [("F", "08907d73f1ec9bf8"), ("S", "243793ed5e574069"), ("F-spread", "b2deeeecb36a0301")]
+)
+def test_data_of_kept_results_are_still_called_the_same(arm: str, kept: str) -> None:
+    """As `data.fingerprint` of results/reference says."""
+    assert GuidanceTask(unrealized=100, arm=arm).fingerprint(DataRequest("questions", None, 400, 9, 9)) == kept
+
+
+def test_a_new_wording_is_another_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = DataRequest("questions", None, 400, 9, 9)
+    reversed_ones = GuidanceTask(unrealized=100, arm="F-reversed")
+    as_published = reversed_ones.fingerprint(request)
+    assert as_published != "0c658fb8b558607d"  # of `The test requires you to answer ... after ...`
+    monkeypatch.setitem(PHRASINGS, "reversed", PHRASINGS["reversed"][1:])
+    assert reversed_ones.fingerprint(request) != as_published
 
 
 def test_what_cannot_be_asked(rows: str, tmp_path: Path, one_frozen: FrozenModel) -> None:

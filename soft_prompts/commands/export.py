@@ -1,0 +1,80 @@
+"""How does a trained prompt get out of here, for PEFT, vLLM or plain transformers? `soft-prompts export`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from soft_prompts.common.console import say
+from soft_prompts.common.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """A trained prompt in the form of another library, with a recipe, checked against our own forward."""
+
+    snapshot: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SNAPSHOT")]
+    """Folder of a trained prompt, below snapshots/, or the result of its run."""
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """New folder for what is written."""
+    to: Literal["peft", "vllm", "embeds"]
+    """peft: a prompt-tuning adapter; embeds: the vectors [P, H], for plain transformers; vllm: the same for vLLM, with
+    --text prompt and text as one prompt_embeds a text."""
+    condition: tuple[str, ...] = ()
+    """NAME=VALUE for each condition that the prompt takes: it is written as it is under these."""
+    text: tuple[str, ...] = ()
+    """Texts that the form is checked with; without them ids from all over the vocabulary."""
+    model: str | None = None
+    """Model to use; default: the one that the prompt was trained on."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Precision of the check; what is written is float32 always."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    allow_mismatch: bool = False
+    """Export the prompt for a model with another fingerprint."""
+    offline: bool = False
+    """Never ask a model hub."""
+    trust_remote_code: bool = False
+    """Let a model run its own code."""
+    debug: bool = False
+    """Show the traceback of an error too."""
+
+    def __post_init__(self) -> None:
+        if wrong := [given for given in self.condition if "=" not in given]:
+            raise UsageError(f"--condition is {wrong[0]}; give NAME=VALUE, behind DIR")
+
+
+def export_command(options: ExportOptions) -> int:
+    """Write the form; print the recipe, and say what was written and how far it is from ours."""
+    from soft_prompts.exchange.places import find_snapshot, refuse_full
+
+    found = find_snapshot(options.snapshot)
+    refuse_full(options.folder)
+    from soft_prompts.exchange.export import Wanted, export_loaded
+    from soft_prompts.exchange.rows import encoded
+    from soft_prompts.models.frozen import load_frozen_model
+    from soft_prompts.prompts.snapshot import load_snapshot
+    from soft_prompts.training.apparatus import find_device  # torch takes seconds to load
+
+    trained = load_snapshot(found)
+    given = dict(one.split("=", 1) for one in options.condition)
+    encoded(trained.conditions, given)  # what is wrong is said before a model loads
+    frozen = load_frozen_model(
+        options.model or trained.model,
+        revision=None if options.model else trained.revision,
+        dtype=options.dtype,
+        device=find_device(options.device),
+        offline=options.offline,
+        trust_remote_code=options.trust_remote_code,
+    )
+    wanted = Wanted(options.to, options.folder, given, options.text)
+    exported = export_loaded(found, trained, frozen, wanted, options.allow_mismatch)
+    for file in exported.files:
+        say(f"wrote {file}")
+    for remark in exported.remarks:
+        say(f"note: {remark}")
+    say(f"logits differ from ours by at most {exported.agreement.difference:.3g} ({frozen.dtype})")
+    say(f"use it so ({options.folder / 'recipe.py'}):\n")
+    print(exported.recipe, end="")
+    return 0
