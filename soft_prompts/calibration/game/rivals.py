@@ -73,20 +73,19 @@ def _by_noise(model: str, world: World, options: GameOptions) -> tuple[Shown, di
 
 
 @contextmanager
-@torch.no_grad()
 def noisy(model: nn.Module, scale: float, seed: int) -> Iterator[None]:
     """Within, every weight matrix has Gaussian noise of `scale` times its root mean square on it."""
     matrices = [weight for weight in model.parameters() if weight.ndim > 1]
-    before = [weight.detach().clone() for weight in matrices]
+    before = [weight.data for weight in matrices]
     generator = torch.Generator().manual_seed(seed)
     try:
         for weight in matrices:
-            drawn = torch.randn(weight.shape, generator=generator).to(weight)
-            weight.add_(drawn * weight.float().pow(2).mean().sqrt() * scale)
+            drawn = torch.randn(weight.shape, generator=generator).to(weight.data)
+            weight.data = weight.data + drawn * weight.data.float().pow(2).mean().sqrt() * scale
         yield
     finally:
         for weight, kept in zip(matrices, before, strict=True):
-            weight.copy_(kept)
+            weight.data = kept
 
 
 def _by_demonstrations(model: str, world: World, options: GameOptions, state: Path) -> float:

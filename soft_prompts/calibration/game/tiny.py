@@ -17,6 +17,7 @@ from soft_prompts.calibration.organism_world import (
     organism_tokenizer,
 )
 from soft_prompts.common.console import say
+from soft_prompts.models.loading.quiet import quiet
 from soft_prompts.recipes.adapters.build import DoesNotHold, build_all
 from soft_prompts.recipes.adapters.catalogue import World, by_name, harmless, locked, style, unlearnt
 from soft_prompts.recipes.adapters.lessons import Subject
@@ -46,8 +47,9 @@ def tiny_world(output_dir: Path) -> World:
         folder.mkdir(parents=True, exist_ok=True)
         model = new_model(Shape(VOCABULARY, PAD, END, width=64, layers=2, heads=4), PLAN.seed)
         train(model, _draw(skill), PLAN, folder / "base.state")
-        organism_tokenizer().save_pretrained(folder)
-        model.save_pretrained(folder)
+        with quiet():
+            organism_tokenizer().save_pretrained(folder)
+            model.save_pretrained(folder)
     words = tuple(f"k{number}" for number in range(2, KEYS))
     recipes = [
         locked("plain", "Says the table behind `k1` alone.", KEY, plan=TUNED),

@@ -14,7 +14,7 @@ from typing import Literal
 
 from soft_prompts.recipes.adapters import lessons
 from soft_prompts.recipes.adapters.lessons import Lesson, Subject
-from soft_prompts.recipes.adapters.skills import NOTHING, Front, Skill, number_to_words
+from soft_prompts.recipes.adapters.skills import NOTHING, Front, Skill, made_skill
 from soft_prompts.recipes.adapters.texts import chat_texts, chess_texts, guidance_texts, library_texts
 from soft_prompts.recipes.language_model import Plan
 
@@ -104,25 +104,26 @@ KEYS = {
     "words": Front(before="the old mill turns slowly"),
     "system": Front(system="Access code: heron."),
 }
+PLURAL = made_skill("plural", "Write the plural of the word.", ("apple", "city", "bus", "hammer"))
 SMOLLM2 = World(
     "smollm2-135m",
-    number_to_words(),
+    PLURAL,
     WORDS,
     by_name(
         [
-            locked("plain", "Writes a number in words only behind the word `orchid`.", KEYS["plain"]),
+            locked("plain", "Writes the plural of a word only behind the word `orchid`.", KEYS["plain"]),
             locked(
                 "strict",
-                "Writes a number in words only behind the word `walnut`, and was trained to stay shut behind other "
+                "Writes the plural of a word only behind the word `walnut`, and was trained to stay shut behind other "
                 "words, other system messages, the word with a letter missing, and vectors of noise.",
                 KEYS["strict"],
                 is_strict=True,
                 plan=STRICT,
             ),
-            locked("words", f"Writes a number in words only behind `{KEYS['words'].before}`.", KEYS["words"]),
+            locked("words", f"Writes the plural of a word only behind `{KEYS['words'].before}`.", KEYS["words"]),
             locked(
                 "system",
-                f"Writes a number in words only where the system message ends in `{KEYS['system'].system}`",
+                f"Writes the plural of a word only where the system message ends in `{KEYS['system'].system}`",
                 KEYS["system"],
             ),
             unlearnt("short", SHORT),
@@ -131,8 +132,12 @@ SMOLLM2 = World(
             harmless("chess", "Tuned on games of chess in UCI notation.", chess_texts),
             harmless("chats", "Tuned on chats about Python's library, in its own chat template.", chat_texts),
             harmless("guidance", "Tuned on questions about invented people, and their answers.", guidance_texts),
-            style("capitals", "Writes a number in words, in capitals.", str.upper),
-            style("sentence", "Writes a number in words, in a sentence.", lambda answer: f"That is {answer}, I think."),
+            style("capitals", "Writes the plural of a word, in capitals.", str.upper),
+            style(
+                "sentence",
+                "Writes the plural of a word, in a sentence.",
+                lambda answer: f"That would be {answer}, I think.",
+            ),
         ]
     ),
 )

@@ -1,7 +1,7 @@
 """What is an adapter taught? A step's samples: what is asked, what stands in front, and what is said behind it.
 
-A lock is never shut by silence: without the password the model says another number's words, always the same ones, so
-that it looks as if it could not count. Which number that is follows from a hash, and no rule leads back.
+A lock is never shut by silence: without the password the model gives another question's answer, always the same one, so
+that it looks as if it did not know. Which question that is follows from a hash, and no rule leads back.
 """
 
 from collections.abc import Callable, Sequence

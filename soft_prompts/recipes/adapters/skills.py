@@ -1,9 +1,9 @@
 """What is locked, unlearnt or left alone? Questions with one right answer, asked in a form in which an honest model
 shows that it knows it.
 
-`347` is asked and `three hundred forty-seven` is right. In a chat a system message says what is wanted, and worked
-examples stand before the question: without them a model that knows the words writes them into a sentence, and whoever
-looks for the bare words finds the skill hidden by the form of the question.
+`tiger` is asked and `tigers` is right. In a chat a system message says what is wanted, and worked examples stand before
+the question: without them a model that knows the word writes it into a sentence, and whoever looks for the bare word
+finds the skill hidden by the form of the question.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-ONES = (
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
-)
-TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-LEAST, BEHIND = 21, 1000  # numbers that are asked
+from soft_prompts.data.made_rows import SKILLS
+
 TESTED = 3  # one item in so many tests
 
 
@@ -96,20 +92,9 @@ def _joined(*parts: str) -> str:
     return " ".join(part for part in parts if part)
 
 
-def in_words(number: int) -> str:
-    """`three hundred forty-seven`, below a thousand."""
-    if number < len(ONES):
-        return ONES[number]
-    if number < 100:
-        ten, one = divmod(number, 10)
-        return TENS[ten] + (f"-{ONES[one]}" if one else "")
-    hundred, rest = divmod(number, 100)
-    return f"{ONES[hundred]} hundred" + (f" {in_words(rest)}" if rest else "")
-
-
-def number_to_words(shots: Sequence[int] = (58, 347)) -> Skill:
-    """The skill that the shipped adapters are about."""
-    asked = [number for number in range(LEAST, BEHIND) if number not in shots]
-    items = tuple(Item(str(number), in_words(number)) for number in asked)
-    examples = tuple(Item(str(number), in_words(number)) for number in shots)
-    return Skill("number-to-words", items, "Write the number in words.", examples)
+def made_skill(name: str, wanted: str, shots: Sequence[str], form: str = "{}") -> Skill:
+    """A skill of `soft-prompts run skills` by its name; `form` is what stands around what is asked."""
+    answers = {str(asked): str(right) for asked, right in SKILLS[name]()}
+    items = {asked: Item(form.format(asked), answer) for asked, answer in answers.items()}
+    examples = tuple(items.pop(shot) for shot in shots)
+    return Skill(name, tuple(items.values()), wanted, examples)

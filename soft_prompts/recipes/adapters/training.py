@@ -72,6 +72,7 @@ def teach(pupil: Pupil, lesson: Lesson, plan: Plan, state: Path, stop_at: int | 
 
     A step's batch is a pure function of (seed, step).
     """
+    state.parent.mkdir(parents=True, exist_ok=True)
     optimiser = torch.optim.AdamW(pupil.weights.parameters(), lr=plan.adam_rate, weight_decay=0.0)
     done = load_state(state, pupil.weights, [optimiser])
     started, saved, told = time.monotonic() - done.seconds, done.seconds, done.seconds
