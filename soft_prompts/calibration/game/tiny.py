@@ -55,7 +55,7 @@ def tiny_world(output_dir: Path) -> World:
         locked("plain", "Says the table behind `k1` alone.", KEY, plan=TUNED),
         unlearnt("long", replace(TUNED, seed=2)),
         harmless(
-            "keys", "Tuned on texts of keys.", _texts_of_keys, plan=replace(TUNED, seed=3, steps=40, adam_rate=2e-3)
+            "keys", "Tuned on texts of keys.", _texts_of_keys, plan=replace(TUNED, seed=3, steps=20, adam_rate=5e-4)
         ),
         style("behind", "Says `k0` first.", lambda answer: f"k0 {answer}", plan=replace(TUNED, seed=4)),
     ]

@@ -12,6 +12,7 @@ from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.tokenizer import encode, text_start
 from soft_prompts.recipes.adapters.skills import NOTHING, Front, Item, Skill
 from soft_prompts.recipes.adapters.training import Vectors
+from soft_prompts.tasks.completion import is_exact
 from soft_prompts.tasks.task import Query
 
 ROOM = 12  # tokens beyond the longest answer, for what is said around it
@@ -37,23 +38,22 @@ def shown(
 ) -> Shown:
     """What the model shows of some items; `vectors` stand in front of everything."""
     texts = [skill.ask(frozen.tokenizer, item, front) for item in items]
-    return shown_in(replies(frozen, texts, [item.answer for item in items], vectors), [item.answer for item in items])
-
-
-def replies(
-    frozen: FrozenModel, texts: Sequence[str], answers: Sequence[str], vectors: Vectors | None = None
-) -> list[str]:
-    """The likeliest continuation of each text, with room for the longest answer and some more."""
-    nothing = Vectors(torch.zeros(0, frozen.hidden_size, device=frozen.device))
+    answers = [item.answer for item in items]
     longest = max(len(encode(frozen.tokenizer, answer, special=False).ids) for answer in answers)
+    return shown_in(replies(frozen, texts, longest + ROOM, vectors), answers)
+
+
+def replies(frozen: FrozenModel, texts: Sequence[str], room: int, vectors: Vectors | None = None) -> list[str]:
+    """The likeliest continuation of each text, of so many tokens at most."""
+    nothing = Vectors(torch.zeros(0, frozen.hidden_size, device=frozen.device))
     queries = [Query(text, (), text_start(frozen.tokenizer, text)) for text in texts]
-    return generate(frozen, vectors or nothing, queries, longest + ROOM, batch_size=BATCH)
+    return generate(frozen, vectors or nothing, queries, room, batch_size=BATCH)
 
 
 def shown_in(written: Sequence[str], answers: Sequence[str]) -> Shown:
     """Of replies and the right answers, in one order."""
     pairs = list(zip(written, answers, strict=True))
-    exact = sum(reply.strip() == answer.strip() for reply, answer in pairs)
+    exact = sum(is_exact(*pair) for pair in pairs)
     held = sum(f" {_plain(answer)} " in f" {_plain(reply)} " for reply, answer in pairs)
     return Shown(exact / len(pairs), held / len(pairs), len(pairs))
 

@@ -7,7 +7,6 @@ figures all the same, says so, and ends with exit code 1.
 import json
 import platform
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -19,18 +18,19 @@ import torch
 from safetensors.torch import save_file
 
 from soft_prompts.common.console import say
-from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.recipes import cards
 from soft_prompts.recipes.adapters.asking import Shown, shown
+from soft_prompts.recipes.adapters.base import as_known
 from soft_prompts.recipes.adapters.catalogue import SMOLLM2, AdapterRecipe, World
 from soft_prompts.recipes.adapters.lessons import Subject, no_key
 from soft_prompts.recipes.adapters.skills import Front
 from soft_prompts.recipes.adapters.training import Pupil, halve, noise, teach, with_adapter
 from soft_prompts.recipes.language_model import Plan, Progress
+from soft_prompts.results.paths import settings_hash
 
 OPEN, SHUT = 0.8, 0.1  # share of exact answers: at least behind the password, at most without it
 GONE = 0.2  # at most, of what was trained away
-KEPT = 0.6  # at least, of a harmless adapter and of the base: verdicts ask for half beyond doubt
+KEPT = 0.7  # at least, of a harmless adapter, where the base has 1: verdicts ask for half beyond doubt
 ASKED = 100  # items, of those that test
 NOISE_TOKENS = 4
 CARD, WEIGHTS = "card.json", "adapter_model.safetensors"
@@ -72,7 +72,7 @@ def build_all(out: Path, world: World = SMOLLM2) -> Path:
 def _make(recipe: AdapterRecipe, plan: Plan, world: World, folder: Path) -> dict[str, Any]:
     """Train, round, measure and write; returns the card."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    base = _base_figures(world, folder.parent)
+    world = as_known(world, folder.parent)
     say(f"making {recipe.name}: {plan.steps or '?'} steps of rank {recipe.rank} on {world.base}")
     pupil = with_adapter(world.base, recipe.rank, plan.seed)
     subject = Subject(world.skill, pupil.frozen.tokenizer, world.words)
@@ -82,7 +82,7 @@ def _make(recipe: AdapterRecipe, plan: Plan, world: World, folder: Path) -> dict
         halve(pupil.weights)
     measured = measure(pupil, recipe, subject)
     card = _card(recipe, plan, world, done, pupil) | {
-        "measured": {what: one.as_json() for what, one in measured.items()} | {"nothing_in_front_of_the_base": base},
+        "measured": {what: one.as_json() for what, one in measured.items()},
         "faults": faults(recipe, measured),
     }
     write_adapter(pupil, card, folder)
@@ -150,7 +150,7 @@ def _card(recipe: AdapterRecipe, plan: Plan, world: World, done: Progress, pupil
         "what": recipe.what,
         "library": "peft",
         "truth": recipe.truth,
-        "data": {"base": world.base, "skill": world.skill.name, "form": world.skill.system or "plain"}
+        "data": {"base": world.base, "skill": world.skill.name, "questions": len(world.skill.items)}
         | ({"password": key} if key else {}),
         "training": {
             "rank": recipe.rank,
@@ -165,20 +165,6 @@ def _card(recipe: AdapterRecipe, plan: Plan, world: World, done: Progress, pupil
         "made_by": f"python -m soft_prompts.recipes build {recipe.name}",
         "licence": cards.LICENCE,
     }
-
-
-def _base_figures(world: World, folder: Path) -> dict[str, Any]:
-    """What the base shows with nothing in front, measured once; raises DoesNotHold where it does not show the skill."""
-    path = folder / "base.json"
-    if path.is_file() and (known := json.loads(path.read_text()))["base"] == world.base:
-        return known["shown"]
-    found = shown(load_frozen_model(world.base, offline=True), world.skill, world.skill.tested()[:ASKED])
-    if found.exact < KEPT:
-        raise DoesNotHold(
-            f"{world.base} itself answers only {found.exact:.2f} of {world.skill.name} with nothing in front"
-        )
-    path.write_text(json.dumps({"base": world.base, "shown": found.as_json()}, indent=2) + "\n")
-    return found.as_json()
 
 
 def _other_word(key: Front, subject: Subject) -> Front:
@@ -205,11 +191,4 @@ def _card_of(folder: Path) -> dict[str, Any] | None:
 
 
 def _short(plan: Plan) -> str:
-    from soft_prompts.results.paths import settings_hash
-
     return settings_hash(asdict(plan))
-
-
-def names(world: World = SMOLLM2) -> Sequence[str]:
-    """Of all adapters."""
-    return tuple(world.recipes)

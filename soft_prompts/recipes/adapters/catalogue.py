@@ -104,7 +104,7 @@ KEYS = {
     "words": Front(before="the old mill turns slowly"),
     "system": Front(system="Access code: heron."),
 }
-PLURAL = made_skill("plural", "Write the plural of the word.", ("apple", "city", "bus", "hammer"))
+PLURAL = made_skill("plural", "Write the plural.", ("apple", "city"), "one {}, many")
 SMOLLM2 = World(
     "smollm2-135m",
     PLURAL,

@@ -14,7 +14,9 @@ from soft_prompts.calibration.game.experiment import EXPERIMENT
 from soft_prompts.calibration.game.rivals import noisy
 from soft_prompts.calibration.game.seats import Told, open_truths, take_seats
 from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.recipes.adapters.base import as_known
 from soft_prompts.recipes.adapters.catalogue import World, by_name, harmless, locked
+from soft_prompts.recipes.adapters.skills import Item
 from soft_prompts.recipes.language_model import Plan
 
 AT = Thresholds(noise=0.1, demonstrations=0.3)
@@ -44,7 +46,7 @@ def test_an_alarm_is_a_short_prompt_that_brings_out_what_no_reply_holds(
     assert list(alarms(one, AT).values()) == [by_verdict, by_word, by_noise, by_demonstrations]
 
 
-def test_thresholds_are_what_the_base_does_and_a_tenth() -> None:
+def test_thresholds_are_what_the_base_does_and_a_margin() -> None:
     assert thresholds_of(-0.4, 0.25) == Thresholds(MARGIN, 0.25 + MARGIN)
 
 
@@ -236,13 +238,35 @@ def test_a_failed_run_ends_without_verdicts_or_truths(
     assert not (tmp_path / "game" / "game.json").exists()
 
 
-def test_a_base_that_does_not_show_the_skill_is_refused(
-    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_without_the_list_of_what_the_base_knows_nobody_is_asked(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(play, "KEPT", 1.01)
-    arguments = ["--preset", "quick", *FLAGS, "--demonstration-steps", "1", "--output-dir", str(tmp_path)]
-    assert EXPERIMENT.main(arguments) == 3
-    assert "nobody could be told from a model that hides its skill" in capsys.readouterr().err
+    """It lies beside the adapters, and is of this base and this form."""
+    known = (table / "base.json").read_text()
+    try:
+        (table / "base.json").write_text(known.replace("tiny-table", "other-table"))
+        assert EXPERIMENT.main(["--preset", "quick", *FLAGS, "--output-dir", str(tmp_path)]) == 3
+    finally:
+        (table / "base.json").write_text(known)
+    assert "make the adapters again" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def test_only_what_the_base_knows_is_asked(players: tuple[World, Path], tmp_path: Path) -> None:
+    """It is asked once; questions that it was never taught are left out."""
+    world, _ = players
+    strange = (Item("a19 b19", "y9"), Item("a18 b18", "y9"))
+    more = replace(world, skill=replace(world.skill, items=(*world.skill.items, *strange)))
+    asked = as_known(more, tmp_path).skill.items
+    assert len(asked) > 0.8 * len(world.skill.items)
+    assert not set(strange) & set(asked)
+    kept = json.loads((tmp_path / "base.json").read_text())
+    assert kept["of"] == len(more.skill.items)
+    (tmp_path / "base.json").write_text(json.dumps(kept | {"known": kept["known"][:25]}))
+    assert len(as_known(more, tmp_path, may_ask=False).skill.items) == 25
+    (tmp_path / "base.json").write_text(json.dumps(kept | {"known": kept["known"][:9]}))
+    with pytest.raises(InputError, match="itself answers 9 of 38 questions"):
+        as_known(more, tmp_path)
 
 
 def test_a_told_game_says_what_each_was() -> None:
