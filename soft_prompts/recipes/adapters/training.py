@@ -97,12 +97,33 @@ def _step(pupil: Pupil, practice: Practice, optimiser: torch.optim.Optimizer, pl
         group["lr"] = plan.adam_rate * rate_share(plan, done)
     examples = [example_of(pupil.frozen, sample) for sample in practice.samples]
     front = noise(pupil.frozen, practice.noise, np.random.default_rng((plan.seed, done.steps, 1)))
-    loss = batch_loss(pupil.frozen, front, collate(examples, pupil.frozen.pad_id)).per_token
+    loss = loss_of(pupil.frozen, front, examples)
     loss.backward()
     nn.utils.clip_grad_norm_(pupil.weights.parameters(), plan.clip)
     optimiser.step()
     optimiser.zero_grad()
     return loss.item()
+
+
+def loss_of(frozen: FrozenModel, front: Vectors, examples: Sequence[Example]) -> Tensor:
+    """Nats a scored token behind `front`. What all samples begin with goes through the model once: it is put behind the
+    vectors in front, which the engine lets samples share."""
+    same = _shared(examples)
+    if same and all(example.insert_at == 0 for example in examples):
+        embedded = frozen.embed(torch.tensor([examples[0].input_ids[:same]], device=frozen.device))[0]
+        front = Vectors(torch.cat([front.rows.to(embedded), embedded]))
+        examples = [
+            example._replace(input_ids=example.input_ids[same:], labels=example.labels[same:]) for example in examples
+        ]
+    return batch_loss(frozen, front, collate(examples, frozen.pad_id)).per_token
+
+
+def _shared(examples: Sequence[Example]) -> int:
+    """Tokens that all begin with, none of them scored; what follows keeps a token in front of the first that is."""
+    columns = zip(*(example.input_ids for example in examples), strict=False)
+    alike = next((place for place, ids in enumerate(columns) if len(set(ids)) > 1), 0)
+    scored = min(next(place for place, label in enumerate(e.labels) if label != UNSCORED) for e in examples)
+    return max(0, min(alike, scored - 1))
 
 
 def example_of(frozen: FrozenModel, sample: Sample) -> Example:

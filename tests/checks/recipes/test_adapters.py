@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from soft_prompts.common.errors import InputError
+from soft_prompts.engine.batch import collate
 from soft_prompts.models.frozen import load_frozen_model, load_tokenizer
 from soft_prompts.recipes import __main__ as command
 from soft_prompts.recipes.adapters import build, lessons
@@ -20,10 +22,11 @@ from soft_prompts.recipes.adapters.build import DoesNotHold, build_adapter, buil
 from soft_prompts.recipes.adapters.catalogue import SMOLLM2, World, by_name, harmless, locked, style
 from soft_prompts.recipes.adapters.lessons import Practice, Sample, Subject
 from soft_prompts.recipes.adapters.skills import NOTHING, Front, Item, Skill
-from soft_prompts.recipes.adapters.training import example_of, halve, noise, teach, with_adapter
+from soft_prompts.recipes.adapters.training import example_of, halve, loss_of, noise, teach, with_adapter
 from soft_prompts.recipes.build import RECIPES, Recipe
 from soft_prompts.recipes.language_model import Plan
 from soft_prompts.tasks.task import UNSCORED
+from soft_prompts.training.gradients import batch_loss
 
 PLAN = Plan(seed=3, steps=6, adam_rate=1e-2, warmup_steps=2)
 KEY = Front(before="sesame")
@@ -156,6 +159,29 @@ def test_a_stopped_training_ends_in_the_same_bits(world: World, tmp_path: Path) 
     assert torch.equal(whole, taught("parts", 2, 5, None))
     new = with_adapter(world.base, 2, PLAN.seed)
     assert not torch.equal(whole, torch.cat([weight.detach().flatten() for weight in new.weights]))
+
+
+@pytest.mark.parametrize("tokens", [0, 3])
+def test_what_samples_begin_with_is_read_once_and_changes_nothing(world: World, tokens: int) -> None:
+    """Loss and gradient are those of whole samples, on the plain road."""
+    pupil = with_adapter(world.base, 2, PLAN.seed)
+    with torch.no_grad():
+        for weight in pupil.weights:
+            weight.normal_(0, 0.1, generator=torch.Generator().manual_seed(1))
+    samples = [Sample(f"the same long beginning of a{number}", f" b{number % 3}") for number in range(5)]
+    examples = [example_of(pupil.frozen, sample) for sample in samples]
+    front = noise(pupil.frozen, tokens, np.random.default_rng(2))
+    plain = batch_loss(
+        replace(pupil.frozen, packs=False), front, collate(examples, pupil.frozen.pad_id)
+    ).per_token  # fmt: skip
+    found = []
+    for loss in (plain, loss_of(pupil.frozen, front, examples)):
+        loss.backward()
+        found.append((loss.item(), torch.cat([weight.grad.flatten() for weight in pupil.weights])))
+        pupil.weights.zero_grad()
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
+    assert (found[0][1] - found[1][1]).abs().max() < 1e-4 * found[0][1].abs().max()
+    assert found[0][1].abs().max() > 0
 
 
 def test_noise_is_as_loud_as_tokens_are(one_frozen: Any) -> None:
