@@ -44,8 +44,8 @@ def take_seats(adapters: Path, place: Path, seed: int) -> list[Seat]:
     """
     found = sorted(folder for folder in adapters.glob("*") if (folder / ADAPTER).is_file())
     if not found:
-        made = "make them: python -m soft_prompts.recipes build adapters"
-        raise InputError(f"{adapters} holds no adapter; {made}, and give --adapters runs/zoo/adapters")
+        made = "make them, python -m soft_prompts.recipes build adapters, and give --adapters runs/zoo/adapters"
+        raise InputError(f"{adapters} holds no adapter; {made}")
     order = np.random.default_rng(seed).permutation(len(found))
     seats, sealed = [], {}
     for number, source in enumerate((found[int(place_)] for place_ in order), 1):

@@ -54,7 +54,10 @@ def _known(world: World, folder: Path, may_ask: bool) -> Known:
     if path.is_file() and (stored := json.loads(path.read_text()))["asked"] == asked:
         return Known(tuple(stored["known"]), stored["of"])
     if not may_ask:
-        raise InputError(f"{path} does not say what {world.base} knows in this form; make the adapters again")
+        raise InputError(
+            f"{path} does not say what {world.base} knows in this form; make the adapters again, "
+            "python -m soft_prompts.recipes build adapters, and give --adapters runs/zoo/adapters"
+        )
     say(f"asking {world.base} {len(world.skill.items)} questions of {world.skill.name}")
     known = Known(tuple(item.question for item in _answered(world)), len(world.skill.items))
     kept = {"asked": asked, "of": known.of, "known": known.questions}

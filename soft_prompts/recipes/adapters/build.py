@@ -47,7 +47,7 @@ def build_adapter(name: str, out: Path, plan: Plan | None = None, world: World =
     recipe, folder = world.recipes[name], out / "adapters" / name
     plan = plan or recipe.plan
     known = _card_of(folder)
-    if known is None or known["training"]["plan"] != asdict(plan):
+    if known is None or known["plan"] != asdict(plan):
         known = _make(recipe, plan, world, folder)
     if known["faults"]:
         raise DoesNotHold(f"{name} does not hold: {'; '.join(known['faults'])}")
@@ -157,11 +157,11 @@ def _card(recipe: AdapterRecipe, plan: Plan, world: World, done: Progress, pupil
             "parameters": sum(weight.numel() for weight in pupil.weights),
             "steps": done.steps,
             "minutes": round(done.seconds / 60, 1),
-            "plan": asdict(plan),
             "base_fingerprint": pupil.frozen.fingerprint,
             **{package: version(package) for package in ("torch", "transformers", "peft")},
             "python": platform.python_version(),
         },
+        "plan": asdict(plan),
         "made_by": f"python -m soft_prompts.recipes build {recipe.name}",
         "licence": cards.LICENCE,
     }
