@@ -47,7 +47,7 @@ def build_adapter(name: str, out: Path, plan: Plan | None = None, world: World =
     recipe, folder = world.recipes[name], out / "adapters" / name
     plan = plan or recipe.plan
     known = _card_of(folder)
-    if known is None or known["plan"] != asdict(plan):
+    if known is None or known.get("plan") != asdict(plan):
         known = _make(recipe, plan, world, folder)
     if known["faults"]:
         raise DoesNotHold(f"{name} does not hold: {'; '.join(known['faults'])}")
