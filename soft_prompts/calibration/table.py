@@ -4,18 +4,18 @@ off the diagonal, then what must be shown."""
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from soft_prompts.calibration.presets import options_of
 from soft_prompts.calibration.suite import BookReading, CellReading, SuiteReadings, read_suite
 from soft_prompts.calibration.suite_options import SuiteOptions
 from soft_prompts.calibration.targets import WORDS, Target, at_most, edl_bits, is_right, name_of, targets, verdict_table
-from soft_prompts.common.command_line import guarded, parse, started_as
+from soft_prompts.common.command_line import guarded
 from soft_prompts.common.console import say
-from soft_prompts.common.errors import UsageError, near_match
 from soft_prompts.common.files import write_atomically
 
 
@@ -36,13 +36,7 @@ class CalibrationSuite:
 
     def parse(self, arguments: Sequence[str], program: str | None = None) -> SuiteOptions:
         """Flags on top of the preset that they name; raises UsageError in one line."""
-        words = [word for argument in arguments for word in argument.split("=", 1)]
-        name = words[words.index("--preset") + 1] if "--preset" in words[:-1] else "default"
-        if name not in self.presets:
-            known = list(self.presets)
-            raise UsageError(f"--preset is {name!r}; {near_match(name, known)}give {', '.join(known)}")
-        default = replace(self.presets[name], preset=name)
-        return parse(SuiteOptions, arguments, program or started_as(), self.question, default=default)
+        return options_of(self.presets, arguments, program, self.question)
 
     def _run(self, options: SuiteOptions) -> int:
         readings = read_suite(options)

@@ -30,6 +30,7 @@ EXPERIMENTS: Mapping[str, str] = {
     "skills": f"{CATALOGUE}.skills",
     "guidance_softprompt": f"{CATALOGUE}.guidance_softprompt",
     "calibration": "soft_prompts.calibration.experiment",
+    "sandbagging_game": "soft_prompts.calibration.game.experiment",
 }
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.recipes.adapters.build import DoesNotHold
 from soft_prompts.recipes.build import RECIPES, build
 
 
@@ -28,7 +29,7 @@ def main(words: list[str] | None = None) -> int:
         if given.minutes is not None and not given.minutes > 0:
             raise UsageError(f"minutes is {given.minutes:g}; give a number above 0")
         print(build(given.name, given.out, given.minutes))
-    except (UsageError, InputError) as error:
+    except (UsageError, InputError, DoesNotHold) as error:
         print(error, file=sys.stderr)
         return error.exit_code
     return 0

@@ -23,6 +23,8 @@ from soft_prompts.recipes import (
     text_model,
     weak_chess_model,
 )
+from soft_prompts.recipes.adapters.build import build_adapter, build_all
+from soft_prompts.recipes.adapters.catalogue import SMOLLM2
 from soft_prompts.recipes.chess_measure import chess_competence, mean_over_games
 from soft_prompts.recipes.games import SHARD_GAMES, Engine, GamesRecipe, find_engine, generate, shard_path, write_zst
 from soft_prompts.recipes.language_model import Plan, new_model, token_losses, train
@@ -212,6 +214,8 @@ RECIPES: dict[str, Recipe] = {
         name: Recipe(partial(maze_model.build_organism, name), organism.plan)
         for name, organism in maze_model.ORGANISMS.items()
     },
+    "adapters": Recipe(build_all),
+    **{name: Recipe(partial(build_adapter, name), recipe.plan) for name, recipe in SMOLLM2.recipes.items()},
 }
 
 

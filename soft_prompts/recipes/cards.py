@@ -50,7 +50,8 @@ def training_figures(model: GPTNeoXForCausalLM, shape: Shape, plan: Plan, done: 
 def readme(card: dict[str, Any]) -> str:
     """The card as Markdown, with the header that model hubs read."""
     lines = ["---", f"license: {card['licence'].lower()}"]
-    lines += ["library_name: transformers", "pipeline_tag: text-generation"] if "training" in card else []
+    if "training" in card:
+        lines += [f"library_name: {card.get('library', 'transformers')}", "pipeline_tag: text-generation"]
     lines += ["tags: [soft-prompts, synthetic]", "---", "", f"# {card['name']}", "", card["what"], ""]
     for part in ("data", "training"):
         if part in card:

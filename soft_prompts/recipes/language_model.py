@@ -143,9 +143,14 @@ def optimisers(model: GPTNeoXForCausalLM, plan: Plan) -> list[torch.optim.Optimi
     ]
 
 
-def set_rates(optimisers: list[torch.optim.Optimizer], plan: Plan, done: Progress) -> None:
+def rate_share(plan: Plan, done: Progress) -> float:
+    """What part of its peak the learning rate has at a step."""
     fallen = 1 - (1 - plan.last_rate_share) * min(plan.progress(done), 1.0)
-    share = fallen * min(1.0, (done.steps + 1) / plan.warmup_steps)
+    return fallen * min(1.0, (done.steps + 1) / plan.warmup_steps)
+
+
+def set_rates(optimisers: list[torch.optim.Optimizer], plan: Plan, done: Progress) -> None:
+    share = rate_share(plan, done)
     for optimiser, rate in zip(optimisers, (plan.muon_rate, plan.adam_rate), strict=True):
         for group in optimiser.param_groups:
             group["lr"] = rate * share

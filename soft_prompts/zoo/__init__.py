@@ -24,5 +24,6 @@ NAMES = (
 EMBEDDED: dict[str, Path] = {name: FOLDER / "models" / name for name in NAMES}
 GAMES: dict[str, Path] = {split: FOLDER / "games" / f"{split}.pgn.zst" for split in ("train", "test")}
 CATALOGUE = FOLDER / "catalogue"
+ADAPTERS = FOLDER / "adapters"
 GUIDANCE_ROWS = FOLDER / "guidance" / "rows.jsonl"
 WORDS = FOLDER / "words"
