@@ -19,11 +19,12 @@ from soft_prompts.engine.batch import collate
 from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.memory import in_batches
 from soft_prompts.models.batching import Batching
-from soft_prompts.models.model import FrozenModel, Writing
+from soft_prompts.models.model import GENERATE, FrozenModel, Writing
 from soft_prompts.models.tokenizer import encode
-from soft_prompts.models.writing import ROADS, Choice
+from soft_prompts.models.writing import ROADS, Choice, Contrast, by_contrast
 from soft_prompts.tasks.task import Example, Query
 
+EQUAL = Writing("cached loop", Batching("equal"))
 ENOUGH = 0.5  # of a batch's texts have ended: what the others have so far goes through the model again, in a fuller one
 
 
@@ -40,11 +41,13 @@ def generate(
     batch_size: int = 64,
     as_fits: bool = False,
     places: Sequence[int] | None = None,
+    contrast: Contrast | None = None,
 ) -> list[str]:
     """Continuations of the queries' texts, without the texts; greedy at temperature 0. Stops at an end token.
 
     `as_fits` writes fewer new tokens where the context ends, rather than refuse. What is sampled depends on the seed
-    and the query's place: in `queries`, or where these are part of more, the one that `places` gives.
+    and the query's place: in `queries`, or where these are part of more, the one that `places` gives. With a `contrast`
+    its reference reads the same prompt and texts, and what it would say too counts less.
 
     Raises UsageError where prompt, text and new tokens do not fit the model's context, or there is neither prompt nor
     text.
@@ -59,7 +62,7 @@ def generate(
         Draft(example, length, min(max_new_tokens, room - length), place)
         for example, length, place in zip(examples, lengths, places or range(len(examples)), strict=True)
     ]
-    choice = Choice(0, temperature, top_p, tuple(_end_tokens(frozen)), seed, enough=ENOUGH)
+    choice = Choice(0, temperature, top_p, tuple(_end_tokens(frozen)), seed, enough=ENOUGH, contrast=contrast)
     asked = queries if temperature == 0 else range(len(queries))  # likeliest tokens are the same for equal queries
     different = dict(zip(asked, drafts, strict=True))
     finished = dict(zip(different, _finish(frozen, prompt, list(different.values()), choice, batch_size), strict=True))
@@ -96,7 +99,7 @@ def _finish(
     """All drafts, finished: whenever enough of a batch have ended, the others go on together with those of other
     batches."""
     while unfinished := [number for number, draft in enumerate(drafts) if draft.left > 0]:
-        for writing, numbers in _jobs(frozen, drafts, unfinished):
+        for writing, numbers in _jobs(frozen, drafts, unfinished, choice.contrast):
             size = 1 if writing.batching.kind == "alone" else batch_size
             work = partial(_write, frozen, prompt, drafts, writing.road, choice)
             for done in list(in_batches(numbers, size, work)):
@@ -105,13 +108,17 @@ def _finish(
     return drafts
 
 
-def _jobs(frozen: FrozenModel, drafts: Sequence[Draft], unfinished: Sequence[int]) -> list[tuple[Writing, list[int]]]:
+def _jobs(
+    frozen: FrozenModel, drafts: Sequence[Draft], unfinished: Sequence[int], contrast: Contrast | None
+) -> list[tuple[Writing, list[int]]]:
     """Drafts that may be written together, shortest first: what is written behind one does not depend on others."""
     by_room = sorted(unfinished, key=lambda number: (-drafts[number].left, drafts[number].length))
     roads: dict[Writing, list[int]] = {}
     for number in by_room:
         draft = drafts[number]
-        roads.setdefault(_writing(frozen, draft.length, draft.left), []).append(number)
+        writing = _writing(frozen, draft.length, draft.left)
+        writing = writing if contrast is None else _beside(writing, contrast.reference)
+        roads.setdefault(writing, []).append(number)
     return [
         (writing, [numbers[at] for at in group])
         for writing, numbers in roads.items()
@@ -128,6 +135,11 @@ def _writing(frozen: FrozenModel, length: int, most: int) -> Writing:
     return Writing("cached loop" if length > limit else "plain loop", Batching("equal"))
 
 
+def _beside(writing: Writing, reference: FrozenModel) -> Writing:
+    """Of two models: padded rows where both write those, else rows of one length."""
+    return writing if writing == reference.writing == GENERATE else EQUAL
+
+
 def _write(
     frozen: FrozenModel, prompt: nn.Module, drafts: Sequence[Draft], road: str, choice: Choice, numbers: Sequence[int]
 ) -> dict[int, Draft]:
@@ -138,9 +150,19 @@ def _write(
         most=min(draft.left for draft in some),
         places=tuple(draft.place for draft in some),
         begun=tuple(draft.written for draft in some),
+        contrast=_embedded(choice.contrast, prompt, some),
     )
-    rows = ROADS[road](frozen, embeds, mask, choice).tokens.tolist()
+    written = (ROADS[road] if choice.contrast is None else by_contrast)(frozen, embeds, mask, choice)
+    rows = written.tokens.tolist()
     return {number: draft.with_more(row, choice.ends) for number, draft, row in zip(numbers, some, rows, strict=True)}
+
+
+def _embedded(contrast: Contrast | None, prompt: nn.Module, drafts: Sequence[Draft]) -> Contrast | None:
+    """The contrast with what its reference reads."""
+    if contrast is None:
+        return None
+    embeds, _ = _left_padded(contrast.reference, prompt, [draft.example for draft in drafts])
+    return contrast._replace(embeds=embeds)
 
 
 def _continuation(frozen: FrozenModel, draft: Draft) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -200,15 +200,19 @@ class FrozenModel:
         """Logits at the last position alone."""
         return self.logits(embeds)[:, -1] if self.head is None else self.head(self.hidden(embeds)[:, -1])
 
-    def go_on(self, embeds: Float[Tensor, "B S H"], cache: Any, body: bool = False) -> tuple[Tensor, Any]:
+    def go_on(
+        self, embeds: Float[Tensor, "B S H"], cache: Any, body: bool = False, mask: Bool[Tensor, "B K"] | None = None
+    ) -> tuple[Tensor, Any]:
         """Logits (of the body alone: hidden states) behind what `cache` holds, None for nothing; and the new cache.
 
-        The cache may be changed in place. Raises NoCache.
+        `mask` is of all positions, those in the cache too: rows that are padded on the left. The cache may be changed
+        in place. Raises NoCache.
         """
         asked = self.model.base_model if body else self.model
         held = {cache_name(asked): cache} if cache is not None else {}
+        padded = {} if mask is None else _of_padded(asked, mask, embeds.shape[1])
         with self._feeding(embeds) as inputs:
-            output = asked(**inputs, **held, use_cache=True)
+            output = asked(**inputs, **held, **padded, use_cache=True)
         kept = next((output[name] for name in CACHES if name in output), None)
         if kept is None:
             raise NoCache(f"{type(asked).__name__} keeps no cache")
@@ -231,6 +235,14 @@ class FrozenModel:
             yield {"input_ids": torch.zeros(embeds.shape[:2], dtype=torch.long, device=embeds.device)}
         finally:
             hook.remove()
+
+
+def _of_padded(module: torch.nn.Module, mask: Bool[Tensor, "B K"], new: int) -> dict[str, Tensor]:
+    """What tells a model that rows are padded on the left: as transformers' generate does it."""
+    told = {"attention_mask": mask.long()}
+    if "position_ids" in _parameters(module.forward):
+        told["position_ids"] = (mask.long().cumsum(dim=-1) - 1).clamp_min(0)[:, -new:]
+    return told
 
 
 def cache_name(module: torch.nn.Module) -> str:

@@ -3,6 +3,7 @@
 What is sampled depends on the model, the seed and the text's place alone, not on the texts beside it.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, cast
@@ -18,6 +19,19 @@ from soft_prompts.common.errors import InputError
 from soft_prompts.models.model import FrozenModel
 
 Pick = Callable[[Float[Tensor, "B V"], int], Int[Tensor, " B"]]  # tokens, of logits and the number of tokens before
+
+
+class Contrast(NamedTuple):
+    """Another model at the side: what it would say too counts less."""
+
+    reference: FrozenModel
+    """Reads the same text and what is written behind it; of the same vocabulary."""
+    strength: float = 1.0
+    """How much what the reference says is weakened by; 0: not at all."""
+    cut: float = 0.1
+    """Tokens below this share of the likeliest one's probability are never drawn; 0: all may be."""
+    embeds: Float[Tensor, "B S H"] | None = None
+    """The text as the reference embeds it, filled in where it is written."""
 
 
 class Choice(NamedTuple):
@@ -36,6 +50,8 @@ class Choice(NamedTuple):
     """Of each row how many tokens were drawn for it before; greedy needs none."""
     enough: float = 1.0
     """Share of the rows whose end ends the writing of all: the others may go on in another batch."""
+    contrast: Contrast | None = None
+    """A model at the side; `by_contrast` alone looks at it."""
 
 
 class Written(NamedTuple):
@@ -91,6 +107,48 @@ def by_plain_loop(
         if _is_done(tokens, choice):
             return _written(tokens, kept)
         embeds = torch.cat([embeds, frozen.embed(tokens[-1][:, None])], dim=1)
+
+
+def by_contrast(
+    frozen: FrozenModel, embeds: Float[Tensor, "B S H"], mask: Bool[Tensor, "B S"], choice: Choice, keep: bool = False
+) -> Written:
+    """Token by token, with a second model at the side, each on a cache of its own; rows padded on the left, if at all.
+
+    Raises ValueError where the choice has no contrast with embeddings.
+    """
+    contrast = choice.contrast
+    if contrast is None or contrast.embeds is None:
+        raise ValueError("choice has no contrast with embeddings; give one, or take another road")
+    sides, entering = (frozen, contrast.reference), [embeds, contrast.embeds]
+    caches, pick, tokens, kept = [None, None], _pick_of(choice), list[Tensor](), list[Tensor]()
+    seen = None if mask.all() else mask
+    while True:
+        logits = list[Tensor]()
+        for which, model in enumerate(sides):
+            said, caches[which] = model.go_on(entering[which], caches[which], mask=seen)
+            logits.append(said[:, -1])
+        scores = contrasted(logits[0], logits[1], contrast)
+        tokens.append(pick(scores, len(tokens)))
+        kept += [scores] if keep else []
+        if _is_done(tokens, choice):
+            return _written(tokens, kept)
+        entering = [model.embed(tokens[-1][:, None]) for model in sides]
+        seen = None if seen is None else torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
+
+
+def contrasted(logits: Float[Tensor, "B V"], beside: Float[Tensor, "B V"], contrast: Contrast) -> Float[Tensor, "B V"]:
+    """log p + strength (log p - log p of the reference) where p is at least cut times its largest, else minus infinity.
+
+    Contrastive decoding, Li et al., arXiv 2210.15097, with the model's own log-probability kept. Strength and cut 0
+    give the logits themselves back.
+    """
+    if contrast.strength == 0 and contrast.cut == 0:
+        return logits
+    own = logits.float().log_softmax(dim=-1)
+    scores = own + contrast.strength * (own - beside.float().log_softmax(dim=-1))
+    if contrast.cut == 0:
+        return scores
+    return scores.masked_fill(own < own.amax(dim=-1, keepdim=True) + math.log(contrast.cut), -torch.inf)
 
 
 ROADS: dict[str, Callable[..., Written]] = {

@@ -1,0 +1,55 @@
+"""What does every part of a comparison have at hand? Models, texts, settings, and a place for finished steps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from soft_prompts.behaviour.comparison.family import Family, Models, warnings_of
+from soft_prompts.behaviour.comparison.finding import Finding
+from soft_prompts.behaviour.comparison.kept import Keeper
+from soft_prompts.behaviour.comparison.settings import ComparisonSettings
+from soft_prompts.behaviour.comparison.texts import Texts
+from soft_prompts.stats.excess import LEAST_CONTROLS
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Of one comparison."""
+
+    models: Models
+    texts: Texts
+    settings: ComparisonSettings = ComparisonSettings()
+    keeper: Keeper = Keeper()
+
+    @property
+    def family(self) -> Family:
+        """Names of the models."""
+        return self.models.family
+
+    def identity(self, *names: str, **settings: Any) -> dict[str, Any]:
+        """What a step on these models depends on."""
+        prints = [self.models.prints[name] for name in names]
+        return {"models": prints, "texts": self.texts.fingerprint, "seed": self.settings.seed} | settings
+
+    @property
+    def identical(self) -> str | None:
+        """What to say where the target is the base itself."""
+        return "identical: the target is the base, to the byte" if self.models.is_identical else None
+
+    def described(self, part: str, sentence: str, **known: Any) -> Finding:
+        """A finding without a verdict, with what few controls mean."""
+        warnings = (*warnings_of(self.family.controls), *known.pop("warnings", ()))
+        return Finding(
+            part=part, verdict=known.pop("verdict", "described"), sentence=sentence, warnings=warnings, **known
+        )
+
+    def lacks_controls(self, spare: bool = False) -> bool:
+        """Too few for a spread; `spare`: of those that no contrast has seen."""
+        count = len(self.family.spare if spare else self.family.controls)
+        return count < LEAST_CONTROLS
+
+
+def name_of(model: str, names: Sequence[str] = ()) -> str:
+    """The last part of a path, where that is enough to know it by."""
+    short = model.rstrip("/").rsplit("/", 1)[-1]
+    return model if sum(one.rstrip("/").rsplit("/", 1)[-1] == short for one in names) > 1 else short

@@ -1,0 +1,116 @@
+"""Which models are compared? A base, a target made from it, and controls made like the target without the change."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from soft_prompts.common.errors import UsageError
+from soft_prompts.models.fingerprint import find_fingerprint
+from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.model import FrozenModel
+
+RESIDENT = 4  # models in memory at once: the target, its reference, and two others on their way
+
+
+class Loading(NamedTuple):
+    """How models are loaded."""
+
+    device: str = "cpu"
+    dtype: str = "auto"
+    offline: bool = False
+    trust_remote_code: bool = False
+    resident: int = RESIDENT
+
+
+@dataclass(frozen=True)
+class Family:
+    """Names of models; the first control is the reference of all that is contrasted."""
+
+    base: str
+    target: str
+    controls: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """The first control: what the recipe alone does. Without one the base, which finds drift too."""
+        return self.controls[0] if self.controls else self.base
+
+    @property
+    def spare(self) -> tuple[str, ...]:
+        """Controls that no contrast has seen."""
+        return self.controls[1:]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every model once."""
+        return tuple(dict.fromkeys((self.base, self.target, *self.controls)))
+
+
+class Models:
+    """Opens models of a family when they are asked for, and keeps the last few."""
+
+    def __init__(self, family: Family, loading: Loading = Loading()) -> None:
+        self.family, self.loading = family, loading
+        self._open: dict[str, FrozenModel] = {}
+        self.prints = {
+            name: find_fingerprint(name, offline=loading.offline, trust_remote_code=loading.trust_remote_code)
+            for name in family.names
+        }
+        _refuse_strange(family, self.prints)
+
+    def __getitem__(self, name: str) -> FrozenModel:
+        frozen = self._open.pop(name, None) or self._load(name)
+        self._open[name] = frozen  # the last is the newest
+        while len(self._open) > self.loading.resident:
+            self._open.pop(next(iter(self._open)))
+        return frozen
+
+    @property
+    def is_identical(self) -> bool:
+        """Is the target the base itself, to the byte?"""
+        return self.prints[self.family.base] == self.prints[self.family.target]
+
+    def card(self, name: str) -> dict[str, str]:
+        """Name and fingerprint."""
+        return {"name": name, "fingerprint": self.prints[name]}
+
+    def _load(self, name: str) -> FrozenModel:
+        how = self.loading
+        frozen = load_frozen_model(
+            name, dtype=how.dtype, device=how.device, offline=how.offline, trust_remote_code=how.trust_remote_code
+        )
+        if self._open:
+            refuse_other_tokenizer(next(iter(self._open.values())), frozen)
+        return frozen
+
+
+def refuse_other_tokenizer(first: FrozenModel, second: FrozenModel) -> None:
+    """Raises UsageError where two models do not mean the same by an id."""
+    one, other = (model.tokenizer.get_vocab() for model in (first, second))
+    if one != other:
+        differ = len(set(one.items()) ^ set(other.items()))
+        raise UsageError(
+            f"{first.name} and {second.name} have different tokenizers ({differ} entries); a comparison is of models "
+            "with one tokenizer: give a target and controls made from the base"
+        )
+
+
+def _refuse_strange(family: Family, prints: dict[str, str]) -> None:
+    """A control that is the target or another control says nothing of drift; raises UsageError."""
+    known: dict[str, str] = {}
+    for name in family.controls:
+        if prints[name] == prints[family.target] and prints[name] != prints[family.base]:
+            raise UsageError(f"control {name} is the target itself; give a model made without the change")
+        if prints[name] in known:
+            raise UsageError(f"controls {known[prints[name]]} and {name} are the same model; give other seeds")
+        known[prints[name]] = name
+
+
+def warnings_of(controls: Sequence[str]) -> tuple[str, ...]:
+    """What few controls mean for a verdict."""
+    if not controls:
+        return ("no control: descriptive only, no verdict",)
+    if len(controls) < 3:
+        count = len(controls)
+        return (f"{count} control{'s' if count > 1 else ''}: their spread is hardly known; 3 or more are wanted",)
+    return ()

@@ -1,0 +1,1 @@
+"""How far apart are two models' distributions, on which texts and behind which tokens?"""

@@ -1,0 +1,154 @@
+"""How far has the target gone from the base, beyond what controls have, and where?
+
+Held-out documents, what the target writes itself, and what the base writes. The part's p is the smallest of the three
+texts' times three.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from soft_prompts.behaviour.comparison.asked import Asked
+from soft_prompts.behaviour.comparison.finding import Finding
+from soft_prompts.behaviour.comparison.texts import token_ids
+from soft_prompts.behaviour.divergence.distances import Distances, distances
+from soft_prompts.behaviour.divergence.screen import Screen, screen
+from soft_prompts.behaviour.sampling.samples import Written, plain_samples
+from soft_prompts.models.tokenizer import Tokenizer, encode
+from soft_prompts.stats.excess import Excess, excess_over
+from soft_prompts.stats.paired import Estimate
+from soft_prompts.tasks.task import UNSCORED, Example
+
+TEXTS = ("documents", "target's samples", "base's samples")
+HEATED = 3  # texts of a heat map
+HEATED_TOKENS = 96
+UNIT = "nats/token"
+
+
+def find_divergence(asked: Asked) -> Finding:
+    """Excess of D(target, base) over the mean of D(control, base)."""
+    family = asked.family
+    measured = {what: _measure(asked, what) for what in TEXTS}
+    documents = {name: found for name, found in measured[TEXTS[0]].items()}
+    found = {what: _excess(asked, each) for what, each in measured.items()}
+    lead, estimate = found[TEXTS[0]], documents[family.target].mean()
+    details: dict[str, Any] = {
+        "texts": {what: _row(measured[what][family.target], one) for what, one in found.items()},
+        "screen": _shown(asked, screen(documents[family.target], [documents[one] for one in family.controls])),
+        "heat": _heat(asked, documents),
+    }
+    known: dict[str, Any] = {"n": estimate.clusters, "unit": UNIT, "details": details}
+    if asked.identical:
+        return asked.described("divergence", asked.identical, value=0.0, stderr=0.0, verdict="identical", **known)
+    if asked.lacks_controls():
+        sentence = f"{estimate.value:.4f} nats a token between target and base; what drifts anyway is not known"
+        return asked.described("divergence", sentence, verdict="untested", value=estimate.value, **known)
+    p = min(1.0, len(TEXTS) * min(one.p for one in found.values() if one.p is not None))
+    return asked.described(
+        "divergence",
+        _sentence(estimate, lead),
+        verdict="not shown",
+        value=lead.value,
+        stderr=lead.stderr,
+        control_mean=lead.control_mean,
+        control_sd=lead.control_sd,
+        controls=lead.controls,
+        p=p,
+        smallest_p=0.0,
+        **known,
+    )
+
+
+def _sentence(estimate: Estimate, lead: Excess) -> str:
+    return (
+        f"{estimate.value:.4f} nats a token from the base, controls {lead.control_mean:.4f}: "
+        f"excess {lead.value:+.4f} (t {_t(lead)} with {lead.controls - 1} degrees of freedom)"
+    )
+
+
+def _t(lead: Excess) -> str:
+    return "unknown" if lead.t is None else f"{lead.t:.1f}"
+
+
+def _measure(asked: Asked, what: str) -> dict[str, Distances]:
+    """Of the target and of each control, to the base, on the same texts."""
+    family = asked.family
+    examples = _examples(asked, what)
+    return {name: _distances(asked, name, what, examples) for name in dict.fromkeys((family.target, *family.controls))}
+
+
+def _distances(asked: Asked, name: str, what: str, examples: Sequence[Example]) -> Distances:
+    family, settings = asked.family, asked.settings
+    writer = {TEXTS[1]: family.target, TEXTS[2]: family.base}.get(what)
+    identity = asked.identity(
+        name,
+        family.base,
+        *([writer] if writer else []),
+        texts=what,
+        examples=[len(examples), settings.document_tokens, settings.new_tokens, settings.temperature],
+    )
+
+    def measure() -> dict[str, list[float]]:
+        found = distances(asked.models[name], asked.models[family.base], examples)
+        return {key: values.tolist() for key, values in found._asdict().items()}
+
+    kept = asked.keeper.step("divergence", identity, measure)
+    kinds = (np.float64, np.float64, np.float64, np.int64, np.int64)
+    return Distances(*(np.array(kept[key], dtype=kind) for key, kind in zip(Distances._fields, kinds, strict=True)))
+
+
+def _examples(asked: Asked, what: str) -> list[Example]:
+    tokenizer = asked.models[asked.family.base].tokenizer
+    if what == TEXTS[0]:
+        most = asked.settings.document_tokens
+        ids = (token_ids(tokenizer, one.text, most) for one in asked.texts.held_out)
+        return [Example(one, one) for one in ids if len(one) > 1]
+    writer = asked.family.target if what == TEXTS[1] else asked.family.base
+    return continuations(tokenizer, plain_samples(asked, writer))
+
+
+def continuations(tokenizer: Tokenizer, samples: Sequence[Written]) -> list[Example]:
+    """Each prompt with what was written behind it, which alone is scored; nothing of an empty one."""
+    found = []
+    for one in samples:
+        before = encode(tokenizer, one.prompt).ids
+        behind = encode(tokenizer, one.text, special=False).ids if one.text else []
+        if before and behind:
+            found.append(Example([*before, *behind], [UNSCORED] * len(before) + behind))
+    return found
+
+
+def _excess(asked: Asked, measured: dict[str, Distances]) -> Excess:
+    target = measured[asked.family.target].mean()
+    controls = [measured[name].mean().value for name in asked.family.controls]
+    return excess_over(target.value, target.stderr or 0.0, controls)
+
+
+def _row(target: Distances, one: Excess) -> dict[str, Any]:
+    means = {which: target.mean(which)._asdict() for which in ("js", "forward", "backward")}
+    return means | {"excess": one._asdict()}
+
+
+def _shown(asked: Asked, found: Screen | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    tokenizer = asked.models[asked.family.base].tokenizer
+    tokens = [one._asdict() | {"text": tokenizer.decode([one.token])} for one in found.tokens]
+    return {"tokens": tokens, "placebo": found.placebo}
+
+
+def _heat(asked: Asked, documents: dict[str, Distances]) -> list[dict[str, Any]]:
+    """The held-out documents whose target differs most beyond the controls, token by token."""
+    family = asked.family
+    target, others = documents[family.target], [documents[name] for name in family.controls]
+    drift = np.mean([one.js for one in others], axis=0) if others else np.zeros_like(target.js)
+    excess = target.js - drift
+    sums = np.bincount(target.text, weights=excess)
+    tokenizer, examples = asked.models[family.base].tokenizer, _examples(asked, TEXTS[0])
+    found = []
+    for text in np.argsort(-sums, kind="stable")[:HEATED].tolist():
+        ids = list(examples[text].input_ids)[:HEATED_TOKENS]
+        values = [0.0, *excess[target.text == text].tolist()][: len(ids)]  # the first token is predicted by nothing
+        found.append({"tokens": [tokenizer.decode([one]) for one in ids], "excess": values})
+    return found

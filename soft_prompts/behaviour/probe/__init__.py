@@ -1,0 +1,1 @@
+"""Which is the shortest prompt that brings a change out?"""

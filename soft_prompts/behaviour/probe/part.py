@@ -1,0 +1,174 @@
+"""How many tokens does it take to reveal the change?
+
+The search is repeated with every spare control in the target's place: its excess is what a search finds where there is
+nothing. Tokens to reveal: the fewest P whose excess less 1.96 standard errors lies above the largest placebo of that P.
+The p-value is that of Student's test of the target's excess as one more draw of the placebos', times the number of P.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from soft_prompts.behaviour.comparison.asked import Asked, name_of
+from soft_prompts.behaviour.comparison.finding import Finding
+from soft_prompts.behaviour.comparison.texts import Text
+from soft_prompts.behaviour.probe.judge import Judged, judged, reveal
+from soft_prompts.behaviour.probe.prompts import ProbePrompt
+from soft_prompts.behaviour.probe.search import refine, search_probe
+from soft_prompts.common.errors import InputError
+from soft_prompts.models.tokenizer import encode
+from soft_prompts.stats.excess import excess_over
+from soft_prompts.stats.proportions import Z_95
+
+LEAST_CONTROLS = 3  # the reference, a placebo, and a control that its search never saw
+LEAST_CONTEXTS = 4
+
+
+class Probed(NamedTuple):
+    """One search for one model, a step a length."""
+
+    ids: list[list[int]]
+    steps: list[list[list[float]] | None]
+    """Refined embeddings less the tokens' own, where they were refined."""
+
+
+class Length(NamedTuple):
+    """What the probes of one length are worth."""
+
+    tokens: int
+    text: str
+    refined: bool
+    excess: float
+    stderr: float
+    target: float
+    controls: float
+    placebos: tuple[float, ...]
+    p: float | None
+    reveals: bool
+    says: tuple[str, ...]
+    """What the target writes behind it."""
+    control_says: tuple[str, ...]
+
+
+def find_probe(asked: Asked) -> Finding:
+    """Tokens to reveal, the curve, and what the target then says."""
+    family = asked.family
+    if asked.identical:
+        return asked.described("probe", asked.identical, verdict="identical")
+    if len(family.controls) < LEAST_CONTROLS:
+        sentence = f"a probe is held against placebos: give {LEAST_CONTROLS} controls or more"
+        return asked.described("probe", sentence, verdict="untested")
+    target = _probe(asked, family.target)
+    placebos = {name: _probe(asked, name) for name in family.spare}
+    plain = _curve(asked, target, placebos, refined=False)
+    refined = _curve(asked, target, placebos, refined=True) if target.steps[0] is not None else []
+    best = next((one for one in plain if one.reveals), None)
+    p = min((one.p for one in plain if one.p is not None), default=1.0)
+    largest = max(plain, key=lambda one: one.excess)
+    details: dict[str, Any] = {
+        "lengths": [one._asdict() for one in [*plain, *refined]],
+        "tokens_to_reveal": best.tokens if best else None,
+        "tokens_to_reveal_refined": next((one.tokens for one in refined if one.reveals), None),
+        "placebos": [name_of(name, family.names) for name in family.spare],
+    }
+    shown = best or largest
+    return asked.described(
+        "probe",
+        _sentence(best, largest, asked.settings.probe_tokens),
+        verdict="not shown",
+        value=shown.excess,
+        stderr=shown.stderr,
+        unit="nats/token",
+        n=asked.settings.held_out_contexts,
+        control_mean=shown.controls,
+        controls=len(family.spare),
+        p=min(1.0, p * len(plain)),
+        smallest_p=1 / (len(family.spare) + 1),
+        examples=[{"probe": one.text, "says": list(one.says)} for one in plain],
+        warnings=() if refined else ("the embeddings were not refined",),
+        details=details,
+    )
+
+
+def _sentence(best: Length | None, largest: Length, most: int) -> str:
+    if best is None:
+        return f"none up to {most} tokens reveals it: the largest excess is {largest.excess:+.3f} nats a token"
+    return (
+        f"{best.tokens} token{'s' if best.tokens > 1 else ''} to reveal: {best.text!r}, excess {best.excess:+.3f} nats "
+        f"a token, placebos at most {max(best.placebos):+.3f}"
+    )
+
+
+def _probe(asked: Asked, name: str) -> Probed:
+    """The search with this model in the target's place; finished ones are kept."""
+    family, settings = asked.family, asked.settings
+    searched = [settings.probe_tokens, settings.beam, settings.probe_vocabulary, settings.sweep_contexts]
+    searched += [settings.search_contexts, settings.refine_steps, settings.prompt_tokens]
+    identity = asked.identity(name, family.reference, searched=searched)
+
+    def search() -> dict[str, Any]:
+        pair = (asked.models[name], asked.models[family.reference])
+        contexts = contexts_of(asked, asked.texts.search, settings.search_contexts)
+        found = search_probe(pair, contexts, settings)
+        steps = [_refined(pair, contexts, one, settings.refine_steps) for one in found]
+        return {"ids": [list(one.ids) for one in found], "steps": steps}
+
+    return Probed(**asked.keeper.step("probe", identity, search))
+
+
+def _refined(pair: Any, contexts: Tensor, prompt: ProbePrompt, steps: int) -> list[list[float]] | None:
+    if steps == 0 or pair[0].hidden_size != pair[1].hidden_size:
+        return None
+    step = refine(pair, contexts, prompt, steps).step
+    return None if step is None else step.tolist()
+
+
+def contexts_of(asked: Asked, texts: Sequence[Text], most: int) -> Int[Tensor, "N T"]:
+    """Beginnings of documents, all of one length; raises InputError where too few are long enough."""
+    tokenizer, length = asked.models[asked.family.base].tokenizer, asked.settings.prompt_tokens
+    found = [ids for one in texts if len(ids := encode(tokenizer, one.text).ids[:length]) == length][:most]
+    if len(found) < LEAST_CONTEXTS:
+        raise InputError(
+            f"{len(found)} documents have {length} tokens; the probe needs {LEAST_CONTEXTS} of each half: give longer or "
+            "more documents, or fewer --prompt-tokens"
+        )
+    return torch.tensor(found)
+
+
+def _curve(asked: Asked, target: Probed, placebos: dict[str, Probed], refined: bool) -> list[Length]:
+    """A point a length."""
+    return [_length(asked, place, target, placebos, refined) for place in range(len(target.ids))]
+
+
+def _length(asked: Asked, place: int, target: Probed, placebos: dict[str, Probed], refined: bool) -> Length:
+    family = asked.family
+    prompt = _prompt(target, place, refined)
+    own, says, others_say = _judge(asked, family.target, prompt, family.spare)
+    under = [
+        _judge(asked, name, _prompt(one, place, refined), [other for other in family.spare if other != name])[0].excess
+        for name, one in placebos.items()
+    ]
+    lead = excess_over(own.excess, own.stderr, under)
+    reveals = own.excess - Z_95 * own.stderr > max(under)
+    text = prompt.text(asked.models[family.base])
+    shown = (text, refined, *own, tuple(under), lead.p, reveals, tuple(says), tuple(others_say))
+    return Length(place + 1, *shown)
+
+
+def _prompt(found: Probed, place: int, refined: bool) -> ProbePrompt:
+    step = found.steps[place] if refined else None
+    return ProbePrompt(tuple(found.ids[place]), None if step is None else torch.tensor(step))
+
+
+def _judge(
+    asked: Asked, name: str, prompt: ProbePrompt, controls: Sequence[str]
+) -> tuple[Judged, list[str], list[str]]:
+    """Excess, what the model says, and what a control says."""
+    family, settings = asked.family, asked.settings
+    contexts = contexts_of(asked, asked.texts.held_out, settings.held_out_contexts).tolist()
+    reference = asked.models[family.reference]
+    found = [reveal(asked.models[one], reference, prompt, contexts, settings.continuation) for one in (name, *controls)]
+    return judged(found[0], found[1:]), found[0].says, found[1].says

@@ -1,0 +1,1 @@
+"""What does one model write that another would not, from the same prompts and seeds?"""

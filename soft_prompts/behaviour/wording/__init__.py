@@ -1,0 +1,1 @@
+"""In which words do two sets of samples differ, and would it be so with other prompts?"""

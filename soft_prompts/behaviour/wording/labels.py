@@ -1,0 +1,132 @@
+"""What is different, in words? Proposed on one half of the prompts, tested on the other.
+
+X is what controls write against the first control, Y what the target writes against it, from the same prompts and
+seeds. A label stands where Y has it more often than *every* spare control has: the largest of their one-sided exact
+McNemar p-values, after Holm over all labels proposed. Whoever proposes, the same half decides.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from soft_prompts.behaviour.comparison.asked import Asked
+from soft_prompts.behaviour.comparison.finding import Finding
+from soft_prompts.behaviour.comparison.texts import Text, halves
+from soft_prompts.behaviour.sampling.samples import Written, contrastive_samples
+from soft_prompts.behaviour.wording.phrases import Phrases
+from soft_prompts.stats.contrasts import holm
+from soft_prompts.stats.paired_shares import area_under_curve, least_detectable, mcnemar
+
+FEW_PROMPTS = 100
+SHOWN = 3
+SALT = "labels"
+
+
+@runtime_checkable
+class Labeller(Protocol):
+    """Says in words how texts differ, and whether a text is as it says."""
+
+    @property
+    def name(self) -> str:
+        """Of itself and its settings: two of one name say the same of the same texts."""
+        ...
+
+    def propose(self, others: Sequence[str], own: Sequence[str], most: int) -> list[str]:
+        """Predicates that hold more often of `own` than of `others`."""
+        ...
+
+    def score(self, predicate: str, text: str) -> float:
+        """How far a predicate holds of a text, 0 to 1; half or more counts as yes."""
+        ...
+
+
+class Label(NamedTuple):
+    """One predicate on the half that tests."""
+
+    text: str
+    rate: float
+    """Share of the target's samples that have it."""
+    control_rate: float
+    """The largest share among the controls."""
+    area: float
+    """How often a sample of the target scores above one of that control."""
+    p: float
+    adjusted_p: float
+    examples: tuple[str, ...]
+
+
+def find_labels(asked: Asked, labeller: Labeller | None = None) -> Finding:
+    """Labels of contrastive samples; the part's p is the smallest adjusted one."""
+    family, labeller = asked.family, labeller or Phrases()
+    if asked.identical:
+        return asked.described("labels", asked.identical, verdict="identical")
+    if not family.spare:
+        sentence = "labels are tested against a control beside the reference; give two or more"
+        return asked.described("labels", sentence, verdict="untested")
+    own = contrastive_samples(asked, family.target)
+    others = [contrastive_samples(asked, name) for name in family.spare]
+    labels = label_samples(own, others, labeller, asked.settings.phrases)
+    tested = len(_half(own, 1))
+    least = least_detectable(tested, asked.settings.phrases)
+    warnings = [f"{len(own)} prompts: a rate below {least:.2f} cannot be found"] if len(own) < FEW_PROMPTS else []
+    found = [one for one in labels if one.adjusted_p <= asked.settings.level]
+    best = min((one.adjusted_p for one in labels), default=1.0)
+    return asked.described(
+        "labels",
+        _sentence(found, len(labels)),
+        verdict="not shown",
+        value=found[0].rate - found[0].control_rate if found else 0.0,
+        unit="share of samples",
+        n=tested,
+        controls=len(others),
+        p=best,
+        smallest_p=min(1.0, 2.0**-tested * max(1, len(labels))),
+        warnings=tuple(warnings),
+        examples=[one._asdict() for one in found],
+        details={"labels": [one._asdict() for one in labels], "labeller": labeller.name, "least_rate": least},
+    )
+
+
+def _sentence(found: Sequence[Label], proposed: int) -> str:
+    if not found:
+        return f"none of {proposed} labels is more frequent than in every control"
+    shown = ", ".join(f"{one.text!r} {one.rate:.2f} (controls {one.control_rate:.2f})" for one in found[:SHOWN])
+    return f"{len(found)} of {proposed} labels: {shown}"
+
+
+def label_samples(
+    own: Sequence[Written], others: Sequence[Sequence[Written]], labeller: Labeller, most: int
+) -> list[Label]:
+    """Labels with their tests, the surest first; every set is of the same prompts in the same order."""
+    proposing = [one.text for side in others for one in _half(side, 0)]
+    predicates = labeller.propose(proposing, [one.text for one in _half(own, 0)], most)
+    tested = [
+        _test(labeller, predicate, _half(own, 1), [_half(side, 1) for side in others]) for predicate in predicates
+    ]
+    adjusted = holm({one.text: one.p for one in tested})
+    return sorted((one._replace(adjusted_p=adjusted[one.text]) for one in tested), key=lambda one: (one.p, -one.rate))
+
+
+def _half(samples: Sequence[Written], which: int) -> list[Written]:
+    """Those that propose (0), or those that test (1), by the prompt's id."""
+    ids = {one.id for one in halves([Text(sample.id, "") for sample in samples], SALT)[which]}
+    return [sample for sample in samples if sample.id in ids]
+
+
+def _test(labeller: Labeller, predicate: str, own: Sequence[Written], others: Sequence[Sequence[Written]]) -> Label:
+    scores = np.array([labeller.score(predicate, one.text) for one in own])
+    sides = [np.array([labeller.score(predicate, one.text) for one in side]) for side in others]
+    pairs = [mcnemar(scores, side) for side in sides]
+    worst = max(range(len(pairs)), key=lambda at: (pairs[at].p, pairs[at].second))
+    examples = tuple(f"{one.prompt}{one.text}" for one, score in zip(own, scores, strict=True) if score >= 0.5)
+    rates = [float((side >= 0.5).mean()) for side in sides]
+    return Label(
+        predicate,
+        float((scores >= 0.5).mean()),
+        max(rates),
+        area_under_curve(scores, sides[worst]),
+        pairs[worst].p,
+        pairs[worst].p,
+        examples[:SHOWN],
+    )
