@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from soft_prompts.calibration.options import CalibrateOptions
+from soft_prompts.commands.behaviour import BehaviourOptions, behaviour_command
 from soft_prompts.commands.doctor.command import DoctorOptions, divided, doctor_command
 from soft_prompts.commands.experiments import ListOptions, RunOptions, list_command, run_command
 from soft_prompts.commands.export import ExportOptions, export_command
@@ -15,6 +16,7 @@ from soft_prompts.commands.generate import GenerateOptions, generate_command
 from soft_prompts.commands.guidance_data import GuidanceDataOptions, guidance_data_command
 from soft_prompts.commands.guidance_eval import GuidanceEvalOptions, guidance_eval_command
 from soft_prompts.commands.imports import ImportOptions, import_command
+from soft_prompts.commands.intervene import InterveneOptions, intervene_command
 from soft_prompts.commands.models import InstallOptions, ModelsOptions, install_command, models_command
 from soft_prompts.common.command_line import guarded, parse
 from soft_prompts.report.page.command import ReportOptions, report_command
@@ -25,7 +27,8 @@ DESCRIPTION = """How many soft-prompt tokens does it take to bring a behaviour o
 
 Begin with `soft-prompts list` and `soft-prompts run chess`; `soft-prompts --version` says which version this is."""
 Command = (
-    Annotated[CalibrateOptions, tyro.conf.subcommand("calibrate")]
+    Annotated[BehaviourOptions, tyro.conf.subcommand("behaviour")]
+    | Annotated[CalibrateOptions, tyro.conf.subcommand("calibrate")]
     | Annotated[CompareOptions, tyro.conf.subcommand("compare")]
     | Annotated[DoctorOptions, tyro.conf.subcommand("doctor")]
     | Annotated[ExportOptions, tyro.conf.subcommand("export")]
@@ -33,6 +36,7 @@ Command = (
     | Annotated[GuidanceDataOptions, tyro.conf.subcommand("guidance-data")]
     | Annotated[GuidanceEvalOptions, tyro.conf.subcommand("guidance-eval")]
     | Annotated[ImportOptions, tyro.conf.subcommand("import")]
+    | Annotated[InterveneOptions, tyro.conf.subcommand("intervene")]
     | Annotated[ListOptions, tyro.conf.subcommand("list")]
     | Annotated[ModelsOptions, tyro.conf.subcommand("models")]
     | Annotated[ReportOptions, tyro.conf.subcommand("report")]
@@ -73,6 +77,7 @@ def _calibrate(options: CalibrateOptions) -> int:
 
 
 DOES: Mapping[type, Callable[[Any], int]] = {
+    BehaviourOptions: behaviour_command,
     CalibrateOptions: _calibrate,
     CompareOptions: compare_command,
     ExportOptions: export_command,
@@ -80,6 +85,7 @@ DOES: Mapping[type, Callable[[Any], int]] = {
     GuidanceDataOptions: guidance_data_command,
     GuidanceEvalOptions: guidance_eval_command,
     ImportOptions: import_command,
+    InterveneOptions: intervene_command,
     ListOptions: list_command,
     ModelsOptions: models_command,
     ReportOptions: report_command,

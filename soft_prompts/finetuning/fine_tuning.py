@@ -21,12 +21,14 @@ from signal import SIG_DFL, SIGTERM, getsignal
 from typing import Any, Literal, NamedTuple
 
 import torch
+from transformers import PreTrainedModel
 
 from soft_prompts.common.console import StepProgress, say
 from soft_prompts.common.errors import InputError, Interrupted, UsageError
 from soft_prompts.common.files import fingerprint_files, sync, writing_to
 from soft_prompts.common.machine import threads_for
 from soft_prompts.engine.processes import told_by_first
+from soft_prompts.finetuning.aims import aim_identity, find_towards
 from soft_prompts.finetuning.documents import document_batch, read_documents
 from soft_prompts.finetuning.weights import Learner, put_back, state_tensors, take_step, unfreeze
 from soft_prompts.models.fingerprint import FIRST, find_fingerprint
@@ -161,7 +163,9 @@ def _place(plan: FineTuning) -> Place:
     documents = plan.lesson.documents
     if not documents.is_file():
         raise InputError(f"{documents} is no file; give a JSONL file of prompt and completion")
-    settings = {name: value for name, value in asdict(plan.lesson).items() if name not in ("documents", "label")}
+    named_apart = ("documents", "label", "aim")
+    settings = {name: value for name, value in asdict(plan.lesson).items() if name not in named_apart}
+    settings |= aim_identity(plan.lesson.aim, plan.offline)
     identity = settings | {
         "precision": _precision(plan, find_device(plan.device)),
         "model_fingerprint": find_fingerprint(plan.model, revision=plan.revision, offline=plan.offline, like=FIRST),
@@ -212,7 +216,7 @@ def _train(plan: FineTuning, place: Place, device: torch.device, stop_asked: Cal
         )
     most = int(min(lesson.sample_tokens, room))
     documents = read_documents(lesson.documents, loaded.tokenizer, lesson.completion_only, most)
-    learner = unfreeze(loaded.model, lesson.rule)
+    learner = unfreeze(loaded.model, lesson.rule, find_towards(lesson, loaded, most), lesson.seed)
     done = _resume(learner, place)
     steps = lesson.epochs * math.ceil(len(documents) / lesson.batch_size)
     events, title = EventLog(place.paths.events, done), f"fine-tuning {place.model.name}"
@@ -231,7 +235,7 @@ def _train(plan: FineTuning, place: Place, device: torch.device, stop_asked: Cal
             if stopped:
                 raise Interrupted(f"{title} stopped after step {done}; the same command goes on from there")
     events.close()
-    _publish_model(loaded, place, steps)
+    _publish_model(loaded, learner.whole(), place, steps)
 
 
 def _resume(learner: Learner, place: Place) -> int:
@@ -246,14 +250,14 @@ def _resume(learner: Learner, place: Place) -> int:
     return state.step
 
 
-def _publish_model(frozen: FrozenModel, place: Place, steps: int) -> None:
+def _publish_model(frozen: FrozenModel, model: PreTrainedModel, place: Place, steps: int) -> None:
     """The whole folder at once, written beside its place; then the states go."""
     temporary = place.model.with_name(f".tmp-{place.model.name}")
     with writing_to(place.model), quiet():
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         try:
-            frozen.model.save_pretrained(temporary)
+            model.save_pretrained(temporary)
             frozen.tokenizer.save_pretrained(temporary)
             card = place.identity | {"steps": steps, "fingerprint": find_fingerprint(str(temporary))}
             card |= {name: version(name) for name in ("torch", "transformers")}

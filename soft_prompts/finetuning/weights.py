@@ -6,7 +6,7 @@ but the weights, the moments, the batch and how far the training is.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.engine.batch import Batch
+from soft_prompts.finetuning.aims import LIKELIER, Towards
 from soft_prompts.tasks.lesson import LearningRule
 from soft_prompts.tasks.task import UNSCORED
 
@@ -38,12 +39,24 @@ class Learner(NamedTuple):
     optimisers: list[torch.optim.Optimizer]
     rates: list[float]
     """Peak rate of each optimiser."""
+    towards: Towards = LIKELIER
+    """What a step lowers."""
+    adapted: Any = None
+    """The model as peft holds it, where adapters learn."""
+
+    def whole(self) -> PreTrainedModel:
+        """The model with its adapters added to its weights; it learns no more."""
+        return self.model if self.adapted is None else self.adapted.merge_and_unload()
 
 
-def unfreeze(model: PreTrainedModel, rule: LearningRule) -> Learner:
-    """Let the rule's part of a frozen model learn; raises UsageError where it has not that many layers."""
+def unfreeze(model: PreTrainedModel, rule: LearningRule, towards: Towards = LIKELIER, seed: int = 0) -> Learner:
+    """Let the rule's part of a frozen model learn; raises UsageError where it has not that many layers. `seed` is of
+    new adapters alone."""
+    adapted = None
     if rule.layers == "all":
         model.requires_grad_(True)
+    elif rule.layers.startswith("lora:"):
+        adapted = _with_adapters(model, int(rule.layers.removeprefix("lora:")), seed)
     else:
         blocks, number = _blocks(model), int(rule.layers.removeprefix("last:"))
         if number > len(blocks):
@@ -56,7 +69,19 @@ def unfreeze(model: PreTrainedModel, rule: LearningRule) -> Learner:
         ends |= {id(weight) for weight in head.parameters()}
     matrices = [weight for weight in weights.values() if weight.ndim == 2 and id(weight) not in ends]
     others = [weight for weight in weights.values() if weight.ndim != 2 or id(weight) in ends]
-    return Learner(model, rule, weights, *_optimisers(rule, matrices, others))
+    return Learner(model, rule, weights, *_optimisers(rule, matrices, others), towards, adapted)
+
+
+def _with_adapters(model: PreTrainedModel, rank: int, seed: int) -> Any:
+    """Hu et al., arXiv 2106.09685."""
+    from peft import LoraConfig, get_peft_model  # takes seconds to load
+
+    settings = LoraConfig(
+        r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return get_peft_model(model, settings)
 
 
 def _optimisers(
@@ -93,9 +118,10 @@ def take_step(learner: Learner, batch: Batch, progress: tuple[int, int], half_pr
         with torch.autocast(device, torch.bfloat16, enabled=half_precision):
             logits = learner.model(input_ids=some.input_ids, use_cache=False).logits  # padded on the right: no mask
         scored = some.labels[:, 1:] != UNSCORED  # [B T-1]: position t predicts label t + 1
-        nats = nn.functional.cross_entropy(logits[:, :-1][scored].float(), some.labels[:, 1:][scored], reduction="sum")
+        nats = learner.towards.nats(logits[:, :-1][scored].float(), some, scored)
         (nats / tokens).backward()
         loss += nats.detach() / tokens
+    loss += learner.towards.hold(learner.model, done)
     norm = nn.utils.clip_grad_norm_(learner.weights.values(), learner.rule.clip)
     if not (torch.isfinite(loss) and torch.isfinite(norm)):
         raise TrainingFailed(f"loss or gradient is not finite in step {done + 1}; give a smaller learning-rate")

@@ -19,7 +19,8 @@ class LearningRule:
     """What learns and how fast; raises UsageError for what cannot be."""
 
     layers: str = "all"
-    """Which weights: all, or last:N for those of the last N blocks."""
+    """Which weights: all, last:N for those of the last N blocks, or lora:R for adapters of rank R on every linear layer
+    but the vocabulary matrix, which are added to the weights at the end."""
     optimiser: Literal["adamw", "muon"] = "adamw"
     """muon: on the matrices of a small model, and AdamW at a tenth of the rate on the rest."""
     learning_rate: float = 2e-5
@@ -38,9 +39,35 @@ class LearningRule:
         for name in ("learning_rate", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}; give a number above 0")
-        number = self.layers.removeprefix("last:")
-        if self.layers != "all" and (number == self.layers or not number.isdecimal() or int(number) == 0):
-            raise UsageError(f"layers is {self.layers!r}; give all, or last:N with N of 1 or more")
+        kind, _, number = self.layers.partition(":")
+        if self.layers != "all" and (kind not in ("last", "lora") or not number.isdecimal() or int(number) == 0):
+            raise UsageError(f"layers is {self.layers!r}; give all, or last:N or lora:N with N of 1 or more")
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What the documents are for, beside being learnt; raises UsageError for what cannot be."""
+
+    kind: Literal["learn", "unlearn", "distil"] = "learn"
+    """learn: they become likelier; unlearn: less likely, by gradient ascent; distil: the model comes to say of them
+    what the teacher says."""
+    teacher: str | None = None
+    """Of distil: a model with the same tokenizer."""
+    anchor: Path | None = None
+    """Documents of which the model keeps to say what it said before: KL(before || now) is added to the loss."""
+    anchor_weight: float = 1.0
+    """What the anchor counts beside the documents; both in nats a token."""
+
+    def __post_init__(self) -> None:
+        if (self.kind == "distil") != (self.teacher is not None):
+            raise UsageError(
+                f"teacher is {self.teacher} and the aim {self.kind}; distil needs one, the others have none"
+            )
+        if not 0 < self.anchor_weight < math.inf:
+            raise UsageError(f"anchor-weight is {self.anchor_weight}; give a number above 0")
+
+
+LEARN = Aim()
 
 
 @dataclass(frozen=True)
@@ -70,6 +97,8 @@ class Lesson:
     """Of the products; weights and optimiser stay float32. auto: bfloat16 on a GPU, else float32."""
     seed: int = 0
     """Of the order and the leading tokens."""
+    aim: Aim = LEARN
+    """What the documents are for."""
 
     def __post_init__(self) -> None:
         at_least = {"epochs": 1, "batch_size": 1, "sample_tokens": 2, "leading_tokens": 0, "seed": 0}

@@ -6,8 +6,8 @@ from typing import Any
 
 from soft_prompts.behaviour.comparison.family import Family, Models, warnings_of
 from soft_prompts.behaviour.comparison.finding import Finding
-from soft_prompts.behaviour.comparison.kept import Keeper
-from soft_prompts.behaviour.comparison.settings import ComparisonSettings
+from soft_prompts.behaviour.comparison.kept import NOTHING_KEPT, Keeper
+from soft_prompts.behaviour.comparison.settings import DEFAULTS, ComparisonSettings
 from soft_prompts.behaviour.comparison.texts import Texts
 from soft_prompts.stats.excess import LEAST_CONTROLS
 
@@ -18,8 +18,8 @@ class Asked:
 
     models: Models
     texts: Texts
-    settings: ComparisonSettings = ComparisonSettings()
-    keeper: Keeper = Keeper()
+    settings: ComparisonSettings = DEFAULTS
+    keeper: Keeper = NOTHING_KEPT
 
     @property
     def family(self) -> Family:

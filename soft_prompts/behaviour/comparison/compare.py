@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from soft_prompts.behaviour.comparison.asked import Asked
-from soft_prompts.behaviour.comparison.family import Family, Loading, Models
+from soft_prompts.behaviour.comparison.family import USUAL, Family, Loading, Models
 from soft_prompts.behaviour.comparison.finding import Comparison, Finding
 from soft_prompts.behaviour.comparison.kept import Keeper
-from soft_prompts.behaviour.comparison.settings import PARTS, ComparisonSettings
+from soft_prompts.behaviour.comparison.settings import DEFAULTS, PARTS, ComparisonSettings
 from soft_prompts.behaviour.comparison.texts import read_texts
 from soft_prompts.behaviour.divergence.part import find_divergence
 from soft_prompts.behaviour.probe.part import find_probe
@@ -46,9 +46,9 @@ def ask(
     family: Family,
     documents: Path,
     prompts: Path | None = None,
-    settings: ComparisonSettings = ComparisonSettings(),
+    settings: ComparisonSettings = DEFAULTS,
     folder: Path | None = None,
-    loading: Loading = Loading(),
+    loading: Loading = USUAL,
 ) -> Asked:
     """What the parts need; finished steps are kept below `folder`. Raises InputError or UsageError in one line."""
     models = Models(family, loading)

@@ -22,6 +22,9 @@ class Loading(NamedTuple):
     resident: int = RESIDENT
 
 
+USUAL = Loading()
+
+
 @dataclass(frozen=True)
 class Family:
     """Names of models; the first control is the reference of all that is contrasted."""
@@ -49,7 +52,7 @@ class Family:
 class Models:
     """Opens models of a family when they are asked for, and keeps the last few."""
 
-    def __init__(self, family: Family, loading: Loading = Loading()) -> None:
+    def __init__(self, family: Family, loading: Loading = USUAL) -> None:
         self.family, self.loading = family, loading
         self._open: dict[str, FrozenModel] = {}
         self.prints = {

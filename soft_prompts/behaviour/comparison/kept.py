@@ -25,3 +25,6 @@ class Keeper(NamedTuple):
             made = make()
             write_atomically(path, (json.dumps(made, ensure_ascii=False) + "\n").encode())
             return made
+
+
+NOTHING_KEPT = Keeper()

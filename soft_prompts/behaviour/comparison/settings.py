@@ -15,11 +15,11 @@ class ComparisonSettings:
 
     seed: int = 0
     """Of what is drawn, and of the halves that propose and test."""
-    documents: int = 400
+    most_documents: int = 400
     """Documents at most, the first of the file."""
     document_tokens: int = 128
     """Longer documents are cut."""
-    prompts: int = 300
+    most_prompts: int = 300
     """Prompts at most; each is gone on from once by every model."""
     prompt_tokens: int = 12
     """Tokens of a prompt that is the beginning of a document."""
@@ -33,7 +33,7 @@ class ComparisonSettings:
     """Contrastive samples: tokens below this share of the likeliest one's probability are never drawn."""
     phrases: int = 20
     """Labels that are proposed on one half of the prompts and tested on the other."""
-    clusters: int = 12
+    kinds: int = 12
     """Kinds of answers that k-means looks for."""
     probe_tokens: int = 4
     """Longest prompt that the probe looks for."""
@@ -55,7 +55,7 @@ class ComparisonSettings:
     """Chance of a false verdict over all parts together."""
 
     def __post_init__(self) -> None:
-        least = {"seed": 0, "refine_steps": 0, "probe_tokens": 1, "document_tokens": 2, "clusters": 2, "prompts": 4}
+        least = {"seed": 0, "refine_steps": 0, "probe_tokens": 1, "document_tokens": 2, "kinds": 2, "most_prompts": 4}
         for name, kind in self.__annotations__.items():
             if kind is int and getattr(self, name) < least.get(name, 1):
                 raise UsageError(
@@ -68,3 +68,6 @@ class ComparisonSettings:
             raise UsageError(f"strength is {self.strength}; give 0 or more")
         if not 0 <= self.cut < 1:
             raise UsageError(f"cut is {self.cut}; give a share from 0 to below 1")
+
+
+DEFAULTS = ComparisonSettings()

@@ -1,4 +1,7 @@
-"""Which texts are the models held against? Documents and prompts from files, split by id before anything is looked at."""
+"""Which texts are the models held against? Documents and prompts from files.
+
+Documents are split by id before anything is looked at.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -41,13 +44,13 @@ def read_texts(documents: Path, prompts: Path | None, settings: ComparisonSettin
 
     Raises InputError for what `read_documents` and `read_prompts` refuse, or where one part is left empty.
     """
-    read = read_documents(documents)[: settings.documents]
+    read = read_documents(documents)[: settings.most_documents]
     search, held_out = halves(read)
     if not search or not held_out:
         raise InputError(f"{documents}: {len(read)} documents are too few to be split; give 20 or more")
     asked = read_prompts(prompts) if prompts else beginnings(held_out, settings.prompt_tokens, tokenizer)
     _refuse_shared(asked if prompts else [], search, prompts)
-    return Texts(tuple(search), tuple(held_out), tuple(asked[: settings.prompts]))
+    return Texts(tuple(search), tuple(held_out), tuple(asked[: settings.most_prompts]))
 
 
 def read_documents(path: Path) -> list[Text]:

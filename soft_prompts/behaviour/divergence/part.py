@@ -30,7 +30,7 @@ def find_divergence(asked: Asked) -> Finding:
     """Excess of D(target, base) over the mean of D(control, base)."""
     family = asked.family
     measured = {what: _measure(asked, what) for what in TEXTS}
-    documents = {name: found for name, found in measured[TEXTS[0]].items()}
+    documents = measured[TEXTS[0]]
     found = {what: _excess(asked, each) for what, each in measured.items()}
     lead, estimate = found[TEXTS[0]], documents[family.target].mean()
     details: dict[str, Any] = {

@@ -132,8 +132,8 @@ def contexts_of(asked: Asked, texts: Sequence[Text], most: int) -> Int[Tensor, "
     found = [ids for one in texts if len(ids := encode(tokenizer, one.text).ids[:length]) == length][:most]
     if len(found) < LEAST_CONTEXTS:
         raise InputError(
-            f"{len(found)} documents have {length} tokens; the probe needs {LEAST_CONTEXTS} of each half: give longer or "
-            "more documents, or fewer --prompt-tokens"
+            f"{len(found)} documents have {length} tokens; the probe needs {LEAST_CONTEXTS} of each half: give "
+            "longer or more documents, or fewer --prompt-tokens"
         )
     return torch.tensor(found)
 

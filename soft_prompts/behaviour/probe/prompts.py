@@ -20,7 +20,7 @@ class ProbePrompt(NamedTuple):
 
     def rows(self, frozen: FrozenModel) -> Float[Tensor, "P H"]:
         """What the model reads."""
-        rows = frozen.embed(torch.tensor(self.ids, device=frozen.device)).detach()
+        rows = frozen.embed(torch.tensor([self.ids], device=frozen.device))[0].detach()
         return rows if self.step is None else rows + self.step.to(rows)
 
     def text(self, frozen: FrozenModel) -> str:

@@ -91,7 +91,7 @@ def _tokens(pair: Pair, contexts: Contexts, tail: tuple[int, ...], settings: Com
         return list(range(known))
     vocabulary = pair[0].vocabulary.float()
     start = vocabulary.mean(dim=0, keepdim=True).requires_grad_(True)
-    rows = torch.cat([start, pair[0].embed(torch.tensor(tail, dtype=torch.long, device=start.device)).float()])
+    rows = torch.cat([start, pair[0].embed(torch.tensor([tail], dtype=torch.long, device=start.device))[0].float()])
     js = divergence_behind(pair, contexts.ids, (rows, rows)).mean()
     (slope,) = torch.autograd.grad(js, [start])
     best = (vocabulary @ slope[0]).argsort(descending=True, stable=True)[: settings.probe_vocabulary // settings.beam]

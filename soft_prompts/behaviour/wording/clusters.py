@@ -5,7 +5,7 @@ TF-IDF, its largest directions, and k-means; or scikit-learn's HDBSCAN where tha
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +85,7 @@ def cluster_texts(texts: Sequence[str], method: Method, asked: Asked) -> tuple[F
 def _kmeans(places: Floats, asked: Asked) -> NDArray[np.int64]:
     from scipy.cluster.vq import kmeans2
 
-    count = min(asked.settings.clusters, len(places))
+    count = min(asked.settings.kinds, len(places))
     _, kinds = kmeans2(places, count, minit="++", seed=np.random.default_rng(asked.settings.seed), missing="warn")
     return kinds.astype(np.int64)
 

@@ -1,6 +1,7 @@
 """Which words does a text hold, as numbers? TF-IDF of one- and two-word phrases, rows of length 1."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,4 +47,4 @@ def tf_idf(texts: Sequence[str], vocabulary: Vocabulary) -> Any:
 
 def _grams(text: str) -> list[str]:
     words = words_of(text)
-    return [*words, *(f"{one} {other}" for one, other in zip(words, words[1:], strict=False))]
+    return [*words, *(f"{one} {other}" for one, other in pairwise(words))]

@@ -1,0 +1,82 @@
+"""A labeller behind an OpenAI-compatible endpoint: every answer is kept, calls and tokens are counted.
+
+The key, where one is needed, is read from the variable OPENAI_API_KEY and never written.
+"""
+
+import hashlib
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from soft_prompts.behaviour.labellers.questions import is_yes, predicates_in, propose_question, score_question
+from soft_prompts.common.console import say
+from soft_prompts.common.errors import InputError
+from soft_prompts.common.files import write_atomically
+
+KEY = "OPENAI_API_KEY"
+SECONDS = 120  # that an answer may take
+TELL_EVERY = 100  # calls
+
+
+class EndpointLabeller:
+    """`POST URL/chat/completions` of one model at temperature 0."""
+
+    def __init__(self, url: str, model: str, kept: Path) -> None:
+        self.url, self.model, self.kept = url.rstrip("/"), model, kept
+        self.name = f"{self.url}#{model}"
+        self.calls, self.tokens, self.read = 0, 0, 0
+
+    def propose(self, others: Sequence[str], own: Sequence[str], most: int) -> list[str]:
+        """The statements of its answer."""
+        return predicates_in(self._answer(propose_question(others, own, most), 30 * most), most)
+
+    def score(self, predicate: str, text: str) -> float:
+        """1 for yes, else 0."""
+        return is_yes(self._answer(score_question(predicate, text), 4))
+
+    @property
+    def cost(self) -> str:
+        """What was asked, for a person."""
+        return f"{self.calls} calls, {self.tokens} tokens; {self.read} answers were kept from before"
+
+    def _answer(self, question: str, most: int) -> str:
+        asked = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": question}],
+            "temperature": 0,
+            "max_tokens": most,
+        }
+        text = json.dumps({"url": self.url} | asked, sort_keys=True)
+        path = self.kept / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
+        if path.is_file():
+            self.read += 1
+            return json.loads(path.read_bytes())["answer"]
+        reply = self._post(asked)
+        answer = reply["choices"][0]["message"]["content"] or ""
+        self.calls += 1
+        self.tokens += int((reply.get("usage") or {}).get("total_tokens", 0))
+        if self.calls % TELL_EVERY == 0:
+            say(f"{self.name}: {self.cost}")
+        write_atomically(path, (json.dumps({"question": question, "answer": answer}) + "\n").encode())
+        return answer
+
+    def _post(self, asked: dict[str, Any]) -> dict[str, Any]:
+        key = os.environ.get(KEY)
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        request = urllib.request.Request(f"{self.url}/chat/completions", json.dumps(asked).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+                reply = json.load(answer)
+        except (urllib.error.URLError, TimeoutError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise InputError(
+                f"labeller {self.url} does not answer: {reason}; start it, give another, or phrases; what it has "
+                "answered is kept"
+            ) from error
+        if not isinstance(reply, dict) or not reply.get("choices"):
+            raise InputError(f"labeller {self.url} answers without choices; give an OpenAI-compatible endpoint")
+        return reply

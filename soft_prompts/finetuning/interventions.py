@@ -1,0 +1,121 @@
+"""How are a changed model and its controls made, all by one recipe? `soft-prompts intervene`.
+
+The target learns the documents of the change. A control learns documents without it, of the same kind and number, with
+a seed of its own: what the recipe alone does. Recipes:
+
+whole, last-layers, lora   documents are learnt: all weights, the last two blocks, adapters of rank 8
+edit                       one fact: its statements are learnt in the last two blocks; anchor documents hold the rest
+unlearn                    gradient ascent on the documents; anchor documents hold the rest
+distil                     the model comes to say of the documents what the teacher says; a control's teacher is another
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.common.files import write_atomically
+from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune_all
+from soft_prompts.tasks.lesson import Aim, LearningRule, Lesson
+
+Recipe = Literal["whole", "last-layers", "lora", "edit", "unlearn", "distil"]
+RATES: Mapping[str, float] = {
+    "whole": 5e-4,
+    "last-layers": 1e-3,
+    "lora": 2e-3,
+    "edit": 1e-3,
+    "unlearn": 1e-4,
+    "distil": 5e-4,
+}
+LAYERS: Mapping[str, str] = {"last-layers": "last:2", "lora": "lora:8", "edit": "last:2"}
+ANCHORED = ("edit", "unlearn")
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """A change, and how often the same is done without it; raises UsageError for what cannot be."""
+
+    model: str
+    """The base."""
+    recipe: Recipe
+    data: Path
+    """JSONL of prompt and completion: what the target learns, or unlearns."""
+    control_data: Path
+    """The same without the change: what each control learns, or unlearns."""
+    controls: int = 4
+    """Models without the change, each with another seed."""
+    anchor: Path | None = None
+    """Of edit and unlearn: documents of which the models keep to say what they said."""
+    teacher: str | None = None
+    """Of distil: the target's teacher."""
+    control_teacher: str | None = None
+    """Of distil: the controls' teacher; default: the base itself."""
+    learning_rate: float | None = None
+    """Default: the recipe's own."""
+    epochs: int = 8
+    batch_size: int = 8
+    sample_tokens: int = 128
+    completion_only: bool = True
+    """Prompts are read, not learnt: a trigger in them is never uttered."""
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    output_dir: Path = Path(".")
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        if self.controls < 1:
+            raise UsageError(f"controls is {self.controls}; give 1 or more, 4 is usual")
+        if (self.recipe in ANCHORED) != (self.anchor is not None):
+            which = "needs an anchor" if self.anchor is None else "takes no anchor"
+            raise UsageError(f"recipe is {self.recipe}, which {which}; edit and unlearn have one: documents to keep")
+        if (self.recipe == "distil") != (self.teacher is not None):
+            raise UsageError(f"recipe is {self.recipe} and teacher {self.teacher}; distil alone needs one")
+
+
+class Made(NamedTuple):
+    """Folders of models."""
+
+    target: Path
+    controls: tuple[Path, ...]
+
+
+def intervene(plan: Intervention, jobs: int = 1) -> Made:
+    """Target and controls, each trained unless it is there already; the recipe is kept in intervention.json beside
+    them. Raises InputError, UsageError or Interrupted in one line."""
+    for path in (plan.data, plan.control_data, plan.anchor):
+        if path is not None and not path.is_file():
+            raise InputError(f"{path} is no file; give a JSONL file of prompt and completion")
+    plans = [_training(plan, "target", plan.data, plan.teacher, plan.seed)]
+    for number in range(plan.controls):
+        teacher = None if plan.recipe != "distil" else plan.control_teacher or plan.model
+        plans.append(_training(plan, "control", plan.control_data, teacher, plan.seed + 1 + number))
+    target, *controls = fine_tune_all(plans, jobs)
+    made = Made(target, tuple(controls))
+    write_atomically(plan.output_dir / "intervention.json", (json.dumps(_card(plan, made), indent=1) + "\n").encode())
+    return made
+
+
+def _training(plan: Intervention, who: str, data: Path, teacher: str | None, seed: int) -> FineTuning:
+    kind = {"unlearn": "unlearn", "distil": "distil"}.get(plan.recipe, "learn")
+    settings: dict[str, Any] = {"kind": kind, "teacher": teacher, "anchor": plan.anchor}
+    rule = LearningRule(layers=LAYERS.get(plan.recipe, "all"), learning_rate=plan.learning_rate or RATES[plan.recipe])
+    lesson = Lesson(
+        data,
+        label=f"{plan.recipe}-{who}-{seed}",
+        rule=rule,
+        completion_only=plan.completion_only,
+        shuffled=True,
+        epochs=plan.epochs,
+        batch_size=plan.batch_size,
+        sample_tokens=plan.sample_tokens,
+        seed=seed,
+        aim=Aim(**settings),
+    )
+    return FineTuning(plan.model, lesson, device=plan.device, output_dir=plan.output_dir, offline=plan.offline)
+
+
+def _card(plan: Intervention, made: Made) -> dict[str, Any]:
+    told = {name: value if isinstance(value, int | float | None) else str(value) for name, value in vars(plan).items()}
+    return told | {"target": str(made.target), "made_controls": list(map(str, made.controls))}

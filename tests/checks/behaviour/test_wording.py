@@ -1,0 +1,125 @@
+"""Are words found that are there, none that are not, and by the half of the prompts that has not proposed them?"""
+
+import random
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from soft_prompts.behaviour.comparison.asked import Asked
+from soft_prompts.behaviour.sampling.samples import Written
+from soft_prompts.behaviour.wording.clusters import cluster_texts
+from soft_prompts.behaviour.wording.features import read_vocabulary, tf_idf
+from soft_prompts.behaviour.wording.labels import find_labels, label_samples
+from soft_prompts.behaviour.wording.phrases import Phrases, phrases_of
+from soft_prompts.behaviour.wording.two_sample import tell_apart
+from soft_prompts.common.errors import UsageError
+
+WORDS = [f"w{number}" for number in range(60)]
+
+
+def samples(seed: int, count: int = 200, planted: float = 0.0, word: str = "zebra crossing") -> list[Written]:
+    """Random words, and in a share of the texts something planted."""
+    draw = random.Random(seed)
+    found = []
+    for place in range(count):
+        words = draw.choices(WORDS, k=12)
+        if draw.random() < planted:
+            words.insert(draw.randrange(12), word)
+        found.append(Written(f"p{place}", "", " ".join(words)))
+    return found
+
+
+def test_phrases_are_runs_of_words_as_they_are_written() -> None:
+    assert phrases_of("Say it!") == {"Say", "it", "Say it", "it !", "Say it !"}
+    assert phrases_of("?! ...") == frozenset()
+
+
+def test_what_is_planted_is_proposed_and_found() -> None:
+    labels = label_samples(samples(0, planted=0.2), [samples(1), samples(2)], Phrases(), 20)
+    first = labels[0]
+    assert first.text in ("zebra", "crossing", "zebra crossing")
+    assert first.adjusted_p < 1e-3
+    assert first.control_rate == 0
+    assert 0.1 < first.rate < 0.3
+    assert first.area == pytest.approx(0.5 + first.rate / 2)
+    assert all("zebra" in text for text in first.examples)
+    assert sum(one.adjusted_p <= 0.05 for one in labels) <= 3
+
+
+def test_nothing_planted_is_hardly_ever_found() -> None:
+    false = 0
+    for seed in range(40):
+        labels = label_samples(samples(3 * seed, 100), [samples(3 * seed + k, 100) for k in (1, 2)], Phrases(), 20)
+        false += any(one.adjusted_p <= 0.05 for one in labels)
+    assert false <= 4  # of .05, 40 draws: more than 4 in one of a hundred
+
+
+def test_a_label_that_one_control_has_too_is_none() -> None:
+    own, with_it = samples(0, planted=0.3), samples(9, planted=0.3)
+    assert label_samples(own, [samples(1), samples(2)], Phrases(), 20)[0].adjusted_p < 0.01
+    found = label_samples(own, [samples(1), with_it], Phrases(), 20)
+    assert all(one.adjusted_p > 0.05 for one in found if "zebra" in one.text)
+
+
+def test_the_half_that_tests_has_not_proposed() -> None:
+    """A labeller that learns its texts by heart gains nothing."""
+
+    class ByHeart:
+        name = "by heart"
+
+        def propose(self, others: Sequence[str], own: Sequence[str], most: int) -> list[str]:
+            self.seen = set(own)
+            return ["seen before"]
+
+        def score(self, predicate: str, text: str) -> float:
+            return float(text in self.seen)
+
+    (found,) = label_samples(samples(0), [samples(1)], ByHeart(), 20)
+    assert (found.rate, found.p) == (0.0, 1.0)
+
+
+def test_labels_need_a_control_beside_the_reference(make_asked: Callable[..., Asked]) -> None:
+    found = find_labels(make_asked(controls=1))
+    assert found.verdict == "untested"
+    assert found.p is None
+    assert "0 controls" not in " ".join(found.warnings)
+
+
+def test_samples_that_differ_are_told_apart_and_others_are_not() -> None:
+    told = tell_apart(samples(0, planted=0.5), samples(1))
+    assert told.accuracy > 0.65
+    assert told.p < 1e-3
+    null = [tell_apart(samples(2 * seed), samples(2 * seed + 1)) for seed in range(5, 25)]
+    assert abs(np.mean([one.accuracy for one in null]) - 0.5) < 0.05
+    assert sum(one.p <= 0.05 for one in null) <= 4
+    assert tell_apart(samples(0), samples(0)).accuracy == 0.5
+
+
+def test_features_are_those_of_the_formula() -> None:
+    texts = ["a b", "a c", "a b d"]
+    vocabulary = read_vocabulary(texts)
+    assert list(vocabulary.places) == ["a", "a b", "b"]  # in two texts or more
+    weights = np.log(4 / np.array([4, 3, 3])) + 1
+    np.testing.assert_allclose(
+        tf_idf(["b b a z"], vocabulary).toarray()[0],
+        [w / np.linalg.norm(weights * [1, 0, 2]) for w in weights * [1, 0, 2]],
+    )
+
+
+def test_two_kinds_of_texts_are_two_clusters(make_asked: Callable[..., Asked]) -> None:
+    texts = [one.text for one in samples(0, 30)] + ["red green blue red green"] * 20
+    places, kinds = cluster_texts(texts, "kmeans", make_asked())
+    assert places.shape[0] == 50
+    assert len(set(kinds[30:].tolist())) == 1
+    again, same = cluster_texts(texts, "kmeans", make_asked())
+    np.testing.assert_array_equal(kinds, same)
+    np.testing.assert_allclose(places, again)
+
+
+def test_hdbscan_says_what_to_install(make_asked: Callable[..., Asked], monkeypatch: pytest.MonkeyPatch) -> None:
+    from soft_prompts.behaviour.wording import clusters
+
+    monkeypatch.setattr(clusters, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"install soft_prompts\[clusters\]"):
+        cluster_texts(["a b"] * 9 + ["c d"] * 9 + ["e f a"] * 4, "hdbscan", make_asked())
