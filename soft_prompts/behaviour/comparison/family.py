@@ -9,7 +9,7 @@ from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 
-RESIDENT = 4  # models in memory at once: the target, its reference, and two others on their way
+RESIDENT = 6  # models in memory at once: base, target and four controls
 
 
 class Loading(NamedTuple):

@@ -94,8 +94,9 @@ def _distances(asked: Asked, name: str, what: str, examples: Sequence[Example]) 
         return {key: values.tolist() for key, values in found._asdict().items()}
 
     kept = asked.keeper.step("divergence", identity, measure)
-    kinds = (np.float64, np.float64, np.float64, np.int64, np.int64)
-    return Distances(*(np.array(kept[key], dtype=kind) for key, kind in zip(Distances._fields, kinds, strict=True)))
+    js, forward, backward = (np.array(kept[key], dtype=np.float64) for key in Distances._fields[:3])
+    text, context = (np.array(kept[key], dtype=np.int64) for key in Distances._fields[3:])
+    return Distances(js, forward, backward, text, context)
 
 
 def _examples(asked: Asked, what: str) -> list[Example]:

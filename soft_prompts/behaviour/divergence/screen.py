@@ -59,10 +59,11 @@ def screen(target: Distances, controls: Sequence[Distances]) -> Screen | None:
     largest = float(max(values.max() for values in placebos)) if len(controls) > 2 else None
     order = np.argsort(-t, kind="stable")
     tokens, known = list(kept), list(kept.values())
-    found = [
-        Screened(tokens[at], *known[at], float(excess[at]), float(t[at]), largest is not None and t[at] > largest)
-        for at in order[:SHOWN].tolist()
-    ]
+    found = list[Screened]()
+    for at in order[:SHOWN].tolist():
+        documents, occurrences = known[at]
+        marked = largest is not None and bool(t[at] > largest)
+        found.append(Screened(tokens[at], documents, occurrences, float(excess[at]), float(t[at]), marked))
     return Screen(tuple(found), largest)
 
 

@@ -47,7 +47,7 @@ def reveal(
     continuation: int,
 ) -> Revealed:
     """Of one model behind every context, greedily."""
-    texts = [model.tokenizer.decode(list(ids)) for ids in contexts]
+    texts = [str(model.tokenizer.decode(list(ids))) for ids in contexts]
     read = [encode(model.tokenizer, text).ids for text in texts]
     rows = (prompt.rows(model), prompt.rows(reference))
     queries = [Query(text, (), len(ids)) for text, ids in zip(texts, read, strict=True)]

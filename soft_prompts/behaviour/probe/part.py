@@ -152,10 +152,10 @@ def _length(asked: Asked, place: int, target: Probed, placebos: dict[str, Probed
         for name, one in placebos.items()
     ]
     lead = excess_over(own.excess, own.stderr, under)
-    reveals = own.excess - Z_95 * own.stderr > max(under)
+    reveals = bool(own.excess - Z_95 * own.stderr > max(under))
     text = prompt.text(asked.models[family.base])
-    shown = (text, refined, *own, tuple(under), lead.p, reveals, tuple(says), tuple(others_say))
-    return Length(place + 1, *shown)
+    known = own._asdict() | {"placebos": tuple(under), "p": lead.p, "reveals": reveals}
+    return Length(place + 1, text, refined, **known, says=tuple(says), control_says=tuple(others_say))
 
 
 def _prompt(found: Probed, place: int, refined: bool) -> ProbePrompt:

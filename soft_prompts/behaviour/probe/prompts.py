@@ -25,7 +25,7 @@ class ProbePrompt(NamedTuple):
 
     def text(self, frozen: FrozenModel) -> str:
         """The tokens as text."""
-        return frozen.tokenizer.decode(list(self.ids))
+        return str(frozen.tokenizer.decode(list(self.ids)))
 
 
 class Rows(nn.Module):

@@ -86,7 +86,7 @@ def _kmeans(places: Floats, asked: Asked) -> NDArray[np.int64]:
     from scipy.cluster.vq import kmeans2
 
     count = min(asked.settings.kinds, len(places))
-    _, kinds = kmeans2(places, count, minit="++", seed=np.random.default_rng(asked.settings.seed), missing="warn")
+    _, kinds = kmeans2(places, count, minit="++", rng=np.random.default_rng(asked.settings.seed), missing="warn")
     return kinds.astype(np.int64)
 
 

@@ -66,7 +66,8 @@ def _wilcoxon(differences: Floats) -> float:
 
     if not np.any(differences):
         return 1.0
-    return float(stats.wilcoxon(differences, alternative="greater").pvalue)
+    found: Any = stats.wilcoxon(differences, alternative="greater")
+    return float(found.pvalue)
 
 
 def find_two_sample(asked: Asked) -> Finding:

@@ -1,0 +1,165 @@
+"""Is a comparison whole: the same file for the same seed, resumable, honest about few controls and bad input?"""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from soft_prompts.behaviour.comparison.asked import Asked
+from soft_prompts.behaviour.comparison.compare import compare, judge, sentence_of
+from soft_prompts.behaviour.comparison.family import Family, Loading, Models
+from soft_prompts.behaviour.comparison.finding import Finding, read_comparison, write_comparison
+from soft_prompts.behaviour.comparison.settings import PARTS, ComparisonSettings
+from soft_prompts.behaviour.comparison.texts import Text, halves, read_documents, read_prompts
+from soft_prompts.commands import main as cli
+from soft_prompts.common.errors import InputError, UsageError
+from tests.checks.behaviour.conftest import SMALL
+from tests.checks.conftest import save_tiny_model
+
+
+def test_the_same_seed_is_the_same_file_and_a_stopped_one_goes_on(
+    make_asked: Callable[..., Asked], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = make_asked(folder=tmp_path)
+    first = compare(asked).comparison
+    assert [one.part for one in first.findings] == list(PARTS)
+    write_comparison(tmp_path / "one.json", first)
+    assert read_comparison(tmp_path / "one.json").to_json() == first.to_json()
+    monkeypatch.setattr(Models, "_load", lambda *_: pytest.fail("a finished comparison loads no model"))
+    kept = sorted(path.name for path in (tmp_path / "steps").iterdir())
+    (tmp_path / "steps" / kept[0]).write_text('{"cut')
+    monkeypatch.undo()
+    again = compare(make_asked(folder=tmp_path)).comparison
+    write_comparison(tmp_path / "two.json", again)
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+def test_the_base_against_itself_is_exactly_nothing(make_asked: Callable[..., Asked]) -> None:
+    found = compare(make_asked(target="base")).comparison
+    assert found.sentence == "identical: the target is the base, to the byte"
+    divergence = found.finding("divergence")
+    assert divergence is not None
+    assert (divergence.value, divergence.verdict) == (0.0, "identical")
+    assert all(row["js"]["value"] == 0 for row in divergence.details["texts"].values())
+    assert all(one.p is None for one in found.findings)
+
+
+def test_without_controls_nothing_is_judged(make_asked: Callable[..., Asked]) -> None:
+    found = compare(make_asked(controls=0), ("divergence", "sample", "labels", "two-sample", "probe")).comparison
+    assert found.sentence == "no verdict: descriptive only"
+    assert all(one.p is None and one.adjusted_p is None for one in found.findings)
+    assert all("no control: descriptive only, no verdict" in one.warnings for one in found.findings)
+    few = compare(make_asked(controls=2), ("divergence",)).comparison.findings[0]
+    assert few.p is not None
+    assert few.warnings == ("2 controls: their spread is hardly known; 3 or more are wanted",)
+
+
+def test_verdicts_are_adjusted_over_parts() -> None:
+    def finding(part: str, p: float | None) -> Finding:
+        return Finding(part=part, verdict="not shown" if p is not None else "untested", sentence="", p=p)
+
+    found = judge([finding("divergence", 0.02), finding("labels", 0.03), finding("two-sample", None)], 0.05)
+    assert [(one.verdict, one.adjusted_p) for one in found] == [
+        ("changed", 0.04),
+        ("changed", 0.04),
+        ("untested", None),
+    ]
+    assert judge([finding("divergence", 0.02), finding("labels", 0.06)], 0.05)[1].verdict == "not shown"
+    assert sentence_of(found).startswith("CHANGED beyond the controls by divergence, labels")
+
+
+def test_files_are_split_by_id_alone() -> None:
+    texts = [Text(f"d{number}", f"text {number}") for number in range(200)]
+    first, second = halves(texts)
+    assert not {one.id for one in first} & {one.id for one in second}
+    assert 70 < len(first) < 130
+    assert halves(list(reversed(texts)))[0] == list(reversed(first))
+    assert halves(texts, "other")[0] != first
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (['{"id": "a", "text": " "}'], "line 1: the text of 'a' is empty"),
+        (['{"id": "a", "text": "x"}', '{"id": "a", "text": "y"}'], "line 2: 'a' has the id of line 1"),
+        (['{"id": "a", "text": "x"}', '{"id": "b", "text": "x"}'], "line 2: 'b' has the text of line 1"),
+        (['{"text": "x"}'], "line 1: 'id' is missing"),
+    ],
+)
+def test_bad_documents_are_named(tmp_path: Path, lines: list[str], message: str) -> None:
+    path = tmp_path / "documents.jsonl"
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError, match=message):
+        read_documents(path)
+
+
+def test_prompts_need_no_id(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"prompt": "one"}\n{"prompt": "two"}\n')
+    assert [one.text for one in read_prompts(path)] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cut": 1.0}, "cut is 1.0"),
+        ({"strength": -1.0}, "strength is -1.0"),
+        ({"new_tokens": 0}, "new-tokens is 0; give 1 or more"),
+        ({"temperature": 0.0}, "temperature is 0.0"),
+    ],
+)
+def test_bad_settings_are_named(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ComparisonSettings(**settings)  # pyright: ignore[reportArgumentType]
+
+
+def test_strange_families_are_refused(family_folders: dict[str, Path], texts: Path, tmp_path: Path) -> None:
+    base, target, control = (str(family_folders[name]) for name in ("base", "target", "control-1"))
+    with pytest.raises(UsageError, match="is the target itself"):
+        Models(Family(base, target, (target,)))
+    with pytest.raises(UsageError, match="are the same model"):
+        Models(Family(base, target, (control, str(family_folders["control-1"].parent / "." / "control-1"))))
+    other = save_tiny_model(tmp_path / "other", "gpt_neox", seed=1)
+    vocabulary = json.loads((other / "tokenizer.json").read_text())
+    ids = vocabulary["model"]["vocab"]
+    ids["a"], ids["b"] = ids["b"], ids["a"]
+    (other / "tokenizer.json").write_text(json.dumps(vocabulary))
+    models = Models(Family(base, str(other)))
+    assert models[base].name == base
+    with pytest.raises(UsageError, match="different tokenizers"):
+        _ = models[str(other)]
+
+
+def test_models_that_wait_are_put_away(family_folders: dict[str, Path]) -> None:
+    names = [str(family_folders[f"control-{number}"]) for number in range(1, 5)]
+    models = Models(Family(str(family_folders["base"]), str(family_folders["target"]), tuple(names)))
+    for name in models.family.names:
+        _ = models[name]
+    assert list(models._open) == list(models.family.names)
+    few = Models(models.family, Loading(resident=2))
+    for name in models.family.names:
+        _ = few[name]
+    assert list(few._open) == names[-2:]
+
+
+def test_the_command_writes_the_comparison(
+    family_folders: dict[str, Path], texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--base", str(family_folders["base"]), "--target", str(family_folders["target"]), "--controls"]
+    words += [str(family_folders[f"control-{number}"]) for number in (1, 2, 3)]
+    words += ["--documents", str(texts), "--out", str(tmp_path / "out"), "--document-tokens", "12", "--device", "cpu"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["behaviour", "divergence", *words, "--new-tokens", "4", "--prompt-tokens", "4"])
+    said = capsys.readouterr()
+    assert ended.value.code == 0, said.err
+    found = read_comparison(tmp_path / "out" / "comparison.json")
+    assert said.out.splitlines()[-1] == found.sentence
+    assert set(json.loads((tmp_path / "out" / "seconds.json").read_text())) == {"divergence"}
+    assert found.settings["document_tokens"] == 12
+
+
+def test_smallest_rates_are_printed(make_asked: Callable[..., Asked]) -> None:
+    found = compare(make_asked(settings=replace(SMALL, most_prompts=12)), ("labels",)).comparison.findings[0]
+    assert any("prompts: a rate below" in one for one in found.warnings)
