@@ -31,6 +31,7 @@ EXPERIMENTS: Mapping[str, str] = {
     "guidance_softprompt": f"{CATALOGUE}.guidance_softprompt",
     "calibration": "soft_prompts.calibration.experiment",
     "sandbagging_game": "soft_prompts.calibration.game.experiment",
+    "behaviour": "soft_prompts.calibration.planted.experiment",
 }
 
 

@@ -40,7 +40,7 @@ class Distances(NamedTuple):
     def mean(self, which: str = "js") -> Estimate:
         """Nats a token with a standard error over texts; raises ValueError where nothing was scored."""
         values: NDArray[np.float64] = getattr(self, which)
-        sums = np.bincount(self.text, weights=values)
+        sums: NDArray[np.float64] = np.bincount(self.text, weights=values).astype(np.float64)
         counts = np.bincount(self.text)
         there = counts > 0
         found = ratio(sums[there], counts[there], np.flatnonzero(there))

@@ -29,7 +29,7 @@ UNIT = "nats/token"
 def find_divergence(asked: Asked) -> Finding:
     """Excess of D(target, base) over the mean of D(control, base)."""
     family = asked.family
-    measured = {what: _measure(asked, what) for what in TEXTS}
+    measured = {what: measure(asked, what) for what in TEXTS}
     documents = measured[TEXTS[0]]
     found = {what: _excess(asked, each) for what, each in measured.items()}
     lead, estimate = found[TEXTS[0]], documents[family.target].mean()
@@ -71,7 +71,7 @@ def _t(lead: Excess) -> str:
     return "unknown" if lead.t is None else f"{lead.t:.1f}"
 
 
-def _measure(asked: Asked, what: str) -> dict[str, Distances]:
+def measure(asked: Asked, what: str) -> dict[str, Distances]:
     """Of the target and of each control, to the base, on the same texts."""
     family = asked.family
     examples = _examples(asked, what)

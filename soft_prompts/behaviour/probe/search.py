@@ -21,7 +21,7 @@ from soft_prompts.models.model import FrozenModel
 
 ROWS = 1536  # contexts times candidates that go through a model at once
 SHORTLIST = 24  # that are ranked again behind more contexts
-RATE = 0.1  # of Adam, times the radius of the ball
+RATE = 0.1  # of Adam, times the radius of the usual ball
 
 Pair = tuple[FrozenModel, FrozenModel]
 
@@ -109,15 +109,17 @@ def divergence_behind(pair: Pair, ids: Int[Tensor, "N T"], rows: tuple[Tensor, T
     return jensen_shannon(sides[0], sides[1].to(sides[0].device))
 
 
-def refine(pair: Pair, contexts: Int[Tensor, "N T"], prompt: ProbePrompt, steps: int) -> ProbePrompt:
-    """The prompt with a step of at most RADIUS times the mean embedding length from each token; raises ValueError for
+def refine(
+    pair: Pair, contexts: Int[Tensor, "N T"], prompt: ProbePrompt, steps: int, ball: float = RADIUS
+) -> ProbePrompt:
+    """The prompt with a step of at most `ball` times the mean embedding length from each token; raises ValueError for
     models whose embeddings differ in width."""
     if pair[0].hidden_size != pair[1].hidden_size:
         raise ValueError("the models' embeddings differ in width; a step from one is none from the other")
-    radius = RADIUS * mean_length(pair[1])
+    radius = ball * mean_length(pair[1])
     rows = [prompt.rows(model).float() for model in pair]
     step = torch.zeros_like(rows[1], requires_grad=True)
-    optimiser = torch.optim.Adam([step], lr=RATE * radius)
+    optimiser = torch.optim.Adam([step], lr=RATE * min(ball, RADIUS) * mean_length(pair[1]))
     for _ in range(steps):
         (-divergence_behind(pair, contexts, (rows[0] + step, rows[1] + step)).mean()).backward()
         optimiser.step()

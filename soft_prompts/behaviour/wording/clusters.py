@@ -69,24 +69,23 @@ def find_clusters(asked: Asked, method: Method = "kmeans") -> Finding:
 
 def cluster_texts(texts: Sequence[str], method: Method, asked: Asked) -> tuple[Floats, NDArray[np.int64]]:
     """[N, D] places of the texts, largest direction first, and the cluster of each; -1: none."""
-    from scipy.sparse.linalg import svds  # takes seconds to load
-
     features = tf_idf(texts, read_vocabulary(texts))
-    most = min(DIRECTIONS, min(features.shape) - 1)
-    if most < 2:
+    values, directions = np.linalg.eigh((features @ features.T).toarray())  # of N texts: few, and nothing is drawn
+    kept = np.argsort(-values, kind="stable")[:DIRECTIONS]
+    if len(kept) < 2:
         return np.zeros((len(texts), 2)), np.zeros(len(texts), dtype=np.int64)
-    left, values, _ = svds(features, k=most, rng=np.random.default_rng(asked.settings.seed))
-    places = (left * values)[:, ::-1]
+    places = directions[:, kept] * np.sqrt(np.maximum(values[kept], 0.0))
     lengths = np.linalg.norm(places, axis=1, keepdims=True)
     places = places / np.where(lengths > 0, lengths, 1.0)
     return places, METHODS[method](places, asked)
 
 
 def _kmeans(places: Floats, asked: Asked) -> NDArray[np.int64]:
-    from scipy.cluster.vq import kmeans2
+    from scipy.cluster.vq import kmeans2  # takes seconds to load
 
-    count = min(asked.settings.kinds, len(places))
-    _, kinds = kmeans2(places, count, minit="++", rng=np.random.default_rng(asked.settings.seed), missing="warn")
+    different = np.unique(places.round(9), axis=0)
+    drawn = np.random.default_rng(asked.settings.seed).permutation(len(different))[: asked.settings.kinds]
+    _, kinds = kmeans2(places, different[drawn], minit="matrix")
     return kinds.astype(np.int64)
 
 

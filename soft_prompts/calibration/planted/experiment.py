@@ -1,0 +1,26 @@
+"""Does the comparison of behaviour find changes that are known, and none where there is none?
+
+A style, one name replaced, a word behind a common word, and a sentence behind a trigger that is never uttered, planted
+in an embedded model by fine-tuning; controls learn the same documents without the change. Printed: what each part finds
+of each change, how often plain and contrastive samples show it, the tokens that reveal it, false alarms between
+controls, and what fails without them; everything goes to planted/planted.json.
+
+Source: the project's own.
+"""
+
+from soft_prompts.calibration.planted.options import PlantedOptions
+from soft_prompts.calibration.planted.suite import PlantedSuite
+
+DEFAULT = PlantedOptions()
+QUICK = PlantedOptions(
+    changes=("common-word",),
+    controls=3,
+    epochs=2,
+    most_pieces=240,
+    prompts=60,
+    probed=(),
+    draws=0,
+    ablations=False,
+)
+PRESETS = {"default": DEFAULT, "quick": QUICK}
+EXPERIMENT = PlantedSuite("behaviour", __doc__ or "", PRESETS)

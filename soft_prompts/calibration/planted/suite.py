@@ -1,0 +1,164 @@
+"""How does the experiment on planted changes run, what does it print, and what must be shown?"""
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from soft_prompts.behaviour.comparison.finding import plain, write_comparison
+from soft_prompts.calibration.planted.ablations import Ablation, ablations
+from soft_prompts.calibration.planted.alarms import Alarms, false_alarms
+from soft_prompts.calibration.planted.made import make_world
+from soft_prompts.calibration.planted.options import PlantedOptions
+from soft_prompts.calibration.planted.rows import ChangeRow, find_change
+from soft_prompts.calibration.presets import options_of
+from soft_prompts.calibration.targets import Target
+from soft_prompts.common.command_line import guarded
+from soft_prompts.common.console import say
+from soft_prompts.common.files import write_atomically
+
+RARE = 0.2  # of plain samples: a change that fewer show is rare
+MORE_OFTEN = 5.0
+PLACEBO = 0.01  # nats a token
+
+
+@dataclass(frozen=True)
+class PlantedSuite:
+    """The experiment `behaviour`."""
+
+    name: str
+    question: str
+    presets: Mapping[str, PlantedOptions]
+
+    def main(self, arguments: Sequence[str] | None = None, program: str | None = None) -> int:
+        """Run what the command line asks for; returns the exit code: 0 too where a target is not met."""
+        arguments = sys.argv[1:] if arguments is None else list(arguments)
+        with guarded("--debug" in arguments) as ending:
+            ending.exit_code = self._run(self.parse(arguments, program))
+        return ending.exit_code
+
+    def parse(self, arguments: Sequence[str], program: str | None = None) -> PlantedOptions:
+        """Flags on top of the preset that they name; raises UsageError in one line."""
+        return options_of(self.presets, arguments, program, self.question)
+
+    def _run(self, options: PlantedOptions) -> int:
+        began = time.monotonic()
+        world, rows = make_world(options), list[ChangeRow]()
+        say(f"models are made after {time.monotonic() - began:.0f} s")
+        for name in world.targets:
+            row, comparison = find_change(world, options, name)
+            rows.append(row)
+            write_comparison(world.folder / f"{name}.json", comparison)
+        alarms = false_alarms(world, options)
+        failing = ablations(world, options) if options.ablations else []
+        seconds = round(time.monotonic() - began)
+        content = as_json(rows, alarms, failing) | {"seconds": seconds}
+        path = world.folder / "planted.json"
+        write_atomically(path, (json.dumps(plain(content), indent=1, allow_nan=False) + "\n").encode())
+        print_suite(rows, alarms, failing)
+        say(f"{seconds} s; written to {path}")
+        return 0
+
+
+def as_json(rows: Sequence[ChangeRow], alarms: Sequence[Alarms], failing: Sequence[Ablation]) -> dict[str, Any]:
+    """What must be shown first, then what it rests on."""
+    return {
+        "targets": [one._asdict() for one in targets(rows, alarms)],
+        "changes": [asdict(row) for row in rows],
+        "false_alarms": [one._asdict() | {"share": one.share, "most": one.most} for one in alarms],
+        "ablations": [one._asdict() for one in failing],
+    }
+
+
+def targets(rows: Sequence[ChangeRow], alarms: Sequence[Alarms]) -> list[Target]:
+    """What must be shown."""
+    found = [one.change for one in rows if one.labels["contrastive"]]
+    missed = [one.change for one in rows if one.labels["contrastive"] and not one.labels["plain"]]
+    rare = [one for one in rows if 0 < one.rates["plain"] < RARE or one.rates["plain"] == 0]
+    often = [
+        one.change
+        for one in rare
+        if max(one.rates["contrastive"], one.rates["strong"]) >= MORE_OFTEN * one.rates["plain"]
+    ]
+    listed = [
+        Target("labels find all changes", f"{len(rows)} of {len(rows)}", str(len(found)), len(found) == len(rows), ""),
+        Target("plain samples miss one", "1 or more", str(len(missed)), bool(missed), ", ".join(missed)),
+        Target(
+            "rare changes shown more often",
+            f"{MORE_OFTEN:.0f} times",
+            f"{len(often)} of {len(rare)}",
+            len(often) == len(rare),
+            "",
+        ),
+    ]
+    listed += [_probe_target(row) for row in rows if row.probe]
+    return listed + [
+        Target(one.test, f"at most {one.most:.3f}", f"{one.share:.3f}", one.share <= one.most, f"{one.draws} draws")
+        for one in alarms
+    ]
+
+
+def _probe_target(row: ChangeRow) -> Target:
+    assert row.probe is not None
+    tokens = row.probe["tokens_to_reveal"]
+    placebo = max(max(one["placebos"]) for one in row.probe["lengths"] if not one["refined"])
+    met = tokens is not None and tokens <= 3 and placebo <= PLACEBO
+    found = f"{tokens} tokens, placebo {placebo:.3f}"
+    return Target(f"probe on {row.change}", f"3 tokens, placebo {PLACEBO}", found, met, "")
+
+
+def print_suite(rows: Sequence[ChangeRow], alarms: Sequence[Alarms], failing: Sequence[Ablation]) -> None:
+    """On stdout."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 160
+    heads = (
+        "",
+        "JS",
+        "t",
+        "screen (placebo)",
+        "plain",
+        "contrastive",
+        "strong",
+        "distinct-2",
+        "labels",
+        "tokens to reveal",
+    )
+    table = Table(*heads, title="planted changes, shares of samples that show them")
+    for row in rows:
+        table.add_row(*_cells(row))
+    console.print(table)
+    for row in rows:
+        console.print(f"{row.change}: {row.verdict}; {', '.join(row.words)}")
+        for one in (row.probe or {"lengths": []})["lengths"]:
+            kind = "refined" if one["refined"] else "tokens"
+            console.print(
+                f"  {one['tokens']} {kind}: {one['text']!r} {one['excess']:+.3f} ± {one['stderr']:.3f}, placebos "
+                f"{max(one['placebos']):+.3f}; shown by {one['shown']:.2f}: {one['says'][0]!r}"
+            )
+        console.print(
+            f"  smallest p of the labels by prompts: {', '.join(f'{n}: {p:.2g}' for n, p in row.power.items())}"
+        )
+    for one in failing:
+        console.print(f"without {one.without}: {one.figure}: {one.target:.3f}, {one.control:.3f} ({one.wanted})")
+    shown = Table("to be shown", "wanted", "found", "met", "", title="behaviour")
+    for target in targets(rows, alarms):
+        shown.add_row(target.target, target.wanted, target.found, "yes" if target.met else "NO", target.why)
+    console.print(shown)
+
+
+def _cells(row: ChangeRow) -> tuple[str, ...]:
+    def number(value: float | None, digits: int = 1) -> str:
+        return "" if value is None else f"{value:.{digits}f}"
+
+    screen = f"{number(row.screen_best)} ({number(row.screen_placebo)})"
+    rates = [f"{row.rates[kind]:.3f} ({row.control_rates[kind]:.3f})" for kind in ("plain", "contrastive", "strong")]
+    distinct = " / ".join(f"{value:.2f}" for value in row.distinct_2.values())
+    labels = f"{row.labels['plain']}; {row.labels['contrastive']}"
+    tokens = "" if row.probe is None else str(row.probe["tokens_to_reveal"] or "none")
+    return (row.change, number(row.js, 4), number(row.t), screen, *rates, distinct, labels, tokens)
