@@ -74,8 +74,13 @@ class BehaviourOptions(FamilyOptions):
 
 
 def behaviour_command(options: BehaviourOptions) -> int:
-    """Write comparison.json, and print one line a part and one over all."""
+    """Write comparison.json and its page, and print one line a part and one over all."""
+    from soft_prompts.report.behaviour.page import write_page
+
     timed = compared(options, options.base, options.target, options.controls, parts_of(options.part))
+    page = options.out / "comparison.html"
+    write_page(page, "What did the intervention change?", timed.comparison.sentence, timed.comparison)
+    say(f"the page is {page}")
     if options.json:
         print(json.dumps(timed.comparison.to_json(), indent=1, ensure_ascii=False))
         return 0

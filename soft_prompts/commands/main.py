@@ -12,6 +12,7 @@ from soft_prompts.commands.behaviour import BehaviourOptions, behaviour_command
 from soft_prompts.commands.doctor.command import DoctorOptions, divided, doctor_command
 from soft_prompts.commands.experiments import ListOptions, RunOptions, list_command, run_command
 from soft_prompts.commands.export import ExportOptions, export_command
+from soft_prompts.commands.gate import GateOptions, gate_command
 from soft_prompts.commands.generate import GenerateOptions, generate_command
 from soft_prompts.commands.guidance_data import GuidanceDataOptions, guidance_data_command
 from soft_prompts.commands.guidance_eval import GuidanceEvalOptions, guidance_eval_command
@@ -32,6 +33,7 @@ Command = (
     | Annotated[CompareOptions, tyro.conf.subcommand("compare")]
     | Annotated[DoctorOptions, tyro.conf.subcommand("doctor")]
     | Annotated[ExportOptions, tyro.conf.subcommand("export")]
+    | Annotated[GateOptions, tyro.conf.subcommand("gate")]
     | Annotated[GenerateOptions, tyro.conf.subcommand("generate")]
     | Annotated[GuidanceDataOptions, tyro.conf.subcommand("guidance-data")]
     | Annotated[GuidanceEvalOptions, tyro.conf.subcommand("guidance-eval")]
@@ -81,6 +83,7 @@ DOES: Mapping[type, Callable[[Any], int]] = {
     CalibrateOptions: _calibrate,
     CompareOptions: compare_command,
     ExportOptions: export_command,
+    GateOptions: gate_command,
     GenerateOptions: generate_command,
     GuidanceDataOptions: guidance_data_command,
     GuidanceEvalOptions: guidance_eval_command,

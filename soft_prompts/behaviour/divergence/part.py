@@ -150,6 +150,6 @@ def _heat(asked: Asked, documents: dict[str, Distances]) -> list[dict[str, Any]]
     found = []
     for text in np.argsort(-sums, kind="stable")[:HEATED].tolist():
         ids = list(examples[text].input_ids)[:HEATED_TOKENS]
-        values = [0.0, *excess[target.text == text].tolist()][: len(ids)]  # the first token is predicted by nothing
+        values = [*excess[target.text == text].tolist(), 0.0][: len(ids)]  # behind the last nothing is asked
         found.append({"tokens": [tokenizer.decode([one]) for one in ids], "excess": values})
     return found

@@ -29,6 +29,8 @@ class ReportOptions:
     """Metric to draw; default: each result's own headline."""
     draws: int = 1000
     """Draws of the bootstrap behind every interval."""
+    behaviour: tuple[Path, ...] = ()
+    """Files that `soft-prompts behaviour` wrote: a section each."""
 
     def __post_init__(self) -> None:
         if self.out.suffix.lower() not in (".html", ".htm"):
@@ -47,12 +49,13 @@ def report_command(options: ReportOptions) -> int:
     Raises InputError where there is no result at all or a file cannot be written, UsageError for an unknown metric.
     """
     from soft_prompts.analysis.readings import read_all  # scipy takes seconds to load
+    from soft_prompts.behaviour.comparison.finding import read_comparison
     from soft_prompts.report.page.document import document, rendered
 
     readings = read_all(options.paths, metric=options.metric, draws=options.draws)
     for problem in readings.problems:
         print(f"skipped: {problem}", file=sys.stderr)
-    page = document(readings, options.out.parent)
+    page = document(readings, options.out.parent, [read_comparison(path) for path in options.behaviour])
     write_atomically(options.out, rendered(page).encode())
     print(f"report written to {options.out} ({options.out.stat().st_size / 1e6:.1f} MB)", file=sys.stderr)
     if options.figures is not None:

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.readings import Readings
+from soft_prompts.behaviour.comparison.finding import Comparison
 from soft_prompts.common.errors import InputError
+from soft_prompts.report.behaviour.section import BehaviourSection, behaviour_section
 from soft_prompts.report.drawing.scene import Scene
 from soft_prompts.report.figures.groups import groups_of
 from soft_prompts.report.page.grid import Grid, grid_of, said
@@ -29,14 +32,15 @@ class Document:
     runs: Table
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+    behaviours: tuple[BehaviourSection, ...] = ()
 
     def figures(self) -> list[Scene]:
         """Those that stand alone in files."""
-        return [scene for one in self.sections for scene in one.scenes()]
+        return [scene for one in (*self.sections, *self.behaviours) for scene in one.scenes()]
 
 
-def document(readings: Readings, folder: Path) -> Document:
-    """The page of these readings, to lie in `folder`; raises InputError where there is none."""
+def document(readings: Readings, folder: Path, comparisons: Sequence[Comparison] = ()) -> Document:
+    """The page of these readings and comparisons, to lie in `folder`; raises InputError where there is no reading."""
     if not readings.readings:
         why = readings.problems[0] if readings.problems else "give files or folders with results"
         raise InputError(f"no result to report: {why}")
@@ -48,6 +52,7 @@ def document(readings: Readings, folder: Path) -> Document:
         runs_table(readings.results, links),
         readings.problems,
         readings.warnings,
+        tuple(map(behaviour_section, comparisons)),
     )
 
 
@@ -64,7 +69,7 @@ def _subtitle(readings: Readings) -> str:
     return f"{start} · {count_text(len(runs), 'result')} of {span}, soft_prompts {', '.join(versions)}"
 
 
-def rendered(page: Document) -> str:
+def rendered(page: Any, name: str = "page.html.jinja") -> str:
     """The whole page: style, script and figures inside; its policy lets nothing be fetched and nothing else run."""
     style, script = (_part(name) for name in ("style.css", "page.js"))
     environment = Environment(
@@ -77,7 +82,7 @@ def rendered(page: Document) -> str:
     )
     allowed = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
-    template = environment.get_template("page.html.jinja")
+    template = environment.get_template(name)
     return template.render(page=page, style=Markup(style), script=Markup(script), policy=policy)
 
 

@@ -1,0 +1,88 @@
+"""May a new model take an old one's place? `soft-prompts gate OLD NEW --controls ... --skills FILE ...`."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from soft_prompts.behaviour.comparison.settings import PARTS
+from soft_prompts.commands.behaviour import FamilyOptions, compared
+from soft_prompts.common.console import say
+from soft_prompts.common.errors import UsageError, near_match
+from soft_prompts.common.files import write_atomically
+
+if TYPE_CHECKING:
+    from soft_prompts.experiments.gate import Gate
+    from soft_prompts.report.page.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateOptions(FamilyOptions):
+    """One verdict on a release: what changed in behaviour beyond the controls, how many tokens reveal it, and which named
+    skills moved. Exit code 1 where something changed that was not allowed to."""
+
+    old: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OLD")]
+    """The model that is there."""
+    new: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NEW")]
+    """The model that is to take its place."""
+    controls: tuple[str, ...] = ()
+    """Models made from OLD as NEW was, without what is intended: without them no part has a verdict."""
+    skills: tuple[Path, ...] = ()
+    """JSONL files of prompts and completions: each is asked of both models, by the name of its file."""
+    skill_flags: str = ""
+    """Flags of `soft-prompts run completion` for the skills, in quotes: "--preset quick --steps 60"."""
+    parts: tuple[str, ...] = PARTS
+    """Parts of the comparison that are made."""
+    allow: tuple[str, ...] = ()
+    """Parts and skills that may change."""
+
+    def __post_init__(self) -> None:
+        for name in (name for name in self.parts if name not in PARTS):
+            raise UsageError(f"parts holds {name!r}; {near_match(name, list(PARTS))}give some of {', '.join(PARTS)}")
+
+
+def gate_command(options: GateOptions) -> int:
+    """Write gate.json and gate.html beside the comparison; 1 where something changed beyond what is allowed."""
+    from soft_prompts.experiments.gate import ask_skills, gate  # torch takes seconds to load
+    from soft_prompts.report.behaviour.page import write_page
+
+    timed = compared(options, options.old, options.new, options.controls, options.parts)
+    flags = shlex.split(options.skill_flags)
+    skills = ask_skills((options.old, options.new), options.skills, options.out, flags)
+    found = gate(timed.comparison, skills, options.allow)
+    content = json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n"
+    write_atomically(options.out / "gate.json", content.encode())
+    tables = [_skills_table(found)] if skills else []
+    page = options.out / "gate.html"
+    write_page(page, "May it take the other's place?", found.sentence, timed.comparison, tables)
+    for finding in timed.comparison.findings:
+        print(f"{finding.part}: {finding.verdict.upper()}. {finding.sentence}")
+    for skill in found.skills:
+        what = "MOVED" if skill.moved else "same"
+        print(
+            f"{skill.name}: {what}. {skill.before} ({skill.before_bracket}) before, {skill.after} "
+            f"({skill.after_bracket}) after"
+        )
+    print(found.sentence)
+    say(f"the page is {page}")
+    return 1 if found.beyond else 0
+
+
+def _skills_table(found: "Gate") -> "Table":
+    from soft_prompts.report.page.table import Cell, Table, heads
+
+    rows = [
+        tuple(
+            map(
+                Cell,
+                (one.name, one.before, one.before_bracket, one.after, one.after_bracket, "yes" if one.moved else ""),
+            )
+        )
+        for one in found.skills
+    ]
+    columns = heads("*skill", "*before", "*tokens", "*after", "*tokens", "*moved")
+    note = "A skill has moved where its verdict is another, or its brackets share no count of tokens."
+    return Table("Skills", note, columns, tuple(rows))

@@ -1,0 +1,127 @@
+"""May the new model take the old one's place? What changed beyond the controls, and which named skills moved.
+
+A skill is a file of prompts and completions, asked of both models by an ordinary run with its evidence: it has moved
+where the verdict is another, or where the brackets of prompt tokens share no count.
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from soft_prompts.analysis.readings import Reading, read_all
+from soft_prompts.behaviour.comparison.finding import Comparison
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.experiments.catalogue.completion import EXPERIMENT
+from soft_prompts.stats.brackets import Bracket
+
+
+class Skill(NamedTuple):
+    """One file asked of both models."""
+
+    name: str
+    before: str
+    """The verdict's word."""
+    after: str
+    before_bracket: str
+    after_bracket: str
+    moved: bool
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What changed, and what was allowed to."""
+
+    changed: tuple[str, ...]
+    """Parts of the comparison."""
+    moved: tuple[str, ...]
+    """Skills."""
+    allowed: tuple[str, ...]
+    untested: tuple[str, ...]
+    """Parts without a verdict."""
+    skills: tuple[Skill, ...]
+
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """What changed without being allowed to."""
+        return tuple(name for name in (*self.changed, *self.moved) if name not in self.allowed)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict."""
+        rest = f"; no verdict by {', '.join(self.untested)}" if self.untested else ""
+        if self.beyond:
+            return f"STOP: changed beyond what is allowed: {', '.join(self.beyond)}{rest}"
+        known = [name for name in (*self.changed, *self.moved) if name in self.allowed]
+        return f"PASS: {f'changed as allowed: {", ".join(known)}' if known else 'no change was shown'}{rest}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "verdict": self.sentence,
+            "beyond": list(self.beyond),
+            "changed": list(self.changed),
+            "moved": list(self.moved),
+            "allowed": list(self.allowed),
+            "untested": list(self.untested),
+            "skills": [skill._asdict() for skill in self.skills],
+        }
+
+
+def gate(comparison: Comparison, skills: Sequence[Skill], allowed: Iterable[str] = ()) -> Gate:
+    """The verdict; raises UsageError for something allowed that is neither a part nor a skill."""
+    parts = [one.part for one in comparison.findings]
+    for name in (name for name in allowed if name not in (*parts, *(skill.name for skill in skills))):
+        known = [*parts, *(skill.name for skill in skills)]
+        raise UsageError(f"allow holds {name!r}; give parts or skills that are asked: {', '.join(known)}")
+    return Gate(
+        tuple(one.part for one in comparison.findings if one.verdict == "changed"),
+        tuple(skill.name for skill in skills if skill.moved),
+        tuple(allowed),
+        tuple(one.part for one in comparison.findings if one.verdict == "untested"),
+        tuple(skills),
+    )
+
+
+def ask_skills(models: tuple[str, str], files: Sequence[Path], folder: Path, flags: Sequence[str] = ()) -> list[Skill]:
+    """Every file asked of the old and the new model; `flags` are those of `soft-prompts run completion`. What runs print
+    goes to stderr. Raises InputError where a run failed."""
+    names = [path.stem for path in files]
+    if len(set(names)) < len(names):
+        raise UsageError(f"skills are named by their files, and two are called alike: {', '.join(names)}; rename one")
+    skills = list[Skill]()
+    for path in files:
+        if not path.is_file():
+            raise InputError(f"{path} is no file; give a JSONL file of prompt and completion")
+        out = folder / "skills" / path.stem
+        words = ["--models", *dict.fromkeys(models), "--data", str(path), "--output-dir", str(out), *flags]
+        with contextlib.redirect_stdout(sys.stderr):
+            code = EXPERIMENT.main(words, "soft-prompts run completion")
+        if code:
+            raise InputError(f"skill {path.stem} could not be asked (exit code {code}); see the lines above")
+        read = {one.curve.model: one for one in read_all([out / "results"]).readings}
+        skills.append(skill_of(path.stem, read[models[0]], read[models[1]]))
+    return skills
+
+
+def skill_of(name: str, before: Reading, after: Reading) -> Skill:
+    """What two readings of one behaviour say of it."""
+    brackets = [None if one.lead is None else one.lead.half for one in (before, after)]
+    texts = [
+        "no scale" if half is None else half.text(max(point.tokens for point in one.points))
+        for half, one in zip(brackets, (before, after), strict=True)
+    ]
+    moved = before.verdict.word != after.verdict.word or apart(*brackets)
+    return Skill(name, before.verdict.word, after.verdict.word, texts[0], texts[1], moved)
+
+
+def apart(first: Bracket | None, second: Bracket | None) -> bool:
+    """Do two brackets share no count of tokens? A missing end shares all."""
+    if first is None or second is None:
+        return False
+    return any(
+        one.at_most is not None and other.more_than is not None and one.at_most <= other.more_than
+        for one, other in ((first, second), (second, first))
+    )
