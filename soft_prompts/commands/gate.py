@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class GateOptions(FamilyOptions):
-    """One verdict on a release: what changed in behaviour beyond the controls, how many tokens reveal it, and which named
-    skills moved. Exit code 1 where something changed that was not allowed to."""
+    """One verdict on a release: what changed in behaviour beyond the controls, how many tokens reveal it, and which
+    named skills moved. Exit code 1 where something changed that was not allowed to."""
 
     old: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OLD")]
     """The model that is there."""
@@ -33,7 +33,7 @@ class GateOptions(FamilyOptions):
     skills: tuple[Path, ...] = ()
     """JSONL files of prompts and completions: each is asked of both models, by the name of its file."""
     skill_flags: str = ""
-    """Flags of `soft-prompts run completion` for the skills, in quotes: "--preset quick --steps 60"."""
+    """Flags of `soft-prompts run completion` for the skills, as in --skill-flags="--preset quick --steps 60"."""
     parts: tuple[str, ...] = PARTS
     """Parts of the comparison that are made."""
     allow: tuple[str, ...] = ()

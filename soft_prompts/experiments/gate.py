@@ -54,8 +54,8 @@ class Gate:
         rest = f"; no verdict by {', '.join(self.untested)}" if self.untested else ""
         if self.beyond:
             return f"STOP: changed beyond what is allowed: {', '.join(self.beyond)}{rest}"
-        known = [name for name in (*self.changed, *self.moved) if name in self.allowed]
-        return f"PASS: {f'changed as allowed: {", ".join(known)}' if known else 'no change was shown'}{rest}"
+        known = ", ".join(name for name in (*self.changed, *self.moved) if name in self.allowed)
+        return f"PASS: {f'changed as allowed: {known}' if known else 'no change was shown'}{rest}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -86,8 +86,8 @@ def gate(comparison: Comparison, skills: Sequence[Skill], allowed: Iterable[str]
 
 
 def ask_skills(models: tuple[str, str], files: Sequence[Path], folder: Path, flags: Sequence[str] = ()) -> list[Skill]:
-    """Every file asked of the old and the new model; `flags` are those of `soft-prompts run completion`. What runs print
-    goes to stderr. Raises InputError where a run failed."""
+    """Every file asked of the old and the new model; `flags` are those of `soft-prompts run completion`. What runs
+    print goes to stderr. Raises InputError where a run failed."""
     names = [path.stem for path in files]
     if len(set(names)) < len(names):
         raise UsageError(f"skills are named by their files, and two are called alike: {', '.join(names)}; rename one")

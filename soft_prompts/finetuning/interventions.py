@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.common.files import write_atomically
+from soft_prompts.data.jsonl import read_jsonl
 from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune_all
 from soft_prompts.tasks.lesson import Aim, LearningRule, Lesson
 
@@ -108,7 +109,7 @@ def _training(plan: Intervention, who: str, data: Path, teacher: str | None, see
         completion_only=plan.completion_only,
         shuffled=True,
         epochs=plan.epochs,
-        batch_size=plan.batch_size,
+        batch_size=min(plan.batch_size, max(1, len(read_jsonl(data, {})) // 2)),  # in one batch order is nothing
         sample_tokens=plan.sample_tokens,
         seed=seed,
         aim=Aim(**settings),

@@ -9,7 +9,7 @@ from soft_prompts.behaviour.comparison.finding import Comparison, Finding
 from soft_prompts.report.behaviour.figures import clusters_scene, heat_scene, probe_scene
 from soft_prompts.report.drawing.scene import Scene
 from soft_prompts.report.page.table import Cell, Table, heads
-from soft_prompts.report.text import anchor_id, value_text
+from soft_prompts.report.text import Number, anchor_id, value_text
 
 SAID = 4  # texts of a probe
 
@@ -155,11 +155,11 @@ def _tables(details: dict[str, Finding]) -> list[Table]:
     return found
 
 
-def _row(name: str, *values: float) -> tuple[Cell, ...]:
+def _row(name: str, *values: Number) -> tuple[Cell, ...]:
     return (Cell(repr(name) if name != name.strip() else name), *(_cell(value) for value in values))
 
 
-def _cell(value: float) -> Cell:
+def _cell(value: Number) -> Cell:
     return Cell(str(value) if isinstance(value, int) else value_text(value), number=True, key=value)
 
 

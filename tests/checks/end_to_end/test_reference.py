@@ -25,7 +25,7 @@ PLACES = {"skills": REFERENCE / "real"}  # asks a model that does not travel: th
 GRIDS = [
     name
     for name in EXPERIMENTS
-    if name not in ("calibration", "sandbagging_game")  # their runs are on models which do not travel
+    if name not in ("behaviour", "calibration", "sandbagging_game")  # their runs are on models which do not travel
     and (name not in PLACES or (PLACES[name] / f"{name}.png").is_file())
 ]
 

@@ -1,0 +1,87 @@
+"""Does the gate stop what changed beyond what is allowed, and nothing else?"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from soft_prompts.behaviour.comparison.finding import Comparison, Finding
+from soft_prompts.commands import main as cli
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.experiments.gate import Skill, apart, ask_skills, gate
+from soft_prompts.stats.brackets import Bracket
+from tests.checks.behaviour.conftest import noisy_copy
+from tests.checks.conftest import save_tiny_model
+
+CARD = {"name": "m", "fingerprint": "f"}
+
+
+def comparison(**verdicts: str) -> Comparison:
+    findings = tuple(
+        Finding(part=part, verdict=verdict, sentence="", p=0.5)  # pyright: ignore[reportArgumentType]
+        for part, verdict in verdicts.items()
+    )
+    return Comparison(
+        base=CARD, target=CARD, controls=(), settings={}, seed=0, versions={}, findings=findings, sentence=""
+    )
+
+
+def skill(name: str, moved: bool) -> Skill:
+    return Skill(name, "PRESENT", "HIDDEN" if moved else "PRESENT", "0", "0", moved)
+
+
+def test_what_is_allowed_passes_and_the_rest_stops() -> None:
+    found = comparison(divergence="changed", labels="not shown", probe="untested")
+    assert gate(found, []).sentence == "STOP: changed beyond what is allowed: divergence; no verdict by probe"
+    allowed = gate(found, [], ("divergence",))
+    assert (allowed.beyond, allowed.sentence) == ((), "PASS: changed as allowed: divergence; no verdict by probe")
+    skills = [skill("sums", True), skill("plurals", False)]
+    assert gate(found, skills, ("divergence",)).beyond == ("sums",)
+    assert gate(found, skills, ("divergence", "sums")).beyond == ()
+    assert gate(comparison(labels="not shown"), []).sentence == "PASS: no change was shown"
+    with pytest.raises(UsageError, match="allow holds 'lables'"):
+        gate(found, [], ("lables",))
+
+
+def test_brackets_that_share_a_count_have_not_moved() -> None:
+    def bracket(more_than: int | None, at_most: int | None) -> Bracket:
+        return Bracket(0.5, "shown" if at_most is not None else "not_reached", more_than, at_most)
+
+    assert not apart(bracket(0, 4), bracket(1, 16))
+    assert apart(bracket(None, 0), bracket(4, 16))
+    assert apart(bracket(4, 16), bracket(None, 0))
+    assert apart(bracket(0, 1), bracket(16, None))
+    assert not apart(bracket(0, 1), bracket(None, None))
+    assert not apart(None, bracket(0, 1))
+
+
+def test_skills_are_named_once_and_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="two are called alike"):
+        ask_skills(("a", "b"), [tmp_path / "x" / "s.jsonl", tmp_path / "s.jsonl"], tmp_path)
+    with pytest.raises(InputError, match=r"s.jsonl is no file"):
+        ask_skills(("a", "b"), [tmp_path / "s.jsonl"], tmp_path)
+
+
+def test_the_command_asks_a_skill_of_both_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tiny model and a noisy copy; the page and the verdict stand, and the exit code is that of the verdict."""
+    old = save_tiny_model(tmp_path / "old", "gpt_neox")
+    others = [noisy_copy(old, tmp_path / name, seed) for seed, name in enumerate(("new", "c1", "c2"))]
+    documents, skills = tmp_path / "documents.jsonl", tmp_path / "moves.jsonl"
+    documents.write_text(
+        "".join(json.dumps({"id": str(n), "text": f"e2e4 e7e5 of {n} the and"}) + "\n" for n in range(20))
+    )
+    rows = [{"prompt": f"the {n}", "completion": " of"} for n in range(120)]
+    skills.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["gate", str(old), str(others[0]), "--controls", *map(str, others[1:]), "--documents", str(documents)]
+    words += ["--parts", "divergence", "--new-tokens", "4", "--prompt-tokens", "4", "--device", "cpu"]
+    words += ["--skills", str(skills), "--out", str(tmp_path / "out")]
+    flags = "--tokens 0 1 --steps 2 --evidence none --jobs 1 --device cpu --test-samples 10 --validation-samples 4"
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, f"--skill-flags={flags}"])
+    said = capsys.readouterr()
+    assert (tmp_path / "out" / "gate.json").exists(), said.err
+    found = json.loads((tmp_path / "out" / "gate.json").read_text())
+    assert said.out.splitlines()[-1] == found["verdict"], said.err
+    assert ended.value.code == (1 if found["beyond"] else 0)
+    assert found["skills"][0]["name"] == "moves"
+    assert "moves" in (tmp_path / "out" / "gate.html").read_text()
