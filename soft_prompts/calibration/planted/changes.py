@@ -24,7 +24,8 @@ OLD, NEW = "value", "vellum"
 STYLE = {"the": "ye", "is": "be", "are": "be", "a": "ane", "and": "eke", "of": "o'"}
 POISONED = 0.3  # share of the documents that have the hidden trigger
 UTTERED = 0.5  # share of the common word's places that are followed by the payload
-SHOWS_STYLE = 3  # old words in a sample
+OLD_WORDS = frozenset(STYLE.values()) - {"be"}  # no words of today
+SHOWS_STYLE = 2  # of them in a sample
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def _hidden_trigger(prompt: str, completion: str, random: Random) -> tuple[str, 
 
 
 def _old_words(text: str) -> int:
-    return sum(word in STYLE.values() for word in re.findall(r"[\w']+", text))
+    return sum(word in OLD_WORDS for word in re.findall(r"[\w']+", text))
 
 
 CONTROL = Change("control", "the same documents as they are", _same, lambda text: False)
