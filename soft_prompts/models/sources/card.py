@@ -124,8 +124,11 @@ def _check(card: str, key: Any, value: Any) -> None:
     if key not in NAMES:
         raise InputError(f"{card} has the key {key!r}; {near_match(str(key), NAMES)}a card takes {', '.join(NAMES)}")
     kind = KINDS.get(key, str)
-    is_empty = value == "" and key not in MAY_BE_EMPTY
-    if not isinstance(value, kind) or is_empty or (kind is int and (isinstance(value, bool) or value < 1)):
+    if (
+        (key not in MAY_BE_EMPTY and value in ("",))
+        or not isinstance(value, kind)
+        or (kind is int and (isinstance(value, bool) or value < 1))
+    ):
         wanted = {
             str: "a text",
             bool: "true or false",
