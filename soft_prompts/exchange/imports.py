@@ -135,7 +135,8 @@ def _remarks(adapter: Adapter, frozen: FrozenModel, facts: dict[str, Any]) -> li
     remarks = []
     if adapter.dtype != "float32":
         remarks.append(f"its rows are {adapter.dtype}; they are kept in float32, to the same values")
-    if adapter.base not in (None, frozen.name, base_of(frozen), facts.get("base")):
+    is_told = facts.get("base") == adapter.base and facts.get("model") == frozen.name
+    if not is_told and adapter.base not in (None, frozen.name, base_of(frozen)):
         remarks.append(f"the adapter names {adapter.base} as its base; it is imported for {frozen.name}, as asked")
     begin = encode(frozen.tokenizer, "a")
     if begin.start and not facts:
