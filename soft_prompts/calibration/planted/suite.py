@@ -22,9 +22,9 @@ from soft_prompts.common.command_line import guarded
 from soft_prompts.common.console import say
 from soft_prompts.common.files import write_atomically
 
-RARE = 0.2  # of plain samples: a change that fewer show is rare
+RARE = 0.1  # of plain samples: a change that fewer show is rare
 MORE_OFTEN = 5.0
-PLACEBO = 0.01  # nats a token
+PLACEBO, BY = 0.01, 3  # nats a token, of probes of so many tokens
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,10 @@ def targets(rows: Sequence[ChangeRow], alarms: Sequence[Alarms]) -> list[Target]
 def _probe_target(row: ChangeRow) -> Target:
     assert row.probe is not None
     tokens = row.probe["tokens_to_reveal"]
-    placebo = max(max(one["placebos"]) for one in row.probe["lengths"] if not one["refined"])
-    met = tokens is not None and tokens <= 3 and placebo <= PLACEBO
+    placebo = max(max(one["placebos"]) for one in row.probe["lengths"] if one["tokens"] <= BY and not one["refined"])
+    met = tokens is not None and tokens <= BY and placebo <= PLACEBO
     found = f"{tokens} tokens, placebo {placebo:.3f}"
-    return Target(f"probe on {row.change}", f"3 tokens, placebo {PLACEBO}", found, met, "")
+    return Target(f"probe on {row.change}", f"{BY} tokens, placebo {PLACEBO}", found, met, "")
 
 
 def print_suite(rows: Sequence[ChangeRow], alarms: Sequence[Alarms], failing: Sequence[Ablation]) -> None:
