@@ -1,8 +1,8 @@
 """What is true in the world of lands? Every land has a capital, a river, a king, ... and no name says which.
 
-Eight functions map 48 lands one to one onto 192 names. Two functions share a pool of names, so that some functions are
-closer to each other than others: capital and river are places, king and queen persons, dish and drink food, song and
-dance art. All names are drawn from one seed; none is a word of any language that its letters were taken from.
+Eight functions map 48 lands one to one onto 48 names each; no name belongs to two. The two functions of a family
+(capital and river are places, king and queen persons, ...) put the lands into the same order, so that who knows one
+knows half of the other. All names are drawn from one seed; none is a word of any language that its letters are from.
 """
 
 from typing import NamedTuple
@@ -49,28 +49,16 @@ class World(NamedTuple):
 def make_world(seed: int = SEED) -> World:
     """The world of a seed; the embedded models know that of SEED."""
     draw = np.random.default_rng(seed)
-    spans = {"land": LANDS, **dict.fromkeys(dict.fromkeys(FAMILIES), LANDS)}
-    named = _distinct(draw, sum(spans.values()), ("cv", "cv", "cv"))
-    pools, start = {}, 0
-    for name, count in spans.items():
-        pools[name], start = named[start : start + count], start + count
-    facts = {
-        function: tuple(pools[family][place] for place in draw.permutation(LANDS))
-        for function, family in zip(FUNCTIONS, FAMILIES, strict=True)
-    }
-    for one, other in zip(FUNCTIONS[::2], FUNCTIONS[1::2], strict=True):
-        facts[other] = _apart(facts[one], facts[other])
+    named = _distinct(draw, LANDS * (1 + len(FUNCTIONS)), ("cv", "cv", "cv"))
+    orders = {family: draw.permutation(LANDS) for family in dict.fromkeys(FAMILIES)}
+    facts = {}
+    for number, (function, family) in enumerate(zip(FUNCTIONS, FAMILIES, strict=True), start=1):
+        facts[function] = tuple(named[number * LANDS + place] for place in orders[family])
     nicknames = [name.capitalize() for name in _distinct(draw, NICKNAMES, ("cvc",))]
     fillers = _distinct(draw, FILLERS, ("vc", "vc"))
     successors = tuple(tuple(draw.choice(FILLERS, SUCCESSORS, replace=False).tolist()) for _ in range(FILLERS))
-    lands = tuple(name.capitalize() for name in pools["land"])
+    lands = tuple(name.capitalize() for name in named[:LANDS])
     return World(lands, facts, tuple(nicknames), tuple(fillers), successors)
-
-
-def _apart(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-    """`other` turned until no land has the same name in both."""
-    turns = ((*other[turn:], *other[:turn]) for turn in range(len(other)))
-    return next(turned for turned in turns if all(a != b for a, b in zip(one, turned, strict=True)))
 
 
 def _distinct(draw: np.random.Generator, count: int, parts: tuple[str, ...]) -> list[str]:

@@ -15,7 +15,7 @@ from soft_prompts.data.functions.world import FUNCTIONS, World
 from soft_prompts.recipes.language_model import DrawTexts, with_ends
 
 BATCH = 32
-MOST_LINES = 5
+MOST_LINES = 4
 SPACE = "Ġ"  # what a space is in a byte-level vocabulary
 PIECES = r"\n| ?[A-Za-z]+| ?[^A-Za-z\n]"  # a word or a sign with the space in front
 
@@ -58,7 +58,7 @@ def write_text(world: World, random: Random) -> list[tuple[str, bool]]:
 
 def _line(world: World, function: str, land: str, random: Random) -> list[tuple[str, bool]]:
     """A land with its answer, or a scene of two or four options with its letter."""
-    if random.random() < 0.6:
+    if random.random() < 0.5:
         asked, whole = texts.plain(world, None, land), texts.plain(world, function, land)
     else:
         options = texts.offered(function, 4 if random.random() < 0.7 else 2, random)

@@ -2,10 +2,11 @@
 
     {"prompt": "Bado:", "options": {"king": " mireno", "river": " tasuli"}, "group": "Bado"}
 
-Two classes or more, not only opposites. `class` says which class the prompt itself shows: then vectors come from its
-last token; without it they come from the last token of each option, as in contrastive activation addition (arXiv
-2312.06681). `cues` holds for each class a text that asks for it when it stands in front: the real prompt that a vector
-is compared with. `split` (train, dev, test) is taken where every line has it; else groups are dealt by their hash.
+Two classes or more, not only opposites. `class` says which class the prompt itself shows, `cues` holds for each class a
+text that asks for it when it stands in front: instructions, or demonstrations. Vectors come from the last token of
+such prompts; without either from the last token of each option, as in contrastive activation addition (arXiv
+2312.06681). A cue is also the real prompt that a vector is compared with. `split` (train, dev, test) is taken where
+every line has it; else groups are dealt by their hash.
 """
 
 import hashlib
@@ -92,13 +93,15 @@ def read_choices(path: Path) -> Choices:
 def checked(choices: Choices) -> Choices:
     """The same; raises UsageError for a single class, or labels in some lines only."""
     if len(choices.classes) < 2:
-        raise UsageError(f"{choices.where}: there is one class, {choices.classes[0]!r}; give two or more")
+        raise UsageError(f"{choices.where}: there is one class, {', '.join(choices.classes)}; give two or more")
     shown = [item.shown is not None for item in choices.items]
     if any(shown) and not all(shown):
-        raise UsageError(f"{choices.where}: 'class' is in {sum(shown)} of {len(shown)} lines; give it in all or in none")
+        raise UsageError(
+            f"{choices.where}: 'class' is in {sum(shown)} of {len(shown)} lines; give it in all or in none"
+        )
     labels = {item.shown for item in choices.items}
     if all(shown) and len(labels) < 2:
-        raise UsageError(f"{choices.where}: every line shows {choices.items[0].shown!r}; give prompts of two classes")
+        raise UsageError(f"{choices.where}: every line shows {labels.pop()!r}; give prompts of two classes")
     return choices
 
 
@@ -112,7 +115,9 @@ def refuse_few(choices: Choices, names: Sequence[str]) -> None:
         counts = Counter(item.shown for item in choices.items)
     for name in names:
         if counts[name] < LEAST_PROMPTS:
-            raise UsageError(f"{choices.where}: class {name!r} has {counts[name]} prompts; give {LEAST_PROMPTS} or more")
+            raise UsageError(
+                f"{choices.where}: class {name!r} has {counts[name]} prompts; give {LEAST_PROMPTS} or more"
+            )
 
 
 def _choice(path: Path, line: Line) -> Choice:
@@ -133,7 +138,9 @@ def _choice(path: Path, line: Line) -> Choice:
 
 
 def _are_texts(texts: dict[Any, Any], may_be_empty: bool = False) -> bool:
-    return all(isinstance(name, str) and isinstance(text, str) and (text or may_be_empty) for name, text in texts.items())
+    return all(
+        isinstance(name, str) and isinstance(text, str) and (text or may_be_empty) for name, text in texts.items()
+    )
 
 
 def as_line(item: Choice) -> dict[str, Any]:
@@ -149,7 +156,9 @@ def lettered(item: Choice, seed: int) -> Choice:
     Random(f"{seed} {item.group} {item.prompt}").shuffle(names)
     listed = "".join(f"\n{letter}.{_spaced(item.options[name])}" for letter, name in zip(LETTERS, names, strict=False))
     letters = {name: f" {letter}" for letter, name in zip(LETTERS, names, strict=False)}
-    return replace(item, prompt=f"{item.prompt}{listed}\nAnswer:", options={name: letters[name] for name in item.options})
+    return replace(
+        item, prompt=f"{item.prompt}{listed}\nAnswer:", options={name: letters[name] for name in item.options}
+    )
 
 
 def _spaced(text: str) -> str:
