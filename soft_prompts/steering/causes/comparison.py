@@ -133,11 +133,19 @@ def compare_models(inside: Inside, other: Inside, pairs: Pairs, looked: Looked) 
     mine, theirs = ((one.layers, one.heads, one.hidden_size) for one in (inside, other))
     if mine != theirs:
         raise UsageError(
-            f"{other.frozen.name} has layers, heads and width {theirs}, {inside.frozen.name} has {mine}; give models of "
-            "equal shape"
+            f"{other.frozen.name} has layers, heads and width {theirs}, {inside.frozen.name} has {mine}; give models "
+            "of equal shape"
         )
     donor = activity(other, pairs.receivers, pairs, _names(inside, looked))
     return _compared(inside, pairs, donor, pairs.receivers, looked)
+
+
+def _names(inside: Inside, looked: Looked) -> list[str]:
+    return list(dict.fromkeys([*inside.names(looked.kinds), _end(inside)]))
+
+
+def _end(inside: Inside) -> str:
+    return f"resid.{inside.layers - 1}"
 
 
 def _compared(inside: Inside, pairs: Pairs, donor: Activity, texts: Sequence[list[int]], looked: Looked) -> Comparison:
@@ -183,6 +191,6 @@ def _shares(inside: Inside, pairs: Pairs, donor: Activity, ends: Ends, spots: Se
 
 
 def _everything(inside: Inside, pairs: Pairs, donor: Activity, ends: Ends) -> float:
-    """What leaves the last block at the last token decides what is said: with the donor's there, LD is the donor's."""
+    """What leaves the last block at the last token decides what is said: the donor's makes the donor's LD."""
     name, values = _end(inside), donor.values
     return (patched_leads(inside, pairs, values, [Spot(name, 0)]) - ends.receiver) / (ends.donor - ends.receiver)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
 from soft_prompts.common.errors import UsageError
@@ -38,7 +37,7 @@ class Activations:
         """Raises UsageError for a class of fewer than 8 prompts, and for activations that are not finite."""
         texts, labels = labelled_texts(choices)
         refuse_few(choices, list(dict.fromkeys(labels)))
-        self.inside, self.labels = inside, np.array(labels)
+        self.inside, self.labels = inside, labels
         self.where = choices.where
         layers = range(inside.layers) if layers is None else layers
         held = captured(inside, texts, [f"resid.{layer}" for layer in layers])
@@ -50,19 +49,23 @@ class Activations:
 
     @property
     def classes(self) -> list[str]:
-        return list(dict.fromkeys(self.labels.tolist()))
+        return list(dict.fromkeys(self.labels))
 
-    def shuffled(self, seed: int) -> NDArray[np.str_]:
+    def shuffled(self, seed: int) -> Sequence[str]:
         """The labels dealt anew: a vector of them knows nothing of the classes."""
-        return np.random.default_rng(seed).permutation(self.labels)
+        return [self.labels[place] for place in np.random.default_rng(seed).permutation(len(self.labels))]
 
 
-def class_means(values: Float[Tensor, "N H"], labels: NDArray[np.str_], classes: Sequence[str]) -> Float[Tensor, "K H"]:
+def _are(labels: Sequence[str], name: str) -> Tensor:
+    return torch.tensor([label == name for label in labels])
+
+
+def class_means(values: Float[Tensor, "N H"], labels: Sequence[str], classes: Sequence[str]) -> Float[Tensor, "K H"]:
     """Mean of each class."""
-    return torch.stack([values[torch.from_numpy(labels == name)].mean(dim=0) for name in classes])
+    return torch.stack([values[_are(labels, name)].mean(dim=0) for name in classes])
 
 
-def mean_direction(values: Tensor, labels: NDArray[np.str_], classes: Sequence[str], name: str) -> Tensor:
+def mean_direction(values: Tensor, labels: Sequence[str], classes: Sequence[str], name: str) -> Tensor:
     """[H] the class's mean minus the mean of all classes' means: no class counts for more because it has more prompts.
 
     With two classes it is half the difference of means of arXiv 2312.06681.
@@ -71,7 +74,7 @@ def mean_direction(values: Tensor, labels: NDArray[np.str_], classes: Sequence[s
     return means[list(classes).index(name)] - means.mean(dim=0)
 
 
-def pca_direction(values: Tensor, labels: NDArray[np.str_], classes: Sequence[str], name: str) -> Tensor:
+def pca_direction(values: Tensor, labels: Sequence[str], classes: Sequence[str], name: str) -> Tensor:
     """[H] the first singular direction of the class's activations minus the others' mean of means, uncentred.
 
     Its length is that of the mean along it, and so is its sign: centring would take the mean away, and with it what
@@ -79,7 +82,7 @@ def pca_direction(values: Tensor, labels: NDArray[np.str_], classes: Sequence[st
     """
     means = class_means(values, labels, classes)
     others = torch.stack([mean for other, mean in zip(classes, means, strict=True) if other != name]).mean(dim=0)
-    differences = values[torch.from_numpy(labels == name)] - others
+    differences = values[_are(labels, name)] - others
     direction = torch.linalg.svd(differences, full_matrices=False).Vh[0]
     return (differences.mean(dim=0) @ direction) * direction
 
@@ -91,7 +94,7 @@ def contrast_vector(
     found: Activations,
     name: str,
     method: str = "mean",
-    labels: NDArray[np.str_] | None = None,
+    labels: Sequence[str] | None = None,
     positions: str = "generated",
 ) -> SteeringVector:
     """The class's vector at every layer; with other `labels` the one that they give.
