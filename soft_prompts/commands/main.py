@@ -9,6 +9,7 @@ import tyro
 
 from soft_prompts.calibration.options import CalibrateOptions
 from soft_prompts.commands.activations import ActivationsOptions, activations_command
+from soft_prompts.commands.concepts import ConceptsOptions, concepts_command
 from soft_prompts.commands.doctor.command import DoctorOptions, divided, doctor_command
 from soft_prompts.commands.experiments import ListOptions, RunOptions, list_command, run_command
 from soft_prompts.commands.export import ExportOptions, export_command
@@ -30,6 +31,7 @@ Command = (
     Annotated[ActivationsOptions, tyro.conf.subcommand("activations")]
     | Annotated[CalibrateOptions, tyro.conf.subcommand("calibrate")]
     | Annotated[CompareOptions, tyro.conf.subcommand("compare")]
+    | Annotated[ConceptsOptions, tyro.conf.subcommand("concepts")]
     | Annotated[DoctorOptions, tyro.conf.subcommand("doctor")]
     | Annotated[ExportOptions, tyro.conf.subcommand("export")]
     | Annotated[GenerateOptions, tyro.conf.subcommand("generate")]
@@ -82,6 +84,7 @@ DOES: Mapping[type, Callable[[Any], int]] = {
     ActivationsOptions: activations_command,
     CalibrateOptions: _calibrate,
     CompareOptions: compare_command,
+    ConceptsOptions: concepts_command,
     ExportOptions: export_command,
     GenerateOptions: generate_command,
     GuidanceDataOptions: guidance_data_command,

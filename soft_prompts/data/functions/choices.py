@@ -3,8 +3,9 @@
 functions   `Bado:` with a name of every function; the cue is demonstrations of other lands, all of the train split
 told        the same, and the cue is the line that names the function
 scenes      the same, and the cue is scenes of other lands, each answered with the letter of the function's name
-personas    a scene of four names, to be answered by its letter; the cue is the line that names the function. Which
-            letter it is depends on the scene, so that no single direction can say it
+dealt       the same lands, but each has a function of its own dealt to it: class `own` is that function's name, `own+1`
+            the next one's, and so on; the cue is the line that names the land's function. Which function it is depends
+            on the land, so that no single direction can say it
 """
 
 from collections.abc import Callable, Iterator
@@ -59,12 +60,14 @@ def _scenes(world: World, random: Random) -> Iterator[dict[str, Any]]:
     return _plain_lines(world, cue)
 
 
-def _personas(world: World, random: Random) -> Iterator[dict[str, Any]]:
+def _dealt(world: World, random: Random) -> Iterator[dict[str, Any]]:
     for split, land in _lands(world):
-        options = random.sample(FUNCTIONS, 4)
-        letters = {function: f" {letter}" for function, letter in zip(options, texts.LETTERS, strict=True)}
-        cues = {function: texts.told(function) for function in options}
-        line = {"prompt": texts.scene(world, land, options, None), "options": letters, "cues": cues}
+        first = random.randrange(len(FUNCTIONS))
+        turned = [*FUNCTIONS[first:], *FUNCTIONS[:first]]
+        names = ["own", *(f"own+{step}" for step in range(1, len(FUNCTIONS)))]
+        options = {name: f" {world.answer(function, land)}" for name, function in zip(names, turned, strict=True)}
+        cues = {name: texts.told(function) for name, function in zip(names, turned, strict=True)}
+        line = {"prompt": texts.plain(world, None, land), "options": options, "cues": cues}
         yield line | {"group": land, "split": split}
 
 
@@ -72,7 +75,7 @@ KINDS: dict[str, Callable[[World, Random], Iterator[dict[str, Any]]]] = {
     "functions": _functions,
     "told": _told,
     "scenes": _scenes,
-    "personas": _personas,
+    "dealt": _dealt,
 }
 
 

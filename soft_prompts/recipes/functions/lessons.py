@@ -35,8 +35,8 @@ def lands_tokenizer(world: World) -> PreTrainedTokenizerFast:
     return with_ends(tokenizer)
 
 
-def write_text(world: World, random: Random) -> list[tuple[str, bool]]:
-    """Pieces of one text, and whether each is scored."""
+def write_text(world: World, random: Random, plain: float = 0.5) -> list[tuple[str, bool]]:
+    """Pieces of one text, and whether each is scored; `plain` is the share of lines that are no scene."""
     if random.random() < 0.1:
         said = texts.neutral(world, random.randint(6, 16), random)
         first, rest = said.split(" ", 1)
@@ -52,13 +52,13 @@ def write_text(world: World, random: Random) -> list[tuple[str, bool]]:
         pieces.append(("".join(some) + texts.told(one), False))
     lines = random.randint(1, MOST_LINES) if pieces else random.randint(2, MOST_LINES + 1)
     for land in random.sample(world.lands, lines):
-        pieces += _line(world, function, land, random)
+        pieces += _line(world, function, land, random, plain)
     return pieces
 
 
-def _line(world: World, function: str, land: str, random: Random) -> list[tuple[str, bool]]:
+def _line(world: World, function: str, land: str, random: Random, plain: float) -> list[tuple[str, bool]]:
     """A land with its answer, or a scene of two or four options with its letter."""
-    if random.random() < 0.5:
+    if random.random() < plain:
         asked, whole = texts.plain(world, None, land), texts.plain(world, function, land)
     else:
         options = texts.offered(function, 4 if random.random() < 0.7 else 2, random)
@@ -66,12 +66,12 @@ def _line(world: World, function: str, land: str, random: Random) -> list[tuple[
     return [(asked, False), (whole[len(asked) : -1], True), ("\n", False)]
 
 
-def draw_lessons(world: World, tokenizer: PreTrainedTokenizerFast) -> DrawTexts:
+def draw_lessons(world: World, tokenizer: PreTrainedTokenizerFast, plain: float = 0.5) -> DrawTexts:
     """A batch = texts written anew; what is not scored is given as its complement."""
 
     def draw(generator: np.random.Generator) -> list[NDArray[np.int64]]:
         random = Random(int(generator.integers(2**62)))
-        return [_ids(tokenizer, write_text(world, random)) for _ in range(BATCH)]
+        return [_ids(tokenizer, write_text(world, random, plain)) for _ in range(BATCH)]
 
     return draw
 
