@@ -17,8 +17,8 @@ class SteeringExperimentOptions:
     other_model: str | None = None
     """A second one, for concepts: patterns are compared, and vectors mapped into it."""
     parts: tuple[str, ...] = PARTS
-    """functions: vectors beside controls; sources: from demonstrations, names and scenes; dealt: what
-    no vector can do; causes: components; models: fine-tuned beside its base; concepts: their network; tokens: their worth."""
+    """functions: vectors beside controls; sources: from demonstrations, names and scenes; dealt: what no vector can do;
+    causes: components; models: fine-tuned beside its base; concepts: their network; tokens: their worth."""
     functions: tuple[str, ...] = ()
     """Classes that vectors are made for; default: all eight."""
     methods: tuple[str, ...] = ("mean", "fv", "fit")

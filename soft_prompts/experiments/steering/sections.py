@@ -111,8 +111,8 @@ def dealt(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
         assert one is not None
         found[kind] = {**one._asdict(), "verdict": one.verdict}
     says = [
-        f"{kind}: {one['verdict']} (layer {one['layer']}: each item's own activation has {one['patch']:.2f} of what the "
-        f"prompt does, the mean difference {one['mean']:.2f})"
+        f"{kind}: {one['verdict']} (layer {one['layer']}: each item's own activation has {one['patch']:.2f} of what "
+        f"the prompt does, the mean difference {one['mean']:.2f})"
         for kind, one in found.items()
     ]
     n = len(land_choices("dealt").part("test").items)

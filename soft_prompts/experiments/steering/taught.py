@@ -50,8 +50,9 @@ def taught_section(inside: Inside, options: SteeringExperimentOptions, name: str
         cosine = torch.nn.functional.cosine_similarity(model["train"].mean(dim=0), prompt.mean(dim=0), dim=0)
         rows.append({"layer": layer, **found, "cosine": float(cosine)})
     says = [
-        f"layer {row['layer']}: each item's own activation of the taught model {row['item_patch']:.2f}, its mean difference "
-        f"{row['model_mean']:.2f}, the prompt's {row['prompt_mean']:.2f}; cosine of the two {row['cosine']:.2f}"
+        f"layer {row['layer']}: each item's own activation of the taught model {row['item_patch']:.2f}, its mean "
+        f"difference {row['model_mean']:.2f}, the prompt's {row['prompt_mean']:.2f}; "
+        f"their cosine {row['cosine']:.2f}"
         for row in rows
     ]
     accuracy = float(option_scores(taught.frozen, test).right(name).mean())
