@@ -104,7 +104,8 @@ class Effect:
 
 
 def choose(inside: Inside, vector: SteeringVector, dev: Choices, strengths: Iterable[float] = STRENGTHS) -> list[Tried]:
-    """Every layer and strength on dev items that offer the class, best first: by accuracy, then by logit difference."""
+    """Every layer and strength on dev items that offer the class, best first: by accuracy, of equally accurate ones the
+    weakest, for strength costs loss elsewhere, and of these by logit difference."""
     asked, tried = dev.having(vector.name), []
     for layer in vector.layers:
         for strength in strengths:
@@ -114,7 +115,7 @@ def choose(inside: Inside, vector: SteeringVector, dev: Choices, strengths: Iter
                 float(MEASURES[name](scores, vector.name).mean()) for name in ("accuracy", "logit_difference")
             )
             tried.append(Tried(layer, strength, accuracy, lead))
-    return sorted(tried, key=lambda one: (-one.accuracy, -one.logit_difference))
+    return sorted(tried, key=lambda one: (-one.accuracy, one.strength, -one.logit_difference))
 
 
 class Controls(NamedTuple):

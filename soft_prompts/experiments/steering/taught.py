@@ -20,9 +20,10 @@ from soft_prompts.steering.data.choices import Choices
 from soft_prompts.steering.data.sources import land_choices
 from soft_prompts.steering.effects import with_cues
 from soft_prompts.steering.scoring import Steer, adding, captured, option_scores, patching
-from soft_prompts.tasks.lesson import Lesson
+from soft_prompts.tasks.lesson import LearningRule, Lesson
 
 EPOCHS = 30
+RATE = 1e-3  # AdamW
 
 
 def taught_section(inside: Inside, options: SteeringExperimentOptions, name: str, untouched: Steer) -> Section:
@@ -68,7 +69,8 @@ def _teach(train: Choices, options: SteeringExperimentOptions, name: str) -> Pat
     path = options.output_dir / "steering" / f"taught-{name}.jsonl"
     lines = [json.dumps({"prompt": item.prompt, "completion": item.options[name]}) for item in train.items]
     write_atomically(path, ("\n".join(lines) + "\n").encode())
-    lesson = Lesson(path, completion_only=True, epochs=EPOCHS, seed=options.seed)
+    rule = LearningRule(learning_rate=RATE)
+    lesson = Lesson(path, rule=rule, completion_only=True, epochs=EPOCHS, seed=options.seed)
     return fine_tune(FineTuning(options.model, lesson, output_dir=options.output_dir))
 
 
