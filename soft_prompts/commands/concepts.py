@@ -45,7 +45,7 @@ def concepts_command(options: ConceptsOptions) -> int:
         other = Inside(load_frozen_model(options.other_model, device=inside.frozen.device, offline=options.offline))
         pairs, between = beside(found, network(other, choices.part("train")), options.seed)
         there = min(layer, other.layers - 1)
-        maps = tuple(mapped(inside, other, choices, (layer, there), options.seed))
+        maps = tuple(mapped(inside, other, choices, (layer, there)))
         concepts = Concepts(found, families, change, layer, options.strength, other.frozen.name, between, pairs, maps)
     finding = options.found("concepts", inside, len(choices.items), concepts.figures(), concepts.says())
     return options.show(finding, "concepts")

@@ -144,17 +144,19 @@ class Mapped(NamedTuple):
     none: float
 
 
-def mapped(source: Inside, target: Inside, choices: Choices, layers: tuple[int, int], seed: int = 0) -> list[Mapped]:
-    """For each concept: ridge regression from the source's stream to the target's over the other concepts' train
-    prompts, its vector sent through, layer strength chosen on dev."""
+def mapped(
+    source: Inside, target: Inside, choices: Choices, layers: tuple[int, int], names: Sequence[str] = ()
+) -> list[Mapped]:
+    """For each concept (default: all): ridge regression from the source's stream to the target's over the other
+    concepts' train prompts, its vector sent through, its strength chosen on dev."""
     train, dev, test = (choices.part(split) for split in ("train", "dev", "test"))
     texts, labels = labelled_texts(train)
-    names = [f"resid.{layer}" for layer in layers]
+    sites = [f"resid.{layer}" for layer in layers]
     x, y = (
-        captured(one, texts, [name])[name][:, 0].double() for one, name in zip((source, target), names, strict=True)
+        captured(one, texts, [site])[site][:, 0].double() for one, site in zip((source, target), sites, strict=True)
     )
     found = []
-    for name in choices.classes:
+    for name in names or choices.classes:
         inside_fit = torch.tensor([label != name for label in labels])
         vectors = {}
         direction = _centred(x, labels, name)
@@ -163,7 +165,7 @@ def mapped(source: Inside, target: Inside, choices: Choices, layers: tuple[int, 
         vectors["own"] = _centred(y, labels, name)
         length = vectors["own"].norm()
         shares = {
-            kind: _best(target, (dev, test), name, names[1], vector * length / vector.norm())
+            kind: _best(target, (dev, test), name, sites[1], vector * length / vector.norm())
             for kind, vector in vectors.items()
         }
         none = float(option_scores(target.frozen, test, untouched).right(name).mean())

@@ -146,7 +146,7 @@ def concepts(inside: Inside, options: SteeringExperimentOptions) -> list[Section
     if options.other_model is not None:
         other = Inside(load_frozen_model(options.other_model))
         pairs, between = beside(one, network(other, choices.part("train")), options.seed)
-        maps = tuple(mapped(inside, other, choices, (layer, min(layer, other.layers - 1)), options.seed))
+        maps = tuple(mapped(inside, other, choices, (layer, min(layer, other.layers - 1))))
         found = Concepts(one, families, change, layer, 1.0, options.other_model, between, pairs, maps)
     return [
         Section("concepts", "concepts", "lands-told", len(choices.items), found.figures(), found.says(), "concepts")

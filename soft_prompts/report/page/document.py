@@ -15,10 +15,12 @@ from soft_prompts.analysis.readings import Readings
 from soft_prompts.common.errors import InputError
 from soft_prompts.report.drawing.scene import Scene
 from soft_prompts.report.figures.groups import groups_of
+from soft_prompts.report.page.findings import FindingEntry, entries
 from soft_prompts.report.page.grid import Grid, grid_of, said
 from soft_prompts.report.page.sections import Section, section
 from soft_prompts.report.page.table import Links, Table, runs_table
 from soft_prompts.report.text import count_text, visible
+from soft_prompts.results.findings import Finding
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,16 @@ class Document:
     runs: Table
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+    findings: tuple[FindingEntry, ...] = ()
 
     def figures(self) -> list[Scene]:
         """Those that stand alone in files."""
         return [scene for one in self.sections for scene in one.scenes()]
 
 
-def document(readings: Readings, folder: Path) -> Document:
-    """The page of these readings, to lie in `folder`; raises InputError where there is none."""
-    if not readings.readings:
+def document(readings: Readings, folder: Path, findings: Sequence[Finding] = ()) -> Document:
+    """The page of these readings and findings, to lie in `folder`; raises InputError where there is neither."""
+    if not readings.readings and not findings:
         why = readings.problems[0] if readings.problems else "give files or folders with results"
         raise InputError(f"no result to report: {why}")
     links, groups = Links(folder), groups_of(readings.readings)
@@ -48,6 +51,7 @@ def document(readings: Readings, folder: Path) -> Document:
         runs_table(readings.results, links),
         readings.problems,
         readings.warnings,
+        entries(findings, links),
     )
 
 
