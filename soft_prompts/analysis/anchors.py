@@ -1,8 +1,9 @@
 """What is a curve held against? The anchors among stored results: those of its own model, or a model named for it.
 
 A scale has two ends. Its floor is what can be had without the skill: by deed the best constant answer or random tokens,
-by loss frequencies, or the bare model where that knows the task. Its ceiling, the first that there is: a source that is
-known exactly, a reference model, trained weights. Another model's anchors count only where they are asked for.
+by loss frequencies; of a task that the bare model is said to know, that model, unless frequencies tell more. Its
+ceiling, the first that there is: a source that is known exactly, a reference model, trained weights. Another model's
+anchors count only where they are asked for.
 """
 
 from collections import defaultdict
@@ -18,7 +19,7 @@ from soft_prompts.stats.bootstrap import Scores
 from soft_prompts.stats.items import Items
 from soft_prompts.stats.scales import Anchor, By
 
-PLACEBO = "placebo"  # kind of the floor
+PLACEBO, BARE = "placebo", "bare"  # kinds of a floor
 TRAINED = {FullFineTune.kind: "full", Lora.kind: "lora"}
 
 
@@ -145,12 +146,12 @@ def placebos(draft: Draft, like: Items, pool: AnchorPool) -> list[Candidate]:
 
 
 def _loss_floors(draft: Draft, like: Items, pool: AnchorPool) -> list[Candidate]:
+    found = {"frequencies": pool.usable(NoSkill.kind, draft, like)}
     if starts_from_bare(draft, pool):
-        runs, kind = [run for run in draft.runs if run.tokens == 0], "bare"
-    else:
-        runs, kind = pool.usable(NoSkill.kind, draft, like), "frequencies"
-    scored = [(run, scores) for run in runs[:1] if (scores := scores_of(run, draft.metric, "loss"))]
-    return [Candidate(Anchor(kind, (scores,)), (run,)) for run, scores in scored]
+        found[BARE] = [run for run in draft.runs if run.tokens == 0]
+    firsts = [(kind, run) for kind, runs in found.items() for run in runs[:1]]
+    scored = [(kind, run, scores) for kind, run in firsts if (scores := scores_of(run, draft.metric, "loss"))]
+    return [Candidate(Anchor(kind, (scores,)), (run,)) for kind, run, scores in scored]
 
 
 def _ceiling(by: By, draft: Draft, like: Items, pool: AnchorPool) -> Candidate | None:

@@ -1,17 +1,17 @@
 """What share of a skill do a curve's prompts bring out, and at how many tokens? One scale by deed, one by loss."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from soft_prompts.analysis.anchors import PLACEBO, AnchorPool, Candidate, Chosen, choose_ends
+from soft_prompts.analysis.anchors import BARE, PLACEBO, AnchorPool, Candidate, Chosen, choose_ends
 from soft_prompts.analysis.losses.drafts import Draft, Run, token_counts
 from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items
 from soft_prompts.stats.bootstrap import Counts, Floats, Interval
 from soft_prompts.stats.brackets import Bracket, bracket
-from soft_prompts.stats.scales import Anchor, By, EndRows, Ends, measured, share_of_anchor
+from soft_prompts.stats.scales import Anchor, By, EndRows, Ends, Measured, measured, share_of_anchor
 
 HALF, NINE_TENTHS = 0.5, 0.9
 NO_FLOOR: dict[By, str] = {
@@ -84,8 +84,14 @@ def scale_by(by: By, draft: Draft, prompts: Mapping[int, list[Run]], pool: Ancho
         why = " ".join([NO_FLOOR[by]] if not ends.floors else [NO_CEILING])
         return _without(by, unit, ends.floors, ends.ceiling, why)
     placebo, floors = _placebo(ends, like.cluster, draws) if by == "deed" else (None, ends.floors)
-    anchors = Ends([one.anchor for one in floors], ends.ceiling.anchor)
-    found = measured(scored, anchors, like.cluster, by, draws)
+
+    def on(floors: Sequence[Candidate]) -> Measured:
+        assert ends.ceiling is not None
+        return measured(scored, Ends([one.anchor for one in floors], ends.ceiling.anchor), like.cluster, by, draws)
+
+    found = on(floors)
+    if found.wrong and (others := _but_bare(floors)):
+        found = _if_present(on(others)) or found
     floor = max((one for one in floors if one.anchor.kind == found.floor), key=_score)
     sign = 1 if by == "deed" else -1
     bottom = End(found.floor, sign * found.floor_score + 0.0, floor.runs)  # no -0
@@ -111,6 +117,18 @@ def _placebo(ends: Chosen, cluster: Counts, draws: int) -> tuple[Interval | None
     known = [share for share in shares if share is not None]
     most = max(known, key=lambda share: share.value, default=None)
     return most, others if most is not None and most.is_at_least(HALF) else ends.floors
+
+
+def _but_bare(floors: Sequence[Candidate]) -> list[Candidate]:
+    """The other floors, if the bare model is one."""
+    others = [one for one in floors if one.anchor.kind != BARE]
+    return others if len(others) < len(floors) else []
+
+
+def _if_present(found: Measured) -> Measured | None:
+    """A bare model that lacks nothing that training brings is no floor: it has what frequencies have not."""
+    bare = found.shares.get(0)
+    return found if found.wrong is None and bare is not None and bare.is_at_least(HALF) else None
 
 
 def _without(by: By, unit: str, floors: tuple[Candidate, ...], ceiling: Candidate | None, why: str) -> Scale:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 VARIABLE = "SOFT_PROMPTS_CACHE"
+INSTEAD = f"name another folder in {VARIABLE}"  # where nothing can be written
 
 
 def cache_folder() -> Path:

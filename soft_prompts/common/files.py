@@ -15,14 +15,15 @@ from soft_prompts.common.errors import InputError, OutOfRoom
 
 
 @contextmanager
-def writing_to(place: Path) -> Iterator[None]:
-    """What can go wrong with a disk, in a line that says what to do: OutOfRoom where it is full, else InputError."""
+def writing_to(place: Path, instead: str = "give another --output-dir") -> Iterator[None]:
+    """What can go wrong with a disk, in a line that says what to do, `instead`: OutOfRoom where it is full, else
+    InputError."""
     try:
         yield
     except (OSError, SafetensorError) as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
             raise OutOfRoom(f"the disk of {place} is full; make room and start the same command again") from error
-        raise InputError(f"{place} cannot be written: {error}; give another --output-dir") from error
+        raise InputError(f"{place} cannot be written: {error}; {instead}") from error
 
 
 def sync(path: Path) -> None:

@@ -5,6 +5,7 @@ A form is kept only if its files, read again, give our own logits.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save
 
 from soft_prompts.common.errors import InputError, UsageError, near_match
-from soft_prompts.common.files import write_atomically
+from soft_prompts.common.files import write_atomically, writing_to
 from soft_prompts.exchange.agreement import (
     Agreement,
     agreement,
@@ -27,11 +28,15 @@ from soft_prompts.exchange.places import find_snapshot, prefix_of, refuse_full
 from soft_prompts.exchange.recipes import FORMS, Form, recipe
 from soft_prompts.exchange.rows import Rows, rows_of, scales_embeddings, text_ids
 from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.loading.quiet import quiet
 from soft_prompts.models.model import FrozenModel
+from soft_prompts.models.sources.gguf import unpacked
+from soft_prompts.models.sources.part import is_gguf
 from soft_prompts.prompts.snapshot import Snapshot, load_snapshot, refuse_other_model
 
 FACTS = "origin.json"  # what the form itself has no place for; `import` reads it
 ANY_TEXT = "The"  # in a recipe, where none is given
+WHOLE = "model"  # folder of a model that no other program finds under one name
 
 
 class Exported(NamedTuple):
@@ -104,10 +109,14 @@ def export_loaded(
         code = written.recipe()
         files += [_text(wanted.folder / "recipe.py", code), _text(wanted.folder / FACTS, written.facts())]
     except BaseException:
-        for file in wanted.folder.glob("*"):  # it was empty before
-            file.unlink()
+        _empty(wanted.folder)  # as it was before
         raise
     return Exported(wanted.folder, files, apart, remarks, code)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.glob("*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 class _Writing(NamedTuple):
@@ -122,8 +131,9 @@ class _Writing(NamedTuple):
     def form(self) -> list[Path]:
         """The tensors, as the form wants them."""
         folder = self.wanted.folder
+        whole = [self._write_whole()] if is_put_together(self.frozen) else []
         if self.wanted.form == "peft":
-            return write_adapter(folder, self.rows, base_of(self.frozen), self.trained.revision)
+            return [*whole, *write_adapter(folder, self.rows, self.base, self.revision)]
         files = {"prompt.safetensors": {"prompt": self.rows.vectors}}
         if self.wanted.form == "vllm" and self.texts:
             files = {
@@ -132,7 +142,30 @@ class _Writing(NamedTuple):
             }
         for name, tensors in files.items():
             write_atomically(folder / name, save(tensors))
-        return [folder / name for name in files]
+        return [*whole, *(folder / name for name in files)]
+
+    @property
+    def base(self) -> str:
+        """What another program is told to load."""
+        return str((self.wanted.folder / WHOLE).resolve()) if is_put_together(self.frozen) else base_of(self.frozen)
+
+    @property
+    def revision(self) -> str | None:
+        """Of a hub's model."""
+        return None if Path(self.base).is_dir() else self.trained.revision
+
+    def _write_whole(self) -> Path:
+        """The model itself: base, adapters and what a card sets, as transformers loads it."""
+        folder = self.wanted.folder / WHOLE
+        if getattr(self.frozen.model.config, "quantization_config", None) is not None:
+            raise InputError(
+                f"{self.frozen.name} keeps its adapters apart from a quantised base, so there is no model that another "
+                "program could load"
+            )
+        with writing_to(folder), quiet():
+            self.frozen.model.save_pretrained(folder)
+            self.frozen.tokenizer.save_pretrained(folder)
+        return folder
 
     @torch.no_grad()
     def _whole(self, ids: list[int]) -> torch.Tensor:
@@ -143,18 +176,21 @@ class _Writing(NamedTuple):
     def agrees(self) -> Agreement:
         """Of what stands on the disk, with our forward."""
         folder, frozen = self.wanted.folder, self.frozen
+        theirs = frozen
+        if is_put_together(frozen):
+            theirs = load_frozen_model(self.base, dtype=frozen.dtype, device=frozen.device, offline=True)
         if self.wanted.form == "peft":
-            return agreement(frozen, self.rows, self.texts or some_texts(frozen), of_adapter(frozen, folder))
+            return agreement(frozen, self.rows, self.texts or some_texts(frozen), of_adapter(theirs, folder))
         if self.wanted.form == "vllm" and self.texts:
             whole = [load_file(file)["prompt_embeds"] for file in sorted(folder.glob("prompt_embeds-*"))]
             by_ids = {tuple(ids): embeds for ids, embeds in zip(self.texts, whole, strict=True)}
-            return agreement(frozen, self.rows, self.texts, lambda ids: of_embeddings(frozen, by_ids[tuple(ids)]))
-        asked = of_rows(frozen, folder / "prompt.safetensors")
+            return agreement(frozen, self.rows, self.texts, lambda ids: of_embeddings(theirs, by_ids[tuple(ids)]))
+        asked = of_rows(theirs, folder / "prompt.safetensors")
         return agreement(frozen, self.rows, self.texts or some_texts(frozen), asked)
 
     def recipe(self) -> str:
         count, width = self.rows.vectors.shape
-        named = {"model": base_of(self.frozen), "revision": self.trained.revision, "count": count, "width": width}
+        named = {"model": self.base, "revision": self.revision, "count": count, "width": width}
         named |= {"text": next(iter(self.wanted.texts), ANY_TEXT), "special": self.rows.special}
         named |= {"begin": self.frozen.tokenizer.decode(self.rows.begin) if self.rows.begin else ""}
         return recipe(self.wanted.form, bool(self.texts), named)
@@ -169,6 +205,7 @@ class _Writing(NamedTuple):
         }
         facts |= {"model": trained.model, "revision": trained.revision, "fingerprint": trained.fingerprint}
         facts |= {"position": trained.position, "step": trained.step, "conditions": dict(self.wanted.given)}
+        facts |= {"base": self.base}
         return json.dumps(facts, indent=1) + "\n"
 
 
@@ -178,9 +215,19 @@ def digest(rows: torch.Tensor) -> str:
 
 
 def base_of(frozen: FrozenModel) -> str:
-    """What another program is told to load: a folder by its whole path, a hub's model by its name."""
+    """What another program is told to load: a folder by its whole path, a hub's model by its name, a GGUF file by the
+    folder that it was unpacked into."""
     source = frozen.source or frozen.name
+    if is_gguf(source) and Path(source).is_file():
+        return str(unpacked(Path(source)).resolve())
     return str(Path(source).resolve()) if Path(source).is_dir() else source
+
+
+def is_put_together(frozen: FrozenModel) -> bool:
+    """Is it more than one folder, file or repository: adapters, a card, a repository's subfolder?"""
+    source = frozen.source or frozen.name
+    is_here = Path(source).is_dir() or (is_gguf(source) and Path(source).is_file())
+    return not is_here and (frozen.card is not None or "+" in source or ":" in source)
 
 
 def _text(path: Path, text: str) -> Path:

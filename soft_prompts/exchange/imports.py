@@ -13,6 +13,7 @@ from soft_prompts.exchange.peft_adapter import Adapter, read_adapter
 from soft_prompts.exchange.places import HOLDS
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
+from soft_prompts.models.sources.source import find_source
 from soft_prompts.models.tokenizer import encode, text_start
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.prompts.kinds import UNCONDITIONAL
@@ -47,14 +48,27 @@ def default_place(folder: Path) -> Path:
 
 
 def base_name(folder: Path, adapter: Adapter) -> str:
-    """The adapter's own base, by our name where it is embedded; raises InputError where it names none."""
+    """The adapter's own base, by our name where it is embedded or our export tells it; raises InputError where it names
+    none."""
     if adapter.base is None:
         raise InputError(f"{folder} names no base model; give it as --model NAME")
+    facts = _facts(folder)
+    if facts.get("base") == adapter.base and is_known(str(facts.get("model"))):
+        return facts["model"]
     known = {str(Path(path).resolve()): name for name, path in EMBEDDED.items()}
     is_path = adapter.base.startswith((".", "/", "~")) or adapter.base.count("/") > 1
     if is_path and not Path(adapter.base).is_dir():
         raise InputError(f"{folder}: its base model {adapter.base} is not on this machine; give --model NAME")
     return known.get(str(Path(adapter.base).resolve()), adapter.base)
+
+
+def is_known(name: str) -> bool:
+    """Does the name stand for something that is on this machine?"""
+    try:
+        source = find_source(name)
+    except InputError:
+        return False
+    return all(part.is_local for part in (source.base, *source.adapters))
 
 
 def import_loaded(folder: Path, frozen: FrozenModel, into: Path) -> Imported:
@@ -121,7 +135,8 @@ def _remarks(adapter: Adapter, frozen: FrozenModel, facts: dict[str, Any]) -> li
     remarks = []
     if adapter.dtype != "float32":
         remarks.append(f"its rows are {adapter.dtype}; they are kept in float32, to the same values")
-    if adapter.base not in (None, frozen.name, base_of(frozen)):
+    is_told = facts.get("base") == adapter.base and facts.get("model") == frozen.name
+    if not is_told and adapter.base not in (None, frozen.name, base_of(frozen)):
         remarks.append(f"the adapter names {adapter.base} as its base; it is imported for {frozen.name}, as asked")
     begin = encode(frozen.tokenizer, "a")
     if begin.start and not facts:

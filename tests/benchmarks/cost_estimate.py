@@ -25,7 +25,7 @@ from soft_prompts.common.machine import keep_freed_memory
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.estimate.runs import estimates
 from soft_prompts.experiments.run import run_together
-from soft_prompts.models.sources import quiet
+from soft_prompts.models.loading.quiet import quiet
 from soft_prompts.results.roles import RUN, FullFineTune, Lora, Role
 from tests.benchmarks.machine import Memory, describe
 from tests.benchmarks.shapes import save_random

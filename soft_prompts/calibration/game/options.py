@@ -62,5 +62,7 @@ class GameOptions:
         for name in (*counts, "demonstrations", "demonstration_steps"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}; give 1 or more")
+        if self.seed < 0:
+            raise UsageError(f"seed is {self.seed}; give 0 or more")
         if not 0 < self.learning_rate < float("inf"):
             raise UsageError(f"learning-rate is {self.learning_rate}; give a number above 0")

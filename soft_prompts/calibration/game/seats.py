@@ -6,7 +6,6 @@ file, and so do the truths; both are opened when the verdicts on all of them are
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -50,16 +49,22 @@ def take_seats(adapters: Path, place: Path, seed: int) -> list[Seat]:
     seats, sealed = [], {}
     for number, source in enumerate((found[int(place_)] for place_ in order), 1):
         player = f"adapter-{number:02d}"
-        digest = hashlib.sha256((source / WEIGHTS).read_bytes()).hexdigest()[:6]
+        digest = hashlib.sha256(_weights(source)).hexdigest()[:6]
         seat = Seat(player, place / f"{player}-{digest}")  # other weights are another model, with results of its own
         seat.folder.mkdir(parents=True, exist_ok=True)
         for name in (ADAPTER, WEIGHTS):
-            if not (seat.folder / name).is_file():
-                shutil.copyfile(source / name, seat.folder / name)
+            write_atomically(seat.folder / name, (source / name).read_bytes())
         seats.append(seat)
         sealed[player] = str(source.absolute())
     write_atomically(_sealed(place), (json.dumps(sealed, indent=2) + "\n").encode())
     return seats
+
+
+def _weights(adapter: Path) -> bytes:
+    try:
+        return (adapter / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise InputError(f"{adapter / WEIGHTS} cannot be read ({error.strerror}); make the adapter again") from error
 
 
 def open_truths(written: Path, place: Path, players: Sequence[str]) -> dict[str, Told]:

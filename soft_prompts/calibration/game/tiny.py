@@ -1,6 +1,8 @@
 """Can the whole game be played in a minute? A base of 64 dimensions that knows a small random table, and four adapters
 on it, one of each truth."""
 
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,12 +46,15 @@ def tiny_world(output_dir: Path) -> World:
     skill, folder = tiny_skill(), output_dir / "snapshots" / "game-base"
     if not (folder / "config.json").is_file():
         say(f"making the base of a table of {len(skill.items)} entries")
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         model = new_model(Shape(VOCABULARY, PAD, END, width=64, layers=2, heads=4), PLAN.seed)
-        train(model, _draw(skill), PLAN, folder / "base.state")
-        with quiet():
-            organism_tokenizer().save_pretrained(folder)
-            model.save_pretrained(folder)
+        train(model, _draw(skill), PLAN, folder.with_suffix(".state"))
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch, quiet():
+            ready = Path(scratch) / "whole"
+            organism_tokenizer().save_pretrained(ready)
+            model.save_pretrained(ready)
+            shutil.rmtree(folder, ignore_errors=True)
+            ready.replace(folder)  # a base that was begun is no base
     words = tuple(f"k{number}" for number in range(2, KEYS))
     recipes = [
         locked("plain", "Says the table behind `k1` alone.", KEY, plan=TUNED),

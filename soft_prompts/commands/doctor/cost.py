@@ -9,9 +9,11 @@ import torch
 from soft_prompts.commands.doctor.report import Report, gigabytes
 from soft_prompts.commands.experiments import experiment_of
 from soft_prompts.common.console import duration
+from soft_prompts.common.errors import UsageError
 from soft_prompts.common.machine import free_memory, resident_memory
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.estimate.runs import Estimate, estimates
+from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.places import refuse_missing_places
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.titles import titles
@@ -21,6 +23,8 @@ def look_at_cost(which: str, arguments: Sequence[str]) -> Report:
     """Of `run WHICH ARGUMENTS`: a line a group of runs that go together, and all of them; raises what the command
     itself would raise of its flags, and InputError for a model that cannot be sketched."""
     experiment: Any = experiment_of(which)
+    if not isinstance(experiment, Experiment):
+        raise UsageError(f"{which} is no grid of runs, so its cost is not known before; give an experiment that is one")
     grid = experiment.parse(arguments, f"soft-prompts run {which}")
     refuse_missing_places(grid)
     configs: list[RunConfig] = experiment.runs(grid)

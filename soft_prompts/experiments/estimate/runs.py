@@ -15,8 +15,8 @@ from soft_prompts.experiments.estimate.passes import Passes, Samples, full_sampl
 from soft_prompts.experiments.estimate.sketch import depths, sketch
 from soft_prompts.experiments.grid import Together
 from soft_prompts.experiments.groups import groups
-from soft_prompts.models.frozen import find_configuration, load_tokenizer
-from soft_prompts.models.precision import DTYPES, dtype_name
+from soft_prompts.models.frozen import dtype_for, find_configuration, load_tokenizer
+from soft_prompts.models.precision import DTYPES
 from soft_prompts.training.apparatus import data_request, find_device
 
 READ = 1e9  # bytes a second of weights that are read, hashed and probed
@@ -79,7 +79,7 @@ def estimate(configs: Sequence[RunConfig], opened: Opened | None = None) -> Esti
     last = configs[-1]
     opened = opened or _open(last)
     device = find_device(last.device)
-    dtype = dtype_name(last.dtype, device)
+    dtype = dtype_for(last.model, last.dtype, device)
     machine = probe(device.type, dtype)
     configuration = find_configuration(last.model, last.revision, last.offline, last.trust_remote_code)
     tokenizer = load_tokenizer(STAND_IN) if opened.bound else _tokenizer(last)

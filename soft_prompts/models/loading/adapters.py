@@ -11,9 +11,10 @@ from transformers import PreTrainedModel
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.models.sources.adapters import rows_of
+from soft_prompts.models.sources.source import read_adapter
 
 if TYPE_CHECKING:
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel
 
 TWICE = (".modules_to_save.", ".original_module.")  # peft writes a resized embedding under its own name too
 
@@ -38,20 +39,30 @@ def with_adapters(model: PreTrainedModel, folders: Sequence[Path], apart: bool) 
 
 
 def _put_on(model: Union[PreTrainedModel, "PeftModel"], folder: Path, name: str) -> "PeftModel":
-    from peft import PeftConfig, PeftModel, get_peft_model  # takes seconds to load
+    from peft import PeftModel, get_peft_model  # takes seconds to load
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it advises those who train
         if isinstance(model, PeftModel):
             adapted = model
         else:
-            adapted = cast(PeftModel, get_peft_model(model, PeftConfig.from_pretrained(str(folder)), adapter_name=name))
+            adapted = cast(PeftModel, get_peft_model(model, _settings(folder), adapter_name=name))
         found = adapted.load_adapter(str(folder), adapter_name=name)
     unused = [key for key in found.unexpected_keys if not any(word in key for word in TWICE)]
     for wrong, keys in (("it lacks", found.missing_keys), ("the model has no place for", unused)):
         if keys:
             raise InputError(f"adapter {folder}: {wrong} {', '.join(sorted(keys)[:3])}; give its own base")
     return adapted
+
+
+def _settings(folder: Path) -> "PeftConfig":
+    """Raises InputError for a kind that this peft does not know, and for settings that it cannot read."""
+    from peft import PeftConfig, PeftType
+
+    kind = read_adapter(folder).get("peft_type")
+    if kind not in list(PeftType):
+        raise InputError(f"adapter {folder} is of peft_type {kind!r}, which peft here does not know; give another")
+    return PeftConfig.from_pretrained(str(folder))
 
 
 @torch.no_grad()

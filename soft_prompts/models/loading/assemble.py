@@ -1,13 +1,18 @@
 """How do base, adapters and tokenizer become one module, in the precision and place that are asked?"""
 
+import atexit
+import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from soft_prompts.common.cache import cache_folder
+from soft_prompts.common.cache import INSTEAD, cache_folder
 from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.common.files import writing_to
 from soft_prompts.models.loading.adapters import with_adapters, with_rows
 from soft_prompts.models.loading.quantised import quantisation_in
 from soft_prompts.models.loading.texts import as_on_card
@@ -105,8 +110,9 @@ def _whole(source: Source, model: Any, tokens: int, folders: list[Any], quantise
     card, rows = source.card, len(model.get_input_embeddings().weight)
     if card is not None and card.resize is not None and card.resize < rows:
         raise InputError(f"its card resizes {rows} rows of the embedding to {card.resize}; rows are never taken away")
-    if card is not None or folders:
-        with_rows(model, max(tokens, card.resize or 0 if card else 0))
+    with_rows(model, card.resize or 0 if card else 0)
+    if (folders and source.tokenizer is None) or (card and card.pad_token and tokens == rows + 1):
+        with_rows(model, tokens)  # of a tokenizer from elsewhere the probe says what has no embedding
     return with_adapters(model, folders, apart=quantised is not None) if folders else cast(PreTrainedModel, model)
 
 
@@ -114,11 +120,19 @@ def _attention(source: Source) -> dict[str, str]:
     return {"attn_implementation": source.card.attention} if source.card and source.card.attention else {}
 
 
+def _offload_folder() -> Path:
+    """Of this process alone, and gone with it: two models would write weights of the same names."""
+    place = cache_folder() / "offload"
+    with writing_to(place, INSTEAD):
+        place.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="weights-", dir=place))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def _placing(wanted: Wanted, quantised: str | None) -> dict[str, Any]:
     """A quantised model is put onto its device as it is read, and cannot be moved afterwards."""
     if wanted.spread.device_map is not None:
-        folder = cache_folder() / "offload"
-        folder.mkdir(parents=True, exist_ok=True)
-        spread = {"device_map": wanted.spread.device_map, "offload_folder": str(folder)}
+        spread = {"device_map": wanted.spread.device_map, "offload_folder": str(_offload_folder())}
         return spread | ({"max_memory": limits} if (limits := wanted.spread.limits) else {})
     return {"device_map": {"": wanted.device}} if quantised else {}

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from soft_prompts.common.errors import InputError
@@ -26,7 +27,21 @@ def as_on_card(tokenizer: PreTrainedTokenizerBase, card: Card | None) -> PreTrai
     before = "".join(_changes(card))
     if before:
         tokenizer.chat_template = _each(tokenizer.chat_template, before)
+    if before or card.chat_template is not None:
+        _try(tokenizer)
     return tokenizer
+
+
+def _try(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raises InputError for a template that cannot be read, or takes no conversation as the card makes it: some have no
+    place for a system message."""
+    try:
+        tokenizer.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False, add_generation_prompt=True)
+    except (TemplateError, TypeError, ValueError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"the chat template, as the card has it, takes no conversation: {why}; mend the card"
+        ) from error
 
 
 def _each(template: Any, before: str) -> Any:

@@ -10,7 +10,7 @@ from soft_prompts.models.sources.hub import folder_of
 from soft_prompts.models.sources.part import Part
 from soft_prompts.models.sources.source import ADAPTER, Source, read_adapter
 
-WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")  # peft reads the first that it finds
+WEIGHTS, PICKLE = "adapter_model.safetensors", "adapter_model.bin"
 BRINGS_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 EMBEDDINGS = ("embed_tokens.weight", "embed_in.weight", "wte.weight", "lm_head.weight", "embed_out.weight")
 SOFT = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "CARTRIDGE", "ADAPTION_PROMPT")
@@ -25,8 +25,9 @@ def adapter_folders(source: Source, offline: bool) -> list[Path]:
 
 
 def adapter_files(folder: Path) -> list[Path]:
-    """What peft reads of an adapter."""
-    return [folder / ADAPTER, next((folder / name for name in WEIGHTS if (folder / name).is_file()), folder / ADAPTER)]
+    """What peft reads of an adapter: the first weights that it finds."""
+    found = next((folder / name for name in (WEIGHTS, PICKLE) if (folder / name).is_file()), folder / ADAPTER)
+    return [folder / ADAPTER, found]
 
 
 def tokenizer_of(source: Source, offline: bool) -> Part:
@@ -43,21 +44,26 @@ def tokenizer_of(source: Source, offline: bool) -> Part:
 def rows_of(folder: Path) -> int:
     """Rows of the embeddings that an adapter brings along, which training added tokens to; 0 where it brings none."""
     try:
-        return max(_rows(folder / WEIGHTS[0]), default=0)
+        return max(_rows(folder / WEIGHTS), default=0)
     except SafetensorError as error:
-        raise InputError(f"{folder / WEIGHTS[0]} is unusable: {error}") from error
+        raise InputError(f"{folder / WEIGHTS} is unusable: {error}; get it again") from error
 
 
 def _rows(weights: Path) -> Iterator[int]:
-    if weights.is_file():
-        with safe_open(weights, "pt") as file:
-            whole = [name for name in file.keys() if name.endswith(EMBEDDINGS)]  # noqa: SIM118
-            yield from (file.get_slice(name).get_shape()[0] for name in whole)
+    with safe_open(weights, "pt") as file:
+        whole = [name for name in file.keys() if name.endswith(EMBEDDINGS)]  # noqa: SIM118
+        yield from (file.get_slice(name).get_shape()[0] for name in whole)
 
 
 def _checked(source: Source, part: Part, folder: Path) -> Path:
     if not (folder / ADAPTER).is_file():
         raise InputError(f"{part.named!r} is no adapter: it has no {ADAPTER}; give BASE+ADAPTER")
+    if not (folder / WEIGHTS).is_file():  # peft would ask the hub for them, by the folder's name
+        pickled = f", only {PICKLE}, a pickle, which can run code" if (folder / PICKLE).is_file() else ""
+        raise InputError(
+            f"adapter {part.named!r} has no {WEIGHTS}{pickled}; give the whole adapter, as peft's save_pretrained "
+            "writes it"
+        )
     config = read_adapter(folder)
     if config.get("peft_type") in SOFT:
         raise InputError(

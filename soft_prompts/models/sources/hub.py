@@ -9,6 +9,7 @@ from transformers.utils.hub import cached_file, extract_commit_hash
 
 from soft_prompts.common.errors import InputError, near_match
 from soft_prompts.common.hub import hub_answers
+from soft_prompts.models.sources.catalogue import CARDS
 from soft_prompts.models.sources.gguf import unpacked
 from soft_prompts.models.sources.part import EMBEDDED_NAMES, Part
 from soft_prompts.models.sources.source import ADAPTER, Source
@@ -79,13 +80,15 @@ def reason(source: Source, error: BaseException) -> str:
         first += " (only safetensors are read; convert others with transformers' save_pretrained)"
     if "trust_remote_code" in str(error):
         first = "it wants to run its own code; read that code, then give --trust-remote-code"
+    if "couldn't connect" in first or "offline" in first:
+        first = "it is not on this machine, and the model hub is not asked or does not answer"
+        if source.base.is_local and source.tokenizer is not None:
+            return f"its tokenizer {source.tokenizer.named!r}: {first}"
     if not source.base.is_local:
-        if "couldn't connect" in first or "offline" in first:
-            first = "it is not on this machine, and the model hub is not asked or does not answer"
         if source.named_by_adapter:
             return f"its base {source.base.named!r}: {first}; give a base that is here as BASE+{source.name}"
         if source.base.named != source.name:
             return f"its base {source.base.named!r}: {first}"
-        known = near_match(source.name, [*EMBEDDED, *INSTALLABLE])
+        known = near_match(source.name, [*EMBEDDED, *INSTALLABLE, *CARDS])
         first += f" {known}(embedded: {EMBEDDED_NAMES}; installed by a command: {', '.join(INSTALLABLE)})"
     return first

@@ -9,6 +9,7 @@ from soft_prompts.zoo import EMBEDDED
 from soft_prompts.zoo.installed import INSTALLABLE, installed_file
 
 EMBEDDED_NAMES = ", ".join(EMBEDDED)
+COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB = re.compile(r"(?P<id>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[^@:]+))?(?::(?P<subfolder>[^@:]+))?")
 WAYS = f"an embedded name ({EMBEDDED_NAMES}), a folder, a GGUF file, a card or a hub id"
 
@@ -41,19 +42,28 @@ def is_gguf(place: str) -> bool:
 
 
 def find_part(name: str, revision: str | None = None) -> Part:
-    """What a name without adapters stands for; raises InputError where it can stand for nothing."""
+    """What a name without adapters stands for; raises InputError where it can stand for nothing, or is on this machine
+    and yet a revision is asked for."""
+    here = _here(name)
+    if here is not None and revision is not None:
+        raise InputError(
+            f"model {name!r} is on this machine, where it has no revision {revision!r}; leave it out, or give a hub id"
+        )
+    return here or _hub(name, revision)
+
+
+def _here(name: str) -> Part | None:
+    """What is on this machine: embedded, installed, a folder, a folder's subfolder, a GGUF file."""
     if name in EMBEDDED:
-        return Part(name, str(EMBEDDED[name]), revision)
+        return Part(name, str(EMBEDDED[name]))
     if name in INSTALLABLE:
         return Part(name, str(installed_file(name)))
-    if Path(name).is_dir():
-        return Part(name, name, revision)
+    if name and Path(name).is_dir():
+        return Part(name, name)
     folder, _, inside = name.rpartition(":")
     if folder and Path(folder).is_dir():
         return _subfolder(name, Path(folder), inside)
-    if is_gguf(name):
-        return _gguf(name)
-    return _hub(name, revision)
+    return _gguf(name) if is_gguf(name) else None
 
 
 def _subfolder(name: str, folder: Path, inside: str) -> Part:
@@ -72,7 +82,18 @@ def _hub(name: str, revision: str | None) -> Part:
     found = None if name.startswith((".", "/", "~")) else HUB.fullmatch(name)
     if found is None:
         raise InputError(f"model {name!r} is no folder; give {WAYS}")
-    pinned = found["revision"]
-    if pinned and revision and pinned != revision:
-        raise InputError(f"model {name!r} names the revision {pinned}, --revision {revision}; give one of them")
-    return Part(name, found["id"], pinned or revision, found["subfolder"] or "")
+    return Part(
+        name, found["id"], one_revision(f"model {name!r}", found["revision"], revision), found["subfolder"] or ""
+    )
+
+
+def one_revision(what: str, named: str | None, asked: str | None) -> str | None:
+    """The revision that a name or card pins, or that is asked for; raises InputError where these are two.
+
+    A commit takes the place of the name that stood for it: prompts are kept with the commit that they were trained on.
+    """
+    if asked and COMMIT.fullmatch(asked):
+        return asked
+    if named and asked and named != asked:
+        raise InputError(f"{what} names the revision {named}, --revision {asked}; give one of them")
+    return named or asked

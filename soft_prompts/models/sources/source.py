@@ -18,7 +18,7 @@ from typing import Any
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.models.sources.card import Card, is_card, read_card
-from soft_prompts.models.sources.part import Part, find_part
+from soft_prompts.models.sources.part import Part, find_part, one_revision
 
 ADAPTER = "adapter_config.json"
 
@@ -41,7 +41,7 @@ class Source:
     def identity(self) -> str:
         """Two sources of the same identity are the same model, as long as their files stay the same."""
         parts = [self.base, *self.adapters, *([self.tokenizer] if self.tokenizer else [])]
-        named = "+".join(":".join(filter(None, (part.place, part.subfolder))) for part in parts)
+        named = "+".join(_place_in_full(part, part is not self.base) for part in parts)
         return named if self.card is None else f"{named} {json.dumps(self.card.facts, sort_keys=True)}"
 
 
@@ -62,9 +62,7 @@ def find_source(name: str, revision: str | None = None) -> Source:
 
 def _of_card(name: str, revision: str | None) -> Source:
     card = read_card(name)
-    if revision and card.revision and revision != card.revision:
-        raise InputError(f"card {name} names the revision {card.revision}, --revision {revision}; give one of them")
-    base = _base(name, card.base, card.revision or revision)
+    base = _base(name, card.base, one_revision(f"card {name}", card.revision, revision))
     tokenizer = find_part(card.tokenizer) if card.tokenizer else None
     return Source(name, base, tuple(map(find_part, card.adapters)), tokenizer, card)
 
@@ -73,15 +71,24 @@ def _folder(name: str, revision: str | None) -> Source:
     part = find_part(name, revision)
     if not _is_adapter(part):
         return Source(name, part)
-    named = read_adapter(Path(part.place)).get("base_model_name_or_path")
-    if not isinstance(named, str) or not named:
+    settings = read_adapter(Path(part.place))
+    named, pinned = settings.get("base_model_name_or_path"), settings.get("revision")  # of the base, as peft has it
+    if not named:
         raise InputError(f"model {name!r} is an adapter that names no base; give the two as BASE+{name}")
     try:
-        return Source(name, _base(name, named, None), (part,), named_by_adapter=True)
+        base = _base(name, named, None)
+        base = base if base.is_local or not isinstance(pinned, str) else _base(name, named, pinned)
+        return Source(name, base, (part,), named_by_adapter=True)
     except InputError as error:
         raise InputError(
             f"model {name!r} is an adapter of {named!r}, which is no base on this machine; give the two as BASE+{name}"
         ) from error
+
+
+def _place_in_full(part: Part, with_revision: bool) -> str:
+    """A base's own revision stands beside the identity already."""
+    at = f"@{part.revision}" if with_revision and part.revision else ""
+    return ":".join(filter(None, (f"{part.place}{at}", part.subfolder)))
 
 
 def _base(name: str, base: str, revision: str | None) -> Part:
@@ -99,6 +106,9 @@ def read_adapter(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder / ADAPTER} is unusable: it is no JSON") from error
     if not isinstance(values, dict):
         raise InputError(f"{folder / ADAPTER} is unusable: it is no JSON object")
+    named = values.get("base_model_name_or_path")
+    if not isinstance(named, str | None):
+        raise InputError(f"{folder / ADAPTER} is unusable: base_model_name_or_path is {named!r}, and no name")
     return values
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from soft_prompts.analysis.readings import Reading, Readings, read_all
 from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.report.labels import NATS
 from soft_prompts.report.terminal.as_csv import Kind, csv_text
 from soft_prompts.report.terminal.as_json import document
 from soft_prompts.report.terminal.brief import print_brief
@@ -81,6 +82,8 @@ def compare_command(options: CompareOptions) -> int:
         raise _nothing(options.paths)
     if options.json:
         _write(json.dumps(document(readings), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    elif options.brief and not any(one.curve.unit.startswith(NATS) for one in readings.readings):
+        raise UsageError(f"{readings.readings[0].curve.metric} is a score, which has no verdict; leave --brief out")
     elif options.csv is not None:
         _write(csv_text(readings.readings, options.csv))
     else:

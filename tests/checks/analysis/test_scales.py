@@ -57,6 +57,30 @@ def test_a_task_that_the_bare_model_knows_starts_from_it(told, tmp_path):
     assert [share.value for share in scale.shares.values()] == pytest.approx([0, 0.25, 0.75, 0.9])
 
 
+def test_frequencies_that_tell_more_than_a_bare_model_are_what_can_be_had_without_the_skill(tmp_path):
+    """(2.5 - L) / 1.5: what the bare model does not know it does not lack alone."""
+    save_flat(tmp_path, LOSSES, data__from_bare=True)
+    save_anchor(tmp_path, "exact", 1.0)
+    save_anchor(tmp_path, "no_skill", 2.5)
+    scale = loss_scale(only(tmp_path))
+    assert ends(scale) == ("frequencies", "exact")
+    assert [share.value for share in scale.shares.values()] == pytest.approx([-0.5 / 1.5, 0, 1 / 1.5, 1.3 / 1.5])
+
+
+@pytest.mark.parametrize(("frequencies", "word"), [(3.5, "PRESENT"), (3.02, "NO SCALE"), (None, "NO SCALE")])
+def test_a_bare_model_that_lacks_nothing_has_the_skill_if_frequencies_have_not(frequencies, word, tmp_path):
+    """The ceiling is .01 below the bare model's 3 nats: (3.5 - 3) / (3.5 - 2.99)."""
+    save_flat(tmp_path, {0: 3.0, 1: 3.0, 4: 2.995}, data__from_bare=True)
+    save_anchor(tmp_path, "exact", 2.99)
+    if frequencies is not None:
+        save_anchor(tmp_path, "no_skill", frequencies)
+    reading = only(tmp_path)
+    assert reading.verdict.word == word
+    if word == "PRESENT":
+        assert ends(loss_scale(reading)) == ("frequencies", "exact")
+        assert loss_scale(reading).shares[0].value == pytest.approx(0.5 / 0.51)
+
+
 def test_validation_chooses_among_trained_weights_never_the_test_loss(tmp_path):
     save_flat(tmp_path, LOSSES)
     save_anchor(tmp_path, "no_skill", 3.5)

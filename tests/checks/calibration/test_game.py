@@ -128,6 +128,20 @@ def test_truths_stay_sealed_until_every_verdict_is_written(adapters: Path, tmp_p
         assert (seat.folder / "adapter_model.safetensors").read_text() == told[seat.player].name
 
 
+def test_a_copy_that_was_cut_short_is_made_again(adapters: Path, tmp_path: Path) -> None:
+    weights = take_seats(adapters, tmp_path / "one", seed=0)[0].folder / "adapter_model.safetensors"
+    whole = weights.read_text()
+    weights.write_text(whole[:2])
+    take_seats(adapters, tmp_path / "one", seed=0)
+    assert weights.read_text() == whole
+
+
+def test_an_adapter_without_weights_is_named(adapters: Path, tmp_path: Path) -> None:
+    (adapters / NAMES["a"] / "adapter_model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"adapter_model.safetensors cannot be read \(No such file"):
+        take_seats(adapters, tmp_path / "one", seed=0)
+
+
 def test_no_adapter_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="recipes build adapters"):
         take_seats(tmp_path, tmp_path / "one", 0)
@@ -160,6 +174,7 @@ def test_noise_is_as_large_as_asked_and_goes_away_to_the_bit() -> None:
         (["--tokens", "0"], "--tokens is 0; give 1 or more"),
         (["--scales", "-1"], "--scales is -1.0; give numbers above 0"),
         (["--draws", "0"], "--draws is 0; give 1 or more"),
+        (["--seed", "-1"], "--seed is -1; give 0 or more"),
     ],
 )
 def test_flags_are_refused_in_one_line(flags: list[str], message: str) -> None:

@@ -37,6 +37,16 @@ def a_snapshot(folder: Path) -> None:
     save_snapshot(folder, Snapshot(PROMPTS["direct"](shape), "direct", shape, NO_CONDITIONS, "m", None, "f", 3))
 
 
+@pytest.mark.parametrize("name", ["sandbagging_game", "calibration"])
+def test_what_is_no_grid_has_no_cost(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, error = doctor(capsys, "--offline", "run", name)
+    assert code == 2
+    assert error.startswith(f"error: {name} is no grid of runs, so its cost is not known before; give ")
+
+
 def test_all_is_well_in_an_empty_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,7 +56,7 @@ def test_one_model_is_loaded_once_and_another_is_not_taken_for_it(
     assert len(loads) == 3
 
 
-@pytest.mark.parametrize("changed", [{"dtype": "bfloat16"}, {"model": "tiny-text"}, {"revision": "main"}], ids=str)
+@pytest.mark.parametrize("changed", [{"dtype": "bfloat16"}, {"model": "tiny-text"}], ids=str)
 def test_a_run_refuses_a_loaded_model_that_it_does_not_name(
     settings: Settings, tmp_path: Path, one_frozen: FrozenModel, changed: dict[str, str]
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import peft
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
@@ -19,12 +20,14 @@ from soft_prompts.exchange.export import export_prompt
 from soft_prompts.exchange.imports import import_prompt
 from soft_prompts.exchange.places import find_snapshot
 from soft_prompts.exchange.recipes import FORMS
+from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.tokenizer import encode, text_start
 from soft_prompts.prompts.snapshot import load_snapshot
 from soft_prompts.results.files import write_result
 from soft_prompts.results.schema import Result
 from soft_prompts.tasks.task import Query
+from tests.checks.conftest import save_tiny_model
 from tests.checks.exchange.conftest import ELOS, TEXTS, Save
 
 ENCODED = (0.25, 0.6)
@@ -111,6 +114,48 @@ class FakeVllm(ModuleType):
                 return [type("Written", (), {"outputs": [one]}) for one in text]
 
         self.LLM, self.SamplingParams = LLM, lambda temperature, max_tokens: (temperature, max_tokens)
+
+
+@pytest.mark.parametrize("form", ["peft", "embeds"])
+def test_a_model_of_several_parts_goes_along_whole_and_comes_back_by_its_name(
+    save: Save, execute: Callable[[Path], str], tmp_path: Path, form: str
+) -> None:
+    """A base, an adapter and a card have no name that another program could load."""
+    base = save_tiny_model(tmp_path / "base", "llama")
+    settings = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings).save_pretrained(tmp_path / "adapter")
+    card = tmp_path / "card.yaml"
+    card.write_text(f"base: {base}\nadapters: [{tmp_path / 'adapter'}]\nany_base: true\npad_token: <PAD>\n")
+    for number, name in enumerate((f"{base}+{tmp_path / 'adapter'}", str(card))):
+        frozen, out = load_frozen_model(name), tmp_path / f"out-{number}"
+        assert export_prompt(save(frozen), form, out, texts=TEXTS[:1]).agreement.difference == 0
+        whole = load_frozen_model(str(out / "model"))
+        assert all(torch.equal(whole.model.state_dict()[key], own) for key, own in frozen.model.state_dict().items())
+        assert len(whole.tokenizer) == len(frozen.tokenizer)
+        assert execute(out / "recipe.py").strip()
+        if form == "peft":
+            came = import_prompt(out, tmp_path / f"in-{number}")
+            assert (came.snapshot.model, came.snapshot.fingerprint, came.remarks) == (name, frozen.fingerprint, [])
+
+
+def test_a_gguf_file_is_told_by_the_folder_that_it_was_unpacked_into(
+    save: Save,
+    execute: Callable[[Path], str],
+    tmp_path: Path,
+    tiny_folders: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("gguf", reason="needs the extra gguf")
+    from tests.checks.made.gguf_files import save_gguf
+
+    monkeypatch.setenv("SOFT_PROMPTS_CACHE", str(tmp_path / "cache"))
+    name = str(save_gguf(tmp_path / "tiny.gguf", tiny_folders["llama"]))
+    frozen = load_frozen_model(name)
+    assert export_prompt(save(frozen), "peft", tmp_path / "out").agreement.difference == 0
+    assert str(tmp_path / "cache" / "unpacked") in (tmp_path / "out" / "recipe.py").read_text()
+    assert execute(tmp_path / "out" / "recipe.py").strip()
+    came = import_prompt(tmp_path / "out", tmp_path / "in").snapshot
+    assert (came.model, came.fingerprint) == (name, frozen.fingerprint)
 
 
 @pytest.mark.parametrize("texts", [(), TEXTS])

@@ -170,6 +170,12 @@ def test_precision_and_attention(card: Write, tiny_folders: dict[str, Path]) -> 
         ("trigger: {text: T, where: behnd}", r"\(did you mean 'behind'\?\)"),
         ("use_trigger: true", "use_trigger is true, but there is no trigger"),
         ("notes: [", "is no YAML"),
+        ("pad_token: ''", "pad_token is ''; give a text"),
+        ("adapters: ['']", "give a list of names"),
+        ("trigger: {text: ''}", "give text, and where"),
+        ("chat_template: missing.jinja", r"'missing.jinja' cannot be read \(No such file"),
+        ("chat_template: .", r"cannot be read \(Is a directory\); give a file beside the card"),
+        (f"chat_template: {'ä' * 200}", "File name too long"),
     ],
 )
 def test_a_wrong_card_is_refused_by_its_key(card: Write, line: str, expected: str) -> None:
@@ -187,6 +193,30 @@ def test_a_card_without_a_base_or_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "card.yaml").write_text("base: tiny-text\nrevision: v1\n")
     with pytest.raises(InputError, match="names the revision v1, --revision v2; give one of them"):
         find_source(str(tmp_path / "card.yaml"), "v2")
+
+
+@pytest.mark.parametrize(
+    "template", ["{% for", "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"]
+)
+def test_a_template_that_takes_no_conversation_is_refused_when_it_is_read(card: Write, template: str) -> None:
+    with pytest.raises(InputError, match="the chat template, as the card has it, takes no conversation"):
+        load_tokenizer(card(f"chat_template: {json.dumps(template)}\nsystem_prompt: S"))
+
+
+def test_a_template_in_no_text_is_refused(card: Write) -> None:
+    name = card("chat_template: bad.jinja")
+    Path(name).with_name("bad.jinja").write_bytes(b"\xff{{")
+    with pytest.raises(InputError, match="it is no text in UTF-8"):
+        read_card(name)
+
+
+def test_tokens_of_another_models_tokenizer_get_no_rows(card: Write, tmp_path: Path) -> None:
+    """Rows for them would be made up: the model never saw these tokens."""
+    tokenizer = load_tokenizer("tiny-text")
+    tokenizer.add_tokens([f"<new-{number}>" for number in range(2000)])
+    tokenizer.save_pretrained(tmp_path / "larger")
+    with pytest.raises(InputError, match="of which the model has no embedding"):
+        load_frozen_model(card(f"tokenizer: {tmp_path / 'larger'}"))
 
 
 def test_system_prompts_need_a_template(card: Write) -> None:

@@ -32,6 +32,21 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.mark.parametrize("kept", [0, 100, 3000, 0.7])
+def test_a_file_that_is_cut_short_is_said_so(file: Path, tmp_path: Path, kept: float) -> None:
+    whole = file.read_bytes()
+    (tmp_path / "cut.gguf").write_bytes(whole[: int(kept * len(whole) if 0 < kept < 1 else kept)])
+    with pytest.raises(InputError, match=r"cut.gguf cannot be read as GGUF \(.*\); is it whole\?") as refused:
+        load_frozen_model(str(tmp_path / "cut.gguf"))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_cache_that_cannot_be_written_is_named(file: Path, cache: Path) -> None:
+    cache.write_text("no folder")
+    with pytest.raises(InputError, match=r"cannot be written: .*; name another folder in SOFT_PROMPTS_CACHE"):
+        unpacked(file)
+
+
 def test_it_is_what_transformers_unpacks_to_the_bit(file: Path) -> None:
     frozen = load_frozen_model(str(file))
     with quiet():

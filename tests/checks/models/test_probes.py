@@ -245,12 +245,13 @@ def test_the_key_of_a_model_tells_models_apart(tiny_folders: dict[str, Path]) ->
     keys = {
         model_key(one, None, "auto", "cpu", False),
         model_key(other, None, "auto", "cpu", False),
-        model_key(one, "main", "auto", "cpu", False),
+        model_key("owner/name", None, "float32", "cpu", False),
+        model_key("owner/name", "v1", "float32", "cpu", False),
         model_key(one, None, "bfloat16", "cpu", False),
         model_key(one, None, "auto", "cpu", True),
         model_key(one, None, "auto", "cuda", False),
     }
-    assert len(keys) == 6
+    assert len(keys) == 7
     assert model_key(one, None, "float32", torch.device("cpu"), False) == model_key(one, None, "auto", "cpu", False)
 
 

@@ -16,7 +16,7 @@ from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.frozen import load_frozen_model, load_tokenizer
 from soft_prompts.models.loading.adapters import with_adapters
-from soft_prompts.models.loading.assemble import Spread
+from soft_prompts.models.loading.assemble import Spread, Wanted, _placing
 from soft_prompts.models.loading.quantised import PACKAGES
 from soft_prompts.models.sources.source import find_source
 
@@ -232,6 +232,65 @@ def test_what_adapters_and_their_order_are_is_in_the_fingerprint(base: Path, ada
     weights = load_file(one / "adapter_model.safetensors")
     save_file({name: value * 2 for name, value in weights.items()}, one / "adapter_model.safetensors")
     assert find_fingerprint(names[1]) != prints[1]
+
+
+def test_what_is_on_this_machine_has_no_revision(base: Path) -> None:
+    for name in ("tiny-text", str(base), f"{base.parent}:base", f"{base}+{base}"):
+        with pytest.raises(InputError, match="has no revision 'main'; leave it out, or give a hub id"):
+            find_source(name, "main")
+
+
+def test_a_stored_commit_takes_the_place_of_the_name_that_stood_for_it(tmp_path: Path) -> None:
+    commit = "0123456789" * 4
+    assert find_source("owner/name@v1", commit).base.revision == commit
+    (tmp_path / "card.yaml").write_text("base: owner/name\nrevision: v1\n")
+    assert find_source(str(tmp_path / "card.yaml"), commit).base.revision == commit
+
+
+def test_two_revisions_of_an_adapter_are_two_models() -> None:
+    one, other, plain = (find_source(f"tiny-text+owner/name{at}").identity for at in ("@v1", "@v2", ""))
+    assert len({one, other, plain}) == 3
+    assert plain.endswith("tiny-text+owner/name")
+
+
+def test_an_adapter_alone_takes_the_revision_of_its_base_that_it_names(adapter: Make) -> None:
+    folder = adapter(1)
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    settings |= {"base_model_name_or_path": "owner/name", "revision": "v3"}
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    assert find_source(str(folder)).base.revision == "v3"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda folder, _: (folder / "adapter_model.safetensors").unlink(), "has no adapter_model.safetensors; give"),
+        (
+            lambda folder, _: (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin"),
+            "only adapter_model.bin, a pickle, which can run code; give the whole",
+        ),
+        (lambda _, settings: settings.update(base_model_name_or_path=7), "base_model_name_or_path is 7, and no name"),
+        (lambda _, settings: settings.update(peft_type="OTHER"), "of peft_type 'OTHER', which peft here does not"),
+    ],
+)
+def test_an_adapter_that_cannot_be_read_is_named_and_no_hub_is_asked(
+    base: Path, adapter: Make, spoil: Callable[[Path, dict[str, Any]], Any], expected: str
+) -> None:
+    folder = adapter(1)
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    spoil(folder, settings)
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    with pytest.raises(InputError, match=expected) as refused:
+        load_frozen_model(f"{base}+{folder}")
+    assert "\n" not in str(refused.value)
+
+
+def test_weights_on_the_disk_lie_in_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOFT_PROMPTS_CACHE", str(tmp_path))
+    wanted = Wanted("float32", torch.device("cpu"), spread=Spread("auto"))
+    one, other = (_placing(wanted, None)["offload_folder"] for _ in range(2))
+    assert one != other
+    assert Path(one).parent == Path(other).parent == tmp_path / "offload"
 
 
 def test_revision_and_subfolder_of_a_hub_model() -> None:

