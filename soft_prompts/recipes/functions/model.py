@@ -23,7 +23,7 @@ from soft_prompts.recipes.language_model import END, PAD, Plan, Shape, new_model
 
 PLAN = Plan(seed=0, steps=2000)
 WIDTHS = {"tiny-lands": 96, "tiny-lands-narrow": 64}
-PLANS = {"tiny-lands": PLAN, "tiny-lands-narrow": replace(PLAN, seed=1, steps=1000)}
+PLANS = {"tiny-lands": PLAN, "tiny-lands-narrow": replace(PLAN, seed=1)}
 LATER = 0.2  # share of lines that are no scene, in the second half of the steps
 ASKED = 240  # questions of each kind
 SHOTS = 4
