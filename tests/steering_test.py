@@ -1,4 +1,4 @@
-"""python -m tests.steering_test: the experiment that `soft-prompts run steering` starts too."""
+"""What can a vector in the residual stream do that a prompt does, and what causes it?"""
 
 import sys
 
