@@ -10,13 +10,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from soft_prompts.calibration.presets import options_of
 from soft_prompts.calibration.suite import BookReading, CellReading, SuiteReadings, read_suite
 from soft_prompts.calibration.suite_options import SuiteOptions
 from soft_prompts.calibration.targets import WORDS, Target, at_most, edl_bits, is_right, name_of, targets, verdict_table
 from soft_prompts.common.command_line import guarded
 from soft_prompts.common.console import say
 from soft_prompts.common.files import write_atomically
+from soft_prompts.experiments.presets import options_of
 
 
 @dataclass(frozen=True)

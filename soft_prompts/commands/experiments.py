@@ -29,6 +29,7 @@ EXPERIMENTS: Mapping[str, str] = {
     "completion": f"{CATALOGUE}.completion",
     "skills": f"{CATALOGUE}.skills",
     "guidance_softprompt": f"{CATALOGUE}.guidance_softprompt",
+    "steering": "soft_prompts.experiments.steering.experiment",
     "calibration": "soft_prompts.calibration.experiment",
     "sandbagging_game": "soft_prompts.calibration.game.experiment",
     "behaviour": "soft_prompts.calibration.planted.experiment",

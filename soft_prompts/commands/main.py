@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import tyro
 
 from soft_prompts.calibration.options import CalibrateOptions
+from soft_prompts.commands.activations import ActivationsOptions, activations_command
 from soft_prompts.commands.behaviour import BehaviourOptions, behaviour_command
+from soft_prompts.commands.concepts import ConceptsOptions, concepts_command
 from soft_prompts.commands.doctor.command import DoctorOptions, divided, doctor_command
 from soft_prompts.commands.experiments import ListOptions, RunOptions, list_command, run_command
 from soft_prompts.commands.export import ExportOptions, export_command
@@ -19,6 +21,7 @@ from soft_prompts.commands.guidance_eval import GuidanceEvalOptions, guidance_ev
 from soft_prompts.commands.imports import ImportOptions, import_command
 from soft_prompts.commands.intervene import InterveneOptions, intervene_command
 from soft_prompts.commands.models import InstallOptions, ModelsOptions, install_command, models_command
+from soft_prompts.commands.steer.command import STEER, SteerOptions, steer_command
 from soft_prompts.common.command_line import guarded, parse
 from soft_prompts.report.page.command import ReportOptions, report_command
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
@@ -28,9 +31,11 @@ DESCRIPTION = """How many soft-prompt tokens does it take to bring a behaviour o
 
 Begin with `soft-prompts list` and `soft-prompts run chess`; `soft-prompts --version` says which version this is."""
 Command = (
-    Annotated[BehaviourOptions, tyro.conf.subcommand("behaviour")]
+    Annotated[ActivationsOptions, tyro.conf.subcommand("activations")]
+    | Annotated[BehaviourOptions, tyro.conf.subcommand("behaviour")]
     | Annotated[CalibrateOptions, tyro.conf.subcommand("calibrate")]
     | Annotated[CompareOptions, tyro.conf.subcommand("compare")]
+    | Annotated[ConceptsOptions, tyro.conf.subcommand("concepts")]
     | Annotated[DoctorOptions, tyro.conf.subcommand("doctor")]
     | Annotated[ExportOptions, tyro.conf.subcommand("export")]
     | Annotated[GateOptions, tyro.conf.subcommand("gate")]
@@ -43,6 +48,7 @@ Command = (
     | Annotated[ModelsOptions, tyro.conf.subcommand("models")]
     | Annotated[ReportOptions, tyro.conf.subcommand("report")]
     | Annotated[RunOptions, tyro.conf.subcommand("run")]
+    | Annotated[SteerOptions, tyro.conf.subcommand("steer")]
 )
 
 
@@ -63,6 +69,8 @@ def _dispatch(arguments: Sequence[str]) -> int:
     if list(arguments[:2]) == ["models", "install"]:
         words = arguments[2:]
         return install_command(parse(InstallOptions, words, f"{PROGRAM} models install", InstallOptions.__doc__ or ""))
+    if list(arguments[:1]) == ["steer"]:
+        return steer_command(parse(STEER, arguments[1:], f"{PROGRAM} steer", SteerOptions.__doc__ or ""))
     command = None
     if arguments[:1] == ["doctor"]:
         arguments, command = divided(arguments)
@@ -79,9 +87,11 @@ def _calibrate(options: CalibrateOptions) -> int:
 
 
 DOES: Mapping[type, Callable[[Any], int]] = {
+    ActivationsOptions: activations_command,
     BehaviourOptions: behaviour_command,
     CalibrateOptions: _calibrate,
     CompareOptions: compare_command,
+    ConceptsOptions: concepts_command,
     ExportOptions: export_command,
     GateOptions: gate_command,
     GenerateOptions: generate_command,

@@ -26,6 +26,7 @@ from soft_prompts.recipes import (
 from soft_prompts.recipes.adapters.build import build_adapter, build_all
 from soft_prompts.recipes.adapters.catalogue import SMOLLM2
 from soft_prompts.recipes.chess_measure import chess_competence, mean_over_games
+from soft_prompts.recipes.functions import model as lands_model
 from soft_prompts.recipes.games import SHARD_GAMES, Engine, GamesRecipe, find_engine, generate, shard_path, write_zst
 from soft_prompts.recipes.language_model import Plan, new_model, token_losses, train
 from soft_prompts.recipes.mazes import model as maze_model
@@ -209,6 +210,7 @@ RECIPES: dict[str, Recipe] = {
     "tiny-chess-weak": Recipe(weak_chess_model.build_tiny_chess_weak, weak_chess_model.PLAN),
     "tiny-guidance-base": Recipe(guidance_base_model.build_tiny_guidance_base, guidance_base_model.PLAN),
     "tiny-text": Recipe(build_tiny_text, text_model.PLAN),
+    **{name: Recipe(partial(lands_model.build_tiny_lands, name), plan) for name, plan in lands_model.PLANS.items()},
     "tiny-mazes": Recipe(maze_model.build_tiny_mazes, maze_model.PLAN),
     **{
         name: Recipe(partial(maze_model.build_organism, name), organism.plan)

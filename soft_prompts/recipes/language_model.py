@@ -114,14 +114,18 @@ def filler_tokens(generator: np.random.Generator, rows: int, vocabulary: int) ->
 
 
 def batch_of(texts: list[NDArray[np.int64]], generator: np.random.Generator, vocabulary: int) -> list[Tensor]:
-    """Token ids and labels, [B, T] each. Padding (any token) is at the right, where causal attention never sees it."""
+    """Token ids and labels, [B, T] each. Padding (any token) is at the right, where causal attention never sees it.
+
+    A token that is given as its complement (~id, below 0) is read and not scored.
+    """
     filler = filler_tokens(generator, len(texts), vocabulary)  # of one length: nothing is padded for its sake
     start = filler.shape[1]
     ids = np.zeros((len(texts), start + max(map(len, texts))), dtype=np.int64)
     labels = np.full_like(ids, IGNORED)
     ids[:, :start] = filler
     for row, text in enumerate(texts):
-        ids[row, start : start + len(text)] = labels[row, start : start + len(text)] = text
+        ids[row, start : start + len(text)] = np.where(text < 0, ~text, text)
+        labels[row, start : start + len(text)] = np.where(text < 0, IGNORED, text)
     return [torch.from_numpy(ids), torch.from_numpy(labels)]
 
 

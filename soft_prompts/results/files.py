@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import refuse_link, write_atomically
+from soft_prompts.results.findings import FINDING
 from soft_prompts.results.paths import RESERVED
 from soft_prompts.results.schema import (
     Result,
@@ -137,4 +138,9 @@ def _json_files(named: Path, problems: list[str]) -> Iterator[Path]:
         return
     for folder, folders, files in os.walk(named, onerror=lambda error: problems.append(one_line(error))):
         folders[:] = sorted(name for name in folders if name not in RESERVED and not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(files) if name.endswith(".json") and name[0] != ".")
+        yield from (Path(folder, name) for name in sorted(files) if name.endswith(".json") and _may_be_result(name))
+
+
+def _may_be_result(name: str) -> bool:
+    """Hidden files are none, and what was found out about activations has a reader of its own."""
+    return name[0] != "." and not name.endswith(FINDING)

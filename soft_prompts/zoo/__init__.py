@@ -12,6 +12,7 @@ NAMES = (
     "tiny-chess",
     "tiny-chess-weak",
     "tiny-guidance-base",
+    "tiny-lands",
     "tiny-text",
     "tiny-mazes",
     "tiny-mazes-absent",

@@ -18,7 +18,7 @@ FLOORS = (  # from the top
     ("commands",),
     ("calibration",),
     ("experiments", "recipes"),
-    ("report", "finetuning"),
+    ("report", "finetuning", "steering"),
     ("training", "behaviour", "exchange"),
     ("engine", "analysis"),
     ("config",),

@@ -15,10 +15,10 @@ from soft_prompts.calibration.game.seats import Seat, Told, open_truths, take_se
 from soft_prompts.calibration.game.show import print_game
 from soft_prompts.calibration.game.tiny import tiny_adapters, tiny_world
 from soft_prompts.calibration.game.verdicts import Questions, read_model, write_questions
-from soft_prompts.calibration.presets import options_of
 from soft_prompts.common.command_line import guarded
 from soft_prompts.common.console import each_line_once, say
 from soft_prompts.common.files import write_atomically
+from soft_prompts.experiments.presets import options_of
 from soft_prompts.recipes.adapters.base import as_known
 from soft_prompts.recipes.adapters.catalogue import SMOLLM2, World
 

@@ -16,11 +16,11 @@ from soft_prompts.calibration.planted.alarms import Alarms, false_alarms
 from soft_prompts.calibration.planted.made import make_world
 from soft_prompts.calibration.planted.options import PlantedOptions
 from soft_prompts.calibration.planted.rows import ChangeRow, find_change
-from soft_prompts.calibration.presets import options_of
 from soft_prompts.calibration.targets import Target
 from soft_prompts.common.command_line import guarded
 from soft_prompts.common.console import say
 from soft_prompts.common.files import write_atomically
+from soft_prompts.experiments.presets import options_of
 
 RARE = 0.1  # of plain samples: a change that fewer show is rare
 MORE_OFTEN = 5.0

@@ -20,7 +20,8 @@ class ReportOptions:
     """One self-contained page of all results: verdicts, curves, brackets, items, texts and settings."""
 
     paths: tyro.conf.Positional[tuple[Path, ...]] = (Path("results"),)
-    """Result files or folders of them; a folder's reference/ counts only when named itself."""
+    """Files of results and of findings about activations and vectors, or folders of them; a folder's reference/ counts
+    only when named itself."""
     out: Path = Path("report.html")
     """The page: one file, which needs no network."""
     figures: Path | None = None
@@ -51,11 +52,13 @@ def report_command(options: ReportOptions) -> int:
     from soft_prompts.analysis.readings import read_all  # scipy takes seconds to load
     from soft_prompts.behaviour.comparison.finding import read_comparison
     from soft_prompts.report.page.document import document, rendered
+    from soft_prompts.results.findings import find_findings
 
     readings = read_all(options.paths, metric=options.metric, draws=options.draws)
     for problem in readings.problems:
         print(f"skipped: {problem}", file=sys.stderr)
-    page = document(readings, options.out.parent, [read_comparison(path) for path in options.behaviour])
+    comparisons = [read_comparison(path) for path in options.behaviour]
+    page = document(readings, options.out.parent, comparisons, find_findings(options.paths))
     write_atomically(options.out, rendered(page).encode())
     print(f"report written to {options.out} ({options.out.stat().st_size / 1e6:.1f} MB)", file=sys.stderr)
     if options.figures is not None:

@@ -18,10 +18,12 @@ from soft_prompts.common.errors import InputError
 from soft_prompts.report.behaviour.section import BehaviourSection, behaviour_section
 from soft_prompts.report.drawing.scene import Scene
 from soft_prompts.report.figures.groups import groups_of
+from soft_prompts.report.page.findings import FindingEntry, entries
 from soft_prompts.report.page.grid import Grid, grid_of, said
 from soft_prompts.report.page.sections import Section, section
 from soft_prompts.report.page.table import Links, Table, runs_table
 from soft_prompts.report.text import count_text, visible
+from soft_prompts.results.findings import Finding
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,18 @@ class Document:
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
     behaviours: tuple[BehaviourSection, ...] = ()
+    findings: tuple[FindingEntry, ...] = ()
 
     def figures(self) -> list[Scene]:
         """Those that stand alone in files."""
         return [scene for one in (*self.sections, *self.behaviours) for scene in one.scenes()]
 
 
-def document(readings: Readings, folder: Path, comparisons: Sequence[Comparison] = ()) -> Document:
-    """The page of these readings and comparisons, to lie in `folder`; raises InputError where there is no reading."""
-    if not readings.readings:
+def document(
+    readings: Readings, folder: Path, comparisons: Sequence[Comparison] = (), findings: Sequence[Finding] = ()
+) -> Document:
+    """The page of these, to lie in `folder`; raises InputError where there is none of them."""
+    if not (readings.readings or comparisons or findings):
         why = readings.problems[0] if readings.problems else "give files or folders with results"
         raise InputError(f"no result to report: {why}")
     links, groups = Links(folder), groups_of(readings.readings)
@@ -53,6 +58,7 @@ def document(readings: Readings, folder: Path, comparisons: Sequence[Comparison]
         readings.problems,
         readings.warnings,
         tuple(map(behaviour_section, comparisons)),
+        entries(findings, links),
     )
 
 

@@ -93,7 +93,8 @@ def test_every_experiment_of_the_package_has_its_door() -> None:
     """tests/<name>_test.py says the question and starts it; the register names each file once."""
     doors = {path.stem.removesuffix("_test"): path.read_text() for path in (ROOT / "tests").glob("*_test.py")}
     assert doors == {name: DOOR.format(question=question_of(name), module=at) for name, at in EXPERIMENTS.items()}
-    assert set(EXPERIMENTS) == {path.stem for path in OWN} | {"behaviour", "calibration", "sandbagging_game"}
+    elsewhere = {"behaviour", "calibration", "sandbagging_game", "steering"}
+    assert set(EXPERIMENTS) == {path.stem for path in OWN} | elsewhere
     for name, at in EXPERIMENTS.items():
         assert importlib.import_module(at).EXPERIMENT.name == name
 

@@ -1,0 +1,87 @@
+"""Which flags do the commands about activations and vectors share? Read before torch is loaded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from soft_prompts.commands.asked_model import AskedModel
+from soft_prompts.common.command_line import command_line
+from soft_prompts.common.console import say
+from soft_prompts.common.errors import UsageError
+from soft_prompts.results.findings import FINDING, Finding, Kind, write_finding
+
+if TYPE_CHECKING:
+    from soft_prompts.engine.activations.module_map import Inside
+    from soft_prompts.steering.data.choices import Choices
+
+DEFAULT_MODEL = "tiny-lands"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteeringOptions(AskedModel):
+    """Model, data and where what is found goes."""
+
+    data: str = "lands-functions"
+    """lands-functions, lands-told, lands-scenes or lands-dealt, all embedded; or a file or folder in --layout."""
+    layout: Literal["choices", "caa", "functions", "machiavelli"] = "choices"
+    """choices: JSONL with prompt, options {class: text} and group; caa: JSON list of question,
+    answer_matching_behavior, answer_not_matching_behavior; functions: folder of JSON lists of input and output, one a
+    function; machiavelli: folder with scenes.json, tree.json, annotations.json."""
+    label: str | None = None
+    """With --layout machiavelli: the annotation that tells the classes apart."""
+    seed: int = 0
+    """Seeds whatever is drawn."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the model."""
+    out: Path = Path("steering")
+    """Folder for what is made and found."""
+    json: bool = False
+    """Print the finding as JSON (finding.schema.json of the package) in place of sentences."""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"seed is {self.seed}; give 0 or more")
+
+    def inside(self) -> "Inside":
+        """The model that was asked for, tiny-lands without a word."""
+        from soft_prompts.engine.activations.module_map import Inside
+
+        return Inside(self.load(DEFAULT_MODEL, None, self.dtype))
+
+    def choices(self) -> "Choices":
+        """The data that were asked for; what was left out is said."""
+        from soft_prompts.steering.data.sources import find_choices
+
+        found = find_choices(self.data, self.layout, self.label, self.seed)
+        for reason, count in found.dropped.items():
+            if count:
+                say(f"left out: {count} {reason}")
+        return found.choices
+
+    def found(self, kind: Kind, inside: "Inside", n: int, figures: dict[str, Any], says: list[str]) -> Finding:
+        """With the header that every finding has."""
+        from soft_prompts.training.environment import versions
+
+        frozen = inside.frozen
+        return Finding(
+            kind,
+            frozen.name,
+            self.data,
+            n,
+            self.seed,
+            figures,
+            frozen.fingerprint,
+            versions(),
+            command_line(),
+            tuple(says),
+        )
+
+    def show(self, finding: Finding, name: str) -> int:
+        """Write the finding, and print it."""
+        import json
+
+        path = self.out / f"{name}{FINDING}"
+        write_finding(path, finding)
+        print(json.dumps(finding.to_json(), indent=1) if self.json else "\n".join(finding.says))
+        say(f"written to {path}")
+        return 0

@@ -1,0 +1,1 @@
+"""The steering experiment: what vectors, prompts and patches can do in a model that learns functions in context."""

@@ -1,0 +1,181 @@
+"""What is asked in each part of the steering experiment? A part returns findings without their header."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from soft_prompts.data.functions.world import FAMILIES, FUNCTIONS
+from soft_prompts.engine.activations.module_map import Inside
+from soft_prompts.experiments.steering.options import SteeringExperimentOptions
+from soft_prompts.experiments.steering.section import Section
+from soft_prompts.experiments.steering.taught import taught_section
+from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.steering.causes.comparison import Looked, compare_prompts
+from soft_prompts.steering.causes.pairs import aligned, pairs_of_choices
+from soft_prompts.steering.concepts import Concepts, beside, mapped, moved, network
+from soft_prompts.steering.data.choices import Choices
+from soft_prompts.steering.data.sources import land_choices, neutral_texts
+from soft_prompts.steering.effects import likeness, with_cues
+from soft_prompts.steering.evaluation import evaluate_vectors
+from soft_prompts.steering.fitting import Wanted, fit_vectors
+from soft_prompts.steering.scoring import option_scores, untouched
+from soft_prompts.steering.tokens import Budget, Worths, worth
+from soft_prompts.steering.vectors.contrast import Activations, contrast_vector
+from soft_prompts.steering.vectors.vector import SteeringVector
+
+DONOR, RECEIVER = "king", "song"  # of comparisons: two functions of other families
+SOURCES = ("functions", "told", "scenes")
+MIDDLE = 2  # layer of four at which vectors of other sources are compared
+
+
+class _Vectors(NamedTuple):
+    of: dict[str, SteeringVector]
+    accuracy: float
+
+
+def functions(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
+    """Vectors of every method beside all controls, on lands that none of them was made of."""
+    choices, found = land_choices("functions", options.seed), []
+    for method in options.methods:
+        fitted = fit_vectors(inside, choices, Wanted(method, options.functions, seed=options.seed))  # pyright: ignore
+        vectors = [one.vector for one in fitted]
+        judged = evaluate_vectors(inside, vectors, choices, neutral_texts(None, "lands-functions"), options.seed)
+        n = sum(one.n for one in judged.effects)
+        title = f"vectors of functions by {method}, on test lands"
+        found.append(Section(f"eval-{method}", "eval", "lands-functions", n, judged.figures(), judged.says(), title))
+    return found
+
+
+def sources(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
+    """The same functions from demonstrations, from their names and from scenes: how alike, and does each steer?"""
+    kinds = {kind: land_choices(kind, options.seed) for kind in SOURCES}
+    names = options.functions or FUNCTIONS
+    vectors = {kind: _means(inside, choices, names) for kind, choices in kinds.items()}
+    prompts = {kind: _cued_accuracy(inside, choices, names) for kind, choices in kinds.items()}
+    pairs = [("functions", "told"), ("functions", "scenes"), ("told", "scenes")]
+    cosines = {f"{a} and {b}": _cosine(vectors[a].of, vectors[b].of) for a, b in pairs}
+    accuracy = {kind: one.accuracy for kind, one in vectors.items()}
+    says = [
+        f"from {kind}: the prompt {prompts[kind]:.2f}, its vector {accuracy[kind]:.2f} on bare prompts"
+        for kind in SOURCES
+    ]
+    says += [
+        f"{pair}: mean cosine {value:.2f} of the same function, {other:.2f} of others"
+        for pair, (value, other) in cosines.items()
+    ]
+    figures = {"prompt_accuracy": prompts, "vector_accuracy": accuracy, "cosines": cosines, "layer": MIDDLE}
+    title = "function vectors from demonstrations, names and scenes"
+    return [
+        Section(
+            "sources", "experiment", "lands", len(kinds["told"].part("test").items) * len(names), figures, says, title
+        )
+    ]
+
+
+def _means(inside: Inside, choices: Choices, names: tuple[str, ...]) -> _Vectors:
+    found = Activations(inside, choices.part("train"), [MIDDLE])
+    vectors = {name: contrast_vector(found, name) for name in names}
+    test = choices.part("test")
+    right = [
+        option_scores(inside.frozen, test, vector.steer(inside, MIDDLE, 1.0)).right(name).mean()
+        for name, vector in vectors.items()
+    ]
+    return _Vectors(vectors, float(np.mean(right)))
+
+
+def _cued_accuracy(inside: Inside, choices: Choices, names: tuple[str, ...]) -> float:
+    parts = [(name, with_cues(choices.part("test"), name)) for name in names]
+    return float(np.mean([option_scores(inside.frozen, part).right(name).mean() for name, part in parts if part]))
+
+
+def _cosine(one: dict[str, SteeringVector], other: dict[str, SteeringVector]) -> tuple[float, float]:
+    """Mean over equal functions, and over unequal ones."""
+
+    def stacked(vectors: dict[str, SteeringVector]) -> Tensor:
+        return torch.nn.functional.normalize(torch.stack([v.layers[MIDDLE] for v in vectors.values()]), dim=1)
+
+    cosines = stacked(one) @ stacked(other).T
+    same = torch.eye(len(cosines), dtype=torch.bool)
+    return float(cosines[same].mean()), float(cosines[~same].mean())
+
+
+def dealt(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
+    """A behaviour that depends on the item: can the mean difference do what each item's own activation does?"""
+    found: dict[str, Any] = {}
+    for kind, name in (("dealt", "own"), ("told", DONOR)):
+        choices = land_choices(kind, options.seed)
+        one = likeness(inside, name, choices.part("train"), choices.part("test"))
+        assert one is not None
+        found[kind] = {**one._asdict(), "verdict": one.verdict}
+    says = [
+        f"{kind}: {one['verdict']} (layer {one['layer']}: each item's own activation has {one['patch']:.2f} of what "
+        f"the prompt does, the mean difference {one['mean']:.2f})"
+        for kind, one in found.items()
+    ]
+    n = len(land_choices("dealt").part("test").items)
+    return [
+        Section(
+            "likeness", "experiment", "lands-dealt", n, found, says, "an item-dependent behaviour beside a function"
+        )
+    ]
+
+
+def causes(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
+    """Which components make the answer, where the function is named, and where it is found from demonstrations."""
+    found = []
+    for kind in ("told", "functions"):
+        choices = land_choices(kind, options.seed).part("test")
+        pairs = aligned(inside.frozen, pairs_of_choices(choices, DONOR, RECEIVER)[: options.pairs], f"lands-{kind}")
+        compared = compare_prompts(inside, pairs, Looked(patches=options.patches or None, seed=options.seed))
+        title = f"components that make {DONOR} of {RECEIVER}, lands-{kind}"
+        figures, says = compared.figures(), compared.says()
+        found.append(Section(f"activations-{kind}", "activations", f"lands-{kind}", compared.n, figures, says, title))
+    return found
+
+
+def concepts(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
+    """The network of the eight functions, and what moves what."""
+    choices, families = land_choices("told", options.seed), dict[str, str](zip(FUNCTIONS, FAMILIES, strict=True))
+    layer = inside.layers // 2
+    one = network(inside, choices.part("train"))
+    change = moved(inside, choices.part("test"), one, layer, 1.0)
+    found = Concepts(one, families, change, layer, 1.0)
+    if options.other_model is not None:
+        other = Inside(load_frozen_model(options.other_model))
+        pairs, between = beside(one, network(other, choices.part("train")), options.seed)
+        maps = tuple(mapped(inside, other, choices, (layer, min(layer, other.layers - 1))))
+        found = Concepts(one, families, change, layer, 1.0, options.other_model, between, pairs, maps)
+    return [
+        Section("concepts", "concepts", "lands-told", len(choices.items), found.figures(), found.says(), "concepts")
+    ]
+
+
+def tokens(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
+    """Soft prompts beside the mean vectors."""
+    choices = land_choices("functions", options.seed)
+    fitted = fit_vectors(inside, choices, Wanted("mean", options.worth, seed=options.seed))
+    budget = Budget(options.tokens, options.seeds, options.steps)
+    worths = Worths(tuple(worth(inside, choices, one.vector.name, one.vector.steer(inside), budget) for one in fitted))
+    n = len(choices.part("test").items)
+    return [
+        Section("tokens", "tokens", "lands-functions", n, worths.figures(), worths.says(), "vectors in soft tokens")
+    ]
+
+
+def models(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
+    """A model that was taught a function beside the base that is told it."""
+    return [taught_section(inside, options, DONOR, untouched)]
+
+
+PARTS: dict[str, Callable[[Inside, SteeringExperimentOptions], list[Section]]] = {
+    "functions": functions,
+    "sources": sources,
+    "dealt": dealt,
+    "causes": causes,
+    "models": models,
+    "concepts": concepts,
+    "tokens": tokens,
+}

@@ -1,0 +1,1 @@
+"""How are the models made that learn functions of lands in context?"""

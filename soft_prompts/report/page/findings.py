@@ -1,0 +1,85 @@
+"""What does the page say of activations and vectors? The sentences of each finding, and its largest figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from soft_prompts.report.page.table import Cell, Links, Table, heads, number
+from soft_prompts.report.text import count_text
+from soft_prompts.results.findings import Finding
+
+TITLES = {
+    "fit": "Vectors made",
+    "eval": "What vectors do, beside their controls",
+    "activations": "What differs inside, and what matters",
+    "tokens": "Vectors in soft tokens",
+    "concepts": "Concepts",
+    "experiment": "Compared",
+}
+SHOWN = 20  # components of a table
+
+
+@dataclass(frozen=True)
+class FindingEntry:
+    """One finding on the page."""
+
+    title: str
+    about: str
+    href: str
+    says: tuple[str, ...]
+    tables: tuple[Table, ...]
+
+
+def entries(findings: Sequence[Finding], links: Links) -> tuple[FindingEntry, ...]:
+    """In the order of the files."""
+    return tuple(_entry(one, links) for one in findings)
+
+
+def _entry(found: Finding, links: Links) -> FindingEntry:
+    about = f"{found.model}, {found.data}, {count_text(found.n, 'item')}, seed {found.seed}"
+    tables = {"eval": _arms, "activations": _components}.get(found.kind)
+    href = links.to(found.path) if found.path else ""
+    return FindingEntry(TITLES[found.kind], about, href, found.says, (tables(found),) if tables else ())
+
+
+def _arms(found: Finding) -> Table:
+    """Accuracy of every arm, a row a class."""
+    classes = found.figures["classes"]
+    arms = list(dict.fromkeys(name for one in classes for name in one["arms"]))
+    columns = heads("*class", "layer", "strength", *arms)
+    rows = tuple(
+        (
+            Cell(one["class"]),
+            number(one["layer"]),
+            number(one["strength"]),
+            *(_accuracy(one["arms"].get(name)) for name in arms),
+        )
+        for one in classes
+    )
+    return Table("Accuracy of every arm", "Test items; 95 % intervals over groups.", columns, rows)
+
+
+def _accuracy(arm: dict | None) -> Cell:
+    if arm is None:
+        return number(None)
+    value, low, high = arm["accuracy"]
+    ends = "" if low is None else f" [{low:.2f}, {high:.2f}]"
+    return number(value, f"{value:.2f}{ends}")
+
+
+def _components(found: Finding) -> Table:
+    """Those that were patched, largest share first."""
+    patched = [row for row in found.figures["components"] if row["share"] is not None]
+    best = sorted(patched, key=lambda row: -abs(row["share"]))[:SHOWN]
+    columns = heads("*component", "position", "share", "gradient", "root mean square", "p")
+    rows = tuple(
+        (
+            Cell(row["component"]),
+            number(row["position"]),
+            *(
+                number(row[name], None if row[name] is None else f"{row[name]:.3g}")
+                for name in ("share", "gradient", "root_mean_square", "p")
+            ),
+        )
+        for row in best
+    )
+    return Table("Components that were patched", "Positions count from the last token, 0.", columns, rows)

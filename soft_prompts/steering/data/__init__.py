@@ -1,0 +1,1 @@
+"""Which prompts, and which answers of which class?"""

@@ -1,0 +1,133 @@
+"""Which published data sets can be read as choices? CAA's pairs, function pairs, and Machiavelli's scenes."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.steering.data.choices import Choice, Choices, checked
+
+MATCHING, NOT_MATCHING = "matching", "not_matching"
+DEMONSTRATIONS = 4  # in front of a query
+
+
+class Imported(NamedTuple):
+    """The choices, and what was left out."""
+
+    choices: Choices
+    dropped: dict[str, int]
+    """Reason -> how many."""
+
+
+def read_caa(path: Path) -> Imported:
+    """CAA's JSON list (arXiv 2312.06681): `question`, `answer_matching_behavior`, `answer_not_matching_behavior`."""
+    items = []
+    for number, entry in enumerate(_json(path, list)):
+        names = ("question", "answer_matching_behavior", "answer_not_matching_behavior")
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(name), str) for name in names):
+            raise InputError(f"{path}, entry {number}: give {', '.join(names)}, each a text")
+        question, yes, no = (entry[name] for name in names)
+        items.append(Choice(question, {MATCHING: yes, NOT_MATCHING: no}, str(number)))
+    return Imported(checked(Choices(tuple(items), str(path))), {})
+
+
+def read_function_pairs(paths: Mapping[str, Path], seed: int = 0, shots: int = DEMONSTRATIONS) -> Imported:
+    """JSON lists of `input` and `output`, one a function (the layout of arXiv 2310.15213), as choices.
+
+    Classes are the functions; an item is an input that two or more of them know, as `input:`, with all their outputs;
+    a function's cue is `shots` demonstrations of other inputs of the train split. Inputs that one function alone knows,
+    and options that another function gives too, are left out and counted.
+    """
+    tables = {name: _table(path) for name, path in paths.items()}
+    if len(tables) < 2:
+        raise UsageError(f"function pairs: there is one function, {next(iter(tables), 'none')!r}; give two or more")
+    inputs = dict.fromkeys(given for table in tables.values() for given in table)
+    dropped, items = {"inputs of one function alone": 0, "outputs of two functions": 0}, []
+    for given in inputs:
+        outputs = {name: f" {table[given]}" for name, table in tables.items() if given in table}
+        distinct = {name: text for name, text in outputs.items() if list(outputs.values()).count(text) == 1}
+        dropped["outputs of two functions"] += len(outputs) - len(distinct)
+        if len(distinct) < 2:
+            dropped["inputs of one function alone"] += 1
+            continue
+        items.append(Choice(f"{given}:", distinct, given))
+    choices = checked(Choices(tuple(items), "function pairs"))
+    shown = {item.group for item in choices.part("train").items}
+    random = Random(seed)
+    cued = [_with_demonstrations(item, tables, shown, random, shots) for item in choices.items]
+    return Imported(Choices(tuple(cued), "function pairs"), dropped)
+
+
+def _with_demonstrations(
+    item: Choice, tables: Mapping[str, Mapping[str, str]], shown: set[str], random: Random, shots: int
+) -> Choice:
+    cues = {}
+    for name in item.options:
+        known = [given for given in tables[name] if given in shown and given != item.group]
+        some = random.sample(known, min(shots, len(known)))
+        cues[name] = "".join(f"{given}: {tables[name][given]}\n" for given in some)
+    return Choice(item.prompt, item.options, item.group, None, cues)
+
+
+def read_machiavelli(folder: Path, label: str) -> Imported:
+    """Machiavelli's layout (arXiv 2304.03279): scenes, the tree of choices, and annotations of the scenes.
+
+    `scenes.json`: scene -> text; `tree.json`: scene -> list of {text, next}; `annotations.json`: scene -> {label:
+    value}. A choice takes the label of the scene that it leads to: `label` where that is above 0, else `not label`.
+    Choices that lead to scenes without the annotation are dropped and counted, and so are scenes that do not offer
+    both. The group is the scene.
+    """
+    scenes, tree, notes = (_json(folder / f"{name}.json", dict) for name in ("scenes", "tree", "annotations"))
+    dropped = {"choices without a label": 0, "scenes without both classes": 0}
+    items = []
+    for scene, choices in tree.items():
+        options, unlabelled = _labelled(choices, notes, label)
+        dropped["choices without a label"] += unlabelled
+        if scene not in scenes or len(options) < 2:
+            dropped["scenes without both classes"] += 1
+            continue
+        items.append(Choice(str(scenes[scene]), options, str(scene)))
+    if not items:
+        raise UsageError(f"{folder}: no scene offers a choice with {label!r} and one without; give another label")
+    return Imported(checked(Choices(tuple(items), str(folder))), dropped)
+
+
+def _labelled(choices: Sequence[Any], notes: Mapping[str, Any], label: str) -> tuple[dict[str, str], int]:
+    """The first choice of each class, and how many have no label."""
+    options, unlabelled = dict[str, str](), 0
+    for choice in choices:
+        noted = notes.get(str(choice["next"]), {})
+        if label not in noted:
+            unlabelled += 1
+            continue
+        options.setdefault(label if float(noted[label]) > 0 else f"not {label}", f" {str(choice['text']).strip()}")
+    return options, unlabelled
+
+
+def _table(path: Path) -> dict[str, str]:
+    table = {}
+    for number, entry in enumerate(_json(path, list)):
+        if not isinstance(entry, dict) or not {"input", "output"} <= entry.keys():
+            raise InputError(f"{path}, entry {number}: give 'input' and 'output'")
+        table[str(entry["input"])] = str(entry["output"])
+    return table
+
+
+def _json(path: Path, kind: type) -> Any:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}; give a JSON file") from error
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON: {error}; give a JSON file") from error
+    if not isinstance(found, kind):
+        raise InputError(f"{path} holds a {type(found).__name__}; give a {kind.__name__}")
+    return found
+
+
+def named_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Function -> its file, of all JSON files of a folder."""
+    for path in sorted(folder.glob("*.json")):
+        yield path.stem, path

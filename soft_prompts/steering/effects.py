@@ -1,0 +1,250 @@
+"""What does a vector do on items that it was not made of, beside everything that could do the same by chance?
+
+Layer and strength are chosen on dev, and reported on test: accuracy, log-probability and logit difference, each beside
+nothing, five random vectors of the same length, a vector of shuffled labels, those of wrong classes, and the prompt
+that asks for the class in words. Intervals are over groups.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from soft_prompts.engine.activations.module_map import Inside
+from soft_prompts.stats import bootstrap
+from soft_prompts.stats.bootstrap import Interval, drawn_means, interval
+from soft_prompts.steering.data.choices import Choices
+from soft_prompts.steering.scoring import (
+    Scores,
+    Steer,
+    adding,
+    captured,
+    option_scores,
+    patching,
+    text_nats,
+    untouched,
+)
+from soft_prompts.steering.vectors.vector import SteeringVector
+
+STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+RANDOM = 5  # vectors
+PATCH_ENOUGH, MEAN_TOO_LITTLE = 0.8, 0.2  # of what the prompt does: then a mean is not how it is done
+MEASURES: dict[str, Callable[[Scores, str], NDArray[np.float64]]] = {
+    "accuracy": lambda scores, name: scores.right(name),
+    "log_probability": lambda scores, name: scores.of(name),
+    "logit_difference": lambda scores, name: scores.lead(name),
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What was done, and what came of it on the test items."""
+
+    name: str
+    measures: dict[str, Interval]
+    items: dict[str, NDArray[np.float64]] = field(repr=False)
+    """[N] of each measure, to be pooled."""
+    neutral_nats: float | None = None
+    """Change of the loss on neutral text, nats a token."""
+
+
+class Tried(NamedTuple):
+    """One layer and strength on dev."""
+
+    layer: int
+    strength: float
+    accuracy: float
+    logit_difference: float
+
+
+class Likeness(NamedTuple):
+    """Is the class a direction, or is it computed item by item?"""
+
+    layer: int
+    patch: float
+    """Share of what the prompt does that each item's own activation does."""
+    mean: float
+    """Share that the mean difference does."""
+    ratio: float
+    """mean / patch."""
+
+    @property
+    def verdict(self) -> str:
+        """vector-like, not vector-like, or why neither can be said."""
+        if self.patch < PATCH_ENOUGH:
+            return "cannot be said: no single layer carries it at the last token"
+        return "not vector-like" if self.ratio <= MEAN_TOO_LITTLE else "vector-like"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A vector beside its controls."""
+
+    name: str
+    layer: int
+    strength: float
+    tried: tuple[Tried, ...]
+    arms: tuple[Arm, ...]
+    likeness: Likeness | None
+    n: int
+    groups: tuple[str, ...]
+
+    def arm(self, name: str) -> Arm:
+        return next(arm for arm in self.arms if arm.name == name)
+
+    @property
+    def best_control(self) -> Arm:
+        """By accuracy; the real prompt is what is to be matched, and no control."""
+        controls = [arm for arm in self.arms if arm.name not in ("vector", "prompt")]
+        return max(controls, key=lambda arm: arm.measures["accuracy"].value)
+
+
+def choose(inside: Inside, vector: SteeringVector, dev: Choices, strengths: Iterable[float] = STRENGTHS) -> list[Tried]:
+    """Every layer and strength on dev items that offer the class, best first: by accuracy, of equally accurate ones the
+    weakest, for strength costs loss elsewhere, and of these by logit difference."""
+    asked, tried = dev.having(vector.name), []
+    for layer in vector.layers:
+        for strength in strengths:
+            steer = vector.steer(inside, layer, strength)
+            scores = option_scores(inside.frozen, asked, steer)
+            accuracy, lead = (
+                float(MEASURES[name](scores, vector.name).mean()) for name in ("accuracy", "logit_difference")
+            )
+            tried.append(Tried(layer, strength, accuracy, lead))
+    return sorted(tried, key=lambda one: (-one.accuracy, one.strength, -one.logit_difference))
+
+
+class Controls(NamedTuple):
+    """Vectors that should do nothing, or something else."""
+
+    shuffled: SteeringVector | None = None
+    wrong: tuple[SteeringVector, ...] = ()
+
+
+def effect(
+    inside: Inside, vector: SteeringVector, test: Choices, controls: Controls, neutral: Sequence[str] = ()
+) -> Effect:
+    """The vector at its chosen layer and strength beside its controls, on test items that offer the class."""
+    asked, layer, strength = test.having(vector.name), vector.layer, vector.strength
+    assert layer is not None
+    assert strength is not None
+    steers = {"none": untouched, "vector": vector.steer(inside)}
+    own = vector.layers[layer]
+    randoms = [
+        adding(inside, {f"resid.{layer}": strength * one}, vector.positions) for one in random_like(own, vector.seed)
+    ]
+    if controls.shuffled is not None:
+        shuffled = _as_long(controls.shuffled.layers[layer], own)
+        steers["shuffled labels"] = adding(inside, {f"resid.{layer}": strength * shuffled}, vector.positions)
+    arms = [_arm(inside, name, [steer], vector.name, asked, neutral) for name, steer in steers.items()]
+    arms.append(_arm(inside, "random", randoms, vector.name, asked, neutral))
+    if controls.wrong:
+        wrong = [other.steer(inside, layer, strength) for other in controls.wrong]
+        arms.append(_arm(inside, "wrong class", wrong, vector.name, asked, ()))
+    cued = with_cues(asked, vector.name)
+    if cued is not None:
+        arms.append(_arm(inside, "prompt", [untouched], vector.name, cued, ()))
+    return Effect(vector.name, layer, strength, (), tuple(arms), None, len(asked.items), asked.groups)
+
+
+def with_cues(choices: Choices, name: str) -> Choices | None:
+    """The items behind the text that asks for the class; None where some have none."""
+    if not all(name in item.cues for item in choices.items):
+        return None
+    return Choices(tuple(item.cued(name) for item in choices.items), choices.where)
+
+
+def random_like(direction: Tensor, seed: int, count: int = RANDOM) -> list[Tensor]:
+    """Random directions of the same length."""
+    generator = torch.Generator().manual_seed(seed)
+    return [_as_long(torch.randn(len(direction), generator=generator), direction) for _ in range(count)]
+
+
+def _as_long(direction: Tensor, like: Tensor) -> Tensor:
+    length = direction.norm()
+    return direction * (like.norm() / length) if length > 0 else direction
+
+
+def _arm(
+    inside: Inside, name: str, steers: Sequence[Steer], target: str, asked: Choices, neutral: Sequence[str]
+) -> Arm:
+    """Items' mean over several steers is what the intervals are over."""
+    scores = [option_scores(inside.frozen, asked, steer) for steer in steers]
+    items = {measure: np.mean([of(one, target) for one in scores], axis=0) for measure, of in MEASURES.items()}
+    return Arm(name, intervals(items, asked.groups), items, _neutral(inside, steers, neutral) if neutral else None)
+
+
+def _neutral(inside: Inside, steers: Sequence[Steer], neutral: Sequence[str]) -> float:
+    if steers[0] is untouched:
+        return 0.0
+    before = text_nats(inside.frozen, neutral)
+    return float(np.mean([text_nats(inside.frozen, neutral, steer) for steer in steers])) - before
+
+
+def intervals(items: dict[str, NDArray[np.float64]], groups: Sequence[str]) -> dict[str, Interval]:
+    """Means with 95 % intervals over groups, drawn again together."""
+    _, cluster = np.unique(np.array(groups), return_inverse=True)
+    ones = np.ones(len(groups))
+    rows = drawn_means([bootstrap.Scores(values, ones) for values in items.values()], cluster, bootstrap.DRAWS)
+    count = len(np.unique(cluster))
+    found = {name: interval(rows[:, place], count) for place, name in enumerate(items)}
+    return {name: _within(one) if name == "accuracy" else one for name, one in found.items()}
+
+
+def _within(share: Interval) -> Interval:
+    """No share is below 0 or above 1, wherever the draws were moved to."""
+    if share.low is None or share.high is None:
+        return share
+    return share._replace(low=max(share.low, 0.0), high=min(share.high, 1.0))
+
+
+def pooled(effects: Sequence[Effect]) -> dict[str, dict[str, Interval]]:
+    """Arm -> measure -> mean over all classes' items, for arms that every class has."""
+    names = [arm.name for arm in effects[0].arms if all(any(o.name == arm.name for o in e.arms) for e in effects)]
+    groups = [group for one in effects for group in one.groups]
+    return {
+        name: intervals({m: np.concatenate([one.arm(name).items[m] for one in effects]) for m in MEASURES}, groups)
+        for name in names
+    }
+
+
+def likeness(
+    inside: Inside, name: str, train: Choices, test: Choices, layers: Sequence[int] | None = None
+) -> Likeness | None:
+    """Does the mean of what the prompt changes do what each item's own change does? At the layer that carries most.
+
+    Donor: the item behind its cue; receiver: the item alone; at the prompt's last token. None without cues. A share is
+    of the donors' gain in logit difference.
+    """
+    receivers, donors = test.having(name), with_cues(test.having(name), name)
+    taught, cued = train.having(name), with_cues(train.having(name), name)
+    if donors is None or cued is None:
+        return None
+    names = [f"resid.{layer}" for layer in (range(inside.layers) if layers is None else layers)]
+    own = captured(inside, [item.prompt for item in donors.items], names)
+    before, after = (captured(inside, [item.prompt for item in part.items], names) for part in (taught, cued))
+    floor, ceiling = (_lead(inside, part, name, untouched) for part in (receivers, donors))
+    best: Likeness | None = None
+    for site in names:
+        patch = _lead(inside, receivers, name, patching(inside, {site: own[site][:, 0]}))
+        mean = (after[site] - before[site]).mean(dim=0)[0]
+        added = _lead(inside, receivers, name, adding(inside, {site: mean}, "last"))
+        own_share, mean_share = ((one - floor) / (ceiling - floor) for one in (patch, added))
+        ratio = mean_share / own_share if own_share else np.nan
+        found = Likeness(int(site.split(".")[1]), own_share, mean_share, ratio)
+        best = found if best is None else max(best, found, key=_carries)
+    return best
+
+
+def _carries(found: Likeness) -> tuple[bool, float]:
+    """Of layers whose activations carry all, the one that suits the mean best: the doubt is the vector's."""
+    enough = found.patch >= PATCH_ENOUGH
+    return enough, found.mean if enough else found.patch
+
+
+def _lead(inside: Inside, choices: Choices, name: str, steer: Steer) -> float:
+    return float(option_scores(inside.frozen, choices, steer).lead(name).mean())

@@ -1,0 +1,107 @@
+"""Vectors beside their controls, on the test split: `soft-prompts steer eval`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from soft_prompts.common.errors import UsageError
+from soft_prompts.engine.activations.module_map import Inside
+from soft_prompts.stats.bootstrap import Interval
+from soft_prompts.steering.data.choices import Choices
+from soft_prompts.steering.effects import Arm, Controls, Effect, effect, likeness, pooled
+from soft_prompts.steering.fitting import chosen
+from soft_prompts.steering.vectors.contrast import Activations, contrast_vector
+from soft_prompts.steering.vectors.vector import SteeringVector, refuse_other
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All vectors, and their items together."""
+
+    effects: tuple[Effect, ...]
+    together: dict[str, dict[str, Interval]]
+    """Arm -> measure -> mean over the items of all classes."""
+
+    def figures(self) -> dict[str, Any]:
+        """As finding.schema.json has them."""
+        return {"classes": [effect_json(one) for one in self.effects], "together": self.together}
+
+    def says(self) -> list[str]:
+        """A line a class, and one for all."""
+        lines = [_sentence(one) for one in self.effects]
+        if len(self.effects) > 1:
+            arms = {name: measures["accuracy"] for name, measures in self.together.items()}
+            lines.append("all classes: " + ", ".join(f"{name} {_short(value)}" for name, value in arms.items()))
+        return lines
+
+
+def evaluate_vectors(
+    inside: Inside, vectors: Sequence[SteeringVector], choices: Choices, neutral: Sequence[str] = (), seed: int = 0
+) -> Evaluation:
+    """Each vector at the layer and strength chosen on dev, and its controls, on test.
+
+    Raises UsageError for vectors of another model, and where the data have no test items of a class.
+    """
+    for vector in vectors:
+        refuse_other(vector, inside.frozen)
+    if missing := [vector.name for vector in vectors if vector.name not in choices.classes]:
+        raise UsageError(f"{choices.where}: class {missing[0]!r} is missing; it has {', '.join(choices.classes)}")
+    train, test = choices.part("train"), choices.part("test")
+    layers = sorted({layer for vector in vectors for layer in vector.layers})
+    found = Activations(inside, train, layers)
+    effects = []
+    for vector in vectors:
+        fitted = chosen(inside, vector, choices)
+        controls = Controls(_shuffled(found, vector, seed), _others(found, vector))
+        one = effect(inside, replace(fitted.vector, seed=seed), test, controls, neutral)
+        like = likeness(inside, vector.name, train, test, layers)
+        effects.append(replace(one, tried=fitted.tried, likeness=like))
+    return Evaluation(tuple(effects), pooled(effects))
+
+
+def _shuffled(found: Activations, vector: SteeringVector, seed: int) -> SteeringVector:
+    """Made as the vector, or by means where its method needs more than labels."""
+    method = "pca" if vector.method == "pca" else "mean"
+    return contrast_vector(found, vector.name, method, found.shuffled(seed), vector.positions)
+
+
+def _others(found: Activations, vector: SteeringVector) -> tuple[SteeringVector, ...]:
+    """Mean vectors of the other classes, as they are."""
+    names = [name for name in found.classes if name != vector.name]
+    return tuple(contrast_vector(found, name, positions=vector.positions) for name in names)
+
+
+def effect_json(found: Effect) -> dict[str, Any]:
+    """Without the items."""
+    return {
+        "class": found.name,
+        "layer": found.layer,
+        "strength": found.strength,
+        "n": found.n,
+        "arms": {arm.name: _arm_json(arm) for arm in found.arms},
+        "best_control": found.best_control.name,
+        "lead": found.arm("vector").measures["accuracy"].value - found.best_control.measures["accuracy"].value,
+        "likeness": None if found.likeness is None else {**found.likeness._asdict(), "verdict": found.likeness.verdict},
+        "tried": list(found.tried),
+    }
+
+
+def _arm_json(arm: Arm) -> dict[str, Any]:
+    return {**arm.measures, "neutral_nats": arm.neutral_nats}
+
+
+def _sentence(found: Effect) -> str:
+    own, best = found.arm("vector").measures["accuracy"], found.best_control
+    line = f"{found.name}: accuracy {_short(own)} at layer {found.layer}, strength {found.strength:g}; best control "
+    line += f"({best.name}) {_short(best.measures['accuracy'])}"
+    if any(arm.name == "prompt" for arm in found.arms):
+        line += f"; the prompt {_short(found.arm('prompt').measures['accuracy'])}"
+    cost = found.arm("vector").neutral_nats
+    line += f"; {cost:+.2f} nats a token on neutral text" if cost is not None else ""
+    return line + (f"; {found.likeness.verdict}" if found.likeness else "")
+
+
+def _short(value: Interval) -> str:
+    """.79 [.74, .84]."""
+    ends = "" if value.low is None or value.high is None else f" [{value.low:.2f}, {value.high:.2f}]"
+    return f"{value.value:.2f}{ends}"

@@ -1,0 +1,1 @@
+"""How is a vector made, kept and given to others?"""

@@ -1,0 +1,275 @@
+"""Is what a vector does measured as it is, beside controls, and is what no vector can do called so?"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.engine.activations.hooks import add
+from soft_prompts.engine.activations.module_map import Inside
+from soft_prompts.engine.activations.places import Places
+from soft_prompts.models.model import FrozenModel
+from soft_prompts.results.files import find_results
+from soft_prompts.results.findings import Finding, find_findings, plain, read_finding, write_finding
+from soft_prompts.steering.data.choices import Choice, Choices, as_line, deal, lettered, read_choices
+from soft_prompts.steering.data.importers import read_caa, read_function_pairs, read_machiavelli
+from soft_prompts.steering.effects import Likeness, choose, likeness, random_like
+from soft_prompts.steering.evaluation import evaluate_vectors
+from soft_prompts.steering.fitting import Wanted, fit_vectors
+from soft_prompts.steering.scoring import adding, captured, option_scores, text_nats
+from soft_prompts.steering.tokens import AT_MOST_ONE, BEYOND, UNSTABLE, Budget, reading, verdict_of, worth
+from soft_prompts.steering.vectors.files import read_vector, write_vector
+from soft_prompts.steering.vectors.vector import SteeringVector
+from soft_prompts.steering.writing import Written, write_steered
+from tests.checks.steering.conftest import some_choices
+
+
+def logp(frozen: FrozenModel, prompt: str, option: str) -> float:
+    """Plain transformers on the whole text, float64 at the end."""
+    before, after = (frozen.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, option))
+    with torch.no_grad():
+        logits = frozen.model(torch.tensor([before + after])).logits[0].double().log_softmax(-1)
+    return sum(float(logits[len(before) - 1 + n, token]) for n, token in enumerate(after))
+
+
+def test_options_of_any_length_are_scored_as_plain_transformers_does(frozen: FrozenModel) -> None:
+    items = [
+        Choice("go on", {"a": " up", "b": "q", "c": " a way off"}, "1"),
+        Choice("e2e4 e7", {"a": "e5", "c": "x"}, "2"),
+    ]
+    scores = option_scores(frozen, Choices(tuple(items)))
+    for row, item in enumerate(items):
+        for column, name in enumerate(("a", "b", "c")):
+            if name not in item.options:
+                assert np.isnan(scores.logps[row, column])
+            else:
+                assert scores.logps[row, column] == pytest.approx(
+                    logp(frozen, item.prompt, item.options[name]), abs=1e-3
+                )
+    assert scores.lead("a")[1] == pytest.approx(scores.logps[1, 0] - scores.logps[1, 2])
+
+
+def test_neutral_text_costs_what_transformers_says(one_frozen: FrozenModel) -> None:
+    ids = torch.tensor([one_frozen.tokenizer("the of and the")["input_ids"]])
+    with torch.no_grad():
+        loss = one_frozen.model(ids, labels=ids).loss
+    assert text_nats(one_frozen, ["the of and the"]) == pytest.approx(float(loss), abs=1e-4)
+
+
+def test_captured_values_do_not_depend_on_the_batch(inside: Inside) -> None:
+    texts = ["a", "abc def", "the of and the the"]
+    together = captured(inside, texts, ["resid.1", "head.0.3"])
+    for place, text in enumerate(texts):
+        alone = captured(inside, [text], ["resid.1", "head.0.3"])
+        for name, value in alone.items():
+            torch.testing.assert_close(value[0], together[name][place], rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def steerable(one_frozen: FrozenModel) -> tuple[FrozenModel, SteeringVector]:
+    """A model and the direction that its own head reads as the option q."""
+    assert one_frozen.head is not None
+    token = one_frozen.tokenizer("q")["input_ids"][0]
+    row = one_frozen.head.weight[token].detach().clone()
+    vector = SteeringVector(
+        {1: 20 * row / row.norm()}, "one", "mean", fingerprint=one_frozen.fingerprint, classes=("one",)
+    )
+    return one_frozen, vector
+
+
+def test_steering_beats_its_controls_where_a_direction_decides(
+    steerable: tuple[FrozenModel, SteeringVector], choices: Choices
+) -> None:
+    frozen, vector = steerable
+    inside = Inside(frozen)
+    found = evaluate_vectors(inside, [vector], choices, ["the of and"])
+    (one,) = found.effects
+    own = one.arm("vector").measures["accuracy"]
+    assert own.value >= one.best_control.measures["accuracy"].value + 0.3
+    assert {arm.name for arm in one.arms} == {"none", "vector", "shuffled labels", "random", "wrong class", "prompt"}
+    assert one.arm("none").neutral_nats == 0.0
+    again = adding(inside, vector.at(one.layer, one.strength))
+    test = choices.part("test")
+    assert own.value == pytest.approx(option_scores(frozen, test, again).right("one").mean())
+    assert one.arm("vector").neutral_nats == pytest.approx(
+        text_nats(frozen, ["the of and"], again) - text_nats(frozen, ["the of and"]), abs=1e-6
+    )
+    assert found.says()[0].startswith("one: accuracy")
+    json.dumps(plain(found.figures()))
+
+
+def test_layer_and_strength_are_chosen_on_dev_by_accuracy(
+    steerable: tuple[FrozenModel, SteeringVector], choices: Choices
+) -> None:
+    frozen, vector = steerable
+    tried = choose(Inside(frozen), vector, choices.part("dev"), (0.01, 1.0))
+    assert tried[0].strength == 1.0
+    assert tried[0].accuracy >= tried[-1].accuracy
+
+
+def test_random_vectors_have_the_length_and_no_direction(steerable: tuple[FrozenModel, SteeringVector]) -> None:
+    own = steerable[1].layers[1]
+    for one in random_like(own, 3):
+        assert float(one.norm()) == pytest.approx(float(own.norm()), rel=1e-5)
+        assert abs(float(torch.nn.functional.cosine_similarity(one, own, dim=0))) < 0.6
+
+
+def test_an_item_dependent_behaviour_is_called_not_vector_like() -> None:
+    assert Likeness(1, 1.02, 0.02, 0.02 / 1.02).verdict == "not vector-like"
+    assert Likeness(1, 0.95, 0.9, 0.9 / 0.95).verdict == "vector-like"
+    assert Likeness(1, 0.3, 0.3, 1.0).verdict.startswith("cannot be said")
+
+
+def test_likeness_of_a_last_layer_is_that_of_its_prompt(inside: Inside, choices: Choices) -> None:
+    """At the last block each item's own activation is the donor's whole answer."""
+    found = likeness(inside, "one", choices.part("train"), choices.part("test"), [1])
+    assert found is not None
+    assert found.patch == pytest.approx(1, abs=1e-3)
+    assert likeness(inside, "one", *[some_choices(cues=False)] * 2) is None
+
+
+def test_fit_writes_what_eval_reads(inside: Inside, choices: Choices, tmp_path: Path) -> None:
+    fitted = fit_vectors(inside, choices, Wanted("pca", ("two",), strengths=(1.0,)))
+    write_vector(tmp_path / "two.safetensors", fitted[0].vector)
+    back = read_vector(tmp_path / "two.safetensors")
+    assert (back.name, back.layer, back.strength) == ("two", fitted[0].tried[0].layer, 1.0)
+    with pytest.raises(UsageError, match="class 'four' is missing"):
+        fit_vectors(inside, choices, Wanted(classes=("four",)))
+
+
+def test_writing_with_a_vector_is_the_model_s_own_greedy_choice(steerable: tuple[FrozenModel, SteeringVector]) -> None:
+    frozen, vector = steerable
+    inside = Inside(frozen)
+    plain_text, steered = (
+        write_steered(inside, vector, ["the of"], Written(1, strength, 4))[0] for strength in (0.0, 1.0)
+    )
+    ids = frozen.tokenizer("the of")["input_ids"]
+    start = len(ids)
+    for _ in range(4):  # the whole text again for each token, changed from the prompt's last token on
+        places = Places(torch.arange(len(ids))[None] >= start - 1)
+        with torch.no_grad(), add(inside, vector.at(1), places):
+            ids.append(int(frozen.logits(frozen.embed(torch.tensor([ids])))[0, -1].argmax()))
+    assert steered == frozen.tokenizer.decode(ids)[len("the of") :]
+    assert plain_text != steered
+    with pytest.raises(UsageError, match="no layer chosen"):
+        write_steered(inside, vector, ["the"], Written())
+
+
+def test_one_soft_token_is_worth_one_token() -> None:
+    curve = {1: 0.4, 2: 0.6, 4: 0.8}
+    assert reading("accuracy", 60, 0.4, 0.1, curve).k == pytest.approx(1)
+    assert reading("accuracy", 60, 0.6, 0.1, curve).k == pytest.approx(2)
+    middle = reading("accuracy", 60, 0.5, 0.1, curve).k
+    assert middle == pytest.approx(2 ** ((1 + np.log2(3)) / 2) - 1)
+    low, high = reading("accuracy", 60, 0.25, 0.1, curve), reading("accuracy", 60, 0.9, 0.1, curve)
+    assert (low.outside, low.share) == (AT_MOST_ONE, pytest.approx(0.5))
+    assert high.outside == BEYOND
+    assert reading("accuracy", 60, 0.5, 0.1, {1: 0.6, 2: 0.4, 4: 0.9}).outside == ""  # pooled to .5 at one token
+
+
+def test_a_number_is_said_only_where_all_agree() -> None:
+    def at(k: float | None, outside: str = "") -> object:
+        return reading("accuracy", 60, 0.0, 0.0, {1: 1.0})._replace(k=k, outside=outside)
+
+    assert verdict_of([at(2.0), at(2.5), at(2.2), at(2.9)]) == "2.4 tokens"
+    assert verdict_of([at(2.0), at(3.5), at(2.2), at(2.9)]) == UNSTABLE
+    assert verdict_of([at(None, AT_MOST_ONE)] * 4) == AT_MOST_ONE
+    assert verdict_of([at(None, AT_MOST_ONE), at(0.9)]) == AT_MOST_ONE
+    assert verdict_of([at(None, AT_MOST_ONE), at(3.0)]) == UNSTABLE
+    assert verdict_of([at(None, BEYOND)] * 2) == BEYOND
+
+
+def test_prompts_are_fitted_by_the_engine_and_compared_on_the_same_items(inside: Inside, choices: Choices) -> None:
+    budget = Budget(tokens=(1, 2), seeds=(0,), steps=(4, 8), rates=(0.1,), batch_size=8)
+    found = worth(inside, choices, "one", adding(inside, {"resid.1": torch.zeros(32)}), budget)
+    assert found.vector == pytest.approx(found.bare)
+    assert len(found.runs) == 4
+    assert {one.outside for one in found.readings} <= {AT_MOST_ONE, BEYOND, ""}
+    longer = [run.log_probability for run in found.runs if run.steps == 8]
+    assert max(longer) > found.bare["log_probability"]
+
+
+def test_data_come_back_and_bad_lines_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    items = some_choices(8).items
+    path.write_text("".join(json.dumps(as_line(item)) + "\n" for item in items))
+    assert read_choices(path).items == items
+    bad = {
+        '{"prompt": "a", "options": {"x": " 1"}}': "text for each of two classes",
+        '{"prompt": "a", "options": {"x": " 1", "y": " 2"}, "class": "z"}': "'z' is not among the options",
+        '{"prompt": "a", "options": {"x": " 1", "y": " 2"}, "split": "all"}': "'split' is 'all'",
+        '{"prompt": "", "options": {"x": " 1", "y": " 2"}}': "'prompt' is empty",
+        '{"prompt": "a", "options": {"x": " 1", "y": " 2"}, "class": "x"}': "every line shows 'x'",
+    }
+    for line, says in bad.items():
+        path.write_text(line + "\n")
+        with pytest.raises(UsageError, match=says):
+            read_choices(path)
+    path.write_text("{}\n")
+    with pytest.raises(InputError, match="'prompt' is missing"):
+        read_choices(path)
+
+
+def test_groups_are_dealt_whole_and_letters_are_shuffled() -> None:
+    dealt = deal(str(n) for n in range(40))
+    assert [list(dealt.values()).count(split) for split in ("train", "dev", "test")] == [20, 10, 10]
+    item = Choice("Who?", {"a": "Ann", "b": "Bob", "c": "Cy"}, "1")
+    seen = {tuple(lettered(replace(item, group=str(n)), 0).options.values()) for n in range(30)}
+    assert len(seen) == 6
+    one = lettered(item, 0)
+    letter = one.options["b"].strip()
+    assert f"\n{letter}. Bob" in one.prompt
+    assert one.prompt.endswith("\nAnswer:")
+
+
+def test_importers_read_published_layouts(tmp_path: Path) -> None:
+    (tmp_path / "caa.json").write_text(
+        json.dumps(
+            [{"question": "Q (A) yes (B) no", "answer_matching_behavior": "(A)", "answer_not_matching_behavior": "(B)"}]
+            * 2
+        )
+    )
+    assert read_caa(tmp_path / "caa.json").choices.items[0].options == {"matching": "(A)", "not_matching": "(B)"}
+    pairs = {"up": {str(n): f"u{n}" for n in range(20)}, "down": {str(n): f"d{n}" for n in range(20)} | {"x": "y"}}
+    pairs["down"]["3"] = "u3"
+    for name, table in pairs.items():
+        rows = [{"input": a, "output": b} for a, b in table.items()]
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+    found = read_function_pairs({name: tmp_path / f"{name}.json" for name in pairs}, shots=3)
+    assert found.dropped == {"inputs of one function alone": 2, "outputs of two functions": 2}
+    assert len(found.choices.items) == 19
+    item, shown = found.choices.items[0], {one.group for one in found.choices.part("train").items}
+    lines = item.cues["up"].splitlines()
+    assert len(lines) == 3
+    assert all(line.split(":")[0] in shown - {item.group} for line in lines)
+    (tmp_path / "scenes.json").write_text(json.dumps({"1": "A door.", "2": "A road."}))
+    tree = {
+        "1": [{"text": "Lie", "next": 7}, {"text": "Tell", "next": 8}, {"text": "Go", "next": 9}],
+        "2": [{"text": "Go", "next": 8}],
+    }
+    (tmp_path / "tree.json").write_text(json.dumps(tree))
+    (tmp_path / "annotations.json").write_text(json.dumps({"7": {"deception": 1}, "8": {"deception": 0}}))
+    games = read_machiavelli(tmp_path, "deception")
+    assert games.choices.items[0].options == {"deception": " Lie", "not deception": " Tell"}
+    assert games.dropped == {"choices without a label": 1, "scenes without both classes": 1}
+
+
+def test_findings_come_back_checked_and_are_no_results(tmp_path: Path) -> None:
+    figures = {
+        "method": "mean",
+        "vectors": [{"class": "a", "layer": 1, "strength": 0.5, "norm_shares": {1: 0.2}, "tried": []}],
+    }
+    finding = Finding("fit", "m", "d", 3, 0, figures, says=("a line",))
+    write_finding(tmp_path / "fit.steering.json", finding)
+    assert read_finding(tmp_path / "fit.steering.json").says == ("a line",)
+    assert [one.kind for one in find_findings([tmp_path])] == ["fit"]
+    assert find_results([tmp_path]) == ([], [])
+    with pytest.raises(ValueError, match="'vectors' is a required property"):
+        write_finding(tmp_path / "x.steering.json", replace(finding, figures={"method": "mean"}))
+    (tmp_path / "fit.steering.json").write_text("{}")
+    with pytest.raises(InputError, match="no finding of this version"):
+        find_findings([tmp_path])
