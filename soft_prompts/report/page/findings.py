@@ -35,7 +35,8 @@ def entries(findings: Sequence[Finding], links: Links) -> tuple[FindingEntry, ..
 
 
 def _entry(found: Finding, links: Links) -> FindingEntry:
-    about = f"{found.model}, {found.data}, {count_text(found.n, 'item')}, seed {found.seed}"
+    name = f"{found.path.name.split('.')[0]}: " if found.path else ""
+    about = f"{name}{found.model}, {found.data}, {count_text(found.n, 'item')}, seed {found.seed}"
     tables = {"eval": _arms, "activations": _components}.get(found.kind)
     href = links.to(found.path) if found.path else ""
     return FindingEntry(TITLES[found.kind], about, href, found.says, (tables(found),) if tables else ())
