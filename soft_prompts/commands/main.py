@@ -8,9 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from soft_prompts.calibration.options import CalibrateOptions
-from soft_prompts.commands.activations import ActivationsOptions, activations_command
 from soft_prompts.commands.behaviour import BehaviourOptions, behaviour_command
-from soft_prompts.commands.concepts import ConceptsOptions, concepts_command
 from soft_prompts.commands.doctor.command import DoctorOptions, divided, doctor_command
 from soft_prompts.commands.experiments import ListOptions, RunOptions, list_command, run_command
 from soft_prompts.commands.export import ExportOptions, export_command
@@ -21,7 +19,9 @@ from soft_prompts.commands.guidance_eval import GuidanceEvalOptions, guidance_ev
 from soft_prompts.commands.imports import ImportOptions, import_command
 from soft_prompts.commands.intervene import InterveneOptions, intervene_command
 from soft_prompts.commands.models import InstallOptions, ModelsOptions, install_command, models_command
+from soft_prompts.commands.steer.activations import ActivationsOptions, activations_command
 from soft_prompts.commands.steer.command import STEER, SteerOptions, steer_command
+from soft_prompts.commands.steer.concepts import ConceptsOptions, concepts_command
 from soft_prompts.common.command_line import guarded, parse
 from soft_prompts.report.page.command import ReportOptions, report_command
 from soft_prompts.report.terminal.command import CompareOptions, compare_command

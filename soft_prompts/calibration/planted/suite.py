@@ -79,7 +79,7 @@ def targets(rows: Sequence[ChangeRow], alarms: Sequence[Alarms]) -> list[Target]
     """What must be shown."""
     found = [one.change for one in rows if one.labels["contrastive"]]
     missed = [one.change for one in rows if one.labels["contrastive"] and not one.labels["plain"]]
-    rare = [one for one in rows if 0 < one.rates["plain"] < RARE or one.rates["plain"] == 0]
+    rare = [one for one in rows if one.rates["plain"] < RARE]
     often = [
         one.change
         for one in rare

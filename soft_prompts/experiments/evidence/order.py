@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from soft_prompts.analysis.readings import Reading, read_all
 from soft_prompts.config import RunConfig
-from soft_prompts.experiments.battery import as_many, first_rung, halves, most_trials, second_rung, third_rung
+from soft_prompts.experiments.evidence.battery import as_many, first_rung, halves, most_trials, second_rung, third_rung
 from soft_prompts.experiments.evidence.power import power_runs
 from soft_prompts.experiments.evidence.resolution import (
     controlled_counts,

@@ -77,7 +77,7 @@ def test_targets_are_read_from_the_rows() -> None:
     rows = [row("a", 0, 3, (0.01, 0.2)), row("b", 2, 1, (0.5, 0.6))]
     met = [target.met for target in targets(rows, [Alarms("t", 5, 100), Alarms("u", 12, 100)])]
     assert met == [True, True, True, True, True, True, False]
-    worse = [row("a", 0, 0, (0.1, 0.2)), replace(row("b", 1, 1, (0.5, 0.6)), probe=None)]
+    worse = [row("a", 0, 0, (0.05, 0.2)), replace(row("b", 1, 1, (0.5, 0.6)), probe=None)]
     assert [target.met for target in targets(worse, [])] == [False, False, False, True]
     assert as_json(rows, [Alarms("t", 5, 100)], [])["false_alarms"][0]["share"] == 0.05
     assert rate_of([], lambda text: True) == 0.0

@@ -14,6 +14,7 @@ from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.finetuning.stages import on_taught_models
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.results.files import find_results
+from soft_prompts.results.findings import FINDING
 from soft_prompts.tasks.task import DataRequest, Task
 from soft_prompts.training.apparatus import data_request, run_paths
 from soft_prompts.zoo import EMBEDDED
@@ -25,7 +26,7 @@ PLACES = {"skills": REFERENCE / "real"}  # asks a model that does not travel: th
 GRIDS = [
     name
     for name in EXPERIMENTS
-    if name not in ("behaviour", "calibration", "sandbagging_game")  # their runs are on models which do not travel
+    if name not in ("behaviour", "calibration", "sandbagging_game", "steering")  # no grids of runs
     and (name not in PLACES or (PLACES[name] / f"{name}.png").is_file())
 ]
 
@@ -128,6 +129,6 @@ def test_the_loss_rises_with_the_distance_that_is_skipped(comparison: Comparison
 def test_every_reference_json_names_its_items_and_holds_no_path_of_a_machine() -> None:
     for path in REFERENCE.rglob("*.json"):
         text = path.read_text()
-        assert json.loads(text)["items"]
+        assert json.loads(text)["figures" if path.name.endswith(FINDING) else "items"]
         assert "/tmp" not in text
         assert "/home" not in text

@@ -8,7 +8,7 @@ import pytest
 
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments import battery
-from soft_prompts.experiments.battery import (
+from soft_prompts.experiments.evidence.battery import (
     as_many,
     first_rung,
     halves,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig
 from soft_prompts.engine.generation import generate
-from soft_prompts.experiments.battery import starts_of
+from soft_prompts.experiments.evidence.battery import starts_of
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.run import run
