@@ -15,10 +15,10 @@ from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.engine.evaluation import evaluate, item_losses
 from soft_prompts.engine.search import Search
-from soft_prompts.experiments import battery, beside
+from soft_prompts.experiments import beside
 from soft_prompts.experiments.beside import Made, make_beside
 from soft_prompts.experiments.cost import expected_seconds
-from soft_prompts.experiments.evidence import power
+from soft_prompts.experiments.evidence import battery, power
 from soft_prompts.experiments.evidence.anchors import FixedPrompt
 from soft_prompts.experiments.evidence.battery import first_rung
 from soft_prompts.experiments.evidence.controls import random_weights

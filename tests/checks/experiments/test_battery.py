@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from soft_prompts.config import RunConfig
-from soft_prompts.experiments import battery
+from soft_prompts.experiments.evidence import battery
 from soft_prompts.experiments.evidence.battery import (
     as_many,
     first_rung,
