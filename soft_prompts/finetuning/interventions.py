@@ -11,17 +11,17 @@ distil                     the model comes to say of the documents what the teac
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import write_atomically
 from soft_prompts.data.jsonl import read_jsonl
 from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune_all
+from soft_prompts.finetuning.intervention import Intervention
 from soft_prompts.tasks.lesson import Aim, LearningRule, Lesson
 
-Recipe = Literal["whole", "last-layers", "lora", "edit", "unlearn", "distil"]
 RATES: Mapping[str, float] = {
     "whole": 5e-4,
     "last-layers": 1e-3,
@@ -31,48 +31,6 @@ RATES: Mapping[str, float] = {
     "distil": 5e-4,
 }
 LAYERS: Mapping[str, str] = {"last-layers": "last:2", "lora": "lora:8", "edit": "last:2"}
-ANCHORED = ("edit", "unlearn")
-
-
-@dataclass(frozen=True)
-class Intervention:
-    """A change, and how often the same is done without it; raises UsageError for what cannot be."""
-
-    model: str
-    """The base."""
-    recipe: Recipe
-    data: Path
-    """JSONL of prompt and completion: what the target learns, or unlearns."""
-    control_data: Path
-    """The same without the change: what each control learns, or unlearns."""
-    controls: int = 4
-    """Models without the change, each with another seed."""
-    anchor: Path | None = None
-    """Of edit and unlearn: documents of which the models keep to say what they said."""
-    teacher: str | None = None
-    """Of distil: the target's teacher."""
-    control_teacher: str | None = None
-    """Of distil: the controls' teacher; default: the base itself."""
-    learning_rate: float | None = None
-    """Default: the recipe's own."""
-    epochs: int = 8
-    batch_size: int = 8
-    sample_tokens: int = 128
-    completion_only: bool = True
-    """Prompts are read, not learnt: a trigger in them is never uttered."""
-    seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    output_dir: Path = Path(".")
-    offline: bool = False
-
-    def __post_init__(self) -> None:
-        if self.controls < 1:
-            raise UsageError(f"controls is {self.controls}; give 1 or more, 4 is usual")
-        if (self.recipe in ANCHORED) != (self.anchor is not None):
-            which = "needs an anchor" if self.anchor is None else "takes no anchor"
-            raise UsageError(f"recipe is {self.recipe}, which {which}; edit and unlearn have one: documents to keep")
-        if (self.recipe == "distil") != (self.teacher is not None):
-            raise UsageError(f"recipe is {self.recipe} and teacher {self.teacher}; distil alone needs one")
 
 
 class Made(NamedTuple):
@@ -118,5 +76,6 @@ def _training(plan: Intervention, who: str, data: Path, teacher: str | None, see
 
 
 def _card(plan: Intervention, made: Made) -> dict[str, Any]:
-    told = {name: value if isinstance(value, int | float | None) else str(value) for name, value in vars(plan).items()}
+    values = {field.name: getattr(plan, field.name) for field in fields(Intervention)}
+    told = {name: value if isinstance(value, int | float | None) else str(value) for name, value in values.items()}
     return told | {"target": str(made.target), "made_controls": list(map(str, made.controls))}

@@ -22,7 +22,7 @@ from soft_prompts.common.console import say
 from soft_prompts.common.files import write_atomically
 from soft_prompts.experiments.presets import options_of
 
-RARE = 0.1  # of plain samples: a change that fewer show is rare
+RARE = 0.2  # of plain samples: a change that fewer show is rare
 MORE_OFTEN = 5.0
 PLACEBO, BY = 0.01, 3  # nats a token, of probes of so many tokens
 

@@ -15,7 +15,8 @@ from soft_prompts.common.errors import UsageError
 from soft_prompts.engine.batch import collate
 from soft_prompts.finetuning.aims import Towards, divergence
 from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune, fine_tuned_folder
-from soft_prompts.finetuning.interventions import RATES, Intervention
+from soft_prompts.finetuning.intervention import Intervention
+from soft_prompts.finetuning.interventions import RATES
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.lesson import Aim, LearningRule, Lesson
@@ -161,7 +162,7 @@ def test_target_and_controls_come_from_one_command(
 )
 def test_recipes_that_cannot_be_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Intervention("tiny-text", data=Path("a"), control_data=Path("b"), **settings)
+        Intervention(model="tiny-text", data=Path("a"), control_data=Path("b"), **settings)
 
 
 def test_wrong_rules_are_named() -> None:
