@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from soft_prompts.commands.sweep import sweep
     from soft_prompts.config import RunConfig
     from soft_prompts.engine.evaluation import evaluate
     from soft_prompts.engine.generation import generate
@@ -56,6 +57,7 @@ _HOME = {
     "read_result": "results.files",
     "read_results": "results.files",
     "run": "experiments.notebook",
+    "sweep": "commands.sweep",
     "to_frame": "report.notebook",
     "train": "training.loop",
     "verdicts": "report.notebook",
@@ -87,6 +89,7 @@ __all__ = [
     "read_result",
     "read_results",
     "run",
+    "sweep",
     "to_frame",
     "train",
     "verdicts",
