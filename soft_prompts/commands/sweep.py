@@ -81,7 +81,7 @@ def sweep(file: str | Path, **options: Any) -> "Account":
 
     Raises UsageError, InputError or Interrupted; a run that ends badly is in the account, and the others go on.
     """
-    return _swept(SweepOptions(file=Path(file), **options), "")
+    return _swept(SweepOptions(file=Path(file), **options), None)
 
 
 def sweep_command(options: SweepOptions, arguments: Sequence[str] = ()) -> int:
@@ -106,7 +106,7 @@ def sweep_command(options: SweepOptions, arguments: Sequence[str] = ()) -> int:
     return found.exit_code
 
 
-def _swept(options: SweepOptions, command: str) -> "Account":
+def _swept(options: SweepOptions, command: str | None) -> "Account":
     asked = _asked(options)
     from soft_prompts.experiments.scale_out.run_sweep import Way, run_sweep
 

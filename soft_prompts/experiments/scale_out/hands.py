@@ -4,7 +4,7 @@ dies has its piece given to another, which goes on from the runs' last states.""
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from soft_prompts.common.console import duration, say
 from soft_prompts.experiments.scale_out.pieces import Piece
@@ -24,6 +24,7 @@ class Ended(NamedTuple):
     """What became of the worker, where it did not come to the end."""
 
 
+@runtime_checkable
 class Hands(Protocol):
     """Workers somewhere; each kind of cluster has its own."""
 

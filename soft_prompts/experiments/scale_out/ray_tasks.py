@@ -4,6 +4,8 @@ memory. Ray keeps nothing that is needed: when a node or the head is lost, the r
 Source: the Ray Core API (ray.remote, ray.wait); neither Ray Tune nor its storage is used.
 """
 
+import socket
+import time
 from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from importlib import import_module
@@ -16,6 +18,8 @@ from soft_prompts.experiments.scale_out.work import Parcel, make
 
 WAIT_SECONDS = 1.0
 STOP_SECONDS = 20.0
+PATIENCE = 20  # times in a row that the head may not answer
+LOST = "the cluster's head is lost; the same command goes on when there is one again"
 GIB = 2**30
 
 
@@ -46,6 +50,7 @@ class RayHands:
             where = f"at {address}" if address else "here"
             said = " ".join(str(error).split())[:200]
             raise InputError(f"no Ray cluster answers {where} ({said}); start one: ray start --head") from error
+        self.head, self.unheard = str(self.ray.get_runtime_context().gcs_address), 0
         self._say_if_too_large()
         memory = None if share.memory_gib is None else int(share.memory_gib * GIB)
         takes = {"num_cpus": share.cpus, "num_gpus": share.gpus, "memory": memory, "max_retries": 0}
@@ -58,17 +63,28 @@ class RayHands:
         return reference
 
     def ended(self) -> Iterable[Ended]:
-        """Raises HeadLost where nobody answers any more."""
-        exceptions = self.ray.exceptions
+        """Raises HeadLost where nobody answers any more: Ray itself would end this process after a minute."""
+        self.unheard = 0 if self._head_answers() else self.unheard + 1
+        if self.unheard > PATIENCE:
+            raise HeadLost(LOST)
         try:
             done, _ = self.ray.wait([*self.names], num_returns=len(self.names), timeout=WAIT_SECONDS)
-            found = []
             for reference in done:
-                del self.names[reference]
-                found.append(self._outcome(reference))
-        except (exceptions.RaySystemError, exceptions.RpcError, ConnectionError) as error:
-            raise HeadLost("the cluster's head is lost; the same command goes on when there is one") from error
-        return found
+                self.names.pop(reference)
+            return [self._outcome(reference) for reference in done]
+        except (self.ray.exceptions.RaySystemError, self.ray.exceptions.RpcError, ConnectionError) as error:
+            raise HeadLost(LOST) from error
+
+    def _head_answers(self) -> bool:
+        host, _, port = self.head.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=WAIT_SECONDS).close()
+            return True
+        except OSError:
+            if not self.unheard:
+                say("the cluster's head does not answer; waiting")
+            time.sleep(WAIT_SECONDS)
+            return False
 
     def _outcome(self, reference: Any) -> Ended:
         exceptions = self.ray.exceptions
@@ -83,7 +99,9 @@ class RayHands:
 
     def stop(self) -> None:
         """Ask what is left to end after its last whole step, and leave; who does not hear goes on from a state."""
-        with suppress(Exception):  # there may be nobody to ask any more
+        if self.unheard > PATIENCE:  # there is nobody to ask, and asking would not end
+            return
+        with suppress(Exception):
             for reference in self.names:
                 self.ray.cancel(reference)
             if self.names:

@@ -41,7 +41,7 @@ class Way:
     partition: str | None = None
 
 
-def run_sweep(asked: Sequence[Asked], way: Way, command: str = "") -> Account:
+def run_sweep(asked: Sequence[Asked], way: Way, command: str | None = None) -> Account:
     """Every run of the file, and what its grids want beside them. Raises Interrupted when stopped: the same goes on."""
     began, runs = time.time(), runs_of(asked)
     there = [run for run in runs if has_result(run)]

@@ -3,9 +3,11 @@
 import types
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from soft_prompts.common.errors import UsageError, near_match
+from soft_prompts.common.settings import refuse_other_type
 from soft_prompts.config import RunConfig
 from soft_prompts.tasks.registry import TASKS
 from soft_prompts.tasks.task import Task
@@ -45,7 +47,10 @@ def _made(kind: type[T], values: Mapping[str, Any], given: Mapping[str, Any]) ->
     for name in values:
         if name not in known or name in given:
             raise UsageError(f"{name} is no setting of {kind.__name__}; {near_match(str(name), list(known))}see --help")
-    return kind(**given, **{name: _read(value, known[name]) for name, value in values.items()})
+    read = {name: _read(value, known[name]) for name, value in values.items()}
+    for name, value in read.items():
+        refuse_other_type(name, value, known[name])
+    return kind(**given, **read)
 
 
 def _read(value: Any, kind: Any) -> Any:
@@ -54,6 +59,8 @@ def _read(value: Any, kind: Any) -> Any:
     if isinstance(value, list):
         inner = next((get_args(choice) for choice in choices if get_origin(choice) is tuple), ())
         return tuple(_read(item, _plain(inner[0]) if inner else Any) for item in value)
+    if isinstance(value, str) and Path in choices and str not in choices:
+        return Path(value)
     if isinstance(value, str) and float in choices and str not in choices:
         try:
             return float(value)

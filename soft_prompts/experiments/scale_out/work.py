@@ -5,6 +5,7 @@ import os
 import pickle
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,8 @@ from soft_prompts.training.apparatus import run_paths
 class Workplace(NamedTuple):
     """What a worker needs to know of the command that it works for."""
 
-    command: str
+    command: str | None
+    """None: it was started from Python."""
     folder: str
     """Where it was started: what a file or a model is called by counts from there."""
     search: Sequence[str]
@@ -74,7 +76,8 @@ def make_piece(piece: Piece, workplace: Workplace, jobs: int = 1) -> list[Missed
 
     keep_freed_memory()
     lost: list[Lost] = []
-    with made_by(workplace.command, ()), each_line_once():
+    typed = nullcontext() if workplace.command is None else made_by(workplace.command, ())
+    with typed, each_line_once():
         if piece.beside is not None:
             return _make_beside(piece)
         missed, configs = _taught(piece.runs, jobs)
