@@ -18,7 +18,7 @@ NAMED = 3  # runs of one reason that are named in the terminal
 
 @dataclass
 class Account:
-    """A sweep when it has ended; its JSON is sweep_account.schema.json."""
+    """A sweep when it has ended; its JSON is as account.schema.json says."""
 
     runs: int
     finished: int = 0

@@ -1,5 +1,5 @@
-"""Two nodes of a Ray cluster on one machine: one is killed in the middle, then the head. Is every run finished, once, to
-the bytes of a run here?"""
+"""Two nodes of a Ray cluster on one machine: one is killed in the middle, then the head. Is every run finished, once,
+to the bytes of a run here?"""
 
 import json
 import os
@@ -45,12 +45,12 @@ def started(path: Path, address: str, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-m", "soft_prompts", *words], stderr=stream, stdout=stream)
 
 
-def wait_for(results: Callable[[], int], count: int, going: subprocess.Popen[bytes], limit: float = 600) -> None:
+def wait_for(results: Callable[[], int], count: int, going: subprocess.Popen[bytes], limit: float = 1800) -> None:
     until = time.monotonic() + limit
     while results() < count:
         assert going.poll() is None, "the command ended early"
         assert time.monotonic() < until, f"{results()} of {count} results"
-        time.sleep(0.1)
+        time.sleep(0.5)
 
 
 def test_a_node_and_the_head_die(
@@ -65,7 +65,7 @@ def test_a_node_and_the_head_die(
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     many = int(os.environ.get("SWEEP_RUNS", "200"))
-    base = settings(tmp_path / "swept")
+    base = settings(tmp_path / "swept", steps=4, validation_samples=2, test_samples=4)
     configs = [
         replace(base, model=str(tiny_folders[model]), tokens=tokens, seed=seed)
         for model in ("gpt_neox", "llama")
@@ -75,29 +75,31 @@ def test_a_node_and_the_head_die(
     path, log = tmp_path / "sweep.json", tmp_path / "log"
     path.write_text(json.dumps([as_json(config) for config in configs]))
 
+    paths = [run_paths(config).result for config in configs]
+
     def results() -> int:
-        return sum(run_paths(config).result.is_file() for config in configs)
+        return sum(result.is_file() for result in paths)
 
     with two_nodes() as cluster:
         going = started(path, cluster.address, log)
-        wait_for(results, many // 4, going)
+        wait_for(results, many // 8, going)
         cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-        wait_for(results, many // 2, going)
+        wait_for(results, many // 5, going)
         cluster.remove_node(cluster.head_node, allow_graceful=False)
-        assert going.wait(120) == 4, log.read_text()
+        assert going.wait(120) == 4, log.read_text()  # the node that is left goes on with what it has
     before = results()
-    assert before < many
-    stamps = {path: path.stat().st_mtime_ns for config in configs if (path := run_paths(config).result).is_file()}
+    assert before < many, log.read_text()
+    stamps = {result: result.stat().st_mtime_ns for result in paths if result.is_file()}
     with two_nodes() as cluster:
         again = started(path, cluster.address, log)
-        assert again.wait(900) == 0, log.read_text()
+        assert again.wait(1800) == 0, log.read_text()
     text = log.read_text()
     assert "the cluster's head is lost; the same command goes on" in text
     assert "a worker died" in text
     assert f"sweep: {many} of {many} runs have a result, {many - before} of them new" in text
     assert "Traceback" not in text
-    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
-    found = [path for path in (tmp_path / "swept" / "results").rglob("*.json")]
+    assert all(result.stat().st_mtime_ns == stamp for result, stamp in stamps.items())
+    found = [*(tmp_path / "swept" / "results").rglob("*.json")]
     assert len(found) == len(set(found)) == many
     alone = [replace(config, output_dir=tmp_path / "alone") for config in configs]
     run_all(alone, together="off")
