@@ -21,6 +21,7 @@ from soft_prompts.results.schema import SCHEMA_VERSION, Result
 
 LAYOUT = f"2-{SCHEMA_VERSION}"  # rows of another layout or schema are made anew
 ROWS_AT_ONCE = 500
+WORTH_KEEPING = 1000  # files: fewer are read in a second or two
 TABLE = """
 create table if not exists files (
     path text primary key, stamp integer, size integer, problem text, experiment text, variant text, data text,
@@ -42,10 +43,13 @@ class Index:
     """Results among files and folders, task by task."""
 
     def __init__(self, paths: Sequence[Path], place: Path | None = None) -> None:
-        """`place`: of the index; default: one a set of paths, in the cache folder."""
+        """`place`: of the index; default: of many files one a set of paths, in the cache folder."""
         self.problems: list[str] = []
-        self.rows = _opened(_place_of(paths) if place is None else place)
-        self._look(paths)
+        files = [path for named in paths for path in json_files(named, self.problems)]
+        if place is None and len(files) >= WORTH_KEEPING:
+            place = _place_of(paths)
+        self.rows = _opened(place)
+        self._look(files)
 
     def tasks(self) -> list[Task]:
         """In order of experiment, variant and data."""
@@ -88,11 +92,11 @@ class Index:
         asked = f"select path from found join files using (path) where {where}"
         return [Path(path) for (path,) in self.rows.execute(asked, values)]
 
-    def _look(self, paths: Sequence[Path]) -> None:
+    def _look(self, files: Sequence[Path]) -> None:
         """At every file; those that a folder names twice count once."""
         self.rows.execute(FOUND)
         news, seen = list[tuple[Any, ...]](), set[str]()
-        for path in (path for named in paths for path in json_files(named, self.problems)):
+        for path in files:
             if (key := os.path.realpath(path)) in seen:
                 continue
             seen.add(key)
@@ -142,9 +146,11 @@ def _place_of(paths: Sequence[Path]) -> Path:
     return cache_folder() / "results" / f"{hashlib.sha256(named.encode()).hexdigest()[:16]}-{LAYOUT}.sqlite"
 
 
-def _opened(place: Path) -> sqlite3.Connection:
-    """The index on the disk, or one in memory where that cannot be."""
+def _opened(place: Path | None) -> sqlite3.Connection:
+    """The index on the disk, or one in memory where that cannot be or is not asked for."""
     with suppress(OSError, sqlite3.Error):
+        if place is None:
+            raise FileNotFoundError
         place.parent.mkdir(parents=True, exist_ok=True)
         rows = sqlite3.connect(place, timeout=1.0)
         try:

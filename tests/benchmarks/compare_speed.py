@@ -1,5 +1,5 @@
-"""How long does `compare` take on a thousand result files, and how much of that is the bootstrap? How long, and how much
-memory, does the command take on a hundred thousand?
+"""How long does `compare` take on a thousand result files, and how much of that is the bootstrap? How long, and how
+much memory, does the command take on a hundred thousand?
 
 `python -m tests.benchmarks.compare_speed` writes simulated results (known Hill curves, their anchors and five seeds) to
 a temporary folder and times each part; `--help` lists the settings. What compare needs is a thousand files read in
