@@ -4,6 +4,7 @@ The public names, for a notebook: `import soft_prompts as sp`. Each is loaded wh
 results never waits for torch.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from soft_prompts.training.loop import train
 
     __version__: str
+
+if sys.version_info < (3, 11):  # noqa: UP036 - before anything that an older one cannot read
+    raise SystemExit("error: soft_prompts needs Python 3.11 or later, and this is " + sys.version.split()[0])
 
 _HOME = {
     "Example": "tasks.task",

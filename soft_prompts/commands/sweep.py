@@ -27,7 +27,7 @@ class SweepOptions:
     A result that is there is not made again, and whatever dies, the same command goes on from the runs' own files.
     """
 
-    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE.yaml")]
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """YAML or JSON: a list of `experiment: NAME` with its flags, several values of which are as many settings."""
     on: Literal["local", "ray", "slurm"] = "local"
     """This machine; a Ray cluster (pip install 'soft_prompts[ray]'); Slurm, by submitit ('soft_prompts[slurm]')."""
