@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from soft_prompts.common.machine import threads_for
+from soft_prompts.engine.rows import recorded
 from soft_prompts.models.loading.quiet import quiet
 from tests.benchmarks.contenders import CONTENDERS, PEER, Case
 from tests.benchmarks.machine import Memory, clock_of, describe, faster_dtypes, matrix_rate
@@ -109,6 +110,7 @@ def measure(name: str, folder: Path, case: Case, steps: int, threads: int) -> Me
     warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for what has another name now
     torch.set_num_threads(threads)
     rate, clock = matrix_rate(case.dtype, case.device), clock_of(case.device)
+    recorded.forget()  # what a GPU keeps of an earlier contender's steps
     with quiet():
         step = CONTENDERS[name].prepare(folder, case)
         memory, loss, seconds = Memory(case.device), step(), []

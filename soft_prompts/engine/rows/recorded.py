@@ -4,6 +4,7 @@ A small model's step is thousands of launches, and the GPU waits for most of the
 `make_graphed_callables`; what cannot be recorded, or says something else when replayed, is computed as ever.
 """
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Any
@@ -57,6 +58,13 @@ class Recordings:
 
 
 _of: WeakKeyDictionary[nn.Module, Recordings] = WeakKeyDictionary()
+
+
+def forget() -> None:
+    """Give back what recordings hold."""
+    _of.clear()
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def is_worth(model: PreTrainedModel, positions: int, filling: float) -> bool:
