@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
 
 from soft_prompts.engine.batch import Batch
 from soft_prompts.engine.insertion import insert_prompt
@@ -68,8 +69,9 @@ def token_losses_together(frozen: FrozenModel, parts: Sequence[tuple[nn.Module, 
 
 
 def records(frozen: FrozenModel) -> bool:
-    """On a GPU, where weights stay and sums may come in any order."""
-    return frozen.device.type == "cuda" and not frozen.learns and not torch.are_deterministic_algorithms_enabled()
+    """On a GPU, where weights are numbers and stay, and sums may come in any order."""
+    settled = frozen.device.type == "cuda" and not frozen.learns and not is_fake(frozen.embedding.weight)
+    return settled and not torch.are_deterministic_algorithms_enabled()
 
 
 class _Emitted(NamedTuple):
