@@ -69,9 +69,11 @@ def token_losses_together(frozen: FrozenModel, parts: Sequence[tuple[nn.Module, 
 
 
 def records(frozen: FrozenModel) -> bool:
-    """On a GPU, where weights are numbers and stay, and sums may come in any order."""
-    settled = frozen.device.type == "cuda" and not frozen.learns and not is_fake(frozen.embedding.weight)
-    return settled and not torch.are_deterministic_algorithms_enabled()
+    """On one GPU, where weights are numbers and stay, nothing is hooked in, and sums may come in any order."""
+    if frozen.device.type != "cuda" or frozen.is_spread or is_fake(frozen.embedding.weight):
+        return False
+    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in frozen.model.modules())
+    return not (hooked or frozen.learns or torch.are_deterministic_algorithms_enabled())
 
 
 class _Emitted(NamedTuple):
