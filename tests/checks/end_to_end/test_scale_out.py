@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 import soft_prompts as sp
 from soft_prompts.commands import main as cli
@@ -66,6 +68,8 @@ def test_a_sweep_ends_as_its_runs_alone(
         cli.main(["sweep", str(path), "--together", "off", "--json"])
     out, err = capsys.readouterr()
     found = json.loads(out)
+    schema = resources.files("soft_prompts.experiments.scale_out").joinpath("account.schema.json").read_text()
+    Draft202012Validator(json.loads(schema)).validate(found)
     assert (found["runs"], found["finished"], found["made"], stop.value.code) == (4, 2, 2, 1)
     reasons = sorted(one["reason"] for one in found["missing"] if len(one["runs"]) == 1)
     assert len(reasons) == 2
