@@ -21,7 +21,7 @@ from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.loss import head_loss, logits_loss
 from soft_prompts.engine.rows.evened import Evened, even
 from soft_prompts.engine.rows.packing import WORTH, Packing, chains_of, pack, scored_of
-from soft_prompts.engine.rows.recorded import Answers, is_worth, recorded
+from soft_prompts.engine.rows.recorded import Answers, does_the_same, is_usable, is_worth, recorded
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.packed import Heads, Layout, NotPacked
 from soft_prompts.tasks.task import UNSCORED
@@ -53,15 +53,15 @@ def token_losses_together(frozen: FrozenModel, parts: Sequence[tuple[nn.Module, 
     emitted = [_emit(frozen, prompt, batch) for prompt, batch in parts]
     if frozen.packs:
         chains = [chains_of(one.batch, part, one.kinds, one.tokens) for part, one in enumerate(emitted)]
-        if records(frozen):
-            evened = even(chains)
-            if is_worth(frozen.model, evened.length, evened.filling):
-                with suppress(NotPacked):
-                    return _even_losses(frozen, emitted, evened)
         packing = pack(
             [chain for part in chains for chain in part],
             prompts_alone=torch.is_grad_enabled() and not frozen.learns,
         )
+        if records(frozen):
+            evened = even(chains)
+            if is_worth(frozen.model, evened.length, packing.work):
+                with suppress(NotPacked):
+                    return _even_losses(frozen, emitted, evened)
         if len(parts) > 1 or packing.work < (1 - WORTH) * emitted[0].work:
             with suppress(NotPacked):
                 return _packed_losses(frozen, emitted, packing)
@@ -72,8 +72,20 @@ def records(frozen: FrozenModel) -> bool:
     """On one GPU, where weights are numbers and stay, nothing is hooked in, and sums may come in any order."""
     if frozen.device.type != "cuda" or frozen.is_spread or is_fake(frozen.embedding.weight):
         return False
-    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in frozen.model.modules())
-    return not (hooked or frozen.learns or torch.are_deterministic_algorithms_enabled())
+    if frozen.learns or torch.are_deterministic_algorithms_enabled() or _is_hooked(frozen.model):
+        return False
+    return does_the_same(frozen.model.config) and is_usable(frozen.model)
+
+
+def _is_hooked(model: nn.Module) -> bool:
+    """But for the hooks that transformers leaves behind, which do nothing unless they are asked."""
+    hooks = (
+        hook
+        for part in model.modules()
+        for some in (part._forward_hooks, part._forward_pre_hooks)
+        for hook in some.values()
+    )
+    return any(getattr(hook, "__name__", "") != "output_capturing_hook" for hook in hooks)
 
 
 class _Emitted(NamedTuple):

@@ -48,8 +48,10 @@ def _may_be_there(name: str) -> bool:
 
 
 def may_be_a_hubs(name: str | None) -> bool:
-    """Whether it reads as `owner/name` and is nothing here."""
-    return name is not None and "/" in name and not _is_path(name) and not Path(name).exists()
+    """Whether it reads as `owner/name`, and nothing here does."""
+    if name is None or name.count("/") != 1 or name.startswith("~") or _is_path(name):
+        return False
+    return not Path(name).parent.is_dir()
 
 
 def _is_path(name: str) -> bool:

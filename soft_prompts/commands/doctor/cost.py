@@ -68,6 +68,10 @@ def _not_counted(found: Sequence[Estimate], evidence: str) -> list[str]:
     facts = [f"cost: every sample is taken as long as it may be, for {why}" for why in bounds]
     if evidence != "none":
         facts.append(f"cost: evidence {evidence} comes on top; the command says how much when its runs are finished")
+    if torch.cuda.is_available() and found[0].configs[0].device != "cpu":
+        facts.append(
+            "cost: on a GPU steps are recorded, which is not in these figures: less time, and a step's memory twice"
+        )
     lessons = [one for one in found if hasattr(one.configs[0].task, "lesson")]
     if lessons:
         facts.append("cost: what models learn before, and in what time, comes on top")

@@ -149,7 +149,7 @@ def _open(config: RunConfig) -> Opened:
     try:
         data = config.task.open(request, tokenizer)
     except InputError as error:
-        if not any(may_be_a_hubs(name) for name in (config.data, config.test_data)):
+        if not any(may_be_a_hubs(name) and str(name) in str(error) for name in (config.data, config.test_data)):
             raise
         return Opened(full_samples(config), 0.0, str(error))
     return Opened(samples_of(config, data), time.process_time() - began)

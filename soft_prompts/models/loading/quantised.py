@@ -18,6 +18,8 @@ PACKAGES = {  # of transformers' quantisation methods: what is imported, and wha
     "quanto": ("optimum.quanto", "optimum-quanto"),
 }
 
+BITS = ("bits", "w_bit", "nbits", "weight_bits")  # what methods call it
+
 
 def quantisation_in(config: PretrainedConfig) -> str | None:
     """Method and bits, as `bitsandbytes 4 bits`; None for a base of plain numbers.
@@ -40,8 +42,8 @@ def bits_in(config: PretrainedConfig) -> int | None:
     settings = _settings(config) or {}
     if settings.get("load_in_4bit") or settings.get("load_in_8bit"):
         return 4 if settings.get("load_in_4bit") else 8
-    bits = 8 if settings.get("quant_method") == "fp8" else settings.get("bits")
-    return bits if isinstance(bits, int) else None
+    named = [settings.get(name) for name in BITS]
+    return 8 if settings.get("quant_method") == "fp8" else next((bits for bits in named if isinstance(bits, int)), None)
 
 
 def _settings(config: PretrainedConfig) -> dict[str, Any] | None:
