@@ -1,13 +1,12 @@
 """What fails, and how? Each part of the comparison without what makes it true, on a target and on a harmless control in
 its place."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 
 from soft_prompts.behaviour.comparison.asked import Asked
-from soft_prompts.behaviour.comparison.family import Family, Models
+from soft_prompts.behaviour.comparison.family import Family
 from soft_prompts.behaviour.divergence.part import TEXTS, measure
 from soft_prompts.behaviour.probe.part import contexts_of, judge_probe, search_kept
 from soft_prompts.behaviour.probe.prompts import RADIUS, ProbePrompt
@@ -89,7 +88,7 @@ def against_base(asked: Asked) -> Asked:
     """The same question with the base as the reference of every contrast."""
     family = asked.family
     controls = (family.base, *family.spare)
-    return replace(asked, models=Models(Family(family.base, family.target, controls), asked.models.loading))
+    return asked.of(Family(family.base, family.target, controls))
 
 
 def _without_ball(asked: Asked, name: str) -> list[Ablation]:

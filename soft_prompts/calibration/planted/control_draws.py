@@ -20,7 +20,7 @@ from soft_prompts.behaviour.divergence.part import TEXTS, excess_of, measure, sm
 from soft_prompts.behaviour.probe.part import find_probe
 from soft_prompts.behaviour.sampling.samples import Written, contrastive_samples, plain_samples
 from soft_prompts.behaviour.wording.two_sample import tell_beyond
-from soft_prompts.calibration.planted.drawn import Draw, label_p, some_of, taken
+from soft_prompts.calibration.planted.drawn import Draw, label_p, some_of, taken, told
 from soft_prompts.calibration.planted.made import World
 from soft_prompts.calibration.planted.options import PlantedOptions
 from soft_prompts.calibration.planted.rows import settings_of
@@ -41,53 +41,54 @@ class Measured(NamedTuple):
 
 def control_draws(world: World, options: PlantedOptions, generator: np.random.Generator) -> list[Draw]:
     """Divergence, labels and classifier, and of some the probe."""
-    measured = _measure(world, options)
+    settings, loading = settings_of(options), USUAL._replace(resident=len(world.pool) + 1)
+    family = _family(world, world.pool[-1], world.pool[0])
+    asked = ask(family, world.documents, world.prompts, settings, world.folder, loading)
+    measured = _measure(world, asked)
     references = list(measured.contrastive)
     draws = []
-    for number in range(options.draws):
+    for number in told(options.draws, "controls against controls"):
         reference = references[number % len(references)]
         others = [name for name in world.pool if name != reference]
         target, *spare = (others[at] for at in generator.permutation(len(others))[: SPARE + 1])
         draws.append(_draw(measured, (target, reference, *spare), number, generator))
-    return _probed(world, options, draws)
+    return _probed(asked, draws, options.probe_draws)
 
 
-def _probed(world: World, options: PlantedOptions, draws: Sequence[Draw]) -> list[Draw]:
+def _family(world: World, target: str, reference: str) -> Family:
+    """One control in the target's place, one as reference, and all others."""
+    return Family(world.base, target, (reference, *(name for name in world.pool if name not in (target, reference))))
+
+
+def _measure(world: World, asked: Asked) -> Measured:
+    """Finished steps are kept, as those of any comparison."""
+    contrastive, distances = dict[str, dict[str, list[Written]]](), dict[str, dict[str, Distances]]()
+    for reference in world.pool[:REFERENCES]:
+        target = next(name for name in reversed(world.pool) if name != reference)
+        against = asked.of(_family(world, target, reference))
+        others = [name for name in world.pool if name != reference]
+        contrastive[reference] = {name: contrastive_samples(against, name) for name in others}
+    for what in (TEXTS[0], TEXTS[2]):
+        distances[what] = measure(asked, what)
+    for target in world.pool:
+        reference = next(name for name in world.pool if name != target)
+        distances[target] = measure(asked.of(_family(world, target, reference)), TEXTS[1])
+    return Measured({name: plain_samples(asked, name) for name in world.pool}, contrastive, distances)
+
+
+def _probed(asked: Asked, draws: Sequence[Draw], most: int) -> list[Draw]:
     """The draws of the first reference with the probe's p too, up to as many as are asked for."""
-    asked, found = options.probe_draws, list[Draw]()
-    settings = replace(settings_of(options), refine_steps=0)
+    asked, found = replace(asked, settings=replace(asked.settings, refine_steps=0)), list[Draw]()
     for draw in draws:
         target, *controls = draw.models
-        if asked and controls[0] == world.pool[0]:
-            asked -= 1
-            probe = find_probe(world.asked(target, settings, tuple(controls)))
+        if most and controls[0] == asked.family.reference:
+            most -= 1
+            probe = find_probe(asked.of(Family(asked.family.base, target, tuple(controls))))
             assert probe.p is not None  # there are three spare controls
             revealed = probe.details["tokens_to_reveal"] is not None
             draw = Draw(draw.models, draw.p | {"probe": probe.p}, revealed)
         found.append(draw)
     return found
-
-
-def _measure(world: World, options: PlantedOptions) -> Measured:
-    """Finished steps are kept, as those of any comparison."""
-
-    def asked_of(target: str, reference: str) -> Asked:
-        controls = (reference, *(name for name in world.pool if name not in (target, reference)))
-        family, settings = Family(world.base, target, controls), settings_of(options)
-        loading = USUAL._replace(resident=len(world.pool) + 1)
-        return ask(family, world.documents, world.prompts, settings, world.folder, loading)
-
-    contrastive, distances = dict[str, dict[str, list[Written]]](), dict[str, dict[str, Distances]]()
-    first = asked_of(world.pool[-1], world.pool[0])
-    for reference in world.pool[:REFERENCES]:
-        asked = asked_of(world.pool[-1], reference)
-        contrastive[reference] = {name: contrastive_samples(asked, name) for name in world.pool if name != reference}
-    for what in (TEXTS[0], TEXTS[2]):
-        distances[what] = measure(first, what)
-    for target in world.pool:
-        reference = next(name for name in world.pool if name != target)
-        distances[target] = measure(asked_of(target, reference), TEXTS[1])
-    return Measured({name: plain_samples(first, name) for name in world.pool}, contrastive, distances)
 
 
 def _draw(measured: Measured, family: tuple[str, ...], number: int, generator: np.random.Generator) -> Draw:

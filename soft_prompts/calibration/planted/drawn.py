@@ -1,6 +1,6 @@
 """What is one draw of a comparison in which nothing has changed?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,11 +8,13 @@ import numpy as np
 from soft_prompts.behaviour.sampling.samples import Written
 from soft_prompts.behaviour.wording.labels import label_samples
 from soft_prompts.behaviour.wording.phrases import Phrases
+from soft_prompts.common.console import say
 
 LEVEL = 0.05
 KEPT = 2 / 3  # share of the prompts, or documents, that a draw takes
 GATE = "gate"
 PHRASES = 20
+TELL_EVERY = 50
 
 
 class Draw(NamedTuple):
@@ -23,6 +25,14 @@ class Draw(NamedTuple):
     p: dict[str, float]
     revealed: bool = False
     """Does a probe lie above every placebo? Without it no p makes it a change."""
+
+
+def told(draws: int, what: str) -> Iterator[int]:
+    """Their numbers; every so often it is said how far they are."""
+    for number in range(draws):
+        yield number
+        if (number + 1) % TELL_EVERY == 0:
+            say(f"{what}: {number + 1} of {draws} draws")
 
 
 def some_of(count: int, generator: np.random.Generator) -> list[int]:

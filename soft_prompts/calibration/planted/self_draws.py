@@ -11,7 +11,7 @@ import numpy as np
 from soft_prompts.behaviour.comparison.asked import Asked
 from soft_prompts.behaviour.sampling.samples import Written, contrastive_samples, plain_samples
 from soft_prompts.behaviour.wording.two_sample import tell_beyond
-from soft_prompts.calibration.planted.drawn import Draw, label_p, some_of, taken
+from soft_prompts.calibration.planted.drawn import Draw, label_p, some_of, taken, told
 from soft_prompts.calibration.planted.made import World
 from soft_prompts.calibration.planted.options import PlantedOptions
 from soft_prompts.calibration.planted.rows import settings_of
@@ -26,7 +26,7 @@ def self_draws(world: World, options: PlantedOptions, generator: np.random.Gener
     """Labels and classifier; divergence of a model from itself is 0 to the bit, so its p is 1."""
     asked = world.asked(world.controls[0], settings_of(options), (world.base, *world.controls[1:]))
     plain, contrastive = _pool(asked, plain_samples), _pool(asked, contrastive_samples)
-    return [_draw(plain, contrastive, number, generator) for number in range(options.draws)]
+    return [_draw(plain, contrastive, number, generator) for number in told(options.draws, "the base against itself")]
 
 
 def _pool(asked: Asked, write: Callable[[Asked, str, int], list[Written]]) -> Pool:
@@ -38,9 +38,9 @@ def _draw(plain: Pool, contrastive: Pool, number: int, generator: np.random.Gene
     places = some_of(len(plain[0]), generator)
     own, *spare = _dealt(contrastive, places, number, generator)[: SPARE + 1]
     target, reference, *others = _dealt(plain, places, number, generator)[: SPARE + 2]
-    told, _, lead = tell_beyond(target, reference, others)
+    apart, _, lead = tell_beyond(target, reference, others)
     assert lead.p is not None  # there are three controls
-    return Draw((), {"divergence": 1.0, "labels": label_p(own, spare), "two-sample": lead.p, "classifier": told.p})
+    return Draw((), {"divergence": 1.0, "labels": label_p(own, spare), "two-sample": lead.p, "classifier": apart.p})
 
 
 def _dealt(pool: Pool, places: Sequence[int], draw: int, generator: np.random.Generator) -> Pool:

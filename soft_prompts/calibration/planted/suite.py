@@ -15,12 +15,14 @@ from soft_prompts.calibration.planted.ablations import Ablation, ablations
 from soft_prompts.calibration.planted.alarms import Alarms, false_alarms
 from soft_prompts.calibration.planted.made import make_world
 from soft_prompts.calibration.planted.options import PlantedOptions
+from soft_prompts.calibration.planted.power import power_scene
 from soft_prompts.calibration.planted.rows import ChangeRow, find_change
 from soft_prompts.calibration.targets import Target
 from soft_prompts.common.command_line import guarded
 from soft_prompts.common.console import say
 from soft_prompts.common.files import write_atomically
 from soft_prompts.experiments.presets import options_of
+from soft_prompts.report.drawing.paint import write_scene
 
 RARE = 0.2  # of plain samples: a change that fewer show is rare
 MORE_OFTEN = 5.0
@@ -59,6 +61,9 @@ class PlantedSuite:
         seconds = round(time.monotonic() - began)
         content = as_json(rows, alarms, failing) | {"seconds": seconds}
         path = world.folder / "planted.json"
+        if rows:
+            curves = {row.change: row.power for row in rows}
+            write_scene(power_scene(curves), world.folder / "power.png")
         write_atomically(path, (json.dumps(plain(content), indent=1, allow_nan=False) + "\n").encode())
         print_suite(rows, alarms, failing)
         say(f"{seconds} s; written to {path}")
@@ -69,7 +74,7 @@ def as_json(rows: Sequence[ChangeRow], alarms: Sequence[Alarms], failing: Sequen
     """What must be shown first, then what it rests on."""
     return {
         "targets": [one._asdict() for one in targets(rows, alarms)],
-        "changes": [asdict(row) for row in rows],
+        "changes": [asdict(row) | {"power": [one._asdict() for one in row.power]} for row in rows],
         "false_alarms": [
             one._asdict() | {"share": one.share, "stderr": one.stderr, "most": one.most} for one in alarms
         ],
@@ -150,9 +155,8 @@ def print_suite(rows: Sequence[ChangeRow], alarms: Sequence[Alarms], failing: Se
                 f"  {one['tokens']} {kind}: {one['text']!r} {one['excess']:+.3f} ± {one['stderr']:.3f}, placebos "
                 f"{max(one['placebos']):+.3f}; shown by {one['shown']:.2f}: {one['says'][0]!r}"
             )
-        console.print(
-            f"  smallest p of the labels by prompts: {', '.join(f'{n}: {p:.2g}' for n, p in row.power.items())}"
-        )
+        shares = (f"{one.prompts}: {one.share:.2f} ({one.control_share:.2f})" for one in row.power)
+        console.print(f"  labels find it by so many prompts, in a share of subsets (a control): {', '.join(shares)}")
     if failing:
         console.print(_ablations_table(failing))
     shown = Table("to be shown", "wanted", "found", "met", "", title="behaviour")
