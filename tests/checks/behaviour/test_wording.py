@@ -109,7 +109,7 @@ def test_features_are_those_of_the_formula() -> None:
 
 
 def test_the_largest_directions_are_those_of_the_whole_decomposition() -> None:
-    """The products of all texts, from sixteen directions of the sparse one and of a dense one by numpy; twice the same."""
+    """Products of all texts from the sparse decomposition and from numpy's dense one; twice the same."""
     draw = random.Random(0)
     texts = [" ".join(draw.choices("abcdefghijklmno", k=12)) for _ in range(60)]
     features = tf_idf(texts, read_vocabulary(texts))
