@@ -22,6 +22,6 @@ QUICK = PlantedOptions(
     probed=(),
     ablations=False,
 )
-ALARMS = PlantedOptions(changes=(), probed=(), draws=200, probe_draws=100, probe_tokens=2, ablations=False)
+ALARMS = PlantedOptions(changes=(), probed=(), draws=400, probe_draws=100, probe_tokens=2, ablations=False)
 PRESETS = {"default": DEFAULT, "quick": QUICK, "alarms": ALARMS}
 EXPERIMENT = PlantedSuite("behaviour", __doc__ or "", PRESETS)
