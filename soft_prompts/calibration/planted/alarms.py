@@ -30,6 +30,8 @@ class Alarms(NamedTuple):
     stderr_models: float | None = None
     """Of the share, by leaving out each model in turn: draws share models. None where each draw is of one model."""
     models: int = 1
+    least_p: float | None = None
+    """The smallest that any draw had: how near a test came, where none was wrong."""
 
     @property
     def share(self) -> float:
@@ -63,13 +65,14 @@ def count_alarms(what: str, draws: Sequence[Draw]) -> list[Alarms]:
     tests = list(dict.fromkeys(name for draw in draws for name in draw.p))
     wrong = {name: [_is_wrong(draw, name) for draw in draws if name in draw.p] for name in tests}
     families = {name: [draw.models for draw in draws if name in draw.p] for name in tests}
+    least: dict[str, float | None] = {name: min(draw.p[name] for draw in draws if name in draw.p) for name in tests}
     wrong[GATE] = [gate_stops(draw) for draw in draws]
     families[GATE] = [draw.models for draw in draws]
     found = []
     for name, alarms in wrong.items():
         models = {model for family in families[name] for model in family}
         error = _without_each(alarms, families[name], models)
-        found.append(Alarms(f"{name}, {what}", sum(alarms), len(alarms), error, max(1, len(models))))
+        found.append(Alarms(f"{name}, {what}", sum(alarms), len(alarms), error, max(1, len(models)), least.get(name)))
     return found
 
 

@@ -89,7 +89,8 @@ def targets(rows: Sequence[ChangeRow], alarms: Sequence[Alarms]) -> list[Target]
 
 def _alarm_target(one: Alarms) -> Target:
     error = "" if one.stderr_models is None else f", {one.stderr_models:.3f} by leaving out each of {one.models} models"
-    why = f"{one.draws} draws; standard error {one.stderr:.3f} of draws{error}"
+    least = "" if one.least_p is None else f"; smallest p {one.least_p:.2g}"
+    why = f"{one.draws} draws; standard error {one.stderr:.3f} of draws{error}{least}"
     return Target(one.test, f"at most {one.most:.3f}", f"{one.share:.3f}", one.share <= one.most, why)
 
 
