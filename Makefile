@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo real test test-real install install-test lint clean
+.PHONY: demo real test test-real test-gpu install install-test lint clean
 
 demo: install
 	$(BIN)/python -m tests.pathfinding_test
@@ -20,6 +20,9 @@ test: install-test lint
 test-real: install-test
 	$(BIN)/soft-prompts models install smollm2-135m
 	$(BIN)/python -m pytest -m real
+
+test-gpu: install-test
+	CUDA_VISIBLE_DEVICES=0 $(BIN)/python -m pytest -m gpu
 
 lint: install-test
 	$(BIN)/ruff check .

@@ -6,19 +6,24 @@ model can read it, else, and as its reference, on the plain road, sample beside 
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
 
 from soft_prompts.engine.batch import Batch
 from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.loss import head_loss, logits_loss
-from soft_prompts.engine.packing import WORTH, Packing, chains_of, pack, scored_of
+from soft_prompts.engine.rows.evened import Evened, even
+from soft_prompts.engine.rows.packing import WORTH, Packing, chains_of, pack, scored_of
+from soft_prompts.engine.rows.recorded import Answers, is_worth, recorded
 from soft_prompts.models.model import FrozenModel
-from soft_prompts.models.packed import Heads, NotPacked
+from soft_prompts.models.packed import Heads, Layout, NotPacked
 from soft_prompts.tasks.task import UNSCORED
 
 
@@ -42,18 +47,33 @@ def token_losses(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> TokenL
 def token_losses_together(frozen: FrozenModel, parts: Sequence[tuple[nn.Module, Batch]]) -> list[TokenLosses]:
     """Losses of several prompts, each on a batch of its own, up to rounding those of each alone.
 
-    In one packed row, where the model can read it; else one after another on the plain road.
+    In one packed row, where the model can read it, on a GPU in one whose form comes again; else one after another on
+    the plain road.
     """
     emitted = [_emit(frozen, prompt, batch) for prompt, batch in parts]
     if frozen.packs:
+        chains = [chains_of(one.batch, part, one.kinds, one.tokens) for part, one in enumerate(emitted)]
+        if records(frozen):
+            evened = even(chains)
+            if is_worth(frozen.model, evened.length, evened.filling):
+                with suppress(NotPacked):
+                    return _even_losses(frozen, emitted, evened)
         packing = pack(
-            [chain for part, one in enumerate(emitted) for chain in chains_of(one.batch, part, one.kinds, one.tokens)],
+            [chain for part in chains for chain in part],
             prompts_alone=torch.is_grad_enabled() and not frozen.learns,
         )
         if len(parts) > 1 or packing.work < (1 - WORTH) * emitted[0].work:
             with suppress(NotPacked):
                 return _packed_losses(frozen, emitted, packing)
     return [_plain_losses(frozen, one) for one in emitted]
+
+
+def records(frozen: FrozenModel) -> bool:
+    """On one GPU, where weights are numbers and stay, nothing is hooked in, and sums may come in any order."""
+    if frozen.device.type != "cuda" or frozen.is_spread or is_fake(frozen.embedding.weight):
+        return False
+    hooked = any(part._forward_hooks or part._forward_pre_hooks for part in frozen.model.modules())
+    return not (hooked or frozen.learns or torch.are_deterministic_algorithms_enabled())
 
 
 class _Emitted(NamedTuple):
@@ -79,17 +99,54 @@ def _emit(frozen: FrozenModel, prompt: nn.Module, batch: Batch) -> _Emitted:
     """Samples of the same conditions have the same vectors: each is made once."""
     every = [tuple(row) for row in batch.conditions.tolist()]
     different = {conditions: kind for kind, conditions in enumerate(dict.fromkeys(every))}
-    conditions = batch.conditions.new_tensor(list(different)).to(frozen.device)
+    conditions = batch.conditions.new_tensor(list(different)).to(frozen.device, non_blocking=True)
     return _Emitted(batch, prompt(conditions), [different[one] for one in every])
 
 
 def _packed_losses(frozen: FrozenModel, parts: Sequence[_Emitted], packing: Packing) -> list[TokenLosses]:
-    scored = scored_of(packing)
+    scored = scored_of(packing.chains, packing.places)
     sources, targets, row = (torch.from_numpy(found).to(frozen.device, non_blocking=True) for found in scored)
     asked = _answers(frozen, packing, [one.vectors for one in parts]).index_select(0, sources)
     nats, hits = logits_loss(asked, targets) if frozen.head is None else head_loss(asked, frozen.head, targets)
+    return _parted(frozen, parts, scored.row, TokenLosses(nats, row, hits))
+
+
+def _even_losses(frozen: FrozenModel, parts: Sequence[_Emitted], evened: Evened) -> list[TokenLosses]:
+    """The same in a form that comes again."""
+    numbers = (evened.ids, evened.table, evened.positions, *evened.scored)
+    *inputs, row = (torch.from_numpy(found).to(frozen.device, non_blocking=True) for found in numbers)
+    vectors = []
+    for one, (prompts, _) in zip(parts, evened.form.tokens, strict=True):
+        kinds = torch.tensor(one.kinds[:prompts]).to(frozen.device, non_blocking=True)
+        vectors.append(one.vectors.index_select(0, kinds))
+    row_of = partial(_even_scores, frozen, Layout(evened.stretches, torch.zeros(1, 0).long(), evened.form.longest))
+    found = recorded(frozen.model, evened.form, row_of, (*inputs, *vectors))
+    nats, hits = (found, None) if isinstance(found, Tensor) else found
+    count = evened.asked
+    losses = TokenLosses(nats[:count], row[:count], None if hits is None else hits[:count])
+    return _parted(frozen, parts, evened.scored.row[:count], losses)
+
+
+def _even_scores(
+    frozen: FrozenModel, layout: Layout, ids: Tensor, index: Tensor, positions: Tensor, *more: Tensor
+) -> Answers:
+    """Nats, and where no gradient is wanted hits, of the positions that are asked."""
+    sources, targets, *vectors = more
+    texts = frozen.embed(ids[None])[0]
+    table = torch.cat([*(one.flatten(0, 1).to(texts.dtype) for one in vectors), texts])
+    layout = layout._replace(positions=positions[None])
+    asked = frozen.packed(table.index_select(0, index)[None], layout).index_select(0, sources)
+    nats, hits = logits_loss(asked, targets) if frozen.head is None else head_loss(asked, frozen.head, targets)
+    return nats if hits is None else (nats, hits)
+
+
+def _parted(
+    frozen: FrozenModel, parts: Sequence[_Emitted], of_samples: NDArray[np.int64], losses: TokenLosses
+) -> list[TokenLosses]:
+    """Each part's losses; `of_samples`: the sample of each, among those of all parts."""
+    nats, row, hits, _ = losses
     ends = np.cumsum([0, *(len(one.kinds) for one in parts)])  # of each part among all samples
-    cuts = np.searchsorted(scored.row, ends)
+    cuts = np.searchsorted(of_samples, ends)
     return [
         TokenLosses(
             nats[cut:end],

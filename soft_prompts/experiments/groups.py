@@ -12,9 +12,9 @@ from soft_prompts.experiments.grid import Together
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.sources import source_folder
 
-# Text tokens of the steps together: more of them gain nothing. cpu: tests/benchmarks/together_speed.py; cuda: not
-# measured, and chosen so that eight prompts of 32 x 256 go together.
-WORTH_TOKENS = {"cpu": 1024, "cuda": 65536}
+# Text tokens of the steps together: more of them gain nothing. By tests/benchmarks/together_speed.py; on an H100 four
+# prompts of 8 x 128 were 2.3 times as fast as one after another and eight no more so, before steps were recorded.
+WORTH_TOKENS = {"cpu": 1024, "cuda": 16384}
 MOST_PROMPTS = 16  # each has data, a prompt and moments of its own in memory
 OWN = (PROMPT_ONLY - {"batch_size"}) | {"tokens", "role", "checkpoint_every"}  # in what runs of a group may differ
 

@@ -47,6 +47,11 @@ def _may_be_there(name: str) -> bool:
     return not _is_path(name) or bool(glob.glob(glob.escape(name) + "*"))  # a data set may be the prefix of its files
 
 
+def may_be_a_hubs(name: str | None) -> bool:
+    """Whether it reads as `owner/name` and is nothing here."""
+    return name is not None and "/" in name and not _is_path(name) and not Path(name).exists()
+
+
 def _is_path(name: str) -> bool:
     """Whether it can be nothing but a path; `owner/name` may be a hub id."""
     beneath = name.startswith((f".{os.sep}", f"..{os.sep}"))

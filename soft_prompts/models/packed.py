@@ -151,10 +151,21 @@ def joined(
     earlier: Heads | None,
 ) -> Float[Tensor, "N h D"]:
     """One attention a stretch, what it stands behind repeated before each of its segments."""
-    found, attend = [], partial(scaled_dot_product_attention, scale=scale, enable_gqa=len(key) < len(query))
-    for one in stretches:
-        asked, keys, values = (_apart(one, heads) for heads in (query, key, value))
-        behind = _behind(one, (key, value), earlier)
+    if len(key) < len(query) and query.dtype == torch.float32:  # a GPU's kernels share heads in half precision alone
+        times = len(query) // len(key)
+        key, value = (heads.repeat_interleave(times, 0) for heads in (key, value))
+        earlier = earlier and (earlier[0].repeat_interleave(times, 0), earlier[1].repeat_interleave(times, 0))
+    attend = partial(scaled_dot_product_attention, scale=scale, enable_gqa=len(key) < len(query))
+    sizes = [one.segments * one.length for one in stretches]  # the whole row, in order: backwards one cat, no slices
+    pieces = [heads.split(sizes, dim=1) for heads in (query, key, value)]
+    whole = {(one.here.start, one.here.stop): number for number, one in enumerate(stretches)}
+    found = list[Tensor]()
+    for number, one in enumerate(stretches):
+        asked, keys, values = (_beside(one, piece[number]) for piece in pieces)
+        prefix = one.prefix and whole.get((one.prefix.start, one.prefix.stop))
+        behind = _behind(
+            one, (key, value), earlier, None if prefix is None else [piece[prefix] for piece in pieces[1:]]
+        )
         if behind is None:
             out = attend(asked, keys, values, is_causal=True)
         else:
@@ -162,7 +173,7 @@ def joined(
             keys, values = (torch.cat(pair, dim=2) for pair in zip(before, (keys, values), strict=True))
             mask: Any = causal_lower_right(asked.shape[2], keys.shape[2])
             out = attend(asked, keys, values, attn_mask=mask)
-        found.append(_together(out).transpose(0, 1))
+        found.append(out.transpose(1, 2).flatten(0, 1))
     return torch.cat(found)
 
 
@@ -239,7 +250,11 @@ class _Merged(torch.autograd.Function):
 
 def _apart(one: Stretch, heads: Float[Tensor, "h N D"]) -> Float[Tensor, "count h L D"]:
     """The segments of a stretch beside one another."""
-    return heads[:, one.here].unflatten(1, (one.segments, one.length)).transpose(0, 1)
+    return _beside(one, heads[:, one.here])
+
+
+def _beside(one: Stretch, piece: Float[Tensor, "h n D"]) -> Float[Tensor, "count h L D"]:
+    return piece.unflatten(1, (one.segments, one.length)).transpose(0, 1)
 
 
 def _together(segments: Float[Tensor, "count h L D"]) -> Float[Tensor, "h n D"]:
@@ -247,14 +262,18 @@ def _together(segments: Float[Tensor, "count h L D"]) -> Float[Tensor, "h n D"]:
     return segments.transpose(0, 1).flatten(1, 2)
 
 
-def _behind(one: Stretch, heads: Heads, earlier: Heads | None) -> list[Float[Tensor, "1 g C D"]] | None:
-    """Keys and values of what a stretch stands behind."""
+def _behind(
+    one: Stretch, heads: Heads, earlier: Heads | None, prefix: Sequence[Tensor] | None = None
+) -> list[Float[Tensor, "1 g C D"]] | None:
+    """Keys and values of what a stretch stands behind; `prefix`: those of this row, where they are at hand."""
     if one.earlier is None and one.prefix is None:
         return None
     assert one.earlier is None or earlier is not None, "a stretch stands behind an earlier row that is not there"
     parts = list[list[Tensor]]([[], []])
-    for whole, place in ((earlier, one.earlier), (heads, one.prefix)):
-        if place is not None and whole is not None:
-            for part, of in zip(parts, whole, strict=True):
-                part.append(of[None, :, place])
-    return [torch.cat(part, dim=2) for part in parts]
+    if one.earlier is not None and earlier is not None:
+        for part, of in zip(parts, earlier, strict=True):
+            part.append(of[:, one.earlier])
+    if one.prefix is not None:
+        for part, of in zip(parts, prefix or [whole[:, one.prefix] for whole in heads], strict=True):
+            part.append(of)
+    return [torch.cat(part, dim=1)[None] if len(part) > 1 else part[0][None] for part in parts]

@@ -14,6 +14,7 @@ from accelerate import PartialState
 from soft_prompts.common.errors import UsageError
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
+from soft_prompts.engine.forward import records
 from soft_prompts.engine.processes import told_by_first
 from soft_prompts.models.frozen import find_context_length, load_frozen_model, model_key
 from soft_prompts.models.loading.assemble import Spread
@@ -133,7 +134,10 @@ def with_engine(config: RunConfig, frozen: FrozenModel) -> FrozenModel:
 
 
 def engine_line(frozen: FrozenModel, prompts: int) -> str:
-    """`engine: packed rows and shared prefixes where they save work, float32, fused loss, 4 prompts together`."""
+    """`engine: packed rows and shared prefixes where they save work, float32, fused loss, 4 prompts together`.
+
+    On a GPU `recorded steps` too, where steps of one form are.
+    """
     rows = "packed rows and shared prefixes where they save work" if frozen.packs else "plain rows"
     loss = "whole logits" if frozen.head is None else "fused loss"
     return ", ".join(
@@ -141,6 +145,7 @@ def engine_line(frozen: FrozenModel, prompts: int) -> str:
             f"engine: {rows}",
             frozen.dtype,
             loss,
+            *(["recorded steps"] if frozen.packs and records(frozen) else []),
             *([f"{prompts} prompts together"] if prompts > 1 and frozen.packs else []),
         ]
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,10 +10,11 @@ import torch
 from peft import PromptTuningConfig, get_peft_model
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from soft_prompts.common.machine import keep_freed_memory
 from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.tasks.task import Example
@@ -48,7 +49,7 @@ class Contender(NamedTuple):
 
 def ours(folder: Path, case: Case, kind: str, plain: bool = False) -> Step:
     """What training does in a step, batch and clipping included."""
-    frozen = load_frozen_model(str(folder), dtype=case.dtype, device=case.device, offline=True)
+    frozen = _frozen(folder, case.dtype, case.device)
     if plain:
         frozen = replace(frozen, packs=False, head=None)  # what --engine plain does
     conditions = CONDITIONS if kind != "direct" else 0
@@ -76,8 +77,8 @@ def ours(folder: Path, case: Case, kind: str, plain: bool = False) -> Step:
 
 def peft(folder: Path, case: Case, weights: str = "float32", autocast: bool = False) -> Step:
     """PEFT's prompt tuning as its documentation shows it; no mask, because no text is padded."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[weights]).to(case.device)
-    model = get_peft_model(model, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=case.tokens)).train()
+    settings = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=case.tokens)
+    model = get_peft_model(_base(folder, weights, case.device), settings).train()
     matrix = model.prompt_encoder["default"].embedding.weight
     with torch.no_grad():
         matrix.copy_(start(*matrix.shape))
@@ -98,7 +99,8 @@ def peft(folder: Path, case: Case, weights: str = "float32", autocast: bool = Fa
 def original(folder: Path, case: Case) -> Step:
     """A loop in the manner of arXiv 2505.14943's code: weights are left out of the optimiser but not frozen, and every
     position has its logits."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[case.dtype]).to(case.device)
+    model = _base(folder, case.dtype, case.device, learns=True)
+    model.zero_grad(set_to_none=True)
     prompt = nn.Parameter(start(case.tokens, model.config.hidden_size).to(case.device))
     optimizer = torch.optim.Adam([prompt], lr=RATE)
     ids = texts(case, model.config.vocab_size).to(case.device)
@@ -114,6 +116,17 @@ def original(folder: Path, case: Case) -> Step:
         return float(loss.detach())
 
     return step
+
+
+@cache  # a GPU's cases share a process
+def _frozen(folder: Path, dtype: str, device: str) -> FrozenModel:
+    return load_frozen_model(str(folder), dtype=dtype, device=device, offline=True)
+
+
+@cache
+def _base(folder: Path, dtype: str, device: str, learns: bool = False) -> PreTrainedModel:
+    """`learns`: one whose weights get gradients, apart from those that are frozen for PEFT."""
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype]).to(device)
 
 
 def start(tokens: int, hidden_size: int) -> Tensor:

@@ -5,6 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,11 @@ def describe(device: str, threads: int) -> dict[str, Any]:
     }
 
 
+@cache  # a GPU's contenders share a process
 def matrix_rate(dtype: str, device: str) -> float:
     """Multiplications and additions a second of a square product, the best of a few: what a step could reach."""
     side = SIDE[device]
-    left, right = (torch.ones(side, side, dtype=DTYPES[dtype], device=device) for _ in range(2))
+    left, right = (torch.randn(side, side, device=device).to(DTYPES[dtype]) for _ in range(2))  # ones draw less power
     clock = clock_of(device)
     seconds = [_seconds(lambda: left @ right, clock) for _ in range(1 + TRIALS)]  # the first sets things up
     return 2 * side**3 / min(seconds[1:])

@@ -28,7 +28,7 @@ from soft_prompts.tasks.task import Example
 from soft_prompts.training.apparatus import find_device
 from soft_prompts.training.gradients import Room, Share, gradients
 
-REFERENCE = Path(__file__).parent / "reference" / "together_speed.json"
+REFERENCE = Path(__file__).parent / "reference"
 Row = dict[str, Any]
 
 
@@ -51,7 +51,7 @@ class Settings:
     threads: int = 1
     device: str = "auto"
     save: bool = True
-    """Write the figures to tests/benchmarks/reference/together_speed.json."""
+    """Write the figures to tests/benchmarks/reference/together_speed.json; of a GPU to together_speed_cuda.json."""
 
 
 def shares(frozen: FrozenModel, count: int, batch_size: int, length: int, tokens: int) -> list[Share]:
@@ -123,7 +123,8 @@ def main() -> None:
     if settings.save:
         machine = f"{name}, {settings.threads} of {os.cpu_count()} cores"
         found = {"machine": machine, "model": settings.model, "load_before": round(load, 1), "rows": rows}
-        REFERENCE.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        file = f"together_speed{'_cuda' if frozen.device.type == 'cuda' else ''}.json"
+        (REFERENCE / file).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

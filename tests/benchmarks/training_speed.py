@@ -1,8 +1,9 @@
 """How long does one step of soft-prompt training take here, and how long with PEFT and with a loop like the paper's?
 
-`python -m tests.benchmarks.training_speed` times every contender at every token count on a model of random weights,
-each in a process of its own, in turn, several times over; prints milliseconds, ratios, memory and the share of the
-machine's own matrix rate; writes them, and a figure, beside the other references. `--help` lists the settings.
+`python -m tests.benchmarks.training_speed` times every contender at every token count on a model of random weights, in
+turn, several times over, each in a process of its own (on a GPU in one, for its memory is counted tensor by tensor);
+prints milliseconds, ratios, memory and the share of the machine's own matrix rate; writes them, and a figure, beside
+the other references. `--help` lists the settings.
 
 All get the same texts and start, and all text tokens are scored: the first losses have to agree. PEFT has no prompt
 that depends on conditions; its nearest peer, against which a conditional prompt stands here too, is its prompt tuning
@@ -28,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from soft_prompts.common.machine import threads_for
+from soft_prompts.engine.rows import recorded
 from soft_prompts.models.loading.quiet import quiet
 from tests.benchmarks.contenders import CONTENDERS, PEER, Case
 from tests.benchmarks.machine import Memory, clock_of, describe, faster_dtypes, matrix_rate
@@ -79,9 +81,9 @@ class Settings:
     length: int = 256
     """Text tokens a sample."""
     rounds: int = 3
-    """Processes of each contender at each token count, in turn with the others'."""
+    """Times that each contender is measured at each token count, in turn with the others."""
     steps: int = 3
-    """Steps measured in each process after a first one; fewer where they take long."""
+    """Steps measured each time after a first one; fewer where they take long."""
     threads: int = threads_for(2)
     """Of each process."""
     quick: bool = False
@@ -104,10 +106,11 @@ class Measured(NamedTuple):
 
 
 def measure(name: str, folder: Path, case: Case, steps: int, threads: int) -> Measured:
-    """One process's work: a first step, which sets things up, and those that count."""
+    """One contender's work: a first step, which sets things up, and those that count."""
     warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for what has another name now
     torch.set_num_threads(threads)
     rate, clock = matrix_rate(case.dtype, case.device), clock_of(case.device)
+    recorded.forget()  # what a GPU keeps of an earlier contender's steps
     with quiet():
         step = CONTENDERS[name].prepare(folder, case)
         memory, loss, seconds = Memory(case.device), step(), []
@@ -160,8 +163,8 @@ def measure_all(settings: Settings, dtypes: Sequence[str], folder: Path) -> Iter
         for tokens in settings.cases:
             case = Case(tokens, dtype, settings.device, settings.batch, settings.length)
             names = [name for name in settings.contenders if dtype in CONTENDERS[name].dtypes]
-            given = (folder, case, settings.steps, settings.threads)
-            rounds = [{name: _apart(name, *given) for name in names} for _ in range(settings.rounds)]
+            given, work = (folder, case, settings.steps, settings.threads), _apart if case.device == "cpu" else measure
+            rounds = [{name: work(name, *given) for name in names} for _ in range(settings.rounds)]
             yield rows_of(case, size, rounds)
 
 

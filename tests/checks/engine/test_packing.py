@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from soft_prompts.engine import packing
 from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.forward import TokenLosses, token_losses, token_losses_together
+from soft_prompts.engine.rows import packing
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.packed import Heads, Stretch, joined, merged, stretches_of

@@ -84,7 +84,7 @@ def test_large_steps_pay_on_a_gpu_alone(base: RunConfig, monkeypatch: pytest.Mon
     assert len(groups(runs)) == 8
     assert len(groups([replace(run, micro_batch_size=1) for run in runs])) == 2
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert len(groups(runs)) == 1
+    assert len(groups(runs)) == 4
     assert len(groups([replace(run, device="cpu") for run in runs])) == 8
 
 

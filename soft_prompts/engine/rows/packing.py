@@ -234,10 +234,10 @@ class Scored(NamedTuple):
     """The sample that each belongs to."""
 
 
-def scored_of(packing: Packing) -> Scored:
+def scored_of(chains: Sequence[Chain], places: Sequence[Places]) -> Scored:
     """A label counts where a position of its own sample stands before it."""
     found = [(np.zeros(0, dtype=np.int64),) * 3]
-    for number, (chain, where) in enumerate(zip(packing.chains, packing.places, strict=True)):
+    for number, (chain, where) in enumerate(zip(chains, places, strict=True)):
         cut, unscored = len(chain.before), np.full(chain.tokens, UNSCORED)
         labels = np.concatenate([chain.labels[:cut], unscored, chain.labels[cut:]])[1:]
         scored = labels != UNSCORED
