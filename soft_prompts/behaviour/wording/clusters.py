@@ -86,7 +86,8 @@ def _largest_directions(features: Any) -> Floats:
     if least <= DIRECTIONS + 1:  # too few for the sparse one
         left, values, _ = np.linalg.svd(features.toarray(), full_matrices=False)
     else:  # memory grows with the texts, not with their square; the start is given, so that nothing is drawn
-        left, values, _ = svds(features, k=DIRECTIONS, v0=np.ones(least))
+        found: Any = svds(features, k=DIRECTIONS, v0=np.ones(least))
+        left, values = found[0], found[1]
     kept = np.argsort(-values, kind="stable")[:DIRECTIONS]
     left, columns = left[:, kept], np.arange(len(kept))
     signs = np.sign(left[np.abs(left).argmax(axis=0), columns])
