@@ -106,9 +106,7 @@ def main(settings: Settings) -> dict[str, Any]:
         for prompts in settings.prompts:
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 costs[prompts] = pool.apply(measure, (folder, prompts, settings))
-    growth = max(one.peak_mb for one in costs[settings.prompts[-1]]) / max(
-        one.peak_mb for one in costs[settings.prompts[0]]
-    )
+    growth = growth_of(costs[settings.prompts[0]], costs[settings.prompts[-1]])
     print_costs(costs, growth)
     content = {
         "machine": machine,
@@ -123,6 +121,12 @@ def main(settings: Settings) -> dict[str, Any]:
     return content
 
 
+def growth_of(few: list[Cost], many: list[Cost]) -> float:
+    """The largest of the parts that read samples; the probe reads none, and its peak is that of its own search."""
+    pairs = zip(few, many, strict=True)
+    return max(other.peak_mb / one.peak_mb for one, other in pairs if one.part != "probe")
+
+
 def print_costs(costs: dict[int, list[Cost]], growth: float) -> None:
     """A row a part."""
     heads = [f"{what}, {prompts} prompts" for prompts in costs for what in ("seconds", "peak MB")]
@@ -131,7 +135,7 @@ def print_costs(costs: dict[int, list[Cost]], growth: float) -> None:
         table.add_row(rows[0].part, *(f"{value:.1f}" for row in rows for value in (row.seconds, row.peak_mb)))
     console = Console(highlight=False)
     console.print(table)
-    console.print(f"the most memory grows by a factor of {growth:.2f} from the fewest prompts to the most")
+    console.print(f"memory of the parts that read samples grows by {growth:.2f} from the fewest prompts to the most")
 
 
 if __name__ == "__main__":
