@@ -24,7 +24,7 @@ NAMES = {
     *("load_frozen_model", "build_prompt", "insert_prompt", "batch_loss", "train", "evaluate", "generate"),
     *("load_snapshot", "read_results", "read_result", "to_frame", "compare", "plot", "verdicts", "TASKS"),
     *("PROMPTS", "Experiment", "Grid", "Example", "ListedData", "Query", "Task", "TaskData", "RunConfig", "run"),
-    *("export_prompt", "import_prompt", "__version__"),
+    *("export_prompt", "import_prompt", "sweep", "__version__"),
 }
 Save = Callable[..., Path]
 LOSSES = ((0, [4.0, 5.0, 6.0, 4.5]), (4, [3.0, 4.2, 5.0, 4.0]))
