@@ -28,6 +28,10 @@ create table if not exists files (
     model text, role text, fingerprint text, metrics text
 ) without rowid
 """
+BY = (
+    "create index if not exists by_task on files (experiment, data, variant)",
+    "create index if not exists by_role on files (role)",
+)
 FOUND = "create temp table found (place integer primary key, path text unique)"
 
 
@@ -64,7 +68,7 @@ class Index:
     def of_role(self, role: str, fingerprints: Iterable[str | None]) -> list[Path]:
         """Results with a role, of models with one of these fingerprints."""
         marks = set(fingerprints)
-        asked = "select path, fingerprint from found join files using (path) where role = ? and problem is null"
+        asked = "select path, fingerprint from files cross join found using (path) where role = ? and problem is null"
         return [Path(path) for path, mark in self.rows.execute(f"{asked} order by place", (role,)) if mark in marks]
 
     def is_as_read(self, path: Path) -> bool:
@@ -89,7 +93,7 @@ class Index:
         return sorted({name for (names,) in self.rows.execute(asked) for name in json.loads(names)})
 
     def _paths(self, where: str, values: tuple[Any, ...]) -> list[Path]:
-        asked = f"select path from found join files using (path) where {where}"
+        asked = f"select path from files cross join found using (path) where {where}"
         return [Path(path) for (path,) in self.rows.execute(asked, values)]
 
     def _look(self, files: Sequence[Path]) -> None:
@@ -155,7 +159,8 @@ def _opened(place: Path | None) -> sqlite3.Connection:
         rows = sqlite3.connect(place, timeout=1.0)
         try:
             rows.execute("pragma temp_store = memory")
-            rows.execute(TABLE)
+            for statement in (TABLE, *BY):
+                rows.execute(statement)
             rows.execute("select count(path), max(metrics) from files").fetchone()
             rows.execute("begin immediate")  # can it be written?
             rows.rollback()
@@ -163,5 +168,6 @@ def _opened(place: Path | None) -> sqlite3.Connection:
         except sqlite3.Error:
             rows.close()
     rows = sqlite3.connect(":memory:")
-    rows.execute(TABLE)
+    for statement in (TABLE, *BY):
+        rows.execute(statement)
     return rows
