@@ -42,7 +42,7 @@ class Fitted:
     """Of method fv."""
 
 
-def fit_vectors(inside: Inside, choices: Choices, wanted: Wanted) -> list[Fitted]:
+def fit_vectors(inside: Inside, choices: Choices, wanted: Wanted = Wanted()) -> list[Fitted]:
     """Made of the train split, chosen on dev. Raises UsageError for data or classes that no vector can be made of."""
     check_map(inside)
     train, dev = choices.part("train"), choices.part("dev")

@@ -15,14 +15,14 @@ from soft_prompts.experiments.steering.taught import taught_section
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.steering.causes.comparison import Looked, compare_prompts
 from soft_prompts.steering.causes.pairs import aligned, pairs_of_choices
-from soft_prompts.steering.concepts import Concepts, beside, mapped, moved, network
+from soft_prompts.steering.concepts import Concepts, beside, concept_network, mapped, moved
 from soft_prompts.steering.data.choices import Choices
 from soft_prompts.steering.data.sources import land_choices, neutral_texts
 from soft_prompts.steering.effects import likeness, with_cues
 from soft_prompts.steering.evaluation import evaluate_vectors
 from soft_prompts.steering.fitting import Wanted, fit_vectors
 from soft_prompts.steering.scoring import option_scores, untouched
-from soft_prompts.steering.tokens import Budget, Worths, worth
+from soft_prompts.steering.tokens import Budget, Worths, worth_in_tokens
 from soft_prompts.steering.vectors.contrast import Activations, contrast_vector
 from soft_prompts.steering.vectors.vector import SteeringVector
 
@@ -140,12 +140,12 @@ def concepts(inside: Inside, options: SteeringExperimentOptions) -> list[Section
     """The network of the eight functions, and what moves what."""
     choices, families = land_choices("told", options.seed), dict[str, str](zip(FUNCTIONS, FAMILIES, strict=True))
     layer = inside.layers // 2
-    one = network(inside, choices.part("train"))
+    one = concept_network(inside, choices.part("train"))
     change = moved(inside, choices.part("test"), one, layer, 1.0)
     found = Concepts(one, families, change, layer, 1.0)
     if options.other_model is not None:
         other = Inside(load_frozen_model(options.other_model))
-        pairs, between = beside(one, network(other, choices.part("train")), options.seed)
+        pairs, between = beside(one, concept_network(other, choices.part("train")), options.seed)
         maps = tuple(mapped(inside, other, choices, (layer, min(layer, other.layers - 1))))
         found = Concepts(one, families, change, layer, 1.0, options.other_model, between, pairs, maps)
     return [
@@ -158,7 +158,9 @@ def tokens(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
     choices = land_choices("functions", options.seed)
     fitted = fit_vectors(inside, choices, Wanted("mean", options.worth, seed=options.seed))
     budget = Budget(options.tokens, options.seeds, options.steps)
-    worths = Worths(tuple(worth(inside, choices, one.vector.name, one.vector.steer(inside), budget) for one in fitted))
+    worths = Worths(
+        tuple(worth_in_tokens(inside, choices, one.vector.name, one.vector.steer(inside), budget) for one in fitted)
+    )
     n = len(choices.part("test").items)
     return [
         Section("tokens", "tokens", "lands-functions", n, worths.figures(), worths.says(), "vectors in soft tokens")

@@ -12,6 +12,7 @@ TITLES = {
     "eval": "What vectors do, beside their controls",
     "activations": "What differs inside, and what matters",
     "tokens": "Vectors in soft tokens",
+    "items": "Vectors on the items of soft prompts",
     "concepts": "Concepts",
     "experiment": "Compared",
 }

@@ -21,7 +21,7 @@ from soft_prompts.steering.effects import Likeness, choose, likeness, random_lik
 from soft_prompts.steering.evaluation import evaluate_vectors
 from soft_prompts.steering.fitting import Wanted, fit_vectors
 from soft_prompts.steering.scoring import adding, captured, option_scores, text_nats
-from soft_prompts.steering.tokens import AT_MOST_ONE, BEYOND, UNSTABLE, Budget, reading, verdict_of, worth
+from soft_prompts.steering.tokens import AT_MOST_ONE, BEYOND, UNSTABLE, Budget, reading, verdict_of, worth_in_tokens
 from soft_prompts.steering.vectors.files import read_vector, write_vector
 from soft_prompts.steering.vectors.vector import SteeringVector
 from soft_prompts.steering.writing import Written, write_steered
@@ -185,7 +185,7 @@ def test_a_number_is_said_only_where_all_agree() -> None:
 
 def test_prompts_are_fitted_by_the_engine_and_compared_on_the_same_items(inside: Inside, choices: Choices) -> None:
     budget = Budget(tokens=(1, 2), seeds=(0,), steps=(4, 8), rates=(0.1,), batch_size=8)
-    found = worth(inside, choices, "one", adding(inside, {"resid.1": torch.zeros(32)}), budget)
+    found = worth_in_tokens(inside, choices, "one", adding(inside, {"resid.1": torch.zeros(32)}), budget)
     assert found.vector == pytest.approx(found.bare)
     assert len(found.runs) == 4
     assert {one.outside for one in found.readings} <= {AT_MOST_ONE, BEYOND, ""}
