@@ -57,7 +57,12 @@ def _arms(found: Finding) -> Table:
         )
         for one in classes
     )
-    return Table("Accuracy of every arm", "Test items; 95 % intervals over groups.", columns, rows)
+    return Table(
+        "Accuracy of every arm",
+        "Test items; 95 % intervals over groups, and over vectors where there are several.",
+        columns,
+        rows,
+    )
 
 
 def _accuracy(arm: dict | None) -> Cell:

@@ -102,6 +102,23 @@ def test_steering_beats_its_controls_where_a_direction_decides(
     json.dumps(plain(found.figures()))
 
 
+def test_intervals_are_over_seeds_too(steerable: tuple[FrozenModel, SteeringVector], choices: Choices) -> None:
+    """Two vectors of a class are seeds of one: what they differ by is in the interval, which a sentence says."""
+    frozen, vector = steerable
+    fixed = vector.chosen(1, 1.0)
+    weak = fixed.with_layers({1: fixed.layers[1] / 20}, seed=1)
+    one, both = (evaluate_vectors(Inside(frozen), some, choices) for some in ([fixed], [fixed, weak]))
+    alone, spread = (found.effects[0].arm("vector") for found in (one, both))
+    assert (alone.seeds, spread.seeds, both.effects[0].arm("random").seeds) == (1, 2, 5)
+    lead, wide = (arm.measures["logit_difference"] for arm in (alone, spread))
+    values = spread.items["logit_difference"].mean(axis=1)
+    assert wide.value == pytest.approx(values.mean())
+    error = abs(values[0] - values[1]) / 2  # s / root 2 of two seeds
+    assert wide.high - wide.low > 2 * error > lead.high - lead.low
+    assert "of vector its 2 vectors" in both.says()[-1]
+    assert "nothing is said of another seed's" in one.says()[-1]
+
+
 def test_layer_and_strength_are_chosen_on_dev_by_accuracy(
     steerable: tuple[FrozenModel, SteeringVector], choices: Choices
 ) -> None:
