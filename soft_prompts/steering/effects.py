@@ -145,7 +145,7 @@ def effect(
         adding(inside, {f"resid.{layer}": strength * one}, vector.positions) for one in random_like(own, vector.seed)
     ]
     if controls.shuffled is not None:
-        shuffled = _as_long(controls.shuffled.layers[layer], own)
+        shuffled = as_long(controls.shuffled.layers[layer], own)
         steers["shuffled labels"] = [adding(inside, {f"resid.{layer}": strength * shuffled}, vector.positions)]
     steers["random"] = randoms
     arms = [_arm(inside, name, some, vector.name, asked, neutral) for name, some in steers.items()]
@@ -168,10 +168,11 @@ def with_cues(choices: Choices, name: str) -> Choices | None:
 def random_like(direction: Tensor, seed: int, count: int = RANDOM) -> list[Tensor]:
     """Random directions of the same length."""
     generator = torch.Generator().manual_seed(seed)
-    return [_as_long(torch.randn(len(direction), generator=generator), direction) for _ in range(count)]
+    return [as_long(torch.randn(len(direction), generator=generator), direction) for _ in range(count)]
 
 
-def _as_long(direction: Tensor, like: Tensor) -> Tensor:
+def as_long(direction: Tensor, like: Tensor) -> Tensor:
+    """The direction with the length of another."""
     length = direction.norm()
     return direction * (like.norm() / length) if length > 0 else direction
 

@@ -1,7 +1,7 @@
 """Vectors beside their controls, on the test split: `soft-prompts steer eval`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from soft_prompts.common.errors import UsageError
@@ -10,6 +10,7 @@ from soft_prompts.stats.bootstrap import Interval
 from soft_prompts.steering.data.choices import Choices
 from soft_prompts.steering.effects import Arm, Controls, Effect, effect, likeness, pooled
 from soft_prompts.steering.fitting import chosen
+from soft_prompts.steering.sweep import Swept, sweep
 from soft_prompts.steering.vectors.contrast import Activations, contrast_vector
 from soft_prompts.steering.vectors.vector import SteeringVector, refuse_other
 
@@ -21,10 +22,15 @@ class Evaluation:
     effects: tuple[Effect, ...]
     together: dict[str, dict[str, Interval]]
     """Arm -> measure -> mean over the items of all classes."""
+    swept: dict[str, list[Swept]] = field(default_factory=dict)
+    """Class -> every arm at every layer and strength, on dev."""
 
     def figures(self) -> dict[str, Any]:
         """As finding.schema.json has them."""
-        return {"classes": [effect_json(one) for one in self.effects], "together": self.together}
+        return {
+            "classes": [{**effect_json(one), "swept": self.swept.get(one.name, [])} for one in self.effects],
+            "together": self.together,
+        }
 
     def says(self) -> list[str]:
         """A line a class, and one for all."""
@@ -57,7 +63,7 @@ def evaluate_vectors(
     train, test = choices.part("train"), choices.part("test")
     layers = sorted({layer for vector in vectors for layer in vector.layers})
     found = Activations(inside, train, layers)
-    effects, of_class = [], dict[str, list[SteeringVector]]()
+    effects, swept, of_class = [], dict[str, list[Swept]](), dict[str, list[SteeringVector]]()
     for vector in vectors:
         of_class.setdefault(vector.name, []).append(vector)
     for given in of_class.values():
@@ -66,9 +72,11 @@ def evaluate_vectors(
         vector = replace(vector, seed=seed)
         controls = Controls(_shuffled(found, vector, seed), _others(found, vector))
         one = effect(inside, [vector, *seeds], test, controls, neutral)
+        beside = {"shuffled labels": controls.shuffled, "wrong class": next(iter(controls.wrong), None)}
+        swept[vector.name] = sweep(inside, vector, choices.part("dev"), beside)
         like = likeness(inside, vector.name, train, test, layers)
         effects.append(replace(one, tried=fitted[0].tried, likeness=like))
-    return Evaluation(tuple(effects), pooled(effects))
+    return Evaluation(tuple(effects), pooled(effects), swept)
 
 
 def _shuffled(found: Activations, vector: SteeringVector, seed: int) -> SteeringVector:

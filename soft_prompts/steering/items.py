@@ -99,7 +99,8 @@ def asked_config(result: Result) -> RunConfig:
     told = dict(result.config.get("task", {}))
     if told.pop("name", None) != CompletionTask.name or told.get("condition_fields"):
         raise UsageError(f"the result is of {result.experiment}; give one of `run completion`, without conditions")
-    task = CompletionTask(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
+    given: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in told.items()}
+    task = CompletionTask(**given)
     settings = {name: value for name, value in result.config.items() if name in DataRequest._fields and name != "seed"}
     return RunConfig(task, result.model.name, 0, **settings)
 
@@ -116,7 +117,7 @@ def completion_nats(inside: Inside, examples: Sequence[Example], steer: Steer = 
 def _row(number: int, example: Example) -> Row:
     scored = [(at, label) for at, label in enumerate(example.labels) if at and label != UNSCORED]
     asked = [(0, at - 1, label) for at, label in scored]
-    return Row(number, example.input_ids[:-1], example.insert_at, scored[0][0] - 1, asked)
+    return Row(number, list(example.input_ids[:-1]), example.insert_at, scored[0][0] - 1, asked)
 
 
 def _refuse_seen(prompts: Sequence[str], made_of: Sequence[str]) -> None:

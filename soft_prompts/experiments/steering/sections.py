@@ -9,6 +9,7 @@ from torch import Tensor
 
 from soft_prompts.data.functions.world import FAMILIES, FUNCTIONS
 from soft_prompts.engine.activations.module_map import Inside
+from soft_prompts.experiments.steering.edited import edited_section
 from soft_prompts.experiments.steering.options import SteeringExperimentOptions
 from soft_prompts.experiments.steering.section import Section
 from soft_prompts.experiments.steering.taught import taught_section
@@ -40,8 +41,9 @@ def functions(inside: Inside, options: SteeringExperimentOptions) -> list[Sectio
     """Vectors of every method beside all controls, on lands that none of them was made of."""
     choices, found = land_choices("functions", options.seed), []
     for method in options.methods:
-        fitted = fit_vectors(inside, choices, Wanted(method, options.functions, seed=options.seed))  # pyright: ignore
-        vectors = [one.vector for one in fitted]
+        seeds = options.seeds if method == "fit" else (options.seed,)  # the other methods draw nothing
+        wanted = [Wanted(method, options.functions, seed=seed) for seed in seeds]  # pyright: ignore
+        vectors = [one.vector for some in wanted for one in fit_vectors(inside, choices, some)]
         judged = evaluate_vectors(inside, vectors, choices, neutral_texts(None, "lands-functions"), options.seed)
         n = sum(one.n for one in judged.effects)
         title = f"vectors of functions by {method}, on test lands"
@@ -172,12 +174,18 @@ def models(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
     return [taught_section(inside, options, DONOR, untouched)]
 
 
+def edited(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
+    """Does changing one concept move another, once the two are associated?"""
+    return [edited_section(inside, options, DONOR, RECEIVER)]
+
+
 PARTS: dict[str, Callable[[Inside, SteeringExperimentOptions], list[Section]]] = {
     "functions": functions,
     "sources": sources,
     "dealt": dealt,
     "causes": causes,
     "models": models,
+    "edited": edited,
     "concepts": concepts,
     "tokens": tokens,
 }

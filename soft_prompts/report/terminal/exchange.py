@@ -9,7 +9,7 @@ from rich.text import Text
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.analysis.units import Amount, Units, VectorShare, units, vector_shares
 from soft_prompts.report.labels import NATS, group_name, row_label
-from soft_prompts.report.terminal.numbers import count_text, mark_text
+from soft_prompts.report.terminal.numbers import count_text, hundredths, mark_text
 from soft_prompts.report.terminal.sentences import print_hanging
 from soft_prompts.results.findings import Finding
 from soft_prompts.stats.brackets import Bracket
@@ -81,8 +81,8 @@ def bracket_text(bracket: Bracket, most: int) -> str:
 def shares_text(shares: Sequence[VectorShare]) -> str:
     """`.83`; of several vectors each with its method."""
     if len(shares) == 1:
-        return mark_text(round(shares[0].share, 2))
-    return ", ".join(f"{one.method} {mark_text(round(one.share, 2))}" for one in shares)
+        return hundredths(shares[0].share)
+    return ", ".join(f"{one.method} {hundredths(one.share)}" for one in shares)
 
 
 def amount_text(amount: Amount | None) -> str:
