@@ -14,13 +14,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
 
 from soft_prompts.engine.batch import Batch
 from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.loss import head_loss, logits_loss
 from soft_prompts.engine.rows.evened import Evened, even
 from soft_prompts.engine.rows.packing import WORTH, Packing, chains_of, pack, scored_of
-from soft_prompts.engine.rows.recorded import Answers, is_worth, recorded
+from soft_prompts.engine.rows.recorded import Answers, does_the_same, is_usable, is_worth, recorded
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.packed import Heads, Layout, NotPacked
 from soft_prompts.tasks.task import UNSCORED
@@ -52,15 +53,15 @@ def token_losses_together(frozen: FrozenModel, parts: Sequence[tuple[nn.Module, 
     emitted = [_emit(frozen, prompt, batch) for prompt, batch in parts]
     if frozen.packs:
         chains = [chains_of(one.batch, part, one.kinds, one.tokens) for part, one in enumerate(emitted)]
-        if records(frozen):
-            evened = even(chains)
-            if is_worth(frozen.model, evened.length, evened.filling):
-                with suppress(NotPacked):
-                    return _even_losses(frozen, emitted, evened)
         packing = pack(
             [chain for part in chains for chain in part],
             prompts_alone=torch.is_grad_enabled() and not frozen.learns,
         )
+        if records(frozen):
+            evened = even(chains)
+            if is_worth(frozen.model, evened.length, packing.work):
+                with suppress(NotPacked):
+                    return _even_losses(frozen, emitted, evened)
         if len(parts) > 1 or packing.work < (1 - WORTH) * emitted[0].work:
             with suppress(NotPacked):
                 return _packed_losses(frozen, emitted, packing)
@@ -68,8 +69,23 @@ def token_losses_together(frozen: FrozenModel, parts: Sequence[tuple[nn.Module, 
 
 
 def records(frozen: FrozenModel) -> bool:
-    """On a GPU, where weights stay and sums may come in any order."""
-    return frozen.device.type == "cuda" and not frozen.learns and not torch.are_deterministic_algorithms_enabled()
+    """On one GPU, where weights are numbers and stay, nothing is hooked in, and sums may come in any order."""
+    if frozen.device.type != "cuda" or frozen.is_spread or is_fake(frozen.embedding.weight):
+        return False
+    if frozen.learns or torch.are_deterministic_algorithms_enabled() or _is_hooked(frozen.model):
+        return False
+    return does_the_same(frozen.model.config) and is_usable(frozen.model)
+
+
+def _is_hooked(model: nn.Module) -> bool:
+    """But for the hooks that transformers leaves behind, which do nothing unless they are asked."""
+    hooks = (
+        hook
+        for part in model.modules()
+        for some in (part._forward_hooks, part._forward_pre_hooks)
+        for hook in some.values()
+    )
+    return any(getattr(hook, "__name__", "") != "output_capturing_hook" for hook in hooks)
 
 
 class _Emitted(NamedTuple):

@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 
 from soft_prompts.common.errors import OutOfRoom
+from soft_prompts.engine.rows.recorded import give_up
 
 T = TypeVar("T")
 
@@ -29,6 +30,8 @@ def in_batches(places: Sequence[int], batch_size: int, work: Callable[[Sequence[
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
+            if give_up():  # the same again, in the memory that recordings held
+                continue
             if len(some) == 1:
                 raise OutOfRoom("memory is out with one sample; give shorter samples or fewer --tokens") from error
             batch_size = math.ceil(len(some) / 2)

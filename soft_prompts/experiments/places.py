@@ -47,6 +47,13 @@ def _may_be_there(name: str) -> bool:
     return not _is_path(name) or bool(glob.glob(glob.escape(name) + "*"))  # a data set may be the prefix of its files
 
 
+def may_be_a_hubs(name: str | None) -> bool:
+    """Whether it reads as `owner/name`, and nothing here does."""
+    if name is None or name.count("/") != 1 or name.startswith("~") or _is_path(name):
+        return False
+    return not Path(name).parent.is_dir()
+
+
 def _is_path(name: str) -> bool:
     """Whether it can be nothing but a path; `owner/name` may be a hub id."""
     beneath = name.startswith((f".{os.sep}", f"..{os.sep}"))

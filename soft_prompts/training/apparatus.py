@@ -16,6 +16,7 @@ from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.engine.forward import records
 from soft_prompts.engine.processes import told_by_first
+from soft_prompts.engine.rows.recorded import forget
 from soft_prompts.models.frozen import find_context_length, load_frozen_model, model_key
 from soft_prompts.models.loading.assemble import Spread
 from soft_prompts.models.model import FrozenModel
@@ -184,6 +185,7 @@ class LoadedModel:
         if self._frozen is not None and differences(config, self._frozen):
             self._frozen = None
         if self._frozen is None:
+            forget()  # what a GPU keeps of the last one's steps
             self._frozen = load_for(config)
         return self._frozen
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.forward import TokenLosses, token_losses, token_losses_together
 from soft_prompts.engine.memory import is_out_of_memory
+from soft_prompts.engine.rows.recorded import give_up
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.task import Example
 
@@ -105,7 +106,7 @@ def gradients(
             sums = _backward(frozen, mine, room, stop_asked)
             break
         except RuntimeError as error:
-            if not is_out_of_memory(error) or not room.shrink(mine):
+            if not is_out_of_memory(error) or not (give_up() or room.shrink(mine)):
                 raise
             for share in shares:  # and the same samples again
                 share.prompt.zero_grad(set_to_none=True)

@@ -45,6 +45,9 @@ def look_at_cost(which: str, arguments: Sequence[str]) -> Report:
     torch_itself = "" if on_gpu else f", {gigabytes(jobs * own)} of it Python and torch"
     facts.append(f"cost: about {duration(seconds)}, and {gigabytes(needed)} of memory at most{torch_itself}")
     facts += _not_counted(found, grid.evidence)
+    if grid.settings.device_map:
+        facts.append("cost: --device-map puts parts of the model elsewhere where a device is full; memory is of all")
+        return Report(facts)
     free = float(torch.cuda.mem_get_info()[0]) if on_gpu else free_memory() + own
     return Report(facts, [] if needed <= free else [_too_much(needed, free, jobs)])
 
@@ -65,6 +68,10 @@ def _not_counted(found: Sequence[Estimate], evidence: str) -> list[str]:
     facts = [f"cost: every sample is taken as long as it may be, for {why}" for why in bounds]
     if evidence != "none":
         facts.append(f"cost: evidence {evidence} comes on top; the command says how much when its runs are finished")
+    if torch.cuda.is_available() and found[0].configs[0].device != "cpu":
+        facts.append(
+            "cost: on a GPU steps are recorded, which is not in these figures: less time, and a step's memory twice"
+        )
     lessons = [one for one in found if hasattr(one.configs[0].task, "lesson")]
     if lessons:
         facts.append("cost: what models learn before, and in what time, comes on top")

@@ -1,7 +1,7 @@
 """How do batches of ragged texts come to have one form, so that what a GPU has recorded of one serves the next?
 
-Every text is filled up to one length, a prompt that stands in front of all texts of a part goes through the model once,
-and where everything stands is data: the form depends on sizes alone.
+Every text is filled up to one length, a prompt goes through the model once where all texts of a part begin alike up to
+its end, and where everything stands is data: the form depends on sizes alone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,9 +23,9 @@ class Form(NamedTuple):
     """All that a recording depends on, beside the model."""
 
     stretches: tuple[tuple[int, int, int, int | None], ...]
-    """Start, segments, length of each, and length of the prompt at `prefix` that they stand behind."""
+    """Start, segments, length of each, and length of the beginning at `prefix` that they stand behind."""
     prefixes: tuple[int | None, ...]
-    """Where that prompt begins."""
+    """Where that begins."""
     longest: int
     texts: int
     """Positions of text, filling included."""
@@ -47,8 +47,6 @@ class Evened(NamedTuple):
     scored: Scored
     """Filled up: what is behind the first `asked` is not."""
     asked: int
-    filling: float
-    """Positions over those without filling."""
 
     @property
     def length(self) -> int:
@@ -59,8 +57,8 @@ class Evened(NamedTuple):
     def stretches(self) -> tuple[Stretch, ...]:
         """As the model's attention takes them."""
         found = list[Stretch]()
-        for (start, segments, length, tokens), prefix in zip(self.form.stretches, self.form.prefixes, strict=True):
-            behind = None if prefix is None or tokens is None else slice(prefix, prefix + tokens)
+        for (start, segments, length, head), prefix in zip(self.form.stretches, self.form.prefixes, strict=True):
+            behind = None if prefix is None or head is None else slice(prefix, prefix + head)
             found += stretches_of(start, [length] * segments, prefix=behind)
         return tuple(found)
 
@@ -70,11 +68,16 @@ class _Part(NamedTuple):
 
     chains: Sequence[Chain]
     shared: bool
-    """Does the prompt go through the model once?"""
+    """Does what all begin with, up to the end of the prompt, go through the model once?"""
 
     @property
     def tokens(self) -> int:
         return self.chains[0].tokens
+
+    @property
+    def begun(self) -> int:
+        """Positions of a shared beginning."""
+        return len(self.chains[0].before) + self.tokens
 
     @property
     def prompts(self) -> int:
@@ -88,18 +91,19 @@ def even(parts: Iterable[Sequence[Chain]]) -> Evened:
     length = _up(max(len(chain.text) for part in some for chain in part.chains), STEP)
     row = _Row(some, length)
     for part in some:
-        if part.shared and part.tokens:
-            row.lay_prompt(part)
+        if part.shared:
+            row.lay_beginning(part)
     for part in some:
         row.lay_texts(part)
     return row.done()
 
 
 def _is_shared(chains: Sequence[Chain]) -> bool:
-    """Only what stands in front of every text of a part: elsewhere the form would depend on the batch."""
-    alike = all(chain.prompt == chains[0].prompt and not len(chain.before) for chain in chains)
-    saved = chains[0].tokens * (len(chains) - 1)
-    return alike and saved > WORTH * sum(len(chain.text) + chain.tokens for chain in chains)
+    """Of one beginning for all alone: of several the form would depend on the batch."""
+    first = chains[0]
+    alike = all(chain.head == first.head for chain in chains)
+    saved = (len(first.before) + first.tokens) * (len(chains) - 1)
+    return alike and first.tokens > 0 and saved > WORTH * sum(len(chain.text) + chain.tokens for chain in chains)
 
 
 def _up(number: int, step: int) -> int:
@@ -110,42 +114,37 @@ class _Row:
     """The row while it is laid."""
 
     def __init__(self, parts: Sequence[_Part], text_length: int) -> None:
-        self.parts, self.text_length, self.length, self.real = parts, text_length, 0, 0
+        self.parts, self.text_length, self.length = parts, text_length, 0
         self.index, self.positions, self.places = list[Places](), list[Places](), list[Places]()
-        self.ids, self.chains = list[Places](), list[Chain]()
+        self.chains = [chain for part in parts for chain in part.chains]
+        self.numbers = {id(chain): number for number, chain in enumerate(self.chains)}
         self.stretches, self.prefixes = list[tuple[int, int, int, int | None]](), list[int | None]()
         ends = np.cumsum([0, *(part.prompts * part.tokens for part in parts)])
         self.vectors = {id(part): int(start) for part, start in zip(parts, ends, strict=False)}
         self.heads, self.all_vectors = dict[int, int](), int(ends[-1])
 
-    def lay_prompt(self, part: _Part) -> None:
-        """One prompt that all texts of the part stand behind."""
+    def lay_beginning(self, part: _Part) -> None:
+        """What all texts of the part stand behind; its ids are the first text's own."""
         self.heads[id(part)] = self.length
-        self._lay(self._vectors(part, 0), np.arange(part.tokens))
-        self.stretches.append((self.heads[id(part)], 1, part.tokens, None))
+        self.stretches.append((self.length, 1, part.begun, None))
         self.prefixes.append(None)
-        self.real += part.tokens
+        before = self._place(part.chains[0]) + np.arange(part.begun - part.tokens)
+        self._lay(np.concatenate([before, self._vectors(part, 0)]), np.arange(part.begun))
 
     def lay_texts(self, part: _Part) -> None:
-        """Each text, and in its place the prompt that is its own."""
+        """Each text, or what is behind the shared beginning of all."""
         head, start = self.heads.get(id(part)), self.length
-        own = part.tokens if head is None else 0
+        first = 0 if head is None else part.begun
         for number, chain in enumerate(part.chains):
-            cut, count, begun = len(chain.before), len(chain.text), self.length
-            text = self._text(chain)
-            if own:
-                pieces = np.concatenate([text[:cut], self._vectors(part, number), text[cut:]])
-                where = begun + np.arange(own + count)
-            else:
-                pieces, where = text, begun + np.arange(count)
-            first = 0 if head is None else part.tokens
-            before = [] if head is None else [head + np.arange(part.tokens)]
-            self._lay(pieces, first + np.arange(len(pieces)).clip(max=own + count - 1))
-            self.places.append(np.concatenate([*before, where]))
-            self.chains.append(chain)
-            self.real += own + count
-        behind = None if head is None else part.tokens
-        self.stretches.append((start, len(part.chains), own + self.text_length, behind))
+            cut, real, begun = len(chain.before), len(chain.text) + part.tokens, self.length
+            text = self._place(chain) + np.arange(self.text_length)
+            behind = [text[cut:]] if head is not None else [text[:cut], self._vectors(part, number), text[cut:]]
+            index = np.concatenate(behind)
+            self._lay(index, (first + np.arange(len(index))).clip(max=real - 1))
+            before = [] if head is None else [head + np.arange(first)]
+            self.places.append(np.concatenate([*before, begun + np.arange(real - first)]))
+        length = (self.length - start) // len(part.chains)
+        self.stretches.append((start, len(part.chains), length, None if head is None else first))
         self.prefixes.append(head)
 
     def _lay(self, index: Places, positions: Places) -> None:
@@ -156,11 +155,9 @@ class _Row:
     def _vectors(self, part: _Part, number: int) -> Places:
         return self.vectors[id(part)] + number * part.tokens + np.arange(part.tokens)
 
-    def _text(self, chain: Chain) -> Places:
-        """The places of a text's positions; its ids are added, filled up."""
-        start = self.all_vectors + len(self.ids) * self.text_length
-        self.ids.append(np.pad(chain.text, (0, self.text_length - len(chain.text))))
-        return start + np.arange(self.text_length)
+    def _place(self, chain: Chain) -> int:
+        """Where its text begins, among all vectors and texts."""
+        return self.all_vectors + self.numbers[id(chain)] * self.text_length
 
     def done(self) -> Evened:
         scored = scored_of(self.chains, self.places)
@@ -171,9 +168,10 @@ class _Row:
             tuple(self.stretches),
             tuple(self.prefixes),
             max(part.tokens for part in self.parts) + self.text_length,
-            len(self.ids) * self.text_length,
+            len(self.chains) * self.text_length,
             count + more,
             tuple((part.prompts, part.tokens) for part in self.parts),
         )
         index, positions = np.concatenate(self.index), np.concatenate(self.positions)
-        return Evened(form, np.concatenate(self.ids), index, positions, filled, count, self.length / self.real)
+        texts = [np.pad(chain.text, (0, self.text_length - len(chain.text))) for chain in self.chains]
+        return Evened(form, np.concatenate(texts), index, positions, filled, count)

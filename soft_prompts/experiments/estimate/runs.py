@@ -15,7 +15,9 @@ from soft_prompts.experiments.estimate.passes import Passes, Samples, full_sampl
 from soft_prompts.experiments.estimate.sketch import depths, sketch
 from soft_prompts.experiments.grid import Together
 from soft_prompts.experiments.groups import groups
+from soft_prompts.experiments.places import may_be_a_hubs
 from soft_prompts.models.frozen import dtype_for, find_configuration, load_tokenizer
+from soft_prompts.models.loading.quantised import bits_in
 from soft_prompts.models.precision import DTYPES
 from soft_prompts.training.apparatus import data_request, find_device
 
@@ -87,13 +89,16 @@ def estimate(configs: Sequence[RunConfig], opened: Opened | None = None) -> Esti
     drafts = [sketch(configuration, layers, tokenizer, device.type, dtype) for layers in depths(configuration)]
     few = [draft.layers for draft in drafts]
     parameters = round(at_depth(few, [draft.parameters for draft in drafts], own))
+    weights = float(parameters * DTYPES[dtype].itemsize)
+    if (bits := bits_in(configuration)) is not None:
+        weights -= at_depth(few, [draft.linear for draft in drafts], own) * (DTYPES[dtype].itemsize - bits / 8)
     try:
         some = [passes_of(configs, opened.samples, draft.frozen, machine) for draft in drafts]
     except Exception as error:  # whatever a model's own code does that needs numbers
         why = str(error).splitlines()[0][:120]
         raise InputError(f"model {last.model!r} cannot be sketched without its weights: {why}") from error
     passes = Passes(*(_work_at(few, works, own) for works in zip(*some, strict=True)))
-    return _added_up(configs, passes, opened, (parameters, DTYPES[dtype].itemsize), machine.device == "cpu")
+    return _added_up(configs, passes, opened, (parameters, weights), machine.device == "cpu")
 
 
 def passes_bytes(passes: Passes, on_cpu: bool, learns: bool = False) -> float:
@@ -106,14 +111,13 @@ def passes_bytes(passes: Passes, on_cpu: bool, learns: bool = False) -> float:
 
 
 def _added_up(
-    configs: Sequence[RunConfig], passes: Passes, opened: Opened, model: tuple[int, int], on_cpu: bool
+    configs: Sequence[RunConfig], passes: Passes, opened: Opened, model: tuple[int, float], on_cpu: bool
 ) -> Estimate:
-    """`model`: parameters, and bytes of each."""
-    count, (parameters, itemsize) = len(configs), model
+    """`model`: parameters, and bytes of all."""
+    count, (parameters, weights) = len(configs), model
     trained = [config for config in configs if config.trains]
     steps = max((config.steps for config in trained), default=0)
     step = passes.step.seconds + STEP_SECONDS * count
-    weights = parameters * itemsize
     of_each = (
         OPENED
         + opened.seconds
@@ -124,7 +128,7 @@ def _added_up(
     )
     return Estimate(
         configs=tuple(configs),
-        weights_bytes=float(weights) * (1 + (configs[0].role.learns == "weights")),
+        weights_bytes=weights * (1 + (configs[0].role.learns == "weights")),
         passes_bytes=passes_bytes(passes, on_cpu, configs[0].role.learns == "weights"),
         seconds=weights / READ + passes.load.seconds + steps * step + count * of_each,
         step_seconds=step,
@@ -134,15 +138,21 @@ def _added_up(
 
 
 def _open(config: RunConfig) -> Opened:
-    """The samples of a run's data, or, where data or tokenizer are not on this machine, the longest there can be."""
+    """The samples of a run's data, or, where tokenizer or a hub's data are not on this machine, the longest there can
+    be; raises InputError for data that are nowhere."""
     began = time.process_time()  # others may use the machine too
+    request = data_request(config)._replace(workers=0)
     try:
-        request = data_request(config)._replace(workers=0)
-        data = config.task.open(request, _tokenizer(config))
-        seconds = time.process_time() - began
-        return Opened(samples_of(config, data), seconds)
+        tokenizer = _tokenizer(config)
     except InputError as error:
         return Opened(full_samples(config), 0.0, str(error))
+    try:
+        data = config.task.open(request, tokenizer)
+    except InputError as error:
+        if not any(may_be_a_hubs(name) and str(name) in str(error) for name in (config.data, config.test_data)):
+            raise
+        return Opened(full_samples(config), 0.0, str(error))
+    return Opened(samples_of(config, data), time.process_time() - began)
 
 
 def _tokenizer(config: RunConfig) -> Any:

@@ -26,6 +26,8 @@ class Sketch(NamedTuple):
     frozen: FrozenModel
     layers: int
     parameters: int
+    linear: int
+    """Those of them in linear layers but for the head: a quantised base has few bits of each."""
 
 
 def depths(configuration: PretrainedConfig) -> tuple[int, ...]:
@@ -62,7 +64,8 @@ def sketch(
         packs=True,
         caches=True,
     )
-    return Sketch(frozen, layers, parameters)
+    linear = sum(part.weight.numel() for part in model.modules() if isinstance(part, nn.Linear) and part is not head)
+    return Sketch(frozen, layers, parameters, linear)
 
 
 def without_numbers(module: ModuleT, mode: FakeTensorMode, device: str) -> ModuleT:

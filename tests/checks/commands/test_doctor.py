@@ -154,6 +154,9 @@ def test_a_model_that_does_not_fit_is_wrong_and_only_its_configuration_is_read(
     assert any("every sample is taken as long as it may be, for tokenizer of" in line for line in lines)
     assert lines[-2].startswith("wrong: the command needs about ")
     assert "are free; give a smaller --micro-batch-size" in lines[-2]
+    code, lines, _ = doctor(capsys, "--offline", "run", *words, "--device-map", "auto")
+    assert code == 0
+    assert any("--device-map puts parts of the model elsewhere" in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +165,8 @@ def test_a_model_that_does_not_fit_is_wrong_and_only_its_configuration_is_read(
         (["run", "ches"], 2, "ches is no experiment"),
         (["run", "chess", "--tokns", "1"], 2, "--tokns is no flag"),
         (["run", "chess", "--models", "tiny-ches", "--offline"], 3, "did you mean 'tiny-chess'"),
+        (["run", "completion", "--data", "nope", "--offline"], 3, "nope is no file"),
+        (["run", "repetition", "--data", "nope", "--offline"], 3, "nope is no file or folder"),
         (["compare"], 2, "compare is no command that has a cost"),
         (["run"], 2, "run has no experiment behind it"),
     ],

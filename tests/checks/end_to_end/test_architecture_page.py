@@ -48,6 +48,16 @@ def execute(code: str) -> None:
     exec(compile(code, str(PAGE), "exec"), {"__name__": "page"})
 
 
+def test_the_shortest_task_is_short_and_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = block("class NextNumber")
+    assert len(code.strip().splitlines()) <= 25
+    shortened = code.replace("steps=100", "steps=2, test_samples=20, validation_samples=8")
+    assert shortened != code
+    execute(shortened)
+    assert re.search(r"Metric\(value=\d+\.\d+, stderr=\d", capsys.readouterr().out)
+    assert list(folder.glob("results/next_number/*/tiny-text/direct-4t-*.json"))
+
+
 def test_its_tree_is_the_package() -> None:
     tree = TEXT[TEXT.index("## The house") :].split("```")[1]
     rows = re.findall(r"^( ?\d+|  )  (\w+) +\S", tree, re.M)

@@ -19,19 +19,6 @@ PAGES = [
 ]
 
 
-def test_the_custom_task_is_short_and_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (code,) = [block for block in BLOCKS if "class NextNumber" in block]
-    assert len(code.strip().splitlines()) <= 25
-    shortened = code.replace("steps=100", "steps=2, test_samples=20, validation_samples=8")
-    assert shortened != code
-    monkeypatch.chdir(tmp_path)
-    exec(compile(shortened, "README.md", "exec"), {"__name__": "readme"})
-    assert re.search(r"Metric\(value=\d+\.\d+, stderr=\d", capsys.readouterr().out)
-    assert list(tmp_path.glob("results/next_number/*/tiny-text/direct-4t-*.json"))
-
-
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = [block for block in BLOCKS if "import soft_prompts as sp" in block]
     shortened = code.replace("steps=20, test_samples=100", "steps=2, test_samples=12, validation_samples=8")

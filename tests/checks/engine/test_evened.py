@@ -1,6 +1,7 @@
 """Does a row of one form say what the plain road says, and is what is recorded of it used as it should be?"""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,15 +9,18 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import LlamaConfig
 
 from soft_prompts.engine import forward
 from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.forward import TokenLosses, token_losses, token_losses_together
+from soft_prompts.engine.memory import in_batches
 from soft_prompts.engine.rows import recorded
 from soft_prompts.engine.rows.evened import STEP, Form, even
 from soft_prompts.engine.rows.packing import chains_of
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
+from soft_prompts.models.packed import NotPacked
 from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.tasks.task import UNSCORED, Example
@@ -138,7 +142,7 @@ def test_a_batch_that_would_be_mostly_filling_is_packed_where_that_is_sooner(
     one_frozen: FrozenModel, forms: list[Form], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = [Example([1, 2], [1, 2])] * 7
-    ragged, alike = [*short, Example([1] * 90, [1] * 90)], [Example([1] * 90, [1] * 90)] * 7
+    ragged, alike = [*short, Example([1] * 90, [1] * 90)], [Example([1] * 96, [1] * 96)] * 7
     agree(one_frozen, *asked(one_frozen, 3, ragged))
     assert forms  # a tiny model: its launches take longer than any filling
     monkeypatch.setattr(recorded, "LAUNCHES", 1e6)
@@ -149,19 +153,40 @@ def test_a_batch_that_would_be_mostly_filling_is_packed_where_that_is_sooner(
     assert forms
 
 
+@pytest.mark.parametrize("before", [1, 40])
+def test_what_all_texts_begin_with_goes_through_once(
+    one_frozen: FrozenModel, before: int, forms: list[Form], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token of the beginning, or an instruction, in front of the prompt: no more positions than a packed row has."""
+    monkeypatch.setattr(recorded, "LAUNCHES", 0)
+    start = list(range(1, before + 1))
+    examples = [Example(start + [5] * (96 - before), start + [5] * (96 - before), insert_at=before)] * 6
+    agree(one_frozen, *asked(one_frozen, 64, examples))
+    assert forms
+    (head, *_), rows = forms[0].stretches[0], forms[0].stretches[1]
+    assert (head, forms[0].stretches[0][2], rows[2]) == (0, 64 + before, 96 - before)
+
+
 class Graphs:
     """torch.cuda's part, played on a CPU."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.made, self.off, self.error = 0, 0.0, None
+        self.made, self.replays, self.off, self.slope, self.error = 0, 0, 0.0, 1.0, None
         monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
         monkeypatch.setattr(torch.cuda, "make_graphed_callables", self.make)
 
     def make(self, compute: Callable[..., Tensor], inputs: tuple[Tensor, ...], pool: object) -> Callable[..., Tensor]:
         if self.error:
             raise self.error
+        compute(*inputs)
         self.made += 1
-        return lambda *given: compute(*given) + self.off
+
+        def replay(*given: Tensor) -> Tensor:
+            self.replays += 1
+            answer = compute(*given) + self.off
+            return self.slope * answer + (1 - self.slope) * answer.detach()
+
+        return replay
 
 
 @pytest.fixture
@@ -169,60 +194,136 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Graphs:
     return Graphs(monkeypatch)
 
 
-def doubled(calls: list[int]) -> recorded.Compute:
-    def compute(one: Tensor) -> Tensor:
-        calls.append(1)
-        return 2 * one
+def double(one: Tensor) -> Tensor:
+    return 2 * one
 
-    return compute
+
+def ask(model: nn.Module, form: object, one: Tensor, compute: recorded.Compute = double) -> Tensor:
+    answer = recorded.recorded(model, form, compute, (one,))
+    assert isinstance(answer, Tensor)
+    return answer
 
 
 def test_a_form_is_recorded_when_it_comes_again(graphs: Graphs) -> None:
-    model, one, calls = nn.Linear(1, 1), torch.ones(3, requires_grad=True), list[int]()
-    for expected in (0, 1, 1, 1):
-        answer = recorded.recorded(model, "form", doubled(calls), (one,))
-        assert isinstance(answer, Tensor)
+    model, one = nn.Linear(1, 1), torch.ones(3, requires_grad=True)
+    for made, replays in ((0, 0), (1, 2), (1, 3), (1, 4)):  # one of them to compare
+        answer = ask(model, "form", one)
         assert answer.tolist() == [2, 2, 2]
         assert torch.autograd.grad(answer.sum(), one)[0].tolist() == [2, 2, 2]
-        assert graphs.made == expected
+        assert (graphs.made, graphs.replays) == (made, replays)
     for other in ((model, "another", torch.ones(3)), (model, "form", torch.ones(4)), (nn.Linear(1, 1), "form", one)):
-        recorded.recorded(*other[:2], doubled(calls), other[2:])
+        ask(*other)
     with torch.no_grad():
-        recorded.recorded(model, "form", doubled(calls), (one,))
+        ask(model, "form", one)
     assert graphs.made == 1
 
 
-def test_no_more_forms_are_recorded_than_memory_has_room_for(graphs: Graphs) -> None:
+def test_of_more_forms_than_memory_has_room_for_the_last_ones_are_kept(graphs: Graphs) -> None:
     model = nn.Linear(1, 1)
-    for number in range(2 * recorded.MOST):
-        for _ in range(3):
-            recorded.recorded(model, number, doubled([]), (torch.ones(1),))
-    assert graphs.made == recorded.MOST
+    for number in [*range(recorded.MOST), 0, recorded.MOST]:
+        for _ in range(2):
+            ask(model, number, torch.ones(1))
+    assert len(recorded._of[model].made) == recorded.MOST
+    made = graphs.made
+    ask(model, 0, torch.ones(1))  # had come in between
+    assert graphs.made == made
+    ask(model, 1, torch.ones(1))
+    assert graphs.made == made + 1
 
 
-@pytest.mark.parametrize("fault", ["says something else", "cannot be recorded"])
-def test_what_cannot_be_recorded_is_computed(graphs: Graphs, fault: str) -> None:
+@pytest.mark.parametrize("fault", ["says something else", "has another gradient", "cannot be recorded", "no memory"])
+def test_what_cannot_be_recorded_is_computed(graphs: Graphs, fault: str, capsys: pytest.CaptureFixture[str]) -> None:
     graphs.off = 1.0 if fault == "says something else" else 0.0
-    graphs.error = RuntimeError("not permitted when stream is capturing") if fault == "cannot be recorded" else None
-    model, calls = nn.Linear(1, 1), list[int]()
+    graphs.slope = 0.5 if fault == "has another gradient" else 1.0
+    graphs.error = {
+        "cannot be recorded": RuntimeError("not permitted when stream is capturing"),
+        "no memory": torch.OutOfMemoryError("CUDA out of memory"),
+    }.get(fault)
+    model, one = nn.Linear(1, 1), torch.ones(1, requires_grad=True)
     for _ in range(4):
-        assert recorded.recorded(model, 0, doubled(calls), (torch.ones(1),)) == 2
-    assert len(calls) >= 4
-    graphs.off, graphs.error = 0.0, None
-    recorded.recorded(model, 1, doubled(calls), (torch.ones(1),))
-    recorded.recorded(model, 1, doubled(calls), (torch.ones(1),))
-    assert graphs.made == (1 if fault == "says something else" else 0)  # and never tried again
+        answer = ask(model, 0, one)
+        assert answer.tolist() == [2]
+        assert torch.autograd.grad(answer.sum(), one)[0].tolist() == [2]
+    graphs.off, graphs.slope, graphs.error = 0.0, 1.0, None
+    for _ in range(3):
+        ask(model, 1, one)
+    assert graphs.made == (1 if fault.startswith(("says", "has")) else 0)  # and never tried again
+    assert not recorded.is_usable(model)
+    assert capsys.readouterr().err.count("steps are not recorded any more") == 1
 
 
-def test_where_memory_is_out_the_recordings_go_first(graphs: Graphs) -> None:
+def test_a_loss_that_is_no_number_says_nothing_of_recording(graphs: Graphs) -> None:
+    model = nn.Linear(1, 1)
+    for value in (1.0, math.nan, 1.0, 1.0, 1.0):
+        ask(model, 0, torch.full((1,), value))
+    assert recorded.is_usable(model)
+    assert len(recorded._of[model].made) == 1
+
+
+def test_what_cannot_be_packed_is_said_and_turns_nothing_off(graphs: Graphs) -> None:
+    model = nn.Linear(1, 1)
+
+    def refuse(one: Tensor) -> Tensor:
+        raise NotPacked("longer than the window")
+
+    for _ in range(3):
+        with pytest.raises(NotPacked):
+            ask(model, 0, torch.ones(1), refuse)
+    assert recorded.is_usable(model)
+
+
+def test_the_backward_of_a_replay_comes_before_the_next_batch(graphs: Graphs) -> None:
+    model, one = nn.Linear(1, 1), torch.ones(1, requires_grad=True)
+    for _ in range(2):
+        ask(model, 0, one)
+    first, second = ask(model, 0, one), ask(model, 0, one)
+    second.backward(retain_graph=True)
+    for late in (first, second):  # the other's memory, or its own that is given back
+        with pytest.raises(RuntimeError, match="call backward before the next batch"):
+            late.backward()
+
+
+def test_weights_that_have_moved_are_recorded_anew(graphs: Graphs) -> None:
+    model, one = nn.Linear(1, 1), torch.ones(1)
+    for _ in range(3):
+        ask(model, 0, one)
+    model.weight.data = model.weight.data.clone()
+    replays = graphs.replays
+    ask(model, 0, one)
+    assert graphs.replays == replays
+    for _ in range(2):
+        ask(model, 0, one)
+    assert graphs.made == 2
+
+
+def test_where_memory_is_out_recordings_go_before_batches_shrink(graphs: Graphs) -> None:
     model = nn.Linear(1, 1)
     for _ in range(2):
-        recorded.recorded(model, 0, doubled([]), (torch.ones(1),))
-    recorded.recorded(model, 1, doubled([]), (torch.ones(1),))
-    graphs.error = torch.OutOfMemoryError("CUDA out of memory")
-    with pytest.raises(torch.OutOfMemoryError):
-        recorded.recorded(model, 1, doubled([]), (torch.ones(1),))
-    assert not recorded._of[model].made
-    graphs.error = None
-    recorded.recorded(model, 1, doubled([]), (torch.ones(1),))  # smaller now, or somebody gave memory back
-    assert recorded._of[model].made
+        ask(model, 0, torch.ones(1))
+    sizes = list[int]()
+
+    def work(places: Sequence[int]) -> int:
+        sizes.append(len(places))
+        if len(sizes) < 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return len(places)
+
+    assert list(in_batches(range(8), 8, work)) == [4, 4]
+    assert sizes == [8, 8, 4, 4]
+    assert not recorded.is_usable(model)
+    recorded.forget()
+    assert recorded.is_usable(model)
+
+
+@pytest.mark.parametrize(
+    ("settings", "same"),
+    [
+        ({}, True),
+        ({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}}, True),
+        ({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}}, False),
+        ({"num_local_experts": 4}, False),
+    ],
+)
+def test_a_model_that_chooses_by_what_it_reads_is_not_recorded(settings: dict[str, object], same: bool) -> None:
+    config = LlamaConfig(**settings)  # pyright: ignore[reportArgumentType]
+    assert recorded.does_the_same(config) == same

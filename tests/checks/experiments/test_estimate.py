@@ -143,6 +143,24 @@ def test_seventy_billion_parameters_need_no_memory_to_be_estimated(tmp_path: Pat
     assert found.seconds > 10 * found.step_seconds > 0
 
 
+def test_a_quantised_base_has_few_bits_of_its_linear_layers(tmp_path: Path) -> None:
+    shape: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 12, "vocab_size": 1000}
+    weights = dict[str, float]()
+    for name, settings in (
+        ("plain", None),
+        ("four", {"quant_method": "bitsandbytes", "load_in_4bit": True}),
+        ("eight", {"quant_method": "gptq", "bits": 8}),
+    ):
+        more = {} if settings is None else {"quantization_config": settings}
+        LlamaConfig(**shape, num_attention_heads=4, num_key_value_heads=4, **more).save_pretrained(tmp_path / name)
+        config = replace(config_of("--dtype", "bfloat16", "--steps", "10"), model=str(tmp_path / name))
+        weights[name] = estimate([config]).weights_bytes
+    linear = 12 * (4 * 64 * 64 + 3 * 64 * 256)
+    assert weights["plain"] == 2 * (linear + 2 * 1000 * 64 + 64 * (2 * 12 + 1))
+    assert weights["four"] == weights["plain"] - 1.5 * linear
+    assert weights["eight"] == weights["plain"] - linear
+
+
 def test_what_cannot_be_sketched_is_an_error_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be"):
         estimate([replace(config_of(), model=str(tmp_path))])
