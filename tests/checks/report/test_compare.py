@@ -363,7 +363,7 @@ def test_a_vector_that_was_measured_on_a_curves_items_has_a_column(show, monkeyp
     assert ["tiny-mazes-locked-1", "1", "1", "192", "1,250", "8", "yes", "no", ".83"] in lines
     assert ["tiny-mazes-strict-3", ">", "2", "1", "8", "yes", "no"] in lines
     assert "vector's share: of the scale" in " ".join(out.split())
-    assert exchange.shares_text([VectorShare("mean", 0.5, None), VectorShare("fit", 1.0, None)]) == "mean .50, fit 1.00"
+    assert exchange.shares_text([VectorShare("mean", 0.5, None), VectorShare("fit", 1.0, None)]) == "mean .50, fit 1"
 
 
 def test_the_metrics_are_listed_with_how_many_have_them(tmp_path, save_run, capsys):
