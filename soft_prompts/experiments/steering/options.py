@@ -14,7 +14,7 @@ class SteeringExperimentOptions:
 
     model: str = "tiny-lands"
     """A model that knows the world of lands."""
-    other_model: str | None = None
+    other_model: str | None = "tiny-lands-narrow"
     """A second one, for concepts: patterns are compared, and vectors mapped into it."""
     parts: tuple[str, ...] = PARTS
     """functions: vectors beside controls; sources: from demonstrations, names and scenes; dealt: what no vector can do;
