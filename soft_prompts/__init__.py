@@ -4,10 +4,12 @@ The public names, for a notebook: `import soft_prompts as sp`. Each is loaded wh
 results never waits for torch.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from soft_prompts.commands.sweep import sweep
     from soft_prompts.config import RunConfig
     from soft_prompts.engine.activations.module_map import Inside
     from soft_prompts.engine.evaluation import evaluate
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from soft_prompts.training.loop import train
 
     __version__: str
+
+if sys.version_info < (3, 11):  # noqa: UP036 - before anything that an older one cannot read
+    raise SystemExit("error: soft_prompts needs Python 3.11 or later, and this is " + sys.version.split()[0])
 
 _HOME = {
     "Example": "tasks.task",
@@ -78,6 +83,7 @@ _HOME = {
     "read_results": "results.files",
     "read_vector": "steering.vectors.files",
     "run": "experiments.notebook",
+    "sweep": "commands.sweep",
     "to_frame": "report.notebook",
     "train": "training.loop",
     "vector_on_items": "steering.items",
@@ -124,6 +130,7 @@ __all__ = [
     "read_results",
     "read_vector",
     "run",
+    "sweep",
     "to_frame",
     "train",
     "vector_on_items",

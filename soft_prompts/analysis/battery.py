@@ -78,16 +78,15 @@ def read_power(runs: Iterable[Run], draft: Draft) -> Power | None:
     return Power(tokens, sum(share >= FOUND for share in known), len(known), steps) if known else None
 
 
+def planted(results: Iterable[Run]) -> list[Run]:
+    """Secrets that were sought in any model."""
+    return [run for run in results if run.result.role == PLANTED]
+
+
 def planted_elsewhere(results: Iterable[Run], draft: Draft) -> list[Run]:
-    """Secrets that were sought in the curve's model, but not beside the curve's own runs."""
+    """Secrets that were sought in the curve's model, but not beside the curve's own runs, among such results."""
     prints = {run.result.model.fingerprint for run in draft.runs}
-    return [
-        run
-        for run in results
-        if run.result.role == PLANTED
-        and run.result.model.fingerprint in prints
-        and _subject(run) != tuple(draft.subject)
-    ]
+    return [run for run in results if run.result.model.fingerprint in prints and _subject(run) != tuple(draft.subject)]
 
 
 def _planted_tokens(run: Run) -> int | None:

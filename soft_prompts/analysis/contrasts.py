@@ -6,7 +6,6 @@ that part them: a model that fails half of its trainings has one bracket today a
 """
 
 import dataclasses
-import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,26 +37,44 @@ class ModelContrast(NamedTuple):
 
 def with_contrasts(readings: Sequence["Reading"]) -> list["Reading"]:
     """Every reading with its contrasts to other models."""
-    found = {
-        (first, second): _contrast(one, other)
-        for (first, one), (second, other) in itertools.permutations(enumerate(readings), 2)
-        if _comparable(one, other)
-    }
-    families: dict[tuple[Any, ...], dict[str, float]] = defaultdict(dict)
-    for (first, second), one in found.items():
-        if one.p_value is not None:
-            families[_family(readings[first], readings[second])][str(first)] = one.p_value
-    adjusted = {family: holm(p_values) for family, p_values in families.items()}
+    return adjusted(contrasted(readings))
+
+
+def contrasted(readings: Sequence["Reading"]) -> list["Reading"]:
+    """Every reading with its contrasts, whose p-values are of one task each."""
+    like: dict[tuple[Any, ...], list[Reading]] = defaultdict(list)
+    for one in readings:
+        if one.lead is not None and one.lead.sound:
+            like[_task(one), _kind(one), one.lead.by].append(one)
+    others = {id(one): some for some in like.values() for one in some}
     return [
         dataclasses.replace(
             one,
             contrasts=tuple(
-                contrasted._replace(adjusted=adjusted.get(_family(one, readings[second]), {}).get(str(first)))
-                for (start, second), contrasted in found.items()
-                if start == first
+                _contrast(one, other) for other in others.get(id(one), ()) if other.curve.model != one.curve.model
             ),
         )
-        for first, one in enumerate(readings)
+        for one in readings
+    ]
+
+
+def adjusted(readings: Sequence["Reading"]) -> list["Reading"]:
+    """The same with Holm over all tasks."""
+    families: dict[tuple[Any, ...], dict[str, float]] = defaultdict(dict)
+    for number, one in enumerate(readings):
+        for contrasted in one.contrasts:
+            if contrasted.p_value is not None:
+                families[_family(one, contrasted)][str(number)] = contrasted.p_value
+    found = {family: holm(p_values) for family, p_values in families.items()}
+    return [
+        dataclasses.replace(
+            one,
+            contrasts=tuple(
+                contrasted._replace(adjusted=found.get(_family(one, contrasted), {}).get(str(number)))
+                for contrasted in one.contrasts
+            ),
+        )
+        for number, one in enumerate(readings)
     ]
 
 
@@ -95,14 +112,6 @@ def _at_same_tokens(one: "Reading", other: "Reading") -> ModelContrast:
     return ModelContrast(name, f"items only: three seeds a side tell it from {name}", None, None, None, None)
 
 
-def _comparable(one: "Reading", other: "Reading") -> bool:
-    scales = (one.lead, other.lead)
-    if any(scale is None or not scale.sound for scale in scales):
-        return False
-    same = _task(one) == _task(other) and _kind(one) == _kind(other) and one.curve.model != other.curve.model
-    return same and len({scale.by for scale in scales if scale}) == 1
-
-
 def _task(reading: "Reading") -> tuple[Any, ...]:
     curve = reading.curve
     return curve.experiment, curve.variant, curve.data, curve.metric, data_of(reading.runs)
@@ -113,6 +122,6 @@ def _kind(reading: "Reading") -> tuple[Any, ...]:
     return curve.prompt, curve.condition_mode, str(sorted(curve.settings.items()))
 
 
-def _family(one: "Reading", other: "Reading") -> tuple[Any, ...]:
+def _family(one: "Reading", other: ModelContrast) -> tuple[Any, ...]:
     """Tasks over which two models are compared: those with the same kind of prompt, settings aside."""
-    return one.curve.model, other.curve.model, one.curve.prompt, one.curve.condition_mode
+    return one.curve.model, other.model, one.curve.prompt, one.curve.condition_mode

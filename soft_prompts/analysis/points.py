@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from soft_prompts.analysis.bits import edl_bits
-from soft_prompts.analysis.losses.drafts import Draft, Run, metric_of, same_shape
+from soft_prompts.analysis.losses.curves import Curve
+from soft_prompts.analysis.losses.drafts import Draft, Run, metric_of, same_shape, token_counts
 from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items, whole_items
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.stats.bootstrap import Counts, Interval, Scores, drawn_means, interval
@@ -90,3 +91,19 @@ def _outcome(run: Run, draft: Draft, cluster: Counts | None, draws: int) -> Inte
         return found
     low, high = scores.bounds(cluster)
     return Interval(found.value, min(found.low, low), max(found.high, high))
+
+
+def plain_words(points: Sequence[Point], curve: Curve) -> str:
+    """What prompts gained, where there is nothing to measure it against."""
+    gains = [point for point in points if point.tokens and point.gain is not None]
+    if not gains:
+        bare = next((point for point in points if point.outcome is not None), None)
+        return (
+            "" if bare is None or bare.outcome is None else f"With nothing in front {bare.outcome.value:.2f} is right."
+        )
+    best = gains[-1]
+    assert best.gain is not None
+    part = "" if best.improved is None else f"; {best.improved:.0%} of the items improve"
+    per = curve.unit.removeprefix("nats/")
+    gain = "gains" if best.tokens == 1 else "gain"
+    return f"{token_counts({best.tokens})} {gain} {best.gain.value:.3g} nats per {per}{part}."

@@ -8,24 +8,25 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from soft_prompts.analysis import checks
 from soft_prompts.analysis.anchors import AnchorPool
-from soft_prompts.analysis.battery import Power, Tried, planted_elsewhere, read_battery, read_power
+from soft_prompts.analysis.battery import Power, Tried, planted, planted_elsewhere, read_battery, read_power
 from soft_prompts.analysis.bits import Bits, edl_bits, read_codes, training_bits
 from soft_prompts.analysis.checks import Check
-from soft_prompts.analysis.contrasts import ModelContrast, with_contrasts
+from soft_prompts.analysis.contrasts import ModelContrast, adjusted, contrasted
 from soft_prompts.analysis.controls import Control, read_controls
 from soft_prompts.analysis.losses.comparison import Comparison, compared, finished_curves
-from soft_prompts.analysis.losses.curves import Curve
-from soft_prompts.analysis.losses.drafts import Draft, Run, drafts_of, token_counts
-from soft_prompts.analysis.points import Point, points_of
+from soft_prompts.analysis.losses.curves import Curve, curve_title
+from soft_prompts.analysis.losses.drafts import Draft, Run
+from soft_prompts.analysis.losses.gathering import drafts_of
+from soft_prompts.analysis.points import Point, plain_words, points_of
 from soft_prompts.analysis.prompts import by_seed, chosen_of, prompts_of, reason_against, scores_of, some_items
-from soft_prompts.analysis.scales import Scale, scale_by
+from soft_prompts.analysis.scales import Scale, disagreements, scale_by
 from soft_prompts.analysis.verdicts import Case, Verdict, verdict
 from soft_prompts.results.files import find_results
 from soft_prompts.stats.bootstrap import DRAWS, Floats, Scores
@@ -34,7 +35,6 @@ from soft_prompts.stats.scales import share_rows
 
 __all__ = ["Bits", "Check", "Control", "ModelContrast", "Point", "Power", "Reading", "Readings", "Scale", "read_all"]
 
-TOLD = 0.25  # of the share, by deed and by loss at the same tokens
 BITS_OF_TRAINING = 0.1  # of what the training labels hold: a prompt of more bits is no hint
 
 
@@ -113,14 +113,45 @@ def read_all(
     found = find_results(paths)
     results = tuple(Run(*pair) for pair in found.results)
     drafts = drafts_of(found, metric, reference)
-    pool, beside = AnchorPool.of(results, reference, same_scale), _by_subject(results)
-    pool.kinds.update(Counter(draft.subject for draft in drafts))
     comparison = compared(found, finished_curves(drafts, reference))
-    readings = [
-        read_curve(draft, curve, pool, [*beside[tuple(draft.subject)], *planted_elsewhere(results, draft)], draws)
-        for draft, curve in zip(drafts, comparison.curves, strict=True)
-    ]
-    return Readings(tuple(with_contrasts(readings)), comparison.problems, comparison.warnings, results)
+    readings = read_drafts(
+        drafts, comparison.curves, Stored(results, planted(results)), Asked(reference, draws, same_scale)
+    )
+    return Readings(tuple(adjusted(readings)), comparison.problems, comparison.warnings, results)
+
+
+class Stored(NamedTuple):
+    """What curves are held against."""
+
+    results: Sequence[Run]
+    planted: Sequence[Run]
+    """Secrets that were sought in the same models, whatever the task."""
+
+
+class Asked(NamedTuple):
+    """How curves are read."""
+
+    reference: str | None
+    draws: int
+    same_scale: bool
+
+
+def read_drafts(drafts: Sequence[Draft], curves: Sequence[Curve], stored: Stored, asked: Asked) -> list[Reading]:
+    """Of each curve, with its contrasts before Holm."""
+    pool, beside = AnchorPool.of(stored.results, asked.reference, asked.same_scale), _by_subject(stored.results)
+    pool.kinds.update(Counter(draft.subject for draft in drafts))
+    return contrasted(
+        [
+            read_curve(
+                draft,
+                curve,
+                pool,
+                [*beside[tuple(draft.subject)], *planted_elsewhere(stored.planted, draft)],
+                asked.draws,
+            )
+            for draft, curve in zip(drafts, curves, strict=True)
+        ]
+    )
 
 
 def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Run], draws: int) -> Reading:
@@ -136,14 +167,14 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
     found, tried = _checks(draft, prompts, lead, controls, power, gap)
     clusters = 0 if like is None else len(np.unique(like.cluster))
     case = Case(
-        title=_title(curve, pool.kinds.get(draft.subject, 1) > 1),
+        title=curve_title(curve, pool.kinds.get(draft.subject, 1) > 1),
         draft=draft,
         scale=lead,
         checks=found,
         power=power,
         too_many_bits=_too_many_bits(bits, loss, prompts, draft),
         stray=_stray(draft, prompts, lead),
-        plain=_plain(points, curve),
+        plain=plain_words(points, curve),
         against=why,
         clusters=clusters,
     )
@@ -161,7 +192,7 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
         bits=bits,
         controls=controls,
         battery=tried,
-        notes=tuple(_notes(deed, loss)),
+        notes=tuple(disagreements(deed, loss)),
         seed_shares=_seed_shares(draft, prompts, lead, draws),
         clusters=clusters,
     )
@@ -245,47 +276,6 @@ def _seed_shares(
         if len(scores) >= LEAST_SEEDS:
             found[tokens] = share_rows(scores, lead.ends, like.cluster, draws)
     return found
-
-
-def _title(curve: Curve, has_rivals: bool) -> str:
-    """Model and task; and the kind of prompt, where another kind was trained on them too."""
-    task = f"{curve.experiment} {curve.variant}" if curve.variant else curve.experiment
-    path = PurePath(curve.model)
-    model = path.name if path.is_absolute() or len(path.parts) > 2 else curve.model  # owner/name stays
-    kind = f" ({curve.prompt}, conditions {curve.condition_mode or 'none'})" if has_rivals else ""
-    return f"{model}, {task} on {curve.data}{kind}"
-
-
-def _plain(points: Sequence[Point], curve: Curve) -> str:
-    """What prompts gained, where there is nothing to measure it against."""
-    gains = [point for point in points if point.tokens and point.gain is not None]
-    if not gains:
-        bare = next((point for point in points if point.outcome is not None), None)
-        return (
-            "" if bare is None or bare.outcome is None else f"With nothing in front {bare.outcome.value:.2f} is right."
-        )
-    best = gains[-1]
-    assert best.gain is not None
-    part = "" if best.improved is None else f"; {best.improved:.0%} of the items improve"
-    per = curve.unit.removeprefix("nats/")
-    gain = "gains" if best.tokens == 1 else "gain"
-    return f"{token_counts({best.tokens})} {gain} {best.gain.value:.3g} nats per {per}{part}."
-
-
-def _notes(deed: Scale | None, loss: Scale | None) -> list[str]:
-    """Where what is written and what is scored disagree."""
-    if deed is None or loss is None:
-        return []
-    both = sorted(deed.shares.keys() & loss.shares.keys())
-    apart = [count for count in both if abs(deed.shares[count].value - loss.shares[count].value) > TOLD]
-    return (
-        [
-            f"by deed and by loss disagree at {token_counts(set(apart))}: "
-            + "; ".join(f"{deed.shares[count].value:.2f} and {loss.shares[count].value:.2f}" for count in apart)
-        ]
-        if apart
-        else []
-    )
 
 
 def _by_subject(results: Sequence[Run]) -> dict[tuple[Any, ...], list[Run]]:

@@ -14,6 +14,7 @@ from soft_prompts.stats.brackets import Bracket, bracket
 from soft_prompts.stats.scales import Anchor, By, EndRows, Ends, Measured, measured, share_of_anchor
 
 HALF, NINE_TENTHS = 0.5, 0.9
+TOLD = 0.25  # of the share, by deed and by loss at the same tokens
 NO_FLOOR: dict[By, str] = {
     "deed": "what can be had without the skill is not known: no constant answer, no random tokens",
     "loss": "what can be had without the skill is not known: no frequencies",
@@ -151,3 +152,19 @@ def _score(one: Candidate) -> float:
 
 def _no_brackets() -> tuple[Bracket, Bracket]:
     return Bracket(HALF, "no_scale"), Bracket(NINE_TENTHS, "no_scale")
+
+
+def disagreements(deed: Scale | None, loss: Scale | None) -> list[str]:
+    """Where what is written and what is scored disagree."""
+    if deed is None or loss is None:
+        return []
+    both = sorted(deed.shares.keys() & loss.shares.keys())
+    apart = [count for count in both if abs(deed.shares[count].value - loss.shares[count].value) > TOLD]
+    return (
+        [
+            f"by deed and by loss disagree at {token_counts(set(apart))}: "
+            + "; ".join(f"{deed.shares[count].value:.2f} and {loss.shares[count].value:.2f}" for count in apart)
+        ]
+        if apart
+        else []
+    )

@@ -66,6 +66,8 @@ def gate_command(options: GateOptions) -> int:
             f"{skill.name}: {what}. {skill.before} ({skill.before_bracket}) before, {skill.after} "
             f"({skill.after_bracket}) after"
         )
+    if skills:
+        print(f"tokens to reveal what changed: {found.reveal}; tokens to elicit a skill stand with it")
     print(found.sentence)
     say(f"the page is {page}")
     return 1 if found.beyond else 0
@@ -84,5 +86,9 @@ def _skills_table(found: "Gate") -> "Table":
         for one in found.skills
     ]
     columns = heads("*skill", "*before", "*tokens", "*after", "*tokens", "*moved")
-    note = "A skill has moved where its verdict is another, or its brackets share no count of tokens."
+    rows.append(tuple(map(Cell, ("whatever changed, by the probe", "", "", "to reveal", found.reveal, ""))))
+    note = (
+        "A skill has moved where its verdict is another, or its brackets share no count of tokens: trained tokens that "
+        "elicit it. Tokens to reveal are those of the vocabulary that bring out a change which nobody named."
+    )
     return Table("Skills", note, columns, tuple(rows))

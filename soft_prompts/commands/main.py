@@ -22,6 +22,7 @@ from soft_prompts.commands.models import InstallOptions, ModelsOptions, install_
 from soft_prompts.commands.steer.activations import ActivationsOptions, activations_command
 from soft_prompts.commands.steer.command import STEER, SteerOptions, steer_command
 from soft_prompts.commands.steer.concepts import ConceptsOptions, concepts_command
+from soft_prompts.commands.sweep import SweepOptions, sweep_command
 from soft_prompts.common.command_line import guarded, parse
 from soft_prompts.report.page.command import ReportOptions, report_command
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
@@ -49,6 +50,7 @@ Command = (
     | Annotated[ReportOptions, tyro.conf.subcommand("report")]
     | Annotated[RunOptions, tyro.conf.subcommand("run")]
     | Annotated[SteerOptions, tyro.conf.subcommand("steer")]
+    | Annotated[SweepOptions, tyro.conf.subcommand("sweep")]
 )
 
 
@@ -77,6 +79,8 @@ def _dispatch(arguments: Sequence[str]) -> int:
     options = parse(Command, arguments, PROGRAM, DESCRIPTION)
     if isinstance(options, DoctorOptions):
         return doctor_command(options, command)
+    if isinstance(options, SweepOptions):
+        return sweep_command(options, arguments)  # workers elsewhere say in their results what they work for
     return DOES[type(options)](options)
 
 

@@ -8,6 +8,7 @@ from urllib.request import Request, urlopen
 from huggingface_hub import constants
 
 HUB_SECONDS = 5.0
+constants.HF_HUB_DISABLE_TELEMETRY = True  # its client looks up what it runs under, even when it may ask nobody
 
 
 @functools.cache

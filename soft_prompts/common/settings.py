@@ -75,13 +75,18 @@ def check_settings(settings: Any) -> None:
         kind = _hints(type(settings))[one.name]
         value = _as(getattr(settings, one.name), kind)
         object.__setattr__(settings, one.name, value)  # frozen only after it is made
+        refuse_other_type(one.name, value, kind)
         flag = one.name.replace("_", "-")
-        if not _is(value, kind):
-            raise UsageError(f"{flag} is {value!r}; {_allowed(value, kind)}")
         bounds = one.metadata.get(BOUNDS)
         for number in value if isinstance(value, tuple) else (value,):
             if bounds is not None and isinstance(number, int | float) and not bounds.hold(number):
                 raise UsageError(f"{flag} is {number}; give {bounds}")
+
+
+def refuse_other_type(name: str, value: Any, kind: Any) -> None:
+    """Raise UsageError for a value that a definition does not allow, before anything is made of it."""
+    if not _is(value, _plain(kind)):
+        raise UsageError(f"{name.replace('_', '-')} is {value!r}; {_allowed(value, kind)}")
 
 
 @cache

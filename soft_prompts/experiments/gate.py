@@ -42,6 +42,8 @@ class Gate:
     untested: tuple[str, ...]
     """Parts without a verdict."""
     skills: tuple[Skill, ...]
+    reveal: str = "not asked"
+    """Tokens that reveal whatever changed, as the probe found them; the skills' brackets are tokens that elicit."""
 
     @property
     def beyond(self) -> tuple[str, ...]:
@@ -67,6 +69,7 @@ class Gate:
             "allowed": list(self.allowed),
             "untested": list(self.untested),
             "skills": [skill._asdict() for skill in self.skills],
+            "tokens_to_reveal": self.reveal,
         }
 
 
@@ -82,7 +85,22 @@ def gate(comparison: Comparison, skills: Sequence[Skill], allowed: Iterable[str]
         tuple(allowed),
         tuple(one.part for one in comparison.findings if one.verdict == "untested"),
         tuple(skills),
+        tokens_to_reveal(comparison),
     )
+
+
+def tokens_to_reveal(comparison: Comparison) -> str:
+    """What the probe found, in the words of a bracket; a count stands only where its part's verdict is a change."""
+    found = comparison.finding("probe")
+    if found is None or found.verdict in ("untested", "identical"):
+        return "not asked" if found is None else found.verdict
+    tokens = found.details.get("tokens_to_reveal") if found.verdict == "changed" else None
+    return bracket_text(tokens, max(one["tokens"] for one in found.details["lengths"]))
+
+
+def bracket_text(tokens: int | None, most: int) -> str:
+    """`at most 3 tokens`, or `not shown by 4`."""
+    return f"not shown by {most}" if tokens is None else f"at most {tokens} token{'' if tokens == 1 else 's'}"
 
 
 def ask_skills(models: tuple[str, str], files: Sequence[Path], folder: Path, flags: Sequence[str] = ()) -> list[Skill]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from soft_prompts.common.console import each_line_once, say, say_at_once
-from soft_prompts.common.errors import Interrupted, goes_on
+from soft_prompts.common.errors import InputError, Interrupted, UsageError, goes_on
 from soft_prompts.common.machine import keep_freed_memory, threads_for
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.grid import Together
@@ -39,28 +39,76 @@ class RunFailed(RuntimeError):
         self.exit_code, self.details = exit_code, details
 
 
-def run_all(configs: Sequence[RunConfig], jobs: int = 1, together: Together = "auto") -> list[str]:
+class Lost(NamedTuple):
+    """Runs that ended without a result."""
+
+    configs: Sequence[RunConfig]
+    reason: str
+    exit_code: int
+
+
+def run_all(
+    configs: Sequence[RunConfig], jobs: int = 1, together: Together = "auto", lost: list[Lost] | None = None
+) -> list[str]:
     """Every run, to its result on disk; returns a line for each result that says `failed`.
 
-    Stops at the first that ends without a result and raises what it raised.
+    Stops at the first that ends without a result and raises what it raised; with a list for the `lost` the others go
+    on, but for a signal.
     """
     paths = [run_paths(config) for config in configs]
     if len(set(paths)) < len(paths):
         raise ValueError("two runs of the grid have one path")  # settings_that_count forgot a setting
-    refuse_long_prompts([config for config in configs if config.fresh or not run_paths(config).result.is_file()])
+    if lost is None:
+        refuse_long_prompts([config for config in configs if _is_to_be_made(config)])
+    else:
+        configs = _those_that_fit(configs, lost)
     with each_line_once():
         if jobs > 1 and len(configs) > 1 and _may_share_out(configs):
-            return _side_by_side(GridProgress(configs, jobs), groups(configs, together, jobs))
-        progress, loaded, failures = GridProgress(configs, 1), LoadedModel(), []
-        for places in groups(configs, together):
-            with progress.turn(places) as turn:
-                some = [configs[place] for place in places]
-                try:
-                    results = run_together(some, turn=turn._replace(load=partial(loaded.named_by, some[0])))
-                    failures += _failures(turn, results)
-                except BrokenResult as error:  # it stands in the way of its own run alone
-                    failures.append(str(error))
-        return failures
+            return _side_by_side(GridProgress(configs, jobs), groups(configs, together, jobs), lost)
+        return _one_after_another(GridProgress(configs, 1), together, lost)
+
+
+def _is_to_be_made(config: RunConfig) -> bool:
+    return config.fresh or not run_paths(config).result.is_file()
+
+
+def _those_that_fit(configs: Sequence[RunConfig], lost: list[Lost]) -> list[RunConfig]:
+    """All but the runs whose model is missing, or too short for prompt and text."""
+    alike: dict[tuple[str, str | None, int], list[RunConfig]] = {}
+    for config in filter(_is_to_be_made, configs):
+        alike.setdefault((config.model, config.revision, config.tokens + config.sample_tokens), []).append(config)
+    refused: set[int] = set()
+    for some in alike.values():
+        try:
+            refuse_long_prompts(some[:1])
+        except (UsageError, InputError) as error:
+            lost.append(Lost(some, str(error), error.exit_code))
+            refused |= set(map(id, some))
+    return [config for config in configs if id(config) not in refused]
+
+
+def _one_after_another(progress: GridProgress, together: Together, lost: list[Lost] | None) -> list[str]:
+    """All in this process, which holds one model at a time."""
+    configs, loaded, failures = progress.configs, LoadedModel(), []
+    for places in groups(configs, together):
+        with progress.turn(places) as turn:
+            some = [configs[place] for place in places]
+            try:
+                results = run_together(some, turn=turn._replace(load=partial(loaded.named_by, some[0])))
+                failures += _failures(turn, results)
+            except BrokenResult as error:  # it stands in the way of its own run alone
+                failures.append(str(error))
+            except Exception as error:
+                if lost is None or isinstance(error, Interrupted):
+                    raise
+                lost.append(Lost(some, _said(error), getattr(error, "exit_code", 1)))
+    return failures
+
+
+def _said(error: BaseException) -> str:
+    """In one line; an error that nobody foresaw by its kind too."""
+    text = " ".join(str(error).split())
+    return text if text and hasattr(error, "exit_code") else f"{type(error).__name__}: {text}"
 
 
 def _may_share_out(configs: Sequence[RunConfig]) -> bool:
@@ -103,7 +151,9 @@ class _Heard(NamedTuple):
     details: str = ""
 
 
-def _side_by_side(progress: GridProgress, together: Sequence[Sequence[int]]) -> list[str]:
+def _side_by_side(
+    progress: GridProgress, together: Sequence[Sequence[int]], lost: list[Lost] | None = None
+) -> list[str]:
     """Workers are started afresh (no fork of a process that has threads); the largest prompts go first."""
     context = multiprocessing.get_context("spawn")
     todo: Any = context.Queue()
@@ -112,7 +162,7 @@ def _side_by_side(progress: GridProgress, together: Sequence[Sequence[int]]) -> 
     configs, jobs = progress.configs, min(progress.jobs, len(together))
     for places in sorted(together, key=lambda places: -max(configs[place].tokens for place in places)):
         todo.put((places, [configs[place] for place in places], [progress.titles[place] for place in places]))
-    given = (todo, heard, threads_for(jobs), PROMPTS)
+    given = (todo, heard, threads_for(jobs), PROMPTS, lost is not None)
     workers = [context.Process(target=_work, args=given) for _ in range(jobs)]
     stopped: list[int] = []
     before = {
@@ -122,7 +172,7 @@ def _side_by_side(progress: GridProgress, together: Sequence[Sequence[int]]) -> 
         for worker in workers:
             todo.put(None)
             worker.start()
-        return _wait(heard, progress, workers, stopped)
+        return _wait(heard, progress, Workers(workers, stopped), lost)
     finally:
         for worker in workers:
             if worker.is_alive() and not stopped:  # told twice it would lose its step
@@ -132,31 +182,42 @@ def _side_by_side(progress: GridProgress, together: Sequence[Sequence[int]]) -> 
             signal.signal(number, handler)
 
 
-def _wait(heard: Any, progress: GridProgress, workers: Sequence[Any], stopped: list[int]) -> list[str]:
-    """Until every run has a result; raises for the first that has none, or when a worker dies."""
+class Workers(NamedTuple):
+    """The processes, and a mark for each signal that they were told of."""
+
+    all: Sequence[Any]
+    stopped: list[int]
+
+
+def _wait(heard: Any, progress: GridProgress, workers: Workers, lost: list[Lost] | None) -> list[str]:
+    """Until every run has ended; raises when a worker dies, and for the first run without a result unless the lost are
+    listed."""
     failures: list[str] = []
     while len(progress.took) < len(progress.configs):
         try:
             news: _Heard = heard.get(timeout=POLL_SECONDS)
         except Empty:
-            if stopped:
-                if any(worker.is_alive() for worker in workers):
+            if workers.stopped:
+                if any(worker.is_alive() for worker in workers.all):
                     continue
                 raise Interrupted(f"stopped; {goes_on(progress.configs[0].fresh)}") from None
-            if dead := [worker.exitcode for worker in workers if worker.exitcode]:
+            if dead := [worker.exitcode for worker in workers.all if worker.exitcode]:
                 raise RunFailed(
                     f"a run's process died with code {dead[0]}; the same command goes on from there", 1
                 ) from None
             continue
         if news.error is not None:
-            raise RunFailed(news.error, news.exit_code, news.details)
+            if lost is None or news.exit_code == Interrupted.exit_code:
+                raise RunFailed(news.error, news.exit_code, news.details)
+            lost.append(Lost([progress.configs[place] for place in news.places], news.error, news.exit_code))
         (progress.ends if news.ended else progress.begins)(news.places)
         failures += news.failures
     return failures
 
 
-def _work(todo: Any, heard: Any, threads: int, prompts: Mapping[str, Any]) -> None:
-    """A worker's life: groups of runs from the queue, until there is none left or one ends badly."""
+def _work(todo: Any, heard: Any, threads: int, prompts: Mapping[str, Any], spares: bool) -> None:
+    """A worker's life: groups of runs from the queue, until there is none left or one ends badly; where it `spares` the
+    others, they go on."""
     PROMPTS.update(prompts)  # architectures that were registered in the parent alone
     os.setpgrp()  # Ctrl-C goes to every process of a terminal; this one hears of it from its parent, once
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -165,17 +226,19 @@ def _work(todo: Any, heard: Any, threads: int, prompts: Mapping[str, Any]) -> No
     loaded = LoadedModel()
     with each_line_once():
         while (task := todo.get()) is not None:
-            places, configs, titles = task
+            places, configs, names = task
             heard.put(_Heard(places))
             try:
-                turn = Turn(titles, load=partial(loaded.named_by, configs[0]))
+                turn = Turn(names, load=partial(loaded.named_by, configs[0]))
                 heard.put(_Heard(places, True, _failures(turn, run_together(configs, turn=turn))))
             except BrokenResult as error:
                 heard.put(_Heard(places, True, (str(error),)))
             except BaseException as error:
                 code = getattr(error, "exit_code", 1)
-                heard.put(_Heard(places, True, (), str(error) or type(error).__name__, code, traceback.format_exc()))
-                return
+                said = _said(error) if spares else str(error) or type(error).__name__
+                heard.put(_Heard(places, True, (), said, code, traceback.format_exc()))
+                if not spares or not isinstance(error, Exception) or isinstance(error, Interrupted):
+                    return
 
 
 def _end_with_parent() -> None:

@@ -67,15 +67,18 @@ def write_result(path: Path, result: Result, items: Items | None) -> Result:
     return result
 
 
-def read_result(path: str | os.PathLike[str]) -> Result:
-    """Raises BrokenResult, in one line that says what to do, for whatever is not a whole result of this version."""
+def read_result(path: str | os.PathLike[str], checked: bool = False) -> Result:
+    """Raises BrokenResult, in one line that says what to do, for whatever is not a whole result of this version.
+
+    `checked`: this very content was read before, and was one; the schema is most of the time.
+    """
     path, text = Path(path), ""
     try:
         if path.stat().st_size > MAX_RESULT_BYTES:
             raise ValueError(f"larger than {MAX_RESULT_BYTES // 2**20} MB: not a result")
         text = path.read_bytes().decode()
         values = json.loads(text, parse_constant=refuse_number, parse_float=finite_float)
-        return dataclasses.replace(Result.from_json(values), path=path)
+        return dataclasses.replace(Result.from_json(values, checked), path=path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}; check it and its permissions") from error
     except json.JSONDecodeError as error:
@@ -118,7 +121,7 @@ def find_results(paths: Iterable[Path]) -> Found:
     results: dict[Path, tuple[Path, Result]] = {}
     problems: list[str] = []
     for named in paths:
-        for path in _json_files(named, problems):
+        for path in json_files(named, problems):
             if (key := path.resolve()) in results:
                 continue
             try:
@@ -128,7 +131,7 @@ def find_results(paths: Iterable[Path]) -> Found:
     return Found(list(results.values()), list(dict.fromkeys(problems)))
 
 
-def _json_files(named: Path, problems: list[str]) -> Iterator[Path]:
+def json_files(named: Path, problems: list[str]) -> Iterator[Path]:
     """The .json files that a path stands for, in order; hidden files and `reference` folders left out."""
     if named.is_file():
         yield named

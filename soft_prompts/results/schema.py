@@ -222,9 +222,10 @@ class Result:
         return plain
 
     @classmethod
-    def from_json(cls, values: Any) -> "Result":
-        """Raises ValueError where `values` is not a result of this version."""
-        _check(values)
+    def from_json(cls, values: Any, checked: bool = False) -> "Result":
+        """Raises ValueError where `values` is not a result of this version, unless that was `checked` before."""
+        if not checked:
+            _check(values)
         fields = {name: value for name, value in values.items() if name != "schema_version"}
         fields["prompt"] = {**values["prompt"], "conditions": tuple(values["prompt"]["conditions"])}
         fields |= {name: section(**fields[name]) for name, section in SECTIONS.items()}

@@ -25,10 +25,10 @@ def titles(configs: Sequence[RunConfig]) -> list[str]:
     groups: dict[str, list[int]] = {}
     for place, text in enumerate(found):
         groups.setdefault(text, []).append(place)
-    for text, places in groups.items():
+    for places in groups.values():
         if len(places) > 1:
-            added = told_apart([flat_settings(configs[place]) for place in places])
-            found = [text + added[places.index(k)] if k in places else one for k, one in enumerate(found)]
+            for place, added in zip(places, told_apart([flat_settings(configs[k]) for k in places]), strict=True):
+                found[place] += added
     return found
 
 

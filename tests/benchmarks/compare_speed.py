@@ -1,13 +1,17 @@
-"""How long does `compare` take on a thousand result files, and how much of that is the bootstrap?
+"""How long does `compare` take on a thousand result files, and how much of that is the bootstrap? How long, and how
+much memory, does the command take on a hundred thousand?
 
 `python -m tests.benchmarks.compare_speed` writes simulated results (known Hill curves, their anchors and five seeds) to
 a temporary folder and times each part; `--help` lists the settings. What compare needs is a thousand files read in
-under 10 s beside the bootstrap.
+under 10 s beside the bootstrap. `--tasks 173` copies them to so many tasks, and times the command alone, twice: the
+second time it finds its index.
 """
 
 import json
 import os
 import platform
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -22,7 +26,8 @@ from rich.table import Table
 
 from soft_prompts.analysis.losses.comparison import compare
 from soft_prompts.analysis.readings import read_all
-from soft_prompts.results.files import find_results, read_items
+from soft_prompts.common.cache import VARIABLE
+from soft_prompts.results.files import find_results, items_path, read_items
 from soft_prompts.results.schema import Generation
 from soft_prompts.stats.bootstrap import Scores
 from soft_prompts.stats.items import Items
@@ -45,8 +50,10 @@ class Settings:
     """Of each token count; fewer make more curves of as many files."""
     draws: int = 1000
     """Of the bootstrap."""
+    tasks: int = 1
+    """With more than one, the results are copied to so many tasks, and only the command is measured."""
     save: bool = True
-    """Write the figures to tests/benchmarks/reference/compare_speed.json."""
+    """Write the figures to tests/benchmarks/reference/compare_speed.json, or many_results.json."""
 
 
 def write_results(folder: Path, results: int, seeds: int) -> int:
@@ -73,6 +80,43 @@ def items_of(scores: Scores, cluster: NDArray[np.int64]) -> Items:
     """Of losses."""
     units = scores.weights.astype(np.int64)
     return Items(-scores.sums, units, units, cluster)
+
+
+def copy_to_tasks(folder: Path, tasks: int) -> int:
+    """Every result for so many tasks, under other names; the items are the same files. How many there are then."""
+    first = sorted(folder.rglob("*.json"))
+    for number in range(1, tasks):
+        for path in first:
+            to = folder / f"copy-{number}" / path.relative_to(folder)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            values = json.loads(path.read_bytes())
+            values["variant"] = f"{values['variant']}-{number}"
+            to.write_text(json.dumps(values))
+            os.link(items_path(path), items_path(to))
+    return len(first) * tasks
+
+
+def measure_command(folder: Path, draws: int) -> list[Row]:
+    """The command as people type it, first without its index, then with it; seconds, and MB at the most."""
+    rows = []
+    with tempfile.TemporaryDirectory() as cache:
+        for name in ("first", "again"):
+            began, log = time.perf_counter(), Path(cache) / "table"
+            words = [sys.executable, "-m", "soft_prompts", "compare", str(folder), "--draws", str(draws)]
+            with log.open("w") as table:
+                child = subprocess.Popen(words, stdout=table, env={**os.environ, VARIABLE: cache})
+            _, status, used = os.wait4(child.pid, 0)
+            assert status == 0, "the command failed"
+            rows.append(
+                {
+                    "part": f"soft-prompts compare --draws {draws}, {name}",
+                    "count": log.read_text().count("model-"),
+                    "seconds": round(time.perf_counter() - began, 1),
+                    "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+                    "peak_mb": used.ru_maxrss // 1024,
+                }
+            )
+    return rows
 
 
 def measure(folder: Path, draws: int) -> list[Row]:
@@ -104,7 +148,11 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         written = write_results(Path(folder), settings.results, settings.seeds)
-        rows = measure(Path(folder), settings.draws)
+        if settings.tasks > 1:
+            written = copy_to_tasks(Path(folder), settings.tasks)
+            rows = measure_command(Path(folder), settings.draws)
+        else:
+            rows = measure(Path(folder), settings.draws)
     table = Table(*rows[0], title=f"compare on {written} result files")
     for row in rows:
         table.add_row(*map(str, row.values()))
@@ -117,7 +165,8 @@ def main() -> None:
             "seeds": settings.seeds,
             "rows": rows,
         }
-        REFERENCE.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        place = REFERENCE if settings.tasks == 1 else REFERENCE.with_name("many_results.json")
+        place.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from soft_prompts.analysis.losses.curves import Curve, Difference, Gap, difference, finished_curve, gap
-from soft_prompts.analysis.losses.drafts import (
-    Draft,
-    drafts_of,
-)
+from soft_prompts.analysis.losses.drafts import Draft
+from soft_prompts.analysis.losses.gathering import drafts_of
 from soft_prompts.prompts.kinds import UNCONDITIONAL
 from soft_prompts.results.files import Found, find_results
 

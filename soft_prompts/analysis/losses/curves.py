@@ -7,6 +7,7 @@ paired on the same test items, which takes most of the noise out of them.
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from soft_prompts.analysis.losses.drafts import (
@@ -143,3 +144,12 @@ def difference(draft: Draft, tokens: int, other: Draft, against: int) -> Differe
     losses, base = ({seed: items.loss_nats for seed, items in side.items()} for side in (first, second))
     paired = paired_difference(losses, base, like.scored_units, like.cluster)
     return None if paired is None else Difference(tokens, against, *paired[0], paired[1])
+
+
+def curve_title(curve: Curve, has_rivals: bool) -> str:
+    """Model and task; and the kind of prompt, where another kind was trained on them too."""
+    task = f"{curve.experiment} {curve.variant}" if curve.variant else curve.experiment
+    path = PurePath(curve.model)
+    model = path.name if path.is_absolute() or len(path.parts) > 2 else curve.model  # owner/name stays
+    kind = f" ({curve.prompt}, conditions {curve.condition_mode or 'none'})" if has_rivals else ""
+    return f"{model}, {task} on {curve.data}{kind}"

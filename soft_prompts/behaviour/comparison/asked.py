@@ -1,7 +1,7 @@
 """What does every part of a comparison have at hand? Models, texts, settings, and a place for finished steps."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from soft_prompts.behaviour.comparison.family import Family, Models, warnings_of
@@ -20,6 +20,10 @@ class Asked:
     texts: Texts
     settings: ComparisonSettings = DEFAULTS
     keeper: Keeper = NOTHING_KEPT
+
+    def of(self, family: Family) -> "Asked":
+        """The same question of other models, or of the same in other places; open models stay open."""
+        return replace(self, models=Models(family, self.models.loading, beside=self.models))
 
     @property
     def family(self) -> Family:

@@ -50,13 +50,16 @@ class Family:
 
 
 class Models:
-    """Opens models of a family when they are asked for, and keeps the last few."""
+    """Opens models of a family when they are asked for, and keeps the last few. Families `beside` each other, which are
+    loaded alike, have them open in common."""
 
-    def __init__(self, family: Family, loading: Loading = USUAL) -> None:
+    def __init__(self, family: Family, loading: Loading = USUAL, beside: "Models | None" = None) -> None:
         self.family, self.loading = family, loading
-        self._open: dict[str, FrozenModel] = {}
+        self._open: dict[str, FrozenModel] = {} if beside is None else beside._open
+        known = {} if beside is None else beside.prints
         self.prints = {
-            name: find_fingerprint(name, offline=loading.offline, trust_remote_code=loading.trust_remote_code)
+            name: known.get(name)
+            or find_fingerprint(name, offline=loading.offline, trust_remote_code=loading.trust_remote_code)
             for name in family.names
         }
         _refuse_strange(family, self.prints)

@@ -31,7 +31,10 @@ def find_divergence(asked: Asked) -> Finding:
     family = asked.family
     measured = {what: measure(asked, what) for what in TEXTS}
     documents = measured[TEXTS[0]]
-    found = {what: _excess(asked, each) for what, each in measured.items()}
+    found = {
+        what: excess_of(each[family.target], [each[name] for name in family.controls])
+        for what, each in measured.items()
+    }
     lead, estimate = found[TEXTS[0]], documents[family.target].mean()
     details: dict[str, Any] = {
         "texts": {what: _row(measured[what][family.target], one) for what, one in found.items()},
@@ -44,7 +47,7 @@ def find_divergence(asked: Asked) -> Finding:
     if asked.lacks_controls():
         sentence = f"{estimate.value:.4f} nats a token between target and base; what drifts anyway is not known"
         return asked.described("divergence", sentence, verdict="untested", value=estimate.value, **known)
-    p = min(1.0, len(TEXTS) * min(one.p for one in found.values() if one.p is not None))
+    p = smallest_of(list(found.values()))
     return asked.described(
         "divergence",
         _sentence(estimate, lead),
@@ -58,6 +61,11 @@ def find_divergence(asked: Asked) -> Finding:
         smallest_p=0.0,
         **known,
     )
+
+
+def smallest_of(found: Sequence[Excess]) -> float:
+    """The part's p: the smallest of its texts' times their number."""
+    return min(1.0, len(found) * min(one.p for one in found if one.p is not None))
 
 
 def _sentence(estimate: Estimate, lead: Excess) -> str:
@@ -120,10 +128,10 @@ def continuations(tokenizer: Tokenizer, samples: Sequence[Written]) -> list[Exam
     return found
 
 
-def _excess(asked: Asked, measured: dict[str, Distances]) -> Excess:
-    target = measured[asked.family.target].mean()
-    controls = [measured[name].mean().value for name in asked.family.controls]
-    return excess_over(target.value, target.stderr or 0.0, controls)
+def excess_of(target: Distances, controls: Sequence[Distances]) -> Excess:
+    """Of the target's distance to the base over that of its controls, on the same texts."""
+    mean = target.mean()
+    return excess_over(mean.value, mean.stderr or 0.0, [one.mean().value for one in controls])
 
 
 def _row(target: Distances, one: Excess) -> dict[str, Any]:

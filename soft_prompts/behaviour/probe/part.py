@@ -8,6 +8,7 @@ The p-value is that of Student's test of the target's excess as one more draw of
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch import Tensor
 from soft_prompts.behaviour.comparison.asked import Asked, name_of
 from soft_prompts.behaviour.comparison.finding import Finding
 from soft_prompts.behaviour.comparison.texts import Text
-from soft_prompts.behaviour.probe.judge import Judged, judged, reveal
+from soft_prompts.behaviour.probe.judge import Judged, Revealed, judged, reveal
 from soft_prompts.behaviour.probe.prompts import ProbePrompt
 from soft_prompts.behaviour.probe.search import refine, search_probe
 from soft_prompts.common.errors import InputError
@@ -61,8 +62,8 @@ def find_probe(asked: Asked) -> Finding:
     if len(family.controls) < LEAST_CONTROLS:
         sentence = f"a probe is held against placebos: give {LEAST_CONTROLS} controls or more"
         return asked.described("probe", sentence, verdict="untested")
-    target = _probe(asked, family.target)
-    placebos = {name: _probe(asked, name) for name in family.spare}
+    target = search_kept(asked, family.target)
+    placebos = {name: search_kept(asked, name) for name in family.spare}
     plain = _curve(asked, target, placebos, refined=False)
     refined = _curve(asked, target, placebos, refined=True) if target.steps[0] is not None else []
     best = next((one for one in plain if one.reveals), None)
@@ -102,7 +103,7 @@ def _sentence(best: Length | None, largest: Length, most: int) -> str:
     )
 
 
-def _probe(asked: Asked, name: str) -> Probed:
+def search_kept(asked: Asked, name: str) -> Probed:
     """The search with this model in the target's place; finished ones are kept."""
     family, settings = asked.family, asked.settings
     searched = [settings.probe_tokens, settings.beam, settings.probe_vocabulary, settings.sweep_contexts]
@@ -146,9 +147,11 @@ def _curve(asked: Asked, target: Probed, placebos: dict[str, Probed], refined: b
 def _length(asked: Asked, place: int, target: Probed, placebos: dict[str, Probed], refined: bool) -> Length:
     family = asked.family
     prompt = _prompt(target, place, refined)
-    own, says, others_say = _judge(asked, family.target, prompt, family.spare)
+    own, says, others_say = judge_probe(asked, family.target, prompt, family.spare)
     under = [
-        _judge(asked, name, _prompt(one, place, refined), [other for other in family.spare if other != name])[0].excess
+        judge_probe(asked, name, _prompt(one, place, refined), [other for other in family.spare if other != name])[
+            0
+        ].excess
         for name, one in placebos.items()
     ]
     lead = excess_over(own.excess, own.stderr, under)
@@ -163,12 +166,26 @@ def _prompt(found: Probed, place: int, refined: bool) -> ProbePrompt:
     return ProbePrompt(tuple(found.ids[place]), None if step is None else torch.tensor(step))
 
 
-def _judge(
+def judge_probe(
     asked: Asked, name: str, prompt: ProbePrompt, controls: Sequence[str]
 ) -> tuple[Judged, list[str], list[str]]:
-    """Excess, what the model says, and what a control says."""
-    family, settings = asked.family, asked.settings
-    contexts = contexts_of(asked, asked.texts.held_out, settings.held_out_contexts).tolist()
-    reference = asked.models[family.reference]
-    found = [reveal(asked.models[one], reference, prompt, contexts, settings.continuation) for one in (name, *controls)]
+    """Excess over these controls, what the model says, and what the first of them says."""
+    found = [_revealed(asked, one, prompt) for one in (name, *controls)]
     return judged(found[0], found[1:]), found[0].says, found[1].says
+
+
+def _revealed(asked: Asked, name: str, prompt: ProbePrompt) -> Revealed:
+    """Of one model against the reference, kept: a probe is judged by many models, and many probes by one."""
+    family, settings = asked.family, asked.settings
+    step = None if prompt.step is None else prompt.step.tolist()
+    judged_on = [settings.held_out_contexts, settings.prompt_tokens, settings.continuation]
+    identity = asked.identity(name, family.reference, probe=[list(prompt.ids), step], judged=judged_on)
+
+    def measure() -> dict[str, Any]:
+        contexts = contexts_of(asked, asked.texts.held_out, settings.held_out_contexts).tolist()
+        pair = asked.models[name], asked.models[family.reference]
+        found = reveal(*pair, prompt, contexts, settings.continuation)
+        return {"sums": found.sums.tolist(), "tokens": found.tokens.tolist(), "says": found.says}
+
+    kept = asked.keeper.step("revealed", identity, measure)
+    return Revealed(np.array(kept["sums"]), np.array(kept["tokens"], dtype=np.int64), kept["says"])

@@ -5,7 +5,7 @@ TF-IDF, its largest directions, and k-means; or scikit-learn's HDBSCAN where tha
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,14 +70,28 @@ def find_clusters(asked: Asked, method: Method = "kmeans") -> Finding:
 def cluster_texts(texts: Sequence[str], method: Method, asked: Asked) -> tuple[Floats, NDArray[np.int64]]:
     """[N, D] places of the texts, largest direction first, and the cluster of each; -1: none."""
     features = tf_idf(texts, read_vocabulary(texts))
-    values, directions = np.linalg.eigh((features @ features.T).toarray())  # of N texts: few, and nothing is drawn
-    kept = np.argsort(-values, kind="stable")[:DIRECTIONS]
-    if len(kept) < 2:
+    if min(features.shape) < 2:
         return np.zeros((len(texts), 2)), np.zeros(len(texts), dtype=np.int64)
-    places = directions[:, kept] * np.sqrt(np.maximum(values[kept], 0.0))
+    places = _largest_directions(features)
     lengths = np.linalg.norm(places, axis=1, keepdims=True)
     places = places / np.where(lengths > 0, lengths, 1.0)
     return places, METHODS[method](places, asked)
+
+
+def _largest_directions(features: Any) -> Floats:
+    """[N, D] of N texts, by their D largest singular values; each with its largest entry above 0."""
+    from scipy.sparse.linalg import svds  # takes seconds to load
+
+    least = min(features.shape)
+    if least <= DIRECTIONS + 1:  # too few for the sparse one
+        left, values, _ = np.linalg.svd(features.toarray(), full_matrices=False)
+    else:  # memory grows with the texts, not with their square; the start is given, so that nothing is drawn
+        found: Any = svds(features, k=DIRECTIONS, v0=np.ones(least))
+        left, values = found[0], found[1]
+    kept = np.argsort(-values, kind="stable")[:DIRECTIONS]
+    left, columns = left[:, kept], np.arange(len(kept))
+    signs = np.sign(left[np.abs(left).argmax(axis=0), columns])
+    return left * np.where(signs == 0, 1.0, signs) * values[kept]
 
 
 def _kmeans(places: Floats, asked: Asked) -> NDArray[np.int64]:
@@ -94,7 +108,7 @@ def _hdbscan(places: Floats, asked: Asked) -> NDArray[np.int64]:
         raise UsageError("clusters by hdbscan need scikit-learn; install soft_prompts[clusters], or give kmeans")
     from sklearn.cluster import HDBSCAN  # pyright: ignore[reportMissingImports]
 
-    return HDBSCAN(min_cluster_size=LEAST_IN_CLUSTER).fit(places).labels_.astype(np.int64)
+    return HDBSCAN(min_cluster_size=LEAST_IN_CLUSTER, copy=True).fit(places).labels_.astype(np.int64)
 
 
 METHODS = {"kmeans": _kmeans, "hdbscan": _hdbscan}

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
 LONGEST = 3  # words of a phrase
+TEXTS = 2048  # whose phrases are remembered: every label asks for those of the same texts
 SMOOTHING = 0.5  # texts with and without it, added on either side
 
 
@@ -17,6 +19,7 @@ def words_of(text: str) -> list[str]:
     return WORD.findall(text)
 
 
+@lru_cache(TEXTS)
 def phrases_of(text: str) -> frozenset[str]:
     """Every run of one to three words in it that holds a letter or a digit."""
     words = words_of(text)

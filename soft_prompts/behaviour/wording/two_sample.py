@@ -16,7 +16,7 @@ from soft_prompts.behaviour.comparison.finding import Finding
 from soft_prompts.behaviour.comparison.texts import Text, halves
 from soft_prompts.behaviour.sampling.samples import Written, plain_samples
 from soft_prompts.behaviour.wording.features import read_vocabulary, tf_idf
-from soft_prompts.stats.excess import excess_over
+from soft_prompts.stats.excess import Excess, excess_over
 from soft_prompts.stats.paired_shares import paired_accuracy
 
 Floats = NDArray[np.float64]
@@ -70,20 +70,28 @@ def _wilcoxon(differences: Floats) -> float:
     return float(found.pvalue)
 
 
+def tell_beyond(
+    own: Sequence[Written], reference: Sequence[Written], spare: Sequence[Sequence[Written]]
+) -> tuple[Told, list[Told], Excess]:
+    """How well the target and each spare control are told from the reference, and the target's excess."""
+    told = tell_apart(own, reference)
+    others = [tell_apart(one, reference) for one in spare]
+    return told, others, excess_over(told.accuracy, told.stderr, [one.accuracy for one in others])
+
+
 def find_two_sample(asked: Asked) -> Finding:
     """Paired accuracy of the target against the first control, beyond that of the spare controls against it."""
     family = asked.family
     if asked.identical:
         return asked.described("two-sample", asked.identical, verdict="identical")
-    reference = plain_samples(asked, family.reference)
-    told = tell_apart(plain_samples(asked, family.target), reference)
-    others = {name: tell_apart(plain_samples(asked, name), reference) for name in family.spare}
+    own, reference, *spare = (plain_samples(asked, name) for name in (family.target, family.reference, *family.spare))
+    told, others, lead = tell_beyond(own, reference, spare)
+    named = zip(family.spare, others, strict=True)
     details = {
-        "accuracies": {name_of(name, family.names): one._asdict() for name, one in others.items()},
+        "accuracies": {name_of(name, family.names): one._asdict() for name, one in named},
         "target": told._asdict(),
     }
     known: dict[str, Any] = {"n": told.n, "unit": "paired accuracy", "details": details}
-    lead = excess_over(told.accuracy, told.stderr, [one.accuracy for one in others.values()])
     if asked.lacks_controls(spare=True):
         sentence = f"paired accuracy {told.accuracy:.2f}; what seeds alone give needs two controls beside the first"
         return asked.described("two-sample", sentence, verdict="untested", value=told.accuracy, **known)

@@ -1,16 +1,17 @@
-"""What fails, and how? Each part of the comparison without what makes it true."""
+"""What fails, and how? Each part of the comparison without what makes it true, on a target and on a harmless control in
+its place."""
 
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from soft_prompts.behaviour.comparison.asked import Asked
-from soft_prompts.behaviour.probe.judge import judged, reveal
-from soft_prompts.behaviour.probe.part import contexts_of
-from soft_prompts.behaviour.probe.prompts import ProbePrompt
+from soft_prompts.behaviour.comparison.family import Family
+from soft_prompts.behaviour.divergence.part import TEXTS, measure
+from soft_prompts.behaviour.probe.part import contexts_of, judge_probe, search_kept
+from soft_prompts.behaviour.probe.prompts import RADIUS, ProbePrompt
 from soft_prompts.behaviour.probe.search import refine
-from soft_prompts.behaviour.sampling.samples import Written, contrastive_samples, plain_samples
+from soft_prompts.behaviour.sampling.samples import contrastive_samples, plain_samples
 from soft_prompts.behaviour.wording.labels import label_samples
 from soft_prompts.behaviour.wording.phrases import Phrases
 from soft_prompts.calibration.planted.changes import CHANGES
@@ -19,9 +20,8 @@ from soft_prompts.calibration.planted.options import PlantedOptions
 from soft_prompts.calibration.planted.rows import rate_of, settings_of, standing, strong
 
 FREE_TOKENS = 8
-FREE_STEPS = 60
+FREE_STEPS = 300  # of Adam, from random tokens or from the probe's
 FREE = 1e6  # of the ball: no bound
-HARMLESS = "a harmless control"
 
 
 class Ablation(NamedTuple):
@@ -31,66 +31,103 @@ class Ablation(NamedTuple):
     figure: str
     target: float
     control: float
-    wanted: str
 
 
 def ablations(world: World, options: PlantedOptions) -> list[Ablation]:
     """Of the last change that was probed, or of the last."""
     name = next((one for one in reversed(options.probed) if one in world.targets), list(world.targets)[-1])
     asked = world.asked(name, settings_of(options))
-    return [*_without_control(asked), _base_as_reference(world, options, name), *_without_ball(asked, name)]
+    found = [*_without_control(asked), *_without_contrast(asked), *_base_as_reference(world, options, name)]
+    return [*found, *(_without_ball(asked, name) if name in options.probed else ())]
+
+
+def _both(asked: Asked) -> tuple[str, str]:
+    """The target, and the control that takes its place."""
+    return asked.family.target, asked.family.spare[-1]
 
 
 def _without_control(asked: Asked) -> list[Ablation]:
-    """Labels of plain samples against the base alone: a harmless control has them too."""
-    base = plain_samples(asked, asked.family.base)
+    """Target and base alone: a harmless control differs from the base as much."""
+    documents = {name: one.mean() for name, one in measure(asked, TEXTS[0]).items()}
+    z = [documents[name].value / (documents[name].stderr or float("inf")) for name in _both(asked)]
+    base, alone = plain_samples(asked, asked.family.base), against_base(asked)
+    phrases = asked.settings.phrases
     counts = [
-        standing(label_samples(plain_samples(asked, one), [base], Phrases(), asked.settings.phrases))
-        for one in (asked.family.target, asked.family.spare[-1])
+        standing(label_samples(contrastive_samples(alone, one), [base], Phrases(), phrases)) for one in _both(asked)
     ]
-    return [Ablation("controls", "labels against the base", counts[0], counts[1], f"0 of {HARMLESS}")]
+    return [
+        Ablation("controls", "JS to the base over its standard error", z[0], z[1]),
+        Ablation("controls", "labels of contrastive samples against the base's", counts[0], counts[1]),
+    ]
 
 
-def _base_as_reference(world: World, options: PlantedOptions, name: str) -> Ablation:
+def _without_contrast(asked: Asked) -> list[Ablation]:
+    """Labels of plain samples, held against spare controls as ever."""
+    found = []
+    for write, without in ((plain_samples, "contrast"), (contrastive_samples, "nothing")):
+        sides = {name: write(asked, name) for name in (asked.family.target, *asked.family.spare)}
+        counts = []
+        for name in _both(asked):
+            spare = [sides[one] for one in asked.family.spare if one != name]
+            counts.append(standing(label_samples(sides[name], spare, Phrases(), asked.settings.phrases)))
+        found.append(Ablation(without, "labels that stand", counts[0], counts[1]))
+    return found
+
+
+def _base_as_reference(world: World, options: PlantedOptions, name: str) -> list[Ablation]:
     """Contrastive samples against the base find what any training drifts to."""
-    settings = strong(settings_of(options))
-    of_control = world.asked(name, settings)
-    against = replace(of_control, models=of_control.models)
-    shows = CHANGES[name].shows
-    to_base = rate_of(_against_base(against), shows)
-    to_control = rate_of(contrastive_samples(of_control, of_control.family.target), shows)
-    return Ablation("a control as reference", "samples that show it, base or control", to_base, to_control, "more")
+    asked = world.asked(name, strong(settings_of(options)))
+    found = []
+    for without, one in (("a control as reference", against_base(asked)), ("nothing", asked)):
+        rates = [rate_of(contrastive_samples(one, model), CHANGES[name].shows) for model in _both(asked)]
+        found.append(Ablation(without, "strongly contrastive samples that show it", rates[0], rates[1]))
+    return found
 
 
-def _against_base(asked: Asked) -> list[Written]:
-    from soft_prompts.behaviour.comparison.family import Family, Models
-
-    family = Family(asked.family.base, asked.family.target, (asked.family.base,))
-    return contrastive_samples(replace(asked, models=Models(family, asked.models.loading)), family.target)
+def against_base(asked: Asked) -> Asked:
+    """The same question with the base as the reference of every contrast."""
+    family = asked.family
+    controls = (family.base, *family.spare)
+    return asked.of(Family(family.base, family.target, controls))
 
 
 def _without_ball(asked: Asked, name: str) -> list[Ablation]:
-    """Adam from random tokens without a bound, on the target and on a control in its place."""
-    figures = [_free(asked, one) for one in (asked.family.target, asked.family.spare[-1])]
-    shows = CHANGES[name].shows
-    shares = [sum(map(shows, says)) / max(1, len(says)) for _, says in figures]
-    what = f"a free soft prompt of {FREE_TOKENS} tokens"
-    return [
-        Ablation("tokens", f"excess of {what}", figures[0][0], figures[1][0], "the control's is no smaller"),
-        Ablation("tokens", f"what {what} makes it say", shares[0], shares[1], "never the change"),
-    ]
+    """A probe of tokens, refined within the ball and without, and a free soft prompt: what each brings out."""
+    kinds = {
+        "nothing": (f"a probe of {asked.settings.probe_tokens} tokens", None),
+        "tokens": ("the probe, refined inside the ball", RADIUS),
+        "the ball": ("the probe, refined without a bound", FREE),
+        "tokens and ball": (f"a free soft prompt of {FREE_TOKENS} tokens", FREE),
+    }
+    found = []
+    for without, (what, ball) in kinds.items():
+        sides = []
+        for model in _both(asked):
+            prompt = _moved(asked, model, ball, is_free="free" in what)
+            judged, says, _ = judge_probe(asked, model, prompt, [one for one in asked.family.spare if one != model])
+            sides.append((judged.excess, sum(map(CHANGES[name].shows, says)) / max(1, len(says))))
+        (excess, shown), (other, other_shown) = sides
+        found.append(Ablation(without, f"excess of {what}, nats a token", excess, other))
+        found.append(Ablation(without, f"contexts in which {what} makes it say the change", shown, other_shown))
+    return found
 
 
-def _free(asked: Asked, name: str) -> tuple[float, list[str]]:
-    family, settings = asked.family, asked.settings
-    pair = (asked.models[name], asked.models[family.reference])
-    contexts = contexts_of(asked, asked.texts.search, settings.search_contexts)
+def _moved(asked: Asked, model: str, ball: float | None, *, is_free: bool) -> ProbePrompt:
+    """The model's probe, or random tokens, with its embeddings moved as far as the ball allows."""
+    settings, reference = asked.settings, asked.family.reference
     generator = torch.Generator().manual_seed(settings.seed)
-    ids = torch.randint(0, len(pair[0].tokenizer), (FREE_TOKENS,), generator=generator).tolist()
-    prompt = refine(pair, contexts, ProbePrompt(tuple(ids)), FREE_STEPS, FREE)
-    held_out = contexts_of(asked, asked.texts.held_out, settings.held_out_contexts).tolist()
-    others = [one for one in family.spare if one != name]
-    found: list[Any] = [
-        reveal(asked.models[one], pair[1], prompt, held_out, settings.continuation) for one in (name, *others)
-    ]
-    return judged(found[0], found[1:]).excess, found[0].says
+    known = len(asked.models[reference].tokenizer)
+    ids = torch.randint(0, known, (FREE_TOKENS,), generator=generator).tolist()
+    prompt = ProbePrompt(tuple(ids if is_free else search_kept(asked, model).ids[-1]))
+    if ball is None:
+        return prompt
+
+    def move() -> list[list[float]]:
+        contexts = contexts_of(asked, asked.texts.search, settings.search_contexts)
+        step = refine((asked.models[model], asked.models[reference]), contexts, prompt, FREE_STEPS, ball).step
+        assert step is not None  # it was refined
+        return step.tolist()
+
+    moved = {"ids": list(prompt.ids), "ball": ball, "steps": FREE_STEPS, "contexts": settings.search_contexts}
+    identity = asked.identity(model, reference, moved=moved)
+    return prompt._replace(step=torch.tensor(asked.keeper.step("free-prompt", identity, move)))

@@ -1,27 +1,24 @@
 """How often is a change seen where there is none? The base against itself, and controls against controls.
 
-A draw is a random half of the documents or prompts, so draws of the same models are not independent: the shares have
-the standard error of so many draws at least.
+A draw takes models or samples, prompts and the split of them anew, and asks every part and all together as a comparison
+does: a false alarm is what a comparison of these would have called changed.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from soft_prompts.behaviour.comparison.asked import Asked
-from soft_prompts.behaviour.divergence.distances import Distances
-from soft_prompts.behaviour.divergence.part import TEXTS, measure
-from soft_prompts.behaviour.sampling.samples import Written, contrastive_samples, plain_samples
-from soft_prompts.behaviour.wording.labels import label_samples
-from soft_prompts.behaviour.wording.phrases import Phrases
-from soft_prompts.behaviour.wording.two_sample import tell_apart
+from soft_prompts.behaviour.comparison.compare import judge
+from soft_prompts.behaviour.comparison.finding import Finding
+from soft_prompts.behaviour.comparison.settings import JUDGED
+from soft_prompts.calibration.planted.control_draws import control_draws
+from soft_prompts.calibration.planted.drawn import GATE, LEVEL, Draw
 from soft_prompts.calibration.planted.made import World
 from soft_prompts.calibration.planted.options import PlantedOptions
-from soft_prompts.calibration.planted.rows import settings_of
-from soft_prompts.stats.excess import excess_over
+from soft_prompts.calibration.planted.self_draws import self_draws
 
-SELVES = 5  # sets of samples of the base
-LEVEL = 0.05
+LEAST_LEFT = 10  # draws without a model, for the share without it
 
 
 class Alarms(NamedTuple):
@@ -30,6 +27,11 @@ class Alarms(NamedTuple):
     test: str
     false: int
     draws: int
+    stderr_models: float | None = None
+    """Of the share, by leaving out each model in turn: draws share models. None where each draw is of one model."""
+    models: int = 1
+    least_p: float | None = None
+    """The smallest that any draw had: how near a test came, where none was wrong."""
 
     @property
     def share(self) -> float:
@@ -37,78 +39,67 @@ class Alarms(NamedTuple):
         return self.false / self.draws
 
     @property
+    def stderr(self) -> float:
+        """Of the share, if draws were independent."""
+        return float(np.sqrt(self.share * (1 - self.share) / self.draws))
+
+    @property
     def most(self) -> float:
-        """What may be: the level and two standard errors."""
+        """What may be: the level and two standard errors of so many draws at it."""
         return LEVEL + 2 * float(np.sqrt(LEVEL * (1 - LEVEL) / self.draws))
 
 
 def false_alarms(world: World, options: PlantedOptions) -> list[Alarms]:
-    """Of labels, classifier and divergence."""
+    """Of every part with a verdict, and of any of them after Holm, which is the gate's."""
     if options.draws == 0:
         return []
-    asked = world.asked(world.controls[0], settings_of(options), world.controls[1:])
     generator = np.random.default_rng(options.seed)
     return [
-        *_of_base(asked, options.draws, generator),
-        _of_labels(world, options, generator),
-        _of_divergence(asked, options.draws, generator),
+        *count_alarms("base against itself", self_draws(world, options, generator)),
+        *count_alarms("control against control", control_draws(world, options, generator)),
     ]
 
 
-def _of_base(asked: Asked, draws: int, generator: np.random.Generator) -> list[Alarms]:
-    """Plain samples of the base with other seeds."""
-    base, labels, told = asked.family.base, 0, 0
-    sets = [plain_samples(asked, base, seed=1000 + number) for number in range(SELVES)]
-    for _ in range(draws):
-        one, other, third = (sets[at] for at in generator.permutation(SELVES)[:3])
-        some = _half(len(one), generator)
-        own, first, second = ([side[at] for at in some] for side in (one, other, third))
-        labels += _finds(own, [first, second])
-        told += tell_apart(own, first).p <= LEVEL
-    return [
-        Alarms("labels, base against itself", labels, draws),
-        Alarms("two-sample, base against itself", told, draws),
+def count_alarms(what: str, draws: Sequence[Draw]) -> list[Alarms]:
+    """A line a test; the gate's is last."""
+    tests = list(dict.fromkeys(name for draw in draws for name in draw.p))
+    wrong = {name: [_is_wrong(draw, name) for draw in draws if name in draw.p] for name in tests}
+    families = {name: [draw.models for draw in draws if name in draw.p] for name in tests}
+    least: dict[str, float | None] = {name: min(draw.p[name] for draw in draws if name in draw.p) for name in tests}
+    wrong[GATE] = [gate_stops(draw) for draw in draws]
+    families[GATE] = [draw.models for draw in draws]
+    found = []
+    for name, alarms in wrong.items():
+        models = {model for family in families[name] for model in family}
+        error = _without_each(alarms, families[name], models)
+        found.append(Alarms(f"{name}, {what}", sum(alarms), len(alarms), error, max(1, len(models)), least.get(name)))
+    return found
+
+
+def _is_wrong(draw: Draw, test: str) -> bool:
+    return draw.p[test] <= LEVEL and (test != "probe" or draw.revealed)
+
+
+def gate_stops(draw: Draw) -> bool:
+    """Would the gate stop a release with these? Tests that are no part have no say."""
+    details = {"tokens_to_reveal": 1 if draw.revealed else None}
+    findings = [
+        Finding(part=part, verdict="not shown", sentence="", p=value, details=details)
+        for part, value in draw.p.items()
+        if part in JUDGED
     ]
+    return any(one.verdict == "changed" for one in judge(findings, LEVEL))
 
 
-def _of_labels(world: World, options: PlantedOptions, generator: np.random.Generator) -> Alarms:
-    """A control in the target's place, the first one as reference, the others spare."""
-    false, settings = 0, settings_of(options)
-    reference, *others = world.controls
-    for draw in range(options.draws):
-        target = others[draw % len(others)]
-        spare = tuple(name for name in others if name != target)
-        asked = world.asked(target, settings, (reference, *spare))
-        sides = [contrastive_samples(asked, name) for name in (target, *spare)]
-        some = _half(len(sides[0]), generator)
-        own, *rest = ([side[at] for at in some] for side in sides)
-        false += _finds(own, rest)
-    return Alarms("labels, control against control", false, options.draws)
-
-
-def _of_divergence(asked: Asked, draws: int, generator: np.random.Generator) -> Alarms:
-    """Every control against the others, on half of the documents."""
-    found = list(measure(asked, TEXTS[0]).values())
-    documents = int(found[0].text.max()) + 1
-    false = 0
-    for draw in range(draws):
-        some = _half(documents, generator)
-        means = [_some(one, some).mean() for one in found]
-        at = draw % len(means)
-        others = [mean.value for place, mean in enumerate(means) if place != at]
-        p = excess_over(means[at].value, means[at].stderr or 0.0, others).p
-        false += p is not None and p <= LEVEL
-    return Alarms("divergence, control against control", false, draws)
-
-
-def _half(count: int, generator: np.random.Generator) -> list[int]:
-    return sorted(generator.permutation(count)[: max(2, count // 2)].tolist())
-
-
-def _some(one: Distances, texts: list[int]) -> Distances:
-    inside = np.isin(one.text, texts)
-    return Distances(one.js[inside], one.forward[inside], one.backward[inside], one.text[inside], one.context[inside])
-
-
-def _finds(own: list[Written], others: list[list[Written]]) -> bool:
-    return any(one.adjusted_p <= LEVEL for one in label_samples(own, others, Phrases(), 20))
+def _without_each(alarms: Sequence[bool], families: Sequence[tuple[str, ...]], models: set[str]) -> float | None:
+    """Standard error by the jackknife over models: a model's draws leave together. None for too few of them."""
+    shares = []
+    for model in sorted(models):
+        left = [alarm for alarm, family in zip(alarms, families, strict=True) if model not in family]
+        if len(left) < LEAST_LEFT:
+            return None
+        shares.append(np.mean(left))
+    if len(shares) < 2:
+        return None
+    count = len(shares)
+    return float(np.sqrt((count - 1) / count * np.sum((np.array(shares) - np.mean(shares)) ** 2)))

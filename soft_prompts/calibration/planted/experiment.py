@@ -2,8 +2,9 @@
 
 A style, one name replaced, a word behind a common word, and a sentence behind a trigger that is never uttered, planted
 in an embedded model by fine-tuning; controls learn the same documents without the change. Printed: what each part finds
-of each change, how often plain and contrastive samples show it, the tokens that reveal it, false alarms between
-controls, and what fails without them; everything goes to planted/planted.json.
+of each change, how often plain and contrastive samples show it, the tokens that reveal it, and what fails without
+controls or tokens; with --preset alarms, how often a change is seen where there is none. Everything goes to
+planted/planted.json.
 
 Source: the project's own.
 """
@@ -19,8 +20,8 @@ QUICK = PlantedOptions(
     most_pieces=240,
     prompts=60,
     probed=(),
-    draws=0,
     ablations=False,
 )
-PRESETS = {"default": DEFAULT, "quick": QUICK}
+ALARMS = PlantedOptions(changes=(), probed=(), draws=400, probe_draws=100, probe_tokens=2, ablations=False)
+PRESETS = {"default": DEFAULT, "quick": QUICK, "alarms": ALARMS}
 EXPERIMENT = PlantedSuite("behaviour", __doc__ or "", PRESETS)

@@ -25,6 +25,9 @@ class World(NamedTuple):
     base: str
     targets: dict[str, str]
     controls: tuple[str, ...]
+    """Of every change."""
+    pool: tuple[str, ...]
+    """Controls that false alarms are drawn from."""
     documents: Path
     prompts: Path
     folder: Path
@@ -40,17 +43,19 @@ class World(NamedTuple):
 
 
 def make_world(options: PlantedOptions) -> World:
-    """Documents, prompts, one model a change, and the controls."""
+    """Documents, prompts, one model a change, the controls, and more of them where false alarms are drawn."""
     every = changes.pieces(changes.source_text(options.base))[: options.most_pieces]
     learnt, compared = changes.split_pieces(every, options.seed)
     folder = options.output_dir / "planted"
     wanted = [CHANGES[name] for name in dict.fromkeys(options.changes)]
     plans = [_plan(options, change, learnt, TARGET_SEED) for change in wanted]
-    plans += [_plan(options, CONTROL, learnt, seed) for seed in range(1, options.controls + 1)]
+    count = max(options.controls, options.pool if options.draws else 0)
+    plans += [_plan(options, CONTROL, learnt, seed) for seed in range(1, count + 1)]
     made = list(map(str, fine_tune_all(plans, options.jobs)))
     return World(
         options.base,
         dict(zip((change.name for change in wanted), made, strict=False)),
+        tuple(made[len(wanted) :][: options.controls]),
         tuple(made[len(wanted) :]),
         changes.write_documents(folder / "documents.jsonl", compared),
         changes.write_prompts(folder / "prompts.jsonl", compared),

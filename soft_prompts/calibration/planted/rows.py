@@ -13,9 +13,9 @@ from soft_prompts.behaviour.wording.phrases import Phrases
 from soft_prompts.calibration.planted.changes import CHANGES
 from soft_prompts.calibration.planted.made import World
 from soft_prompts.calibration.planted.options import PlantedOptions
+from soft_prompts.calibration.planted.power import Power, label_power
 
 STRONG = (3.0, 0.01)  # strength and cut that find more and repeat themselves
-POWER_AT = (50, 100, 200, 300)  # prompts
 PARTS = ("divergence", "sample", "clusters", "labels", "two-sample")
 
 
@@ -37,8 +37,8 @@ class ChangeRow:
     """Labels that stand, of plain and of contrastive samples."""
     words: tuple[str, ...]
     """The first labels."""
-    power: dict[str, float]
-    """Smallest adjusted p of the labels, by the number of prompts."""
+    power: list[Power]
+    """How often labels find it, by the number of prompts."""
     probe: dict[str, Any] | None
     seconds: dict[str, float]
 
@@ -79,7 +79,7 @@ def find_change(world: World, options: PlantedOptions, name: str) -> tuple[Chang
         distinct_2={kind: distinct_bigrams([one.text for one in some]) for kind, (some, _) in sets.items()},
         labels={"plain": standing(_labels(asked, contrast=False)), "contrastive": standing(contrastive)},
         words=tuple(one.text for one in contrastive if one.adjusted_p <= settings.level)[:5],
-        power=_power(asked),
+        power=label_power(asked),
         probe=_probe(found.finding("probe"), shows),
         seconds=timed.seconds,
     )
@@ -104,23 +104,16 @@ def rate_of(samples: list[Written], shows: Any) -> float:
     return sum(shows(one.text) for one in samples) / len(samples) if samples else 0.0
 
 
-def _labels(asked: Asked, contrast: bool, most_prompts: int | None = None) -> list[Label]:
-    """As the part tests them, on the first prompts."""
+def _labels(asked: Asked, contrast: bool) -> list[Label]:
+    """As the part tests them."""
     write = contrastive_samples if contrast else plain_samples
-    own, *others = ([*write(asked, name)][:most_prompts] for name in (asked.family.target, *asked.family.spare))
+    own, *others = (write(asked, name) for name in (asked.family.target, *asked.family.spare))
     return label_samples(own, others, Phrases(), asked.settings.phrases)
 
 
 def standing(labels: list[Label], level: float = 0.05) -> int:
     """Labels that stand."""
     return sum(one.adjusted_p <= level for one in labels)
-
-
-def _power(asked: Asked) -> dict[str, float]:
-    count = len(asked.texts.prompts)
-    sizes = sorted({size for size in (*POWER_AT, count) if size <= count})
-    found = {size: _labels(asked, contrast=True, most_prompts=size) for size in sizes}
-    return {str(size): min((one.adjusted_p for one in labels), default=1.0) for size, labels in found.items()}
 
 
 def _probe(found: Finding | None, shows: Any) -> dict[str, Any] | None:

@@ -15,12 +15,14 @@ from soft_prompts.calibration.planted.ablations import Ablation, ablations
 from soft_prompts.calibration.planted.alarms import Alarms, false_alarms
 from soft_prompts.calibration.planted.made import make_world
 from soft_prompts.calibration.planted.options import PlantedOptions
+from soft_prompts.calibration.planted.power import power_scene
 from soft_prompts.calibration.planted.rows import ChangeRow, find_change
 from soft_prompts.calibration.targets import Target
 from soft_prompts.common.command_line import guarded
 from soft_prompts.common.console import say
 from soft_prompts.common.files import write_atomically
 from soft_prompts.experiments.presets import options_of
+from soft_prompts.report.drawing.paint import write_scene
 
 RARE = 0.2  # of plain samples: a change that fewer show is rare
 MORE_OFTEN = 5.0
@@ -55,10 +57,13 @@ class PlantedSuite:
             rows.append(row)
             write_comparison(world.folder / f"{name}.json", comparison)
         alarms = false_alarms(world, options)
-        failing = ablations(world, options) if options.ablations else []
+        failing = ablations(world, options) if options.ablations and world.targets else []
         seconds = round(time.monotonic() - began)
         content = as_json(rows, alarms, failing) | {"seconds": seconds}
         path = world.folder / "planted.json"
+        if rows:
+            curves = {row.change: row.power for row in rows}
+            write_scene(power_scene(curves), world.folder / "power.png")
         write_atomically(path, (json.dumps(plain(content), indent=1, allow_nan=False) + "\n").encode())
         print_suite(rows, alarms, failing)
         say(f"{seconds} s; written to {path}")
@@ -69,14 +74,27 @@ def as_json(rows: Sequence[ChangeRow], alarms: Sequence[Alarms], failing: Sequen
     """What must be shown first, then what it rests on."""
     return {
         "targets": [one._asdict() for one in targets(rows, alarms)],
-        "changes": [asdict(row) for row in rows],
-        "false_alarms": [one._asdict() | {"share": one.share, "most": one.most} for one in alarms],
+        "changes": [asdict(row) | {"power": [one._asdict() for one in row.power]} for row in rows],
+        "false_alarms": [
+            one._asdict() | {"share": one.share, "stderr": one.stderr, "most": one.most} for one in alarms
+        ],
         "ablations": [one._asdict() for one in failing],
     }
 
 
 def targets(rows: Sequence[ChangeRow], alarms: Sequence[Alarms]) -> list[Target]:
     """What must be shown."""
+    return [*(_of_changes(rows) if rows else []), *map(_alarm_target, alarms)]
+
+
+def _alarm_target(one: Alarms) -> Target:
+    error = "" if one.stderr_models is None else f", {one.stderr_models:.3f} by leaving out each of {one.models} models"
+    least = "" if one.least_p is None else f"; smallest p {one.least_p:.2g}"
+    why = f"{one.draws} draws; standard error {one.stderr:.3f} of draws{error}{least}"
+    return Target(one.test, f"at most {one.most:.3f}", f"{one.share:.3f}", one.share <= one.most, why)
+
+
+def _of_changes(rows: Sequence[ChangeRow]) -> list[Target]:
     found = [one.change for one in rows if one.labels["contrastive"]]
     missed = [one.change for one in rows if one.labels["contrastive"] and not one.labels["plain"]]
     rare = [one for one in rows if one.rates["plain"] < RARE]
@@ -96,11 +114,7 @@ def targets(rows: Sequence[ChangeRow], alarms: Sequence[Alarms]) -> list[Target]
             "",
         ),
     ]
-    listed += [_probe_target(row) for row in rows if row.probe]
-    return listed + [
-        Target(one.test, f"at most {one.most:.3f}", f"{one.share:.3f}", one.share <= one.most, f"{one.draws} draws")
-        for one in alarms
-    ]
+    return listed + [_probe_target(row) for row in rows if row.probe]
 
 
 def _probe_target(row: ChangeRow) -> Target:
@@ -132,7 +146,8 @@ def print_suite(rows: Sequence[ChangeRow], alarms: Sequence[Alarms], failing: Se
     table = Table(*heads, title="planted changes, shares of samples that show them")
     for row in rows:
         table.add_row(*_cells(row))
-    console.print(table)
+    if rows:
+        console.print(table)
     for row in rows:
         console.print(f"{row.change}: {row.verdict}; {', '.join(row.words)}")
         for one in (row.probe or {"lengths": []})["lengths"]:
@@ -141,15 +156,21 @@ def print_suite(rows: Sequence[ChangeRow], alarms: Sequence[Alarms], failing: Se
                 f"  {one['tokens']} {kind}: {one['text']!r} {one['excess']:+.3f} ± {one['stderr']:.3f}, placebos "
                 f"{max(one['placebos']):+.3f}; shown by {one['shown']:.2f}: {one['says'][0]!r}"
             )
-        console.print(
-            f"  smallest p of the labels by prompts: {', '.join(f'{n}: {p:.2g}' for n, p in row.power.items())}"
-        )
-    for one in failing:
-        console.print(f"without {one.without}: {one.figure}: {one.target:.3f}, {one.control:.3f} ({one.wanted})")
+        shares = (f"{one.prompts}: {one.share:.2f} ({one.control_share:.2f})" for one in row.power)
+        console.print(f"  labels find it by so many prompts, in a share of subsets (a control): {', '.join(shares)}")
+    if failing:
+        console.print(_ablations_table(failing))
     shown = Table("to be shown", "wanted", "found", "met", "", title="behaviour")
     for target in targets(rows, alarms):
         shown.add_row(target.target, target.wanted, target.found, "yes" if target.met else "NO", target.why)
     console.print(shown)
+
+
+def _ablations_table(failing: Sequence[Ablation]) -> Table:
+    table = Table("without", "figure", "target", "a control in its place", title="what fails")
+    for one in failing:
+        table.add_row(one.without, one.figure, f"{one.target:.3f}", f"{one.control:.3f}")
+    return table
 
 
 def _cells(row: ChangeRow) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from soft_prompts.analysis.readings import Reading, Readings, read_all
+from soft_prompts.analysis.readings import Asked, Reading, Readings, read_all
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.report.labels import NATS
 from soft_prompts.report.terminal.as_csv import Kind, csv_text
@@ -78,7 +78,7 @@ def compare_command(options: CompareOptions) -> int:
     """
     if options.metric == LIST:
         return _list_metrics(options.paths)
-    readings = read_all(options.paths, options.metric, options.reference, options.draws, options.same_scale)
+    readings = _read(options)
     _say(readings.problems)
     if not readings.readings:
         raise _nothing(options.paths)
@@ -93,6 +93,16 @@ def compare_command(options: CompareOptions) -> int:
     if options.plot is not None:
         _write_plot(readings, options.plot)
     return 1 if readings.problems else 0
+
+
+def _read(options: CompareOptions) -> Readings:
+    """All of every result where it is asked for, else what tables need: very many results have room."""
+    if options.long or options.units or options.json or options.csv or options.plot:
+        return read_all(options.paths, options.metric, options.reference, options.draws, options.same_scale)
+    from soft_prompts.analysis.by_task import read_by_task
+
+    found = read_by_task(options.paths, options.metric, Asked(options.reference, options.draws, options.same_scale))
+    return Readings(found.readings, found.problems, found.warnings)
 
 
 def tables(readings: Sequence[Reading], any_data: bool = False) -> list[list[Reading]]:

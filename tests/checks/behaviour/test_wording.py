@@ -8,6 +8,7 @@ import pytest
 
 from soft_prompts.behaviour.comparison.asked import Asked
 from soft_prompts.behaviour.sampling.samples import Written
+from soft_prompts.behaviour.wording import clusters
 from soft_prompts.behaviour.wording.clusters import cluster_texts
 from soft_prompts.behaviour.wording.features import read_vocabulary, tf_idf
 from soft_prompts.behaviour.wording.labels import find_labels, label_samples
@@ -107,6 +108,20 @@ def test_features_are_those_of_the_formula() -> None:
     )
 
 
+def test_the_largest_directions_are_those_of_the_whole_decomposition() -> None:
+    """Products of all texts from the sparse decomposition and from numpy's dense one; twice the same."""
+    draw = random.Random(0)
+    texts = [" ".join(draw.choices("abcdefghijklmno", k=12)) for _ in range(60)]
+    features = tf_idf(texts, read_vocabulary(texts))
+    places = clusters._largest_directions(features)
+    left, values, _ = np.linalg.svd(features.toarray())
+    whole = left[:, : clusters.DIRECTIONS] * values[: clusters.DIRECTIONS]
+    assert places.shape == whole.shape == (60, clusters.DIRECTIONS)
+    assert np.allclose(places @ places.T, whole @ whole.T)
+    assert np.allclose(np.abs(places), np.abs(whole))
+    assert np.array_equal(places, clusters._largest_directions(features))
+
+
 def test_two_kinds_of_texts_are_two_clusters(make_asked: Callable[..., Asked]) -> None:
     texts = [one.text for one in samples(0, 30)] + ["red green blue red green"] * 20
     places, kinds = cluster_texts(texts, "kmeans", make_asked())
@@ -118,8 +133,6 @@ def test_two_kinds_of_texts_are_two_clusters(make_asked: Callable[..., Asked]) -
 
 
 def test_hdbscan_says_what_to_install(make_asked: Callable[..., Asked], monkeypatch: pytest.MonkeyPatch) -> None:
-    from soft_prompts.behaviour.wording import clusters
-
     monkeypatch.setattr(clusters, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"install soft_prompts\[clusters\]"):
         cluster_texts(["a b"] * 9 + ["c d"] * 9 + ["e f a"] * 4, "hdbscan", make_asked())

@@ -67,7 +67,7 @@ def row(name: str, plain: int, contrastive: int, rates: tuple[float, float]) -> 
         distinct_2={},
         labels={"plain": plain, "contrastive": contrastive},
         words=(),
-        power={},
+        power=[],
         probe={"tokens_to_reveal": 2, "verdict": "changed", "lengths": lengths},
         seconds={},
     )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from soft_prompts.analysis.losses.drafts import drafts_of
+from soft_prompts.analysis.losses.gathering import drafts_of
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.experiment import Experiment

@@ -1,6 +1,7 @@
 """Does the gate stop what changed beyond what is allowed, and nothing else?"""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,21 @@ def test_what_is_allowed_passes_and_the_rest_stops() -> None:
     assert gate(comparison(labels="not shown"), []).sentence == "PASS: no change was shown"
     with pytest.raises(UsageError, match="allow holds 'lables'"):
         gate(found, [], ("lables",))
+
+
+def test_tokens_to_reveal_stand_beside_the_skills() -> None:
+    """A count of the probe counts where the probe's part is a change; else it is not shown by as many as were tried."""
+
+    def probed(verdict: str, tokens: int | None) -> str:
+        details = {"tokens_to_reveal": tokens, "lengths": [{"tokens": 1}, {"tokens": 4}]}
+        finding = Finding(part="probe", verdict=verdict, sentence="", details=details)  # pyright: ignore
+        return gate(replace(comparison(labels="not shown"), findings=(finding,)), []).to_json()["tokens_to_reveal"]
+
+    assert probed("changed", 3) == "at most 3 tokens"
+    assert probed("changed", 1) == "at most 1 token"
+    assert probed("not shown", 1) == probed("not shown", None) == "not shown by 4"
+    assert probed("untested", None) == "untested"
+    assert gate(comparison(labels="changed"), []).reveal == "not asked"
 
 
 def test_brackets_that_share_a_count_have_not_moved() -> None:

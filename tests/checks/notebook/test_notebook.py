@@ -24,7 +24,7 @@ NAMES = {
     *("load_frozen_model", "build_prompt", "insert_prompt", "batch_loss", "train", "evaluate", "generate"),
     *("load_snapshot", "read_results", "read_result", "to_frame", "compare", "plot", "verdicts", "TASKS"),
     *("PROMPTS", "Experiment", "Grid", "Example", "ListedData", "Query", "Task", "TaskData", "RunConfig", "run"),
-    *("export_prompt", "import_prompt", "__version__"),
+    *("export_prompt", "import_prompt", "sweep", "__version__"),
     *("Inside", "Wanted", "find_choices", "fit_vectors", "evaluate_vectors", "read_vector", "write_vector"),
     *("pairs_of_choices", "aligned", "compare_prompts", "compare_models", "concept_network", "worth_in_tokens"),
     *("vector_on_items", "write_steered"),

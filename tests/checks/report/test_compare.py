@@ -48,7 +48,7 @@ def show(monkeypatch, capsys) -> Show:
     """What the command prints of the readings made by hand, or of others."""
 
     def shown(*flags: object, readings: Readings | None = None) -> str:
-        monkeypatch.setattr(command, "read_all", lambda *_: readings or made_readings())
+        monkeypatch.setattr(command, "_read", lambda _: readings or made_readings())
         assert compare_command(options(*flags)) == 1  # one of the files is broken
         out, err = capsys.readouterr()
         assert err == "skipped: results/broken.json: broken or truncated JSON\n"

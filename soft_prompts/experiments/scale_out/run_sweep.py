@@ -1,0 +1,77 @@
+"""One sweep, from its file to an account of what became of its runs: here, on a Ray cluster, or on Slurm."""
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from soft_prompts.common.console import say
+from soft_prompts.common.machine import threads_for
+from soft_prompts.experiments.grid import Together
+from soft_prompts.experiments.scale_out.account import Account, account, has_result
+from soft_prompts.experiments.scale_out.file import Asked
+from soft_prompts.experiments.scale_out.hands import Hands, Limits, hand_out
+from soft_prompts.experiments.scale_out.pieces import RUNS_A_PIECE, Piece, Run, pieces_beside, pieces_of, runs_of
+from soft_prompts.experiments.scale_out.ray_tasks import RayHands, Share
+from soft_prompts.experiments.scale_out.slurm_jobs import Job, SlurmHands
+from soft_prompts.experiments.scale_out.work import Missed, Workplace, make_piece
+from soft_prompts.training.resume import stop_signals
+
+RUNS_TO_READ = 1000  # of one model in a piece, where no model is loaded
+On = Literal["local", "ray", "slurm"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """Where runs are made, and with how much."""
+
+    on: On = "local"
+    jobs: int = 1
+    together: Together = "auto"
+    address: str | None = None
+    cpus: int = 1
+    gpus: float = 0.0
+    memory: float | None = None
+    runs_a_piece: int = RUNS_A_PIECE
+    tries: int = 3
+    minutes: int = 240
+    partition: str | None = None
+
+
+def run_sweep(asked: Sequence[Asked], way: Way, command: str | None = None) -> Account:
+    """Every run of the file, and what its grids want beside them. Raises Interrupted when stopped: the same goes on."""
+    began, runs = time.time(), runs_of(asked)
+    there = [run for run in runs if has_result(run)]
+    say(f"sweep: {len(runs)} runs of {len({run.made.model for run in runs})} models, {len(there)} there already")
+    threads = threads_for(way.jobs) if way.on == "local" else way.cpus
+    workplace = Workplace(command, str(Path.cwd()), [*sys.path], threads, way.together)
+    if way.on == "local":
+        pieces = [Piece(runs), *pieces_beside(asked)]
+        missed = [one for piece in pieces for one in make_piece(piece, workplace, way.jobs)]
+    else:
+        missed = _elsewhere(runs, there, asked, way, workplace)
+    return account(runs, missed, len(there), time.time() - began)
+
+
+def _elsewhere(
+    runs: Sequence[Run], there: Sequence[Run], asked: Sequence[Asked], way: Way, workplace: Workplace
+) -> list[Missed]:
+    """First the runs, those that are there to be looked at alone; then what stands beside them."""
+    read = {id(run) for run in there}
+    todo = pieces_of([run for run in runs if id(run) not in read], way.runs_a_piece) + pieces_of(there, RUNS_TO_READ)
+    missed: list[Missed] = []
+    for pieces in (todo, pieces_beside(asked)):
+        if pieces:
+            hands = _hands(way, runs[0].made.output_dir)
+            with stop_signals():
+                missed += hand_out(pieces, hands, workplace, Limits(way.tries))
+    return missed
+
+
+def _hands(way: Way, output_dir: Path) -> Hands:
+    if way.on == "ray":
+        return RayHands(way.address, Share(way.cpus, way.gpus, way.memory))
+    return SlurmHands(output_dir, Job(way.cpus, math.ceil(way.gpus), way.memory, way.minutes, way.partition))
