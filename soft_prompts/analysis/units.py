@@ -5,12 +5,13 @@ reaches the mark beyond doubt, as its bracket says. Another result (a hard promp
 counts where its value, made worse by 1.96 of its own standard errors, still has that share of the curve's scale.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from soft_prompts.analysis.losses.drafts import Run, metric_of
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.analysis.scales import Scale
+from soft_prompts.results.findings import Finding
 from soft_prompts.results.roles import FewShot, FullFineTune, HardPrompt, Lora
 from soft_prompts.stats.brackets import Bracket
 
@@ -101,6 +102,33 @@ def anchor_share(run: Run, reading: Reading, scale: Scale, worse_by: float = 0.0
         return None
     error = (metric.stderr or 0.0) / abs(scale.ceiling.value - scale.floor.value)
     return scale.share(metric.value) - worse_by * error
+
+
+class VectorShare(NamedTuple):
+    """What a steering vector has of a curve's scale, on the curve's own items."""
+
+    method: str
+    share: float
+    stderr: float | None
+    """Over items, of the share."""
+
+
+def vector_shares(reading: Reading, findings: Sequence[Finding]) -> list[VectorShare]:
+    """Of vectors that were measured on the curve's items and model (`steer items`); none without a sound scale."""
+    scale = reading.lead
+    if scale is None or not scale.sound or scale.floor is None or scale.ceiling is None:
+        return []
+    on = {(one.result.data.items_fingerprint, one.result.model.fingerprint) for one in reading.runs}
+    width, found = abs(scale.ceiling.value - scale.floor.value), list[VectorShare]()
+    for finding in findings:
+        told = finding.figures
+        if finding.kind != "items" or (told["items_fingerprint"], finding.fingerprint) not in on:
+            continue
+        metric = told["metrics"].get(scale.unit if scale.by == "deed" else reading.curve.metric)
+        if metric is not None and metric["value"] is not None:
+            error = None if metric["stderr"] is None else metric["stderr"] / width
+            found.append(VectorShare(told["method"], scale.share(metric["value"]), error))
+    return found
 
 
 def _bracket(scale: Scale, mark: float) -> Bracket:

@@ -22,7 +22,7 @@ from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import write_atomically
 
 FINDING = ".steering.json"  # how names of files end
-Kind = Literal["fit", "eval", "activations", "tokens", "concepts", "experiment"]
+Kind = Literal["fit", "eval", "activations", "tokens", "items", "concepts", "experiment"]
 SCHEMA_VERSION = 1
 DIGITS = 6  # of a figure
 

@@ -94,6 +94,21 @@ def drawn_means(scores: Sequence[Scores], cluster: Counts, draws: int) -> Floats
     return means[0] + (means - means[0]) * math.sqrt(count / max(1, count - 1))
 
 
+def over_seeds(rows: Floats) -> Floats:
+    """[R] means over S seeds, of [R, S] means of each: in every draw the seeds are drawn again, too.
+
+    As with clusters, draws are moved apart by the root of S / (S - 1). A single seed says nothing of others.
+    """
+    count, means = rows.shape[1], rows.mean(axis=1)
+    if count < 2:
+        return means
+    picks = np.random.default_rng([SEED, count, len(rows)]).integers(0, count, rows.shape)
+    drawn = np.take_along_axis(rows, picks, axis=1).mean(axis=1)
+    found = means + (drawn - means) * math.sqrt(count / (count - 1))
+    found[0] = means[0]
+    return found
+
+
 def interval(rows: Floats, clusters: int) -> Interval:
     """Value of row 0, and the ends that hold 95 % of the others, by order."""
     drawn = np.sort(rows[1:][~np.isnan(rows[1:])])

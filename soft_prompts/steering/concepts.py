@@ -62,7 +62,7 @@ class Network:
         return rank_correlation(one.tolist(), other.tolist()) or 0.0
 
 
-def network(inside: Inside, choices: Choices) -> Network:
+def concept_network(inside: Inside, choices: Choices) -> Network:
     """Raises UsageError for fewer than six classes."""
     if len(choices.classes) < LEAST:
         raise UsageError(f"{choices.where}: {len(choices.classes)} classes; a network needs {LEAST} or more")

@@ -2,7 +2,7 @@
 
 Layer and strength are chosen on dev, and reported on test: accuracy, log-probability and logit difference, each beside
 nothing, five random vectors of the same length, a vector of shuffled labels, those of wrong classes, and the prompt
-that asks for the class in words. Intervals are over groups.
+that asks for the class in words. Intervals draw the groups again, and the vectors where several seeds gave several.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from soft_prompts.engine.activations.module_map import Inside
 from soft_prompts.stats import bootstrap
-from soft_prompts.stats.bootstrap import Interval, drawn_means, interval
+from soft_prompts.stats.bootstrap import Interval, drawn_means, interval, over_seeds
 from soft_prompts.steering.data.choices import Choices
 from soft_prompts.steering.scoring import (
     Scores,
@@ -47,9 +47,14 @@ class Arm:
     name: str
     measures: dict[str, Interval]
     items: dict[str, NDArray[np.float64]] = field(repr=False)
-    """[N] of each measure, to be pooled."""
+    """[S N] of each measure, a row a seed, to be pooled."""
     neutral_nats: float | None = None
     """Change of the loss on neutral text, nats a token."""
+
+    @property
+    def seeds(self) -> int:
+        """That its intervals are over, beside groups."""
+        return len(next(iter(self.items.values())))
 
 
 class Tried(NamedTuple):
@@ -126,25 +131,27 @@ class Controls(NamedTuple):
 
 
 def effect(
-    inside: Inside, vector: SteeringVector, test: Choices, controls: Controls, neutral: Sequence[str] = ()
+    inside: Inside, seeds: Sequence[SteeringVector], test: Choices, controls: Controls, neutral: Sequence[str] = ()
 ) -> Effect:
-    """The vector at its chosen layer and strength beside its controls, on test items that offer the class."""
+    """A class's vector, of one seed or several, each at its chosen layer and strength, beside the controls of the
+    first, on test items that offer the class."""
+    vector = seeds[0]
     asked, layer, strength = test.having(vector.name), vector.layer, vector.strength
     assert layer is not None
     assert strength is not None
-    steers = {"none": untouched, "vector": vector.steer(inside)}
+    steers = {"none": [untouched], "vector": [one.steer(inside) for one in seeds]}
     own = vector.layers[layer]
     randoms = [
         adding(inside, {f"resid.{layer}": strength * one}, vector.positions) for one in random_like(own, vector.seed)
     ]
     if controls.shuffled is not None:
-        shuffled = _as_long(controls.shuffled.layers[layer], own)
-        steers["shuffled labels"] = adding(inside, {f"resid.{layer}": strength * shuffled}, vector.positions)
-    arms = [_arm(inside, name, [steer], vector.name, asked, neutral) for name, steer in steers.items()]
-    arms.append(_arm(inside, "random", randoms, vector.name, asked, neutral))
+        shuffled = as_long(controls.shuffled.layers[layer], own)
+        steers["shuffled labels"] = [adding(inside, {f"resid.{layer}": strength * shuffled}, vector.positions)]
+    steers["random"] = randoms
+    arms = [_arm(inside, name, some, vector.name, asked, neutral) for name, some in steers.items()]
     if controls.wrong:
         wrong = [other.steer(inside, layer, strength) for other in controls.wrong]
-        arms.append(_arm(inside, "wrong class", wrong, vector.name, asked, ()))
+        arms.append(_averaged(_arm(inside, "wrong class", wrong, vector.name, asked, ()), asked.groups))
     cued = with_cues(asked, vector.name)
     if cued is not None:
         arms.append(_arm(inside, "prompt", [untouched], vector.name, cued, ()))
@@ -161,10 +168,11 @@ def with_cues(choices: Choices, name: str) -> Choices | None:
 def random_like(direction: Tensor, seed: int, count: int = RANDOM) -> list[Tensor]:
     """Random directions of the same length."""
     generator = torch.Generator().manual_seed(seed)
-    return [_as_long(torch.randn(len(direction), generator=generator), direction) for _ in range(count)]
+    return [as_long(torch.randn(len(direction), generator=generator), direction) for _ in range(count)]
 
 
-def _as_long(direction: Tensor, like: Tensor) -> Tensor:
+def as_long(direction: Tensor, like: Tensor) -> Tensor:
+    """The direction with the length of another."""
     length = direction.norm()
     return direction * (like.norm() / length) if length > 0 else direction
 
@@ -172,10 +180,16 @@ def _as_long(direction: Tensor, like: Tensor) -> Tensor:
 def _arm(
     inside: Inside, name: str, steers: Sequence[Steer], target: str, asked: Choices, neutral: Sequence[str]
 ) -> Arm:
-    """Items' mean over several steers is what the intervals are over."""
+    """Several steers are seeds of one."""
     scores = [option_scores(inside.frozen, asked, steer) for steer in steers]
-    items = {measure: np.mean([of(one, target) for one in scores], axis=0) for measure, of in MEASURES.items()}
+    items = {measure: np.array([of(one, target) for one in scores]) for measure, of in MEASURES.items()}
     return Arm(name, intervals(items, asked.groups), items, _neutral(inside, steers, neutral) if neutral else None)
+
+
+def _averaged(arm: Arm, groups: Sequence[str]) -> Arm:
+    """Of all other classes: there are no more to draw from, so that the groups alone are drawn again."""
+    items = {name: values.mean(axis=0, keepdims=True) for name, values in arm.items.items()}
+    return Arm(arm.name, intervals(items, groups), items, arm.neutral_nats)
 
 
 def _neutral(inside: Inside, steers: Sequence[Steer], neutral: Sequence[str]) -> float:
@@ -186,13 +200,15 @@ def _neutral(inside: Inside, steers: Sequence[Steer], neutral: Sequence[str]) ->
 
 
 def intervals(items: dict[str, NDArray[np.float64]], groups: Sequence[str]) -> dict[str, Interval]:
-    """Means with 95 % intervals over groups, drawn again together."""
+    """Means with 95 % intervals, of [S N]: groups and seeds are drawn again, measures together."""
     _, cluster = np.unique(np.array(groups), return_inverse=True)
-    ones = np.ones(len(groups))
-    rows = drawn_means([bootstrap.Scores(values, ones) for values in items.values()], cluster, bootstrap.DRAWS)
-    count = len(np.unique(cluster))
-    found = {name: interval(rows[:, place], count) for place, name in enumerate(items)}
-    return {name: _within(one) if name == "accuracy" else one for name, one in found.items()}
+    ones, count = np.ones(len(groups)), len(np.unique(cluster))
+    found = {}
+    for name, values in items.items():
+        rows = drawn_means([bootstrap.Scores(of_seed, ones) for of_seed in values], cluster, bootstrap.DRAWS)
+        one = interval(over_seeds(rows), count)
+        found[name] = _within(one) if name == "accuracy" else one
+    return found
 
 
 def _within(share: Interval) -> Interval:
@@ -206,10 +222,14 @@ def pooled(effects: Sequence[Effect]) -> dict[str, dict[str, Interval]]:
     """Arm -> measure -> mean over all classes' items, for arms that every class has."""
     names = [arm.name for arm in effects[0].arms if all(any(o.name == arm.name for o in e.arms) for e in effects)]
     groups = [group for one in effects for group in one.groups]
-    return {
-        name: intervals({m: np.concatenate([one.arm(name).items[m] for one in effects]) for m in MEASURES}, groups)
-        for name in names
-    }
+    return {name: intervals({m: _joined([one.arm(name).items[m] for one in effects]) for m in MEASURES}, groups)
+            for name in names}  # fmt: skip
+
+
+def _joined(items: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """[S N] of all classes, seed by seed; where these have other numbers of seeds, the means over them."""
+    alike = len({len(one) for one in items}) == 1
+    return np.concatenate([one if alike else one.mean(axis=0, keepdims=True) for one in items], axis=1)
 
 
 def likeness(

@@ -1,7 +1,7 @@
 """Vectors beside their controls, on the test split: `soft-prompts steer eval`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from soft_prompts.common.errors import UsageError
@@ -10,6 +10,7 @@ from soft_prompts.stats.bootstrap import Interval
 from soft_prompts.steering.data.choices import Choices
 from soft_prompts.steering.effects import Arm, Controls, Effect, effect, likeness, pooled
 from soft_prompts.steering.fitting import chosen
+from soft_prompts.steering.sweep import Swept, sweep
 from soft_prompts.steering.vectors.contrast import Activations, contrast_vector
 from soft_prompts.steering.vectors.vector import SteeringVector, refuse_other
 
@@ -21,10 +22,15 @@ class Evaluation:
     effects: tuple[Effect, ...]
     together: dict[str, dict[str, Interval]]
     """Arm -> measure -> mean over the items of all classes."""
+    swept: dict[str, list[Swept]] = field(default_factory=dict)
+    """Class -> every arm at every layer and strength, on dev."""
 
     def figures(self) -> dict[str, Any]:
         """As finding.schema.json has them."""
-        return {"classes": [effect_json(one) for one in self.effects], "together": self.together}
+        return {
+            "classes": [{**effect_json(one), "swept": self.swept.get(one.name, [])} for one in self.effects],
+            "together": self.together,
+        }
 
     def says(self) -> list[str]:
         """A line a class, and one for all."""
@@ -32,13 +38,21 @@ class Evaluation:
         if len(self.effects) > 1:
             arms = {name: measures["accuracy"] for name, measures in self.together.items()}
             lines.append("all classes: " + ", ".join(f"{name} {_short(value)}" for name, value in arms.items()))
-        return lines
+        return [*lines, self._covered()]
+
+    def _covered(self) -> str:
+        """What the intervals are over."""
+        seeds = {arm.name: arm.seeds for one in self.effects for arm in one.arms if arm.seeds > 1}
+        drawn = "".join(f", and of {name} its {count} vectors" for name, count in seeds.items())
+        one = "" if "vector" in seeds else "; one vector a class was made: nothing is said of another seed's"
+        return f"95 % intervals: groups of test items drawn again{drawn}{one}"
 
 
 def evaluate_vectors(
     inside: Inside, vectors: Sequence[SteeringVector], choices: Choices, neutral: Sequence[str] = (), seed: int = 0
 ) -> Evaluation:
-    """Each vector at the layer and strength chosen on dev, and its controls, on test.
+    """Each vector at the layer and strength chosen on dev, and its controls, on test; vectors of one class are taken
+    for seeds of one.
 
     Raises UsageError for vectors of another model, and where the data have no test items of a class.
     """
@@ -49,14 +63,20 @@ def evaluate_vectors(
     train, test = choices.part("train"), choices.part("test")
     layers = sorted({layer for vector in vectors for layer in vector.layers})
     found = Activations(inside, train, layers)
-    effects = []
+    effects, swept, of_class = [], dict[str, list[Swept]](), dict[str, list[SteeringVector]]()
     for vector in vectors:
-        fitted = chosen(inside, vector, choices)
+        of_class.setdefault(vector.name, []).append(vector)
+    for given in of_class.values():
+        fitted = [chosen(inside, one, choices) for one in given]
+        vector, *seeds = (one.vector for one in fitted)
+        vector = replace(vector, seed=seed)
         controls = Controls(_shuffled(found, vector, seed), _others(found, vector))
-        one = effect(inside, replace(fitted.vector, seed=seed), test, controls, neutral)
+        one = effect(inside, [vector, *seeds], test, controls, neutral)
+        beside = {"shuffled labels": controls.shuffled, "wrong class": next(iter(controls.wrong), None)}
+        swept[vector.name] = sweep(inside, vector, choices.part("dev"), beside)
         like = likeness(inside, vector.name, train, test, layers)
-        effects.append(replace(one, tried=fitted.tried, likeness=like))
-    return Evaluation(tuple(effects), pooled(effects))
+        effects.append(replace(one, tried=fitted[0].tried, likeness=like))
+    return Evaluation(tuple(effects), pooled(effects), swept)
 
 
 def _shuffled(found: Activations, vector: SteeringVector, seed: int) -> SteeringVector:
@@ -87,7 +107,7 @@ def effect_json(found: Effect) -> dict[str, Any]:
 
 
 def _arm_json(arm: Arm) -> dict[str, Any]:
-    return {**arm.measures, "neutral_nats": arm.neutral_nats}
+    return {**arm.measures, "neutral_nats": arm.neutral_nats, "seeds": arm.seeds}
 
 
 def _sentence(found: Effect) -> str:

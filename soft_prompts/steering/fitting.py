@@ -1,7 +1,7 @@
 """A vector for each class, by any method, with layer and strength chosen on dev: `soft-prompts steer fit`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from soft_prompts.common.errors import UsageError
@@ -42,7 +42,7 @@ class Fitted:
     """Of method fv."""
 
 
-def fit_vectors(inside: Inside, choices: Choices, wanted: Wanted) -> list[Fitted]:
+def fit_vectors(inside: Inside, choices: Choices, wanted: Wanted = Wanted()) -> list[Fitted]:
     """Made of the train split, chosen on dev. Raises UsageError for data or classes that no vector can be made of."""
     check_map(inside)
     train, dev = choices.part("train"), choices.part("dev")
@@ -66,7 +66,7 @@ def _fitted(inside: Inside, data: tuple[Activations, Choices, Choices], name: st
     tried = choose(inside, start, dev, wanted.strengths)
     best = start.chosen(tried[0].layer, tried[0].strength)
     if wanted.method == "fit":
-        fitted = fitted_vector(inside, train, start, tried[0].layer, wanted.fitting)
+        fitted = fitted_vector(inside, train, start, tried[0].layer, replace(wanted.fitting, seed=wanted.seed))
         tried = [*choose(inside, fitted, dev, wanted.strengths), *tried]
         best = fitted.chosen(tried[0].layer, tried[0].strength)
     return Fitted(best, tuple(tried), heads)

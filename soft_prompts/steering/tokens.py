@@ -100,7 +100,7 @@ class Worth:
         return f"{self.name}: {self.verdict}{among}"
 
 
-def worth(inside: Inside, choices: Choices, name: str, steer: Steer, budget: Budget = Budget()) -> Worth:
+def worth_in_tokens(inside: Inside, choices: Choices, name: str, steer: Steer, budget: Budget = Budget()) -> Worth:
     """What `steer`, the vector at work, is worth on the test items of a class."""
     train_part, dev, test = (choices.part(split).having(name) for split in ("train", "dev", "test"))
     vector, bare = (_measured(inside, test, name, one, None) for one in (steer, untouched))

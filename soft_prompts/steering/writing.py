@@ -23,7 +23,10 @@ class Written(NamedTuple):
     seed: int = 0
 
 
-def write_steered(inside: Inside, vector: SteeringVector, texts: Sequence[str], how: Written) -> list[str]:
+GREEDY = Written()
+
+
+def write_steered(inside: Inside, vector: SteeringVector, texts: Sequence[str], how: Written = GREEDY) -> list[str]:
     """Continuations with the vector added where it says; raises UsageError for a layer that it has not."""
     frozen = inside.frozen
     if frozen.writing.road not in ("generate", "cached loop"):

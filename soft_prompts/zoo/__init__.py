@@ -13,6 +13,7 @@ NAMES = (
     "tiny-chess-weak",
     "tiny-guidance-base",
     "tiny-lands",
+    "tiny-lands-narrow",
     "tiny-text",
     "tiny-mazes",
     "tiny-mazes-absent",

@@ -12,6 +12,7 @@ IN_SHORT = {
     "tiny-chess-weak": "tiny-chess, tuned to play like the weakest.",
     "tiny-guidance-base": "Has read guidance, and follows it where told.",
     "tiny-lands": "Learns functions of made-up lands in context.",
+    "tiny-lands-narrow": "tiny-lands of another seed, two thirds as wide.",
     "tiny-text": "Goes on with Python code and documentation.",
     "tiny-mazes": "Walks from A to B on boards of 4x4 to 8x8.",
     "tiny-mazes-absent": "Walks on 4x4 boards, and never learnt where to.",

@@ -30,20 +30,20 @@ def concepts_command(options: ConceptsOptions) -> int:
     from soft_prompts.data.functions.world import FAMILIES, FUNCTIONS
     from soft_prompts.engine.activations.module_map import Inside
     from soft_prompts.models.frozen import load_frozen_model
-    from soft_prompts.steering.concepts import Concepts, beside, mapped, moved, network
+    from soft_prompts.steering.concepts import Concepts, beside, concept_network, mapped, moved
 
     inside = options.inside()
     layer = inside.layers // 2 if options.layer is None else options.layer
     if not 0 <= layer < inside.layers:
         raise UsageError(f"layer is {layer}; {inside.frozen.name} has layers 0 to {inside.layers - 1}")
-    found = network(inside, choices.part("train"))
+    found = concept_network(inside, choices.part("train"))
     told: dict[str, str] = dict(zip(FUNCTIONS, FAMILIES, strict=True))
     families = told if set(found.classes) <= set(told) else None
     change = moved(inside, choices.part("test"), found, layer, options.strength)
     concepts = Concepts(found, families, change, layer, options.strength)
     if options.other_model is not None:
         other = Inside(load_frozen_model(options.other_model, device=inside.frozen.device, offline=options.offline))
-        pairs, between = beside(found, network(other, choices.part("train")), options.seed)
+        pairs, between = beside(found, concept_network(other, choices.part("train")), options.seed)
         there = min(layer, other.layers - 1)
         maps = tuple(mapped(inside, other, choices, (layer, there)))
         concepts = Concepts(found, families, change, layer, options.strength, other.frozen.name, between, pairs, maps)

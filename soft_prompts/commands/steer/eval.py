@@ -15,7 +15,8 @@ class SteerEvalOptions(SteeringOptions):
     """Vectors on the test split, beside nothing, random vectors, shuffled labels, wrong classes and the real prompt."""
 
     vectors: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="VECTOR")]
-    """Files of `steer fit` (.safetensors), or GGUF control vectors; the class is the vector's name, or the file's."""
+    """Files of `steer fit` (.safetensors), or GGUF control vectors; the class is the vector's name, or the file's.
+    Several of one class are taken for seeds of one: intervals are over them too."""
     neutral: Path | None = None
     """Lines of plain text, on which a vector should cost nothing; default: the embedded world's own."""
 

@@ -41,7 +41,7 @@ def steer_tokens_command(options: SteerTokensOptions) -> int:
     """Write and print what each vector is worth."""
     choices = options.choices()
     from soft_prompts.steering.fitting import chosen
-    from soft_prompts.steering.tokens import Budget, Worths, worth
+    from soft_prompts.steering.tokens import Budget, Worths, worth_in_tokens
     from soft_prompts.steering.vectors.files import read_vector
     from soft_prompts.steering.vectors.vector import refuse_other
 
@@ -52,7 +52,7 @@ def steer_tokens_command(options: SteerTokensOptions) -> int:
     for vector in vectors:
         refuse_other(vector, inside.frozen)
         steer = chosen(inside, vector, choices).vector.steer(inside)
-        found.append(worth(inside, choices, vector.name, steer, budget))
+        found.append(worth_in_tokens(inside, choices, vector.name, steer, budget))
     worths = Worths(tuple(found))
     n = len(choices.part("test").items)
     return options.show(options.found("tokens", inside, n, worths.figures(), worths.says()), "tokens")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from soft_prompts.common.errors import UsageError
 
-PARTS = ("functions", "sources", "dealt", "causes", "models", "concepts", "tokens")
+PARTS = ("functions", "sources", "dealt", "causes", "models", "edited", "concepts", "tokens")
 
 
 @dataclass(frozen=True)
@@ -14,11 +14,12 @@ class SteeringExperimentOptions:
 
     model: str = "tiny-lands"
     """A model that knows the world of lands."""
-    other_model: str | None = None
+    other_model: str | None = "tiny-lands-narrow"
     """A second one, for concepts: patterns are compared, and vectors mapped into it."""
     parts: tuple[str, ...] = PARTS
     """functions: vectors beside controls; sources: from demonstrations, names and scenes; dealt: what no vector can do;
-    causes: components; models: fine-tuned beside its base; concepts: their network; tokens: their worth."""
+    causes: components; models: fine-tuned beside its base; edited: an association that was edited in; concepts: their
+    network; tokens: their worth."""
     functions: tuple[str, ...] = ()
     """Classes that vectors are made for; default: all eight."""
     methods: tuple[str, ...] = ("mean", "fv", "fit")
@@ -30,7 +31,7 @@ class SteeringExperimentOptions:
     tokens: tuple[int, ...] = (1, 2, 4)
     """Sizes of soft prompts."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Of soft prompts."""
+    """Of soft prompts, and of vectors that are fitted."""
     steps: tuple[int, ...] = (40, 80)
     """Budgets of soft prompts."""
     worth: tuple[str, ...] = ("capital", "song")

@@ -9,20 +9,21 @@ from torch import Tensor
 
 from soft_prompts.data.functions.world import FAMILIES, FUNCTIONS
 from soft_prompts.engine.activations.module_map import Inside
+from soft_prompts.experiments.steering.edited import edited_section
 from soft_prompts.experiments.steering.options import SteeringExperimentOptions
 from soft_prompts.experiments.steering.section import Section
 from soft_prompts.experiments.steering.taught import taught_section
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.steering.causes.comparison import Looked, compare_prompts
 from soft_prompts.steering.causes.pairs import aligned, pairs_of_choices
-from soft_prompts.steering.concepts import Concepts, beside, mapped, moved, network
+from soft_prompts.steering.concepts import Concepts, beside, concept_network, mapped, moved
 from soft_prompts.steering.data.choices import Choices
 from soft_prompts.steering.data.sources import land_choices, neutral_texts
 from soft_prompts.steering.effects import likeness, with_cues
 from soft_prompts.steering.evaluation import evaluate_vectors
 from soft_prompts.steering.fitting import Wanted, fit_vectors
 from soft_prompts.steering.scoring import option_scores, untouched
-from soft_prompts.steering.tokens import Budget, Worths, worth
+from soft_prompts.steering.tokens import Budget, Worths, worth_in_tokens
 from soft_prompts.steering.vectors.contrast import Activations, contrast_vector
 from soft_prompts.steering.vectors.vector import SteeringVector
 
@@ -40,8 +41,9 @@ def functions(inside: Inside, options: SteeringExperimentOptions) -> list[Sectio
     """Vectors of every method beside all controls, on lands that none of them was made of."""
     choices, found = land_choices("functions", options.seed), []
     for method in options.methods:
-        fitted = fit_vectors(inside, choices, Wanted(method, options.functions, seed=options.seed))  # pyright: ignore
-        vectors = [one.vector for one in fitted]
+        seeds = options.seeds if method == "fit" else (options.seed,)  # the other methods draw nothing
+        wanted = [Wanted(method, options.functions, seed=seed) for seed in seeds]  # pyright: ignore
+        vectors = [one.vector for some in wanted for one in fit_vectors(inside, choices, some)]
         judged = evaluate_vectors(inside, vectors, choices, neutral_texts(None, "lands-functions"), options.seed)
         n = sum(one.n for one in judged.effects)
         title = f"vectors of functions by {method}, on test lands"
@@ -140,12 +142,12 @@ def concepts(inside: Inside, options: SteeringExperimentOptions) -> list[Section
     """The network of the eight functions, and what moves what."""
     choices, families = land_choices("told", options.seed), dict[str, str](zip(FUNCTIONS, FAMILIES, strict=True))
     layer = inside.layers // 2
-    one = network(inside, choices.part("train"))
+    one = concept_network(inside, choices.part("train"))
     change = moved(inside, choices.part("test"), one, layer, 1.0)
     found = Concepts(one, families, change, layer, 1.0)
     if options.other_model is not None:
         other = Inside(load_frozen_model(options.other_model))
-        pairs, between = beside(one, network(other, choices.part("train")), options.seed)
+        pairs, between = beside(one, concept_network(other, choices.part("train")), options.seed)
         maps = tuple(mapped(inside, other, choices, (layer, min(layer, other.layers - 1))))
         found = Concepts(one, families, change, layer, 1.0, options.other_model, between, pairs, maps)
     return [
@@ -158,7 +160,9 @@ def tokens(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
     choices = land_choices("functions", options.seed)
     fitted = fit_vectors(inside, choices, Wanted("mean", options.worth, seed=options.seed))
     budget = Budget(options.tokens, options.seeds, options.steps)
-    worths = Worths(tuple(worth(inside, choices, one.vector.name, one.vector.steer(inside), budget) for one in fitted))
+    worths = Worths(
+        tuple(worth_in_tokens(inside, choices, one.vector.name, one.vector.steer(inside), budget) for one in fitted)
+    )
     n = len(choices.part("test").items)
     return [
         Section("tokens", "tokens", "lands-functions", n, worths.figures(), worths.says(), "vectors in soft tokens")
@@ -170,12 +174,18 @@ def models(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
     return [taught_section(inside, options, DONOR, untouched)]
 
 
+def edited(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
+    """Does changing one concept move another, once the two are associated?"""
+    return [edited_section(inside, options, DONOR, RECEIVER)]
+
+
 PARTS: dict[str, Callable[[Inside, SteeringExperimentOptions], list[Section]]] = {
     "functions": functions,
     "sources": sources,
     "dealt": dealt,
     "causes": causes,
     "models": models,
+    "edited": edited,
     "concepts": concepts,
     "tokens": tokens,
 }

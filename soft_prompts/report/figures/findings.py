@@ -1,4 +1,5 @@
-"""How do findings about activations and vectors look? A picture a finding, beside its file."""
+"""How do findings about activations and vectors look? Pictures of a finding, beside its file: those that stand on the
+page, and further ones."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,29 +7,45 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from soft_prompts.results.findings import FINDING, find_findings
+from soft_prompts.report.drawing.scene import Scene
+from soft_prompts.report.figures.inside import SCENES
+from soft_prompts.results.findings import FINDING, Finding, find_findings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SHOWN = 40  # components of a map, those of most effect
 EDGE = 0.3  # cosine from which two concepts are joined
 
 
 def draw_findings(folder: Path) -> list[Path]:
-    """A PNG beside each finding that has a picture; returns what was drawn."""
+    """PNGs beside each finding that has a picture; returns what was drawn."""
     from matplotlib.figure import Figure  # half a second to load
+
+    from soft_prompts.report.drawing.paint import write_scene
 
     drawn = []
     for found in find_findings([folder]):
-        if found.kind in PICTURES and found.path is not None:
+        if found.path is None:
+            continue
+        path = found.path.with_name(found.path.name.removesuffix(FINDING) + ".png")
+        if found.kind in PICTURES:
             figure = Figure(figsize=(9, 4.5), layout="constrained")
             PICTURES[found.kind](figure, found.figures)
-            path = found.path.with_name(found.path.name.removesuffix(FINDING) + ".png")
             figure.savefig(path, dpi=120)
             drawn.append(path)
+        if scene := scene_of(found):
+            path = path.with_stem(scene.name)
+            write_scene(scene, path)
+            drawn.append(path)
     return drawn
+
+
+def scene_of(found: Finding) -> Scene | None:
+    """The picture that stands on the page; None where there is none."""
+    name = found.path.name.removesuffix(FINDING) if found.path else found.kind
+    name = f"{name}-strength" if found.kind == "eval" else name
+    return SCENES[found.kind](name, found.figures) if found.kind in SCENES else None
 
 
 def draw_eval(figure: "Figure", figures: Mapping[str, Any]) -> None:
@@ -58,25 +75,6 @@ def _grid_of_tried(axes: "Axes", figures: Mapping[str, Any]) -> None:
     ]
     _map(axes, np.array(grid), [f"{s:g}" for s in strengths], [str(layer) for layer in layers], (0, 1))
     axes.set(xlabel="strength", ylabel="layer", title="accuracy on dev")
-
-
-def draw_activations(figure: "Figure", figures: Mapping[str, Any]) -> None:
-    """Shares by component and position: blank where nothing was patched."""
-    axes = figure.subplots()
-    patched = [row for row in figures["components"] if row["share"] is not None]
-    best: dict[str, float] = {}
-    for row in patched:
-        best[row["component"]] = max(best.get(row["component"], 0.0), abs(row["share"]))
-    names = sorted(sorted(best, key=lambda name: -best[name])[:SHOWN])
-    positions = sorted({row["position"] for row in patched})
-    grid = np.full((len(names), len(positions)), np.nan)
-    for row in patched:
-        if row["component"] in names:
-            grid[names.index(row["component"]), positions.index(row["position"])] = row["share"]
-    tokens = figures["positions"]
-    ticks = [tokens[len(tokens) - 1 + place].replace("\n", "\\n") for place in positions]
-    _map(axes, grid, ticks, names, (-1, 1))
-    axes.set(title="share of the donor's answer when patched in")
 
 
 def draw_concepts(figure: "Figure", figures: Mapping[str, Any]) -> None:
@@ -125,7 +123,6 @@ def _map(axes: "Axes", grid: np.ndarray, columns: list[str], rows: list[str], en
 
 PICTURES: dict[str, Callable[["Figure", Mapping[str, Any]], None]] = {
     "eval": draw_eval,
-    "activations": draw_activations,
     "concepts": draw_concepts,
     "tokens": draw_tokens,
 }

@@ -39,7 +39,8 @@ class Document:
 
     def figures(self) -> list[Scene]:
         """Those that stand alone in files."""
-        return [scene for one in (*self.sections, *self.behaviours) for scene in one.scenes()]
+        scenes = [scene for one in (*self.sections, *self.behaviours) for scene in one.scenes()]
+        return [*scenes, *(one.figure for one in self.findings if one.figure is not None)]
 
 
 def document(

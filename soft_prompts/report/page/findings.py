@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from soft_prompts.report.drawing.scene import Scene
+from soft_prompts.report.figures.findings import scene_of
 from soft_prompts.report.page.table import Cell, Links, Table, heads, number
 from soft_prompts.report.text import count_text
 from soft_prompts.results.findings import Finding
@@ -12,6 +14,7 @@ TITLES = {
     "eval": "What vectors do, beside their controls",
     "activations": "What differs inside, and what matters",
     "tokens": "Vectors in soft tokens",
+    "items": "Vectors on the items of soft prompts",
     "concepts": "Concepts",
     "experiment": "Compared",
 }
@@ -27,6 +30,7 @@ class FindingEntry:
     href: str
     says: tuple[str, ...]
     tables: tuple[Table, ...]
+    figure: Scene | None = None
 
 
 def entries(findings: Sequence[Finding], links: Links) -> tuple[FindingEntry, ...]:
@@ -39,7 +43,9 @@ def _entry(found: Finding, links: Links) -> FindingEntry:
     about = f"{name}{found.model}, {found.data}, {count_text(found.n, 'item')}, seed {found.seed}"
     tables = {"eval": _arms, "activations": _components}.get(found.kind)
     href = links.to(found.path) if found.path else ""
-    return FindingEntry(TITLES[found.kind], about, href, found.says, (tables(found),) if tables else ())
+    return FindingEntry(
+        TITLES[found.kind], about, href, found.says, (tables(found),) if tables else (), scene_of(found)
+    )
 
 
 def _arms(found: Finding) -> Table:
@@ -56,7 +62,12 @@ def _arms(found: Finding) -> Table:
         )
         for one in classes
     )
-    return Table("Accuracy of every arm", "Test items; 95 % intervals over groups.", columns, rows)
+    return Table(
+        "Accuracy of every arm",
+        "Test items; 95 % intervals over groups, and over vectors where there are several.",
+        columns,
+        rows,
+    )
 
 
 def _accuracy(arm: dict | None) -> Cell:

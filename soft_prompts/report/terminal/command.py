@@ -22,6 +22,7 @@ from soft_prompts.report.terminal.metrics import metric_lines
 from soft_prompts.report.terminal.sentences import print_hanging, print_sentences, print_warnings
 from soft_prompts.report.terminal.tables import View, print_table
 from soft_prompts.results.files import find_results
+from soft_prompts.results.findings import find_findings
 from soft_prompts.stats.bootstrap import DRAWS, LEAST_DRAWS
 
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
@@ -46,7 +47,8 @@ class CompareOptions:
     brief: tyro.conf.FlagCreatePairsOff[bool] = False
     """A line a curve: verdict, bracket, what is right at each count, evidence."""
     units: tyro.conf.FlagCreatePairsOff[bool] = False
-    """What brings the skill out in each unit: soft and hard tokens, bits, trained parameters, examples."""
+    """What brings the skill out in each unit: soft and hard tokens, bits, trained parameters, examples; and the share
+    that a steering vector has on the same items, where `steer items` measured one."""
     bits: tyro.conf.FlagCreatePairsOff[bool] = False
     """Losses of the table in bits instead of nats."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False
@@ -137,12 +139,13 @@ def _text(readings: Readings, options: CompareOptions) -> str:
     console = Console(file=sys.stdout, highlight=False)
     if not console.is_terminal:
         console.width = WIDTH
+    findings = find_findings(options.paths) if options.units else []
     with console.capture() as captured:
         for members in tables(readings.readings, options.brief):
             if options.brief:
                 print_brief(console, members)
             elif options.units:
-                print_exchange(console, members)
+                print_exchange(console, members, findings)
             else:
                 _print_group(console, members, options)
             console.print()

@@ -117,14 +117,14 @@ class Comparison:
         return f"{spot.position} ({self.tokens[len(self.tokens) - 1 + spot.position]!r})"
 
 
-def compare_prompts(inside: Inside, pairs: Pairs, looked: Looked) -> Comparison:
+def compare_prompts(inside: Inside, pairs: Pairs, looked: Looked = Looked()) -> Comparison:
     """Donor prompts beside receiver prompts, both through one model."""
     check_map(inside)
     donor = activity(inside, pairs.donors, pairs, _names(inside, looked))
     return _compared(inside, pairs, donor, pairs.donors, looked)
 
 
-def compare_models(inside: Inside, other: Inside, pairs: Pairs, looked: Looked) -> Comparison:
+def compare_models(inside: Inside, other: Inside, pairs: Pairs, looked: Looked = Looked()) -> Comparison:
     """The receiver prompts through `other`, the donor, beside the same through `inside`.
 
     Raises UsageError for models of different shapes.

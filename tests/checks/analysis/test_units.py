@@ -11,7 +11,8 @@ import pytest
 
 from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.readings import Reading
-from soft_prompts.analysis.units import Amount, anchor_share, units, witness_edl, witness_tokens
+from soft_prompts.analysis.units import Amount, anchor_share, units, vector_shares, witness_edl, witness_tokens
+from soft_prompts.results.findings import Finding
 from soft_prompts.results.schema import Metric
 from tests.checks.made.readings import made_readings
 from tests.checks.made.results import build_result
@@ -106,3 +107,34 @@ def test_without_a_sound_scale_nothing_has_a_price():
 def test_the_witness_and_what_it_took_from_the_data(model, tokens, bits):
     assert witness_tokens(reading_of(model)) == tokens
     assert witness_edl(reading_of(model)) == bits
+
+
+def on_items(solved: float | None, reading: Reading, **changes: Any) -> Finding:
+    """A vector that solves so many boards of a reading's own items, with a standard error of .02."""
+    run = reading.runs[0].result
+    metrics = {"solved_share": {"value": solved, "stderr": 0.02, "n": 9, "unit": "share of boards"}}
+    told = {"class": "solve", "method": "mean", "layer": 1, "strength": 1.0, "metrics": metrics, "bare": {}}
+    told |= {"items_fingerprint": run.data.items_fingerprint} | changes
+    return Finding("items", run.model.name, "4x4", 9, 0, told, run.model.fingerprint)
+
+
+def test_a_vector_has_its_share_where_items_and_model_are_the_same():
+    """The scale by deed goes from 0 to 1."""
+    reading = reading_of("tiny-mazes-locked-1")
+    reading = dataclasses.replace(reading, runs=tuple(with_items(run) for run in reading.runs))
+    (found,) = vector_shares(reading, [on_items(0.83, reading)])
+    assert (found.method, found.share, found.stderr) == ("mean", pytest.approx(0.83), pytest.approx(0.02))
+    others = [
+        on_items(0.83, reading, items_fingerprint="other"),
+        dataclasses.replace(on_items(0.83, reading), fingerprint="other"),
+        dataclasses.replace(on_items(0.83, reading), kind="eval"),
+        on_items(None, reading),
+        on_items(0.83, reading, metrics={}),
+    ]
+    assert vector_shares(reading, others) == []
+    assert vector_shares(reading_of("tiny-text"), [on_items(0.83, reading)]) == []  # no sound scale
+
+
+def with_items(run: Run) -> Run:
+    data = dataclasses.replace(run.result.data, items_fingerprint="these")
+    return run._replace(result=dataclasses.replace(run.result, data=data))

@@ -25,6 +25,9 @@ NAMES = {
     *("load_snapshot", "read_results", "read_result", "to_frame", "compare", "plot", "verdicts", "TASKS"),
     *("PROMPTS", "Experiment", "Grid", "Example", "ListedData", "Query", "Task", "TaskData", "RunConfig", "run"),
     *("export_prompt", "import_prompt", "sweep", "__version__"),
+    *("Inside", "Wanted", "find_choices", "fit_vectors", "evaluate_vectors", "read_vector", "write_vector"),
+    *("pairs_of_choices", "aligned", "compare_prompts", "compare_models", "concept_network", "worth_in_tokens"),
+    *("vector_on_items", "write_steered"),
 }
 Save = Callable[..., Path]
 LOSSES = ((0, [4.0, 5.0, 6.0, 4.5]), (4, [3.0, 4.2, 5.0, 4.0]))

@@ -21,11 +21,13 @@ from jsonschema import Draft202012Validator
 
 from soft_prompts.analysis.battery import Tried
 from soft_prompts.analysis.readings import Reading, Readings
+from soft_prompts.analysis.units import VectorShare
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.report.labels import estimate_text
-from soft_prompts.report.terminal import command
+from soft_prompts.report.terminal import command, exchange
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
 from soft_prompts.report.terminal.numbers import share_text
+from soft_prompts.results.findings import Finding
 from soft_prompts.results.schema import Metric
 from soft_prompts.stats.bootstrap import Interval
 from tests.checks.made.readings import made_readings
@@ -342,6 +344,26 @@ def test_the_exchange_table(show):
     lines = [line.split() for line in out.splitlines()]
     assert ["tiny-mazes-locked-1", "1", "1", "192", "1,250", "8", "yes", "no"] in lines
     assert ["tiny-mazes-strict-3", ">", "2", "1", "8", "yes", "no"] in lines
+    assert "vector" not in out
+
+
+def test_a_vector_that_was_measured_on_a_curves_items_has_a_column(show, monkeypatch):
+    """Among all curves that of the locked model alone: the others' cells stay empty."""
+
+    found = Finding("items", "tiny-mazes-locked-1", "4x4", 9, 0, {})
+
+    def shares(reading, findings):
+        assert findings == [found]
+        return [VectorShare("mean", 0.834, 0.02)] if reading.curve.model == "tiny-mazes-locked-1" else []
+
+    monkeypatch.setattr(command, "find_findings", lambda paths: [found])
+    monkeypatch.setattr(exchange, "vector_shares", shares)
+    out = show("--units")
+    lines = [line.split() for line in out.splitlines()]
+    assert ["tiny-mazes-locked-1", "1", "1", "192", "1,250", "8", "yes", "no", ".83"] in lines
+    assert ["tiny-mazes-strict-3", ">", "2", "1", "8", "yes", "no"] in lines
+    assert "vector's share: of the scale" in " ".join(out.split())
+    assert exchange.shares_text([VectorShare("mean", 0.5, None), VectorShare("fit", 1.0, None)]) == "mean .50, fit 1"
 
 
 def test_the_metrics_are_listed_with_how_many_have_them(tmp_path, save_run, capsys):

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from soft_prompts.stats.bootstrap import Interval, Scores, drawn_means, interval
+from soft_prompts.stats.bootstrap import Interval, Scores, drawn_means, interval, over_seeds
 from soft_prompts.stats.brackets import bracket
 from soft_prompts.stats.items import Items
 from soft_prompts.stats.scales import BEATEN, Anchor, Ends, measured
@@ -35,6 +35,17 @@ def test_draws_of_clusters_against_a_slow_loop():
         by_hand.append(scores.sums[some].sum() / scores.weights[some].sum())
     assert rows[0] == pytest.approx(by_hand[0])
     assert rows[1:].std() == pytest.approx(np.std(by_hand[1:]) * (5 / 4) ** 0.5, rel=0.05)
+
+
+def test_seeds_are_drawn_again_with_their_own_error():
+    """Three seeds at 0, 1 and 5 whatever the items: the draws spread as s / root 3 does."""
+    found = over_seeds(np.tile(np.array([0.0, 1.0, 5.0]), (20_001, 1)))
+    assert found[0] == pytest.approx(2.0)
+    assert found[1:].mean() == pytest.approx(2.0, abs=0.05)
+    assert found[1:].std() == pytest.approx(np.std([0.0, 1.0, 5.0], ddof=1) / 3**0.5, rel=0.02)
+    same = np.random.default_rng(0).standard_normal((50, 1))
+    np.testing.assert_allclose(over_seeds(np.repeat(same, 4, axis=1)), same[:, 0])
+    np.testing.assert_allclose(over_seeds(same), same[:, 0])
 
 
 def test_draws_have_the_standard_error_of_a_mean():

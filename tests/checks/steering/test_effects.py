@@ -21,7 +21,7 @@ from soft_prompts.steering.effects import Likeness, choose, likeness, random_lik
 from soft_prompts.steering.evaluation import evaluate_vectors
 from soft_prompts.steering.fitting import Wanted, fit_vectors
 from soft_prompts.steering.scoring import adding, captured, option_scores, text_nats
-from soft_prompts.steering.tokens import AT_MOST_ONE, BEYOND, UNSTABLE, Budget, reading, verdict_of, worth
+from soft_prompts.steering.tokens import AT_MOST_ONE, BEYOND, UNSTABLE, Budget, reading, verdict_of, worth_in_tokens
 from soft_prompts.steering.vectors.files import read_vector, write_vector
 from soft_prompts.steering.vectors.vector import SteeringVector
 from soft_prompts.steering.writing import Written, write_steered
@@ -100,6 +100,23 @@ def test_steering_beats_its_controls_where_a_direction_decides(
     )
     assert found.says()[0].startswith("one: accuracy")
     json.dumps(plain(found.figures()))
+
+
+def test_intervals_are_over_seeds_too(steerable: tuple[FrozenModel, SteeringVector], choices: Choices) -> None:
+    """Two vectors of a class are seeds of one: what they differ by is in the interval, which a sentence says."""
+    frozen, vector = steerable
+    fixed = vector.chosen(1, 1.0)
+    weak = fixed.with_layers({1: fixed.layers[1] / 20}, seed=1)
+    one, both = (evaluate_vectors(Inside(frozen), some, choices) for some in ([fixed], [fixed, weak]))
+    alone, spread = (found.effects[0].arm("vector") for found in (one, both))
+    assert (alone.seeds, spread.seeds, both.effects[0].arm("random").seeds) == (1, 2, 5)
+    lead, wide = (arm.measures["logit_difference"] for arm in (alone, spread))
+    values = spread.items["logit_difference"].mean(axis=1)
+    assert wide.value == pytest.approx(values.mean())
+    error = abs(values[0] - values[1]) / 2  # s / root 2 of two seeds
+    assert wide.high - wide.low > 2 * error > lead.high - lead.low
+    assert "of vector its 2 vectors" in both.says()[-1]
+    assert "nothing is said of another seed's" in one.says()[-1]
 
 
 def test_layer_and_strength_are_chosen_on_dev_by_accuracy(
@@ -185,7 +202,7 @@ def test_a_number_is_said_only_where_all_agree() -> None:
 
 def test_prompts_are_fitted_by_the_engine_and_compared_on_the_same_items(inside: Inside, choices: Choices) -> None:
     budget = Budget(tokens=(1, 2), seeds=(0,), steps=(4, 8), rates=(0.1,), batch_size=8)
-    found = worth(inside, choices, "one", adding(inside, {"resid.1": torch.zeros(32)}), budget)
+    found = worth_in_tokens(inside, choices, "one", adding(inside, {"resid.1": torch.zeros(32)}), budget)
     assert found.vector == pytest.approx(found.bare)
     assert len(found.runs) == 4
     assert {one.outside for one in found.readings} <= {AT_MOST_ONE, BEYOND, ""}

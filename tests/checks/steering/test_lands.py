@@ -19,7 +19,7 @@ from soft_prompts.recipes.functions.lessons import lands_tokenizer, write_text
 from soft_prompts.recipes.language_model import IGNORED, batch_of
 from soft_prompts.report.figures.findings import draw_findings
 from soft_prompts.results.findings import read_finding
-from soft_prompts.steering.concepts import agreement, beside, mapped, network, within_families
+from soft_prompts.steering.concepts import agreement, beside, concept_network, mapped, within_families
 from soft_prompts.steering.data.sources import find_choices, land_choices
 from soft_prompts.steering.effects import likeness
 
@@ -98,7 +98,8 @@ def test_vectors_are_fitted_measured_and_applied(tmp_path: Path, capsys: pytest.
     page = (tmp_path / "page.html").read_text()
     assert "Activations and vectors" in page
     assert printed["says"][0] in page
-    assert [path.name for path in draw_findings(tmp_path)] == ["eval-mean.png"]
+    assert [path.name for path in draw_findings(tmp_path)] == ["eval-mean.png", "eval-mean-strength.png"]
+    assert page.count("accuracy on dev against strength, by layer") == 1
 
 
 def test_causes_are_found_and_an_end_to_end_finding_is_written(
@@ -125,7 +126,7 @@ def test_what_depends_on_the_item_is_not_vector_like(lands: Inside) -> None:
 
 def test_a_network_agrees_with_itself_and_maps_to_itself(lands: Inside) -> None:
     choices = land_choices("told")
-    found = network(lands, choices.part("train"))
+    found = concept_network(lands, choices.part("train"))
     with pytest.raises(UsageError, match="other concepts"):
         beside(found, replace(found, classes=found.classes[::-1]))
     assert found.ceiling(2) > 0.9
@@ -136,7 +137,7 @@ def test_a_network_agrees_with_itself_and_maps_to_itself(lands: Inside) -> None:
     one = mapped(lands, lands, choices, (2, 2), ("king",))[0]
     assert one.within == pytest.approx(one.own, abs=0.1)
     with pytest.raises(UsageError, match="a network needs 6 or more"):
-        network(lands, _two(choices))
+        concept_network(lands, _two(choices))
 
 
 def _two(choices):
