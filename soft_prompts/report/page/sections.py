@@ -32,6 +32,8 @@ class Drawn:
     scenes: tuple[Scene, ...]
     kind: Literal["one", "many", "wide"] = "one"
     """`many`: a panel a curve; `wide`: the second scene is the first one for a narrow window."""
+    folded: bool = False
+    """Is it shown where it is asked for?"""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,10 @@ def _figures(group: Group, links: Links) -> Iterable[Drawn]:
         yield Drawn("Share of the skill", caption, tuple(shares), "many" if len(shares) > 1 else "one")
     if losses:
         heading = plain_name(group.readings[0].curve.metric).capitalize()
-        yield Drawn(heading, _loss_caption(len(losses) > 1), tuple(losses), "many" if len(losses) > 1 else "one")
+        many = len(losses) > 1  # shares have said most already, and a page is read from its top
+        yield Drawn(
+            heading, _loss_caption(many), tuple(losses), "many" if many else "one", folded=many and bool(shares)
+        )
     if any(has_scale(reading) for reading in group.readings):
         caption = "A bar leads from the most tokens found too few to the fewest shown to be enough."
         narrow = bracket_scene(group, links.to)
