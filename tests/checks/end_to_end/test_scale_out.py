@@ -123,6 +123,24 @@ def test_an_error_that_nobody_foresaw_is_one_line(
     assert (found.finished, found.exit_code) == (1, 1)
 
 
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.faults)])
+def test_a_run_that_breaks_takes_none_of_its_group_along(
+    settings: Settings, tmp_path: Path, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file lies where one run's folder belongs: the others of its group have their results, and only it is lost."""
+    configs = [settings(tmp_path, steps=1, tokens=1, seed=seed) for seed in range(4)]
+    for place in (0, 3):
+        blocked = run_paths(configs[place]).snapshot
+        blocked.parent.mkdir(parents=True, exist_ok=True)
+        blocked.write_text("in the way")
+    lost, sizes, real = list[Lost](), list[int](), sweep.run_together
+    monkeypatch.setattr(sweep, "run_together", lambda some, turn: sizes.append(len(some)) or real(some, turn=turn))
+    assert run_all(configs, jobs, 2, lost) == []
+    assert sorted(config.seed for one in lost for config in one.configs) == [0, 3]
+    assert sizes == ([2, 1, 1, 2, 1, 1] if jobs == 1 else [])
+    assert [run_paths(config).result.is_file() for config in configs] == [False, True, True, False]
+
+
 def test_runs_of_one_model_go_to_one_worker(settings: Settings, tiny_folders: dict[str, Path], tmp_path: Path) -> None:
     configs = [
         settings(tmp_path, model=str(tiny_folders[name]), seed=seed, tokens=2)
