@@ -21,7 +21,9 @@ import soft_prompts as sp
 from soft_prompts.commands import main as cli
 from soft_prompts.common.errors import InputError, Interrupted, UsageError
 from soft_prompts.config import RunConfig, as_json
-from soft_prompts.experiments import sweep
+from soft_prompts.experiments import beside, sweep
+from soft_prompts.experiments.beside import Made, Sharing
+from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.scale_out import run_sweep as scale_out
 from soft_prompts.experiments.scale_out.file import Asked
 from soft_prompts.experiments.scale_out.hands import Ended, Limits, SweepProgress, hand_out
@@ -192,6 +194,88 @@ def test_a_piece_whose_worker_died_is_made_by_another(
     )
     again = deaths - (2 - finished)  # the third death of a piece is its last
     assert capsys.readouterr().err.count("its runs go on with another") == again
+
+
+def test_results_that_nobody_could_look_at_are_missing(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Two results are there; the workers that should check them die. One that was made meanwhile counts as made."""
+    monkeypatch.chdir(tmp_path)
+    there = [settings(tmp_path / "out", steps=1, tokens=1, seed=seed) for seed in (0, 1)]
+    new = replace(there[0], tokens=2)
+    run_all(there, together="off")
+
+    class Blind(Mortal):
+        def ended(self) -> Iterable[Ended]:
+            handle, parcel = self.waiting.pop(0)
+            new_one = len(pickle.loads(parcel.piece).runs) == 1
+            return [Ended(handle, make(parcel)) if new_one else Ended(handle, died="a worker died")]
+
+    monkeypatch.setattr(scale_out, "_hands", lambda way, folder: Blind(0))
+    found = run_sweep([Asked([*there, new])], Way(on="ray", together="off"))
+    assert (found.runs, found.finished, found.made, found.exit_code) == (3, 1, 1, 1)
+    assert {why: len(runs) for why, runs in found.missing.items()} == {"a worker died, 3 times in a row": 2}
+
+
+def test_a_worker_that_got_further_is_not_held_against_its_piece(
+    settings: Settings, tmp_path: Path, workplace: Workplace, monkeypatch: Any
+) -> None:
+    """Five deaths, before each of which a run had a new state or result; then three without, which are too many."""
+    monkeypatch.chdir(tmp_path)
+    configs = [settings(tmp_path / "out", tokens=1, seed=seed) for seed in (0, 1)]
+
+    class Slow(Mortal):
+        def ended(self) -> Iterable[Ended]:
+            handle, _ = self.waiting.pop(0)
+            if handle <= 4:
+                (states(configs[0]) / f"step-{handle}").mkdir(parents=True)
+            elif handle == 5:
+                run_paths(configs[1]).result.parent.mkdir(parents=True, exist_ok=True)
+                run_paths(configs[1]).result.write_text("{}")
+            return [Ended(handle, died="it was preempted")]
+
+    hands = Slow(0)
+    (missed,) = hand_out(pieces_of(runs_of([Asked(configs)])), hands, workplace, Limits(3))
+    assert hands.count == 5 + 3
+    assert missed.reason == "it was preempted, 3 times in a row"
+    assert [*missed.results] == [run_paths(configs[0]).result]
+
+
+def test_no_more_pieces_than_asked_for_are_under_way(
+    settings: Settings, tmp_path: Path, workplace: Workplace, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    most = []
+
+    class Counting(Mortal):
+        def ended(self) -> Iterable[Ended]:
+            most.append(len(self.waiting))
+            return [Ended(self.waiting.pop(0)[0])]
+
+    configs = [settings(tmp_path, tokens=1, seed=seed) for seed in range(7)]
+    assert hand_out(pieces_of(runs_of([Asked(configs)]), 1), Counting(0), workplace, Limits(3, 3)) == []
+    assert most == [3, 3, 3, 3, 3, 2, 1]
+
+
+def test_evidence_is_made_as_the_command_says_and_of_whole_runs_alone(
+    settings: Settings, tmp_path: Path, workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = settings(tmp_path, steps=1, tokens=1), settings(tmp_path, model=str(tmp_path / "nope"), tokens=1)
+    given, grid = (
+        list[tuple[int, Sharing]](),
+        Grid((good.model,), (1,), (good.data,), good, good.task, evidence="standard"),
+    )
+
+    def made(configs: Any, grid: Any, sharing: Sharing) -> Made:
+        given.append((len(configs), sharing))
+        return Made([], ["a control failed: of course"])
+
+    monkeypatch.setattr(beside, "make_beside", made)
+    found = run_sweep([Asked([good], grid), Asked([bad], grid)], Way(jobs=2, together=3))
+    assert given == [(1, Sharing(2, 3))]
+    assert found.missing.pop("a control failed: of course") == ["evidence"]
+    assert found.missing.pop("runs are missing") == ["evidence"]
+    assert [len(runs) for runs in found.missing.values()] == [1]
 
 
 def test_progress_is_what_the_files_say(settings: Settings, tmp_path: Path, capsys: Any) -> None:
