@@ -2,12 +2,11 @@
 
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -19,18 +18,17 @@ from jsonschema import Draft202012Validator
 
 import soft_prompts as sp
 from soft_prompts.commands import main as cli
-from soft_prompts.common.errors import InputError, Interrupted, UsageError
+from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig, as_json
 from soft_prompts.experiments import beside, sweep
 from soft_prompts.experiments.beside import Made, Sharing
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.scale_out import run_sweep as scale_out
 from soft_prompts.experiments.scale_out.file import Asked
-from soft_prompts.experiments.scale_out.hands import Ended, Limits, SweepProgress, hand_out
+from soft_prompts.experiments.scale_out.hands import Ended
 from soft_prompts.experiments.scale_out.pieces import pieces_of, runs_of
 from soft_prompts.experiments.scale_out.run_sweep import Way, run_sweep
 from soft_prompts.experiments.scale_out.slurm_jobs import Job, SlurmHands
-from soft_prompts.experiments.scale_out.work import Parcel, Workplace, make
 from soft_prompts.experiments.sweep import Lost, run_all
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.checkpoint import newest
@@ -50,11 +48,6 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return written
-
-
-@pytest.fixture
-def workplace(tmp_path: Path) -> Workplace:
-    return Workplace("soft-prompts sweep x", str(tmp_path), [*sys.path], 1, "off")
 
 
 def test_a_sweep_ends_as_its_runs_alone(
@@ -156,109 +149,8 @@ def test_runs_of_one_model_go_to_one_worker(settings: Settings, tiny_folders: di
     assert [len(piece.runs) for piece in pieces_of(runs_of([Asked([*configs, *grown])]), 3)] == [6, 3, 2]
 
 
-class Mortal:
-    """Workers in this process, some of which die over their piece."""
-
-    def __init__(self, deaths: int) -> None:
-        self.deaths, self.waiting, self.stopped = deaths, list[tuple[int, Parcel]](), 0
-        self.count = 0
-
-    def start(self, parcel: Parcel) -> Hashable:
-        self.count += 1
-        self.waiting.append((self.count, pickle.loads(pickle.dumps(parcel))))
-        return self.count
-
-    def ended(self) -> Iterable[Ended]:
-        handle, parcel = self.waiting.pop(0)
-        if self.deaths:
-            self.deaths -= 1
-            return [Ended(handle, died="a worker died")]
-        return [Ended(handle, make(parcel))]
-
-    def stop(self) -> None:
-        self.stopped += 1
-
-
-@pytest.mark.parametrize(("deaths", "finished"), [(0, 2), (2, 2), (4, 2), (5, 1), (6, 0)])
-def test_a_piece_whose_worker_died_is_made_by_another(
-    deaths: int, finished: int, settings: Settings, tmp_path: Path, workplace: Workplace, monkeypatch: Any, capsys: Any
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    configs = [settings(tmp_path / "out", steps=1, tokens=1, seed=seed) for seed in (0, 1)]
-    pieces, hands = pieces_of(runs_of([Asked(configs)]), 1), Mortal(deaths)
-    missed = hand_out(pieces, hands, workplace, Limits(3))
-    assert hands.stopped == 1
-    assert sum(run_paths(config).result.is_file() for config in configs) == finished
-    assert [(len(one.results), one.reason) for one in missed] == [(1, "a worker died, 3 times in a row")] * (
-        2 - finished
-    )
-    again = deaths - (2 - finished)  # the third death of a piece is its last
-    assert capsys.readouterr().err.count("its runs go on with another") == again
-
-
-def test_results_that_nobody_could_look_at_are_missing(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    """Two results are there; the workers that should check them die. One that was made meanwhile counts as made."""
-    monkeypatch.chdir(tmp_path)
-    there = [settings(tmp_path / "out", steps=1, tokens=1, seed=seed) for seed in (0, 1)]
-    new = replace(there[0], tokens=2)
-    run_all(there, together="off")
-
-    class Blind(Mortal):
-        def ended(self) -> Iterable[Ended]:
-            handle, parcel = self.waiting.pop(0)
-            new_one = len(pickle.loads(parcel.piece).runs) == 1
-            return [Ended(handle, make(parcel)) if new_one else Ended(handle, died="a worker died")]
-
-    monkeypatch.setattr(scale_out, "_hands", lambda way, folder: Blind(0))
-    found = run_sweep([Asked([*there, new])], Way(on="ray", together="off"))
-    assert (found.runs, found.finished, found.made, found.exit_code) == (3, 1, 1, 1)
-    assert {why: len(runs) for why, runs in found.missing.items()} == {"a worker died, 3 times in a row": 2}
-
-
-def test_a_worker_that_got_further_is_not_held_against_its_piece(
-    settings: Settings, tmp_path: Path, workplace: Workplace, monkeypatch: Any
-) -> None:
-    """Five deaths, before each of which a run had a new state or result; then three without, which are too many."""
-    monkeypatch.chdir(tmp_path)
-    configs = [settings(tmp_path / "out", tokens=1, seed=seed) for seed in (0, 1)]
-
-    class Slow(Mortal):
-        def ended(self) -> Iterable[Ended]:
-            handle, _ = self.waiting.pop(0)
-            if handle <= 4:
-                (states(configs[0]) / f"step-{handle}").mkdir(parents=True)
-            elif handle == 5:
-                run_paths(configs[1]).result.parent.mkdir(parents=True, exist_ok=True)
-                run_paths(configs[1]).result.write_text("{}")
-            return [Ended(handle, died="it was preempted")]
-
-    hands = Slow(0)
-    (missed,) = hand_out(pieces_of(runs_of([Asked(configs)])), hands, workplace, Limits(3))
-    assert hands.count == 5 + 3
-    assert missed.reason == "it was preempted, 3 times in a row"
-    assert [*missed.results] == [run_paths(configs[0]).result]
-
-
-def test_no_more_pieces_than_asked_for_are_under_way(
-    settings: Settings, tmp_path: Path, workplace: Workplace, monkeypatch: Any
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    most = []
-
-    class Counting(Mortal):
-        def ended(self) -> Iterable[Ended]:
-            most.append(len(self.waiting))
-            return [Ended(self.waiting.pop(0)[0])]
-
-    configs = [settings(tmp_path, tokens=1, seed=seed) for seed in range(7)]
-    assert hand_out(pieces_of(runs_of([Asked(configs)]), 1), Counting(0), workplace, Limits(3, 3)) == []
-    assert most == [3, 3, 3, 3, 3, 2, 1]
-
-
 def test_evidence_is_made_as_the_command_says_and_of_whole_runs_alone(
-    settings: Settings, tmp_path: Path, workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good, bad = settings(tmp_path, steps=1, tokens=1), settings(tmp_path, model=str(tmp_path / "nope"), tokens=1)
     given, grid = (
@@ -276,27 +168,6 @@ def test_evidence_is_made_as_the_command_says_and_of_whole_runs_alone(
     assert found.missing.pop("a control failed: of course") == ["evidence"]
     assert found.missing.pop("runs are missing") == ["evidence"]
     assert [len(runs) for runs in found.missing.values()] == [1]
-
-
-def test_progress_is_what_the_files_say(settings: Settings, tmp_path: Path, capsys: Any) -> None:
-    configs, now = [settings(tmp_path, steps=1, seed=seed) for seed in range(4)], [1000.0]
-    paths = [run_paths(config).result for config in configs]
-    for path in paths[:2]:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("an old failure")
-    progress = SweepProgress(pieces_of(runs_of([Asked(configs)])), lambda: now[0])
-    progress.look(1)
-    now[0] += 20
-    paths[2].write_text("new")
-    progress.look(1)
-    now[0] += 1
-    progress.look(1)
-    until = time.strftime("%H:%M", time.localtime(1000 + 20 + 60))
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == [
-        "sweep: 0 of 4 runs made, 1 piece to go",
-        f"sweep: 1 of 4 runs made, 1 piece to go, about 60 s left, until {until}",
-    ]
 
 
 @pytest.mark.faults
@@ -327,19 +198,6 @@ def test_submitit_goes_on_where_it_was_preempted(
     assert newest(states(swept))[0] is None
     run_all([alone], together="off")
     assert read_outputs(swept) == read_outputs(alone)
-
-
-def test_a_stop_stops_the_workers(settings: Settings, tmp_path: Path, workplace: Workplace, monkeypatch: Any) -> None:
-    monkeypatch.chdir(tmp_path)
-
-    class Told(Mortal):
-        def ended(self) -> Iterable[Ended]:
-            raise Interrupted("stopped")
-
-    hands = Told(0)
-    with pytest.raises(Interrupted):
-        hand_out(pieces_of(runs_of([Asked([settings(tmp_path)])])), hands, workplace, Limits())
-    assert hands.stopped == 1
 
 
 @pytest.mark.parametrize(
