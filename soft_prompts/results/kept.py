@@ -80,9 +80,9 @@ class Kept:
     def _write(self) -> None:
         with self._whatever_happens():
             if self.rows is not None and self.news:
-                self.rows.execute("begin immediate")
-                self.rows.executemany("insert or replace into files values (?, ?, ?)", self.news)
-                self.rows.execute("commit")
+                with self.rows:  # commits, or rolls back what was broken off
+                    self.rows.execute("begin immediate")
+                    self.rows.executemany("insert or replace into files values (?, ?, ?)", self.news)
         self.news.clear()
 
     def _open(self) -> None:
