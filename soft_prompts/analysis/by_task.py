@@ -14,7 +14,7 @@ from soft_prompts.analysis.losses.gathering import check_asked, drafts_by
 from soft_prompts.analysis.readings import Asked, Reading, Stored, read_drafts
 from soft_prompts.analysis.scales import End, Scale
 from soft_prompts.common.errors import InputError
-from soft_prompts.results.files import Found, read_result
+from soft_prompts.results.files import Found
 from soft_prompts.results.index import Index
 
 
@@ -53,7 +53,7 @@ def _read(index: Index, paths: Sequence[Path], problems: list[str]) -> list[Run]
     found = []
     for path in paths:
         try:
-            found.append(Run(path, dataclasses.replace(read_result(path, index.is_as_read(path)), generations=())))
+            found.append(Run(path, dataclasses.replace(index.read(path), generations=())))
         except InputError as error:  # it was whole a moment ago
             problems.append(str(error))
     return found

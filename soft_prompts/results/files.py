@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,7 @@ def read_result(path: str | os.PathLike[str], checked: bool = False) -> Result:
             raise ValueError(f"larger than {MAX_RESULT_BYTES // 2**20} MB: not a result")
         text = path.read_bytes().decode()
         values = json.loads(text, parse_constant=refuse_number, parse_float=finite_float)
-        return dataclasses.replace(Result.from_json(values, checked), path=path)
+        return dataclasses.replace(_result(values, checked), path=path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}; check it and its permissions") from error
     except json.JSONDecodeError as error:
@@ -88,6 +88,15 @@ def read_result(path: str | os.PathLike[str], checked: bool = False) -> Result:
         raise BrokenResult(f"{path}: nested too deeply: not a result; {MEND}") from error
     except ValueError as error:
         raise BrokenResult(f"{path}: {error}; {MEND}") from error
+
+
+def _result(values: Any, checked: bool) -> Result:
+    try:
+        return Result.from_json(values, checked)
+    except (KeyError, TypeError, AttributeError):
+        if not checked:
+            raise
+        return Result.from_json(values)  # not what was checked: the schema says what is wrong
 
 
 def read_results(*paths: str | os.PathLike[str]) -> list[Result]:

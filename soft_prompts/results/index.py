@@ -1,38 +1,25 @@
-"""Which results are where, when there are a hundred thousand? A row a file in sqlite: a file is read, and checked
-against the schema, when it is new or has changed; else its row is taken.
+"""Which results are where, when there are a hundred thousand? A file is read, and checked against the schema, when it
+is new or has changed; else what was kept of it is taken.
 
-The index is a cache, in the cache folder of this package: where it cannot be written or is damaged, one in memory takes
-its place. A row says what a result is about, never what it found: whoever needs that reads the file.
+Of a file it is known what its result is about, never what was found: whoever needs that reads the file.
 """
 
 import hashlib
 import json
 import os
-import sqlite3
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from soft_prompts.common.cache import cache_folder
 from soft_prompts.common.errors import InputError
 from soft_prompts.results.files import json_files, read_result
+from soft_prompts.results.kept import About, Kept, Said, stamp_of
 from soft_prompts.results.schema import SCHEMA_VERSION, Result
 
-LAYOUT = f"2-{SCHEMA_VERSION}"  # rows of another layout or schema are made anew
-ROWS_AT_ONCE = 500
+LAYOUT = f"3-{SCHEMA_VERSION}"  # rows of another layout or schema are made anew
 WORTH_KEEPING = 1000  # files: fewer are read in a second or two
-TABLE = """
-create table if not exists files (
-    path text primary key, stamp integer, size integer, problem text, experiment text, variant text, data text,
-    model text, role text, fingerprint text, metrics text
-) without rowid
-"""
-BY = (
-    "create index if not exists by_task on files (experiment, data, variant)",
-    "create index if not exists by_role on files (role)",
-)
-FOUND = "create temp table found (place integer primary key, path text unique)"
 
 
 class Task(NamedTuple):
@@ -47,127 +34,96 @@ class Index:
     """Results among files and folders, task by task."""
 
     def __init__(self, paths: Sequence[Path], place: Path | None = None) -> None:
-        """`place`: of the index; default: of many files one a set of paths, in the cache folder."""
+        """`place`: where rows are kept; default: of many files one a set of paths, in the cache folder."""
         self.problems: list[str] = []
-        files = [path for named in paths for path in json_files(named, self.problems)]
+        files = [str(path) for named in paths for path in json_files(named, self.problems)]
         if place is None and len(files) >= WORTH_KEEPING:
             place = _place_of(paths)
-        self.rows = _opened(place)
+        self.place = place
+        self._known: dict[str, tuple[str, About]] = {}  # stamp and row, by path in the order in which they are found
+        self._tasks: dict[Task, list[str]] = defaultdict(list)
+        self._roles: dict[str, list[str]] = defaultdict(list)
+        self._counts: Counter[About] = Counter()
         self._look(files)
 
     def tasks(self) -> list[Task]:
         """In order of experiment, variant and data."""
-        asked = "select distinct experiment, variant, data from found join files using (path) where problem is null"
-        return [Task(*row) for row in self.rows.execute(f"{asked} order by experiment, ifnull(variant, ''), data")]
+        return sorted(self._tasks, key=lambda task: (task.experiment, task.variant or "", task.data))
 
     def paths(self, task: Task) -> list[Path]:
         """Results of a task, in the order in which they are found."""
-        asked = "experiment = ? and variant is ? and data = ? and problem is null order by place"
-        return self._paths(asked, tuple(task))
+        return [Path(path) for path in self._tasks.get(task, [])]
 
     def of_role(self, role: str, fingerprints: Iterable[str | None]) -> list[Path]:
         """Results with a role, of models with one of these fingerprints."""
         marks = set(fingerprints)
-        asked = "select path, fingerprint from files cross join found using (path) where role = ? and problem is null"
-        return [Path(path) for path, mark in self.rows.execute(f"{asked} order by place", (role,)) if mark in marks]
+        return [Path(path) for path in self._roles.get(role, []) if self._known[path][1].fingerprint in marks]
 
-    def is_as_read(self, path: Path) -> bool:
-        """Has the file not changed since it was checked?"""
-        known = self.rows.execute("select stamp, size from files where path = ?", (str(path),)).fetchone()
-        return known is not None and known[0] != 0 and known == _stamp(path)
+    def read(self, path: Path) -> Result:
+        """Without the schema where the file has not changed since it was checked.
+
+        Raises InputError where it is no result any more, or one about something else.
+        """
+        stamp, about = self._known[str(path)]
+        try:
+            result = read_result(path, checked=stamp != "" and stamp == stamp_of(path))
+            if _about(result) != about:
+                raise InputError(f"{path}: changed while it was read; give the same command again")
+        except InputError:
+            with Kept(self.place) as kept:
+                kept.forget(str(path))
+            raise
+        return result
 
     def count(self, beside: bool = False) -> int:
         """How many results there are, or how many of them are no runs."""
-        where = "and role != 'run'" if beside else ""
-        asked = f"select count(*) from found join files using (path) where problem is null {where}"
-        return self.rows.execute(asked).fetchone()[0]
+        return sum(count for about, count in self._counts.items() if not beside or about.role != "run")
 
     def models(self) -> list[str]:
         """Of runs."""
-        asked = "select distinct model from found join files using (path) where problem is null and role = 'run'"
-        return [model for (model,) in self.rows.execute(f"{asked} order by model")]
+        return sorted({about.model for about in self._counts if about.role == "run"})
 
     def metrics(self) -> list[str]:
         """Names of all that runs measure."""
-        asked = "select distinct metrics from found join files using (path) where problem is null and role = 'run'"
-        return sorted({name for (names,) in self.rows.execute(asked) for name in json.loads(names)})
+        return sorted({name for about in self._counts if about.role == "run" for name in about.metrics})
 
-    def _paths(self, where: str, values: tuple[Any, ...]) -> list[Path]:
-        asked = f"select path from files cross join found using (path) where {where}"
-        return [Path(path) for (path,) in self.rows.execute(asked, values)]
-
-    def _look(self, files: Sequence[Path]) -> None:
+    def _look(self, files: Sequence[str]) -> None:
         """At every file; those that a folder names twice count once."""
-        self.rows.execute(FOUND)
-        news, seen = list[tuple[Any, ...]](), set[str]()
-        for path in files:
-            if (key := os.path.realpath(path)) in seen:
-                continue
-            seen.add(key)
-            self.rows.execute("insert into found (path) values (?)", (str(path),))
-            if (row := self._new_row(path)) is not None:
-                news.append(row)
-            if len(news) >= ROWS_AT_ONCE:
-                self._keep(news)
-        self._keep(news)
-        asked = "select problem from found join files using (path) where problem is not null order by place"
-        self.problems = list(dict.fromkeys([*self.problems, *(line for (line,) in self.rows.execute(asked))]))
+        seen, same = set[str](), dict[About, About]()
+        with Kept(self.place) as kept:
+            for path in files:
+                if (key := os.path.realpath(path)) in seen:
+                    continue
+                seen.add(key)
+                stamp = stamp_of(path)
+                if (said := kept.said(path, stamp)) is None:
+                    said = _read(path)
+                    kept.add(path, stamp, said)
+                if isinstance(said, str):
+                    self.problems.append(said)
+                else:  # thousands of files share a row: it is held once
+                    self._enter(path, stamp, same.setdefault(said, said))
+        self.problems = list(dict.fromkeys(self.problems))
 
-    def _new_row(self, path: Path) -> tuple[Any, ...] | None:
-        """Of a file that has none, or has changed since."""
-        stamp, size = _stamp(path)
-        known = self.rows.execute("select stamp, size from files where path = ?", (str(path),)).fetchone()
-        if stamp and known == (stamp, size):
-            return None
-        try:
-            return (str(path), stamp, size, None, *_facts(read_result(path)))
-        except InputError as error:
-            return (str(path), stamp, size, str(error), *[None] * 7)
-
-    def _keep(self, news: list[tuple[Any, ...]]) -> None:
-        self.rows.executemany(f"insert or replace into files values ({', '.join('?' * 11)})", news)
-        with suppress(sqlite3.OperationalError):  # another command writes: its rows are as good
-            self.rows.commit()
-        news.clear()
+    def _enter(self, path: str, stamp: str, about: About) -> None:
+        self._known[path] = stamp, about
+        self._tasks[Task(about.experiment, about.variant, about.data)].append(path)
+        self._roles[about.role].append(path)
+        self._counts[about] += 1
 
 
-def _facts(result: Result) -> tuple[Any, ...]:
-    about = result.experiment, result.variant, result.data.name, result.model.name, result.role
-    return *about, result.model.fingerprint, json.dumps(sorted(result.metrics))
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """When the file was written, and its size; zeros where nobody knows."""
+def _read(path: str) -> Said:
     try:
-        found = path.stat()
-    except OSError:
-        return 0, 0
-    return found.st_mtime_ns, found.st_size
+        return _about(read_result(path))
+    except InputError as error:
+        return str(error)
+
+
+def _about(result: Result) -> About:
+    about = result.experiment, result.variant, result.data.name, result.model.name, result.role
+    return About(*about, result.model.fingerprint, tuple(sorted(result.metrics)))
 
 
 def _place_of(paths: Sequence[Path]) -> Path:
     named = json.dumps([os.getcwd(), *map(str, paths)])  # rows name files as they are named on the command line
     return cache_folder() / "results" / f"{hashlib.sha256(named.encode()).hexdigest()[:16]}-{LAYOUT}.sqlite"
-
-
-def _opened(place: Path | None) -> sqlite3.Connection:
-    """The index on the disk, or one in memory where that cannot be or is not asked for."""
-    with suppress(OSError, sqlite3.Error):
-        if place is None:
-            raise FileNotFoundError
-        place.parent.mkdir(parents=True, exist_ok=True)
-        rows = sqlite3.connect(place, timeout=1.0)
-        try:
-            rows.execute("pragma temp_store = memory")
-            for statement in (TABLE, *BY):
-                rows.execute(statement)
-            rows.execute("select count(path), max(metrics) from files").fetchone()
-            rows.execute("begin immediate")  # can it be written?
-            rows.rollback()
-            return rows
-        except sqlite3.Error:
-            rows.close()
-    rows = sqlite3.connect(":memory:")
-    for statement in (TABLE, *BY):
-        rows.execute(statement)
-    return rows
