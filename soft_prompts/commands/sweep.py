@@ -48,7 +48,9 @@ class SweepOptions:
     runs_a_piece: int = setting(16, "nothing", Bounds(least=1))
     """ray, slurm: runs of one model that a worker makes before the next piece."""
     tries: int = setting(3, "nothing", Bounds(least=1))
-    """ray, slurm: workers that may die over one piece."""
+    """ray, slurm: workers that may die over one piece in a row, none of which got any further."""
+    at_once: int = setting(64, "nothing", Bounds(least=1))
+    """ray, slurm: pieces that the cluster holds at once, at work or waiting; the others come after them."""
     minutes: int = setting(240, "nothing", Bounds(least=1))
     """slurm: time of a job; one that runs out of it goes on in the next."""
     partition: str | None = None

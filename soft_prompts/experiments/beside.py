@@ -40,8 +40,9 @@ class Sharing(NamedTuple):
     together: Together = "auto"
 
 
-def make_beside(configs: Sequence[RunConfig], grid: Grid) -> Made:
-    """Make the evidence that the grid asks for, when its runs are finished."""
+def make_beside(configs: Sequence[RunConfig], grid: Grid, sharing: Sharing | None = None) -> Made:
+    """Make the evidence that the grid asks for, when its runs are finished; without `sharing` as these were made."""
+    sharing = sharing or Sharing(grid.jobs, grid.together)
     if grid.evidence == "none":
         return Made()
     if grid.settings.snapshot is not None:  # what stands beside a run is trained as the run was
@@ -54,8 +55,8 @@ def make_beside(configs: Sequence[RunConfig], grid: Grid) -> Made:
     read = Reader([one for one in standings if one.subject.base.model == grid.reference], grid.reference)
     going = [Going(one, wish, parts(one, wish, read)) for one in standings for wish in [_wish(one, standings, grid)]]
     if is_main_process():
-        say(_cost_line(going, configs, grid, read))
-    return make_parts(going, configs, Sharing(grid.jobs, grid.together))
+        say(f"evidence {grid.evidence}: {_cost(going, configs, sharing.jobs, read)}")
+    return make_parts(going, configs, sharing)
 
 
 def _standings(configs: Sequence[RunConfig]) -> list[Standing]:
@@ -105,13 +106,13 @@ def _missing(configs: Sequence[RunConfig]) -> list[RunConfig]:
     return [config for config in configs if config.fresh or not run_paths(config).result.is_file()]
 
 
-def _cost_line(going: Sequence[Going], runs: Sequence[RunConfig], grid: Grid, read: Read) -> str:
+def _cost(going: Sequence[Going], runs: Sequence[RunConfig], jobs: int, read: Read) -> str:
     """How much is to be made at most, wherever the brackets will lie."""
     left = {run_paths(run).result: run for one in going for run in _left(one, read)}
     if not left:
-        return f"evidence {grid.evidence}: all there already"
-    seconds = sum(expected_seconds(run, runs) for run in left.values()) / grid.jobs
-    return f"evidence {grid.evidence}: at most {_results(len(left))} beside the runs, about {duration(seconds)} at most"
+        return "all there already"
+    seconds = sum(expected_seconds(run, runs) for run in left.values()) / jobs
+    return f"at most {_results(len(left))} beside the runs, about {duration(seconds)} at most"
 
 
 def _left(one: Going, read: Read) -> list[RunConfig]:

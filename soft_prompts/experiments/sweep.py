@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from queue import Empty
@@ -93,15 +93,11 @@ def _one_after_another(progress: GridProgress, together: Together, lost: list[Lo
     for places in groups(configs, together):
         with progress.turn(places) as turn:
             some = [configs[place] for place in places]
-            try:
-                results = run_together(some, turn=turn._replace(load=partial(loaded.named_by, some[0])))
-                failures += _failures(turn, results)
-            except BrokenResult as error:  # it stands in the way of its own run alone
-                failures.append(str(error))
-            except Exception as error:
-                if lost is None or isinstance(error, Interrupted):
-                    raise
-                lost.append(Lost(some, _said(error), getattr(error, "exit_code", 1)))
+            turn = turn._replace(load=partial(loaded.named_by, some[0]))
+            for one in _outcomes(places, some, turn, lost is not None):
+                failures += one.failures
+                if lost is not None and one.error is not None:
+                    lost.append(Lost([configs[place] for place in one.places], one.error, one.exit_code))
     return failures
 
 
@@ -141,7 +137,7 @@ def _failures(turn: Turn, results: Sequence[Result]) -> list[str]:
 
 
 class _Heard(NamedTuple):
-    """What a worker says of the runs at some places: that they begin, or how they ended."""
+    """What is heard of the runs at some places: that they begin, or how they ended."""
 
     places: Sequence[int]
     ended: bool = False
@@ -149,6 +145,27 @@ class _Heard(NamedTuple):
     error: str | None = None
     exit_code: int = 0
     details: str = ""
+    broke: bool = False
+    """An error ended all of them at once."""
+
+
+def _outcomes(places: Sequence[int], configs: Sequence[RunConfig], turn: Turn, spares: bool) -> Iterator[_Heard]:
+    """How the runs of a group ended. Raises what one of them raised; where it `spares` the others, each run of a group
+    that broke is made by itself, and nothing is raised but Interrupted."""
+    try:
+        ended = _Heard(places, True, _failures(turn, run_together(configs, turn=turn)))
+    except BrokenResult as error:  # it stands in the way of its own run alone
+        ended = _Heard(places, True, (str(error),), broke=True)
+    except Exception as error:
+        if not spares or isinstance(error, Interrupted):
+            raise
+        ended = _Heard(places, True, (), _said(error), getattr(error, "exit_code", 1), broke=True)
+    if not (ended.broke and spares and len(places) > 1):
+        yield ended
+        return
+    say(f"{turn.title} broke together; each is made by itself")  # here nothing holds the broken group's memory
+    for place, config, title in zip(places, configs, turn.titles, strict=True):
+        yield from _outcomes([place], [config], turn._replace(titles=[title]), spares)
 
 
 def _side_by_side(
@@ -230,15 +247,12 @@ def _work(todo: Any, heard: Any, threads: int, prompts: Mapping[str, Any], spare
             heard.put(_Heard(places))
             try:
                 turn = Turn(names, load=partial(loaded.named_by, configs[0]))
-                heard.put(_Heard(places, True, _failures(turn, run_together(configs, turn=turn))))
-            except BrokenResult as error:
-                heard.put(_Heard(places, True, (str(error),)))
+                for one in _outcomes(places, configs, turn, spares):
+                    heard.put(one)
             except BaseException as error:
-                code = getattr(error, "exit_code", 1)
-                said = _said(error) if spares else str(error) or type(error).__name__
+                code, said = getattr(error, "exit_code", 1), str(error) or type(error).__name__
                 heard.put(_Heard(places, True, (), said, code, traceback.format_exc()))
-                if not spares or not isinstance(error, Exception) or isinstance(error, Interrupted):
-                    return
+                return
 
 
 def _end_with_parent() -> None:

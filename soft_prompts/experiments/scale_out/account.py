@@ -1,6 +1,6 @@
 """What became of a sweep's runs? Read from their own files, and those without a result from what the workers said."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class Account:
     seconds: float = 0.0
     exit_code: int = 0
 
-    def add(self, title: str, path: Path, missed: str | None) -> None:
+    def add(self, title: str, path: Path, missed: str | None, is_new: bool) -> None:
         """A run, by what its file says, unless it is known to be missing."""
         if missed is None:
             try:
@@ -41,6 +41,7 @@ class Account:
             else:
                 if result.status == "success":
                     self.finished += 1
+                    self.made += is_new
                 else:
                     self.failed.setdefault(f"{result.status}: {result.reason}", []).append(title)
                 return
@@ -71,16 +72,15 @@ def has_result(run: Run) -> bool:
         return False
 
 
-def account(runs: Sequence[Run], missed: Sequence[Missed], before: int, seconds: float) -> Account:
-    """What is there now; `before`: how many results were."""
+def account(runs: Sequence[Run], missed: Sequence[Missed], before: Collection[Path], seconds: float) -> Account:
+    """What is there now; `before`: the results that were."""
     found, why = Account(len(runs), seconds=seconds), {path: one.reason for one in missed for path in one.results}
     for run, title in zip(runs, titles([run.made for run in runs]), strict=True):
         path = run_paths(run.made).result
-        found.add(title, path, why.get(path))  # a result that is there may be one of other data
+        found.add(title, path, why.get(path), path not in before)  # a result that is there may be one of other data
     for one in missed:
-        if not one.results:
+        if one.evidence:
             found.missing.setdefault(one.reason, []).append("evidence")
-    found.made = max(0, found.finished - before)
     found.exit_code = _exit_code(found, {one.exit_code for one in missed})
     return found
 

@@ -2,6 +2,7 @@
 dies has its piece given to another, which goes on from the runs' last states."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -11,6 +12,7 @@ from soft_prompts.experiments.scale_out.pieces import Piece
 from soft_prompts.experiments.scale_out.work import Missed, Parcel, Workplace, packed
 from soft_prompts.training.apparatus import run_paths
 
+AT_ONCE = 64
 SAY_SECONDS = 30.0  # between two lines without news
 LOOK_SHARE = 0.02  # of the time, at most, for looking which results are there: a shared disk may be slow
 
@@ -45,7 +47,18 @@ class Limits(NamedTuple):
     """What is borne."""
 
     tries: int = 3
-    """Workers that may die over one piece."""
+    """Workers that may die over one piece in a row, none of which got any further."""
+    at_once: int = AT_ONCE
+    """Pieces that the workers are given before one of them has ended."""
+
+
+class Going(NamedTuple):
+    """A piece that a worker has."""
+
+    number: int
+    tries: int
+    marks: Sequence[Hashable]
+    """How far its runs were when the worker was given it."""
 
 
 def hand_out(
@@ -53,29 +66,42 @@ def hand_out(
 ) -> list[Missed]:
     """Every piece to its end; returns the runs without a result. When this is stopped the workers are too."""
     progress, missed = SweepProgress(pieces, clock), list[Missed]()
-    going: dict[Hashable, tuple[int, int]] = {}  # handle -> piece and try
+    waiting, going = deque((number, 1) for number in range(len(pieces))), dict[Hashable, Going]()
     try:
-        for number, piece in enumerate(pieces):
-            going[hands.start(packed(piece, workplace))] = number, 1
-        while going:
+        while waiting or going:
+            while waiting and len(going) < limits.at_once:
+                number, tries = waiting.popleft()
+                marks = _marks(pieces[number])
+                going[hands.start(packed(pieces[number], workplace))] = Going(number, tries, marks)
             for one in hands.ended():
-                number, tries = going.pop(one.handle)
+                was = going.pop(one.handle)
                 if one.died is None:
                     missed += one.missed
-                elif tries < limits.tries:
-                    say(f"{one.died}; its runs go on with another ({tries + 1} of {limits.tries})")
-                    going[hands.start(packed(pieces[number], workplace))] = number, tries + 1
+                    continue
+                tries = 1 if _marks(pieces[was.number]) != was.marks else was.tries + 1
+                if tries <= limits.tries:
+                    say(f"{one.died}; its runs go on with another ({tries} of {limits.tries})")
+                    waiting.appendleft((was.number, tries))
                 else:
-                    missed.append(_given_up(pieces[number], f"{one.died}, {tries} times in a row"))
-            progress.look(len(going))
+                    missed.append(_given_up(pieces[was.number], f"{one.died}, {was.tries} times in a row", progress))
+            progress.look(len(going) + len(waiting))
     finally:
         hands.stop()
     return missed
 
 
-def _given_up(piece: Piece, reason: str) -> Missed:
-    paths = [] if piece.beside is not None else [run_paths(run.made).result for run in piece.runs]
-    return Missed([path for path in paths if not path.is_file()], reason, 1)
+def _marks(piece: Piece) -> list[Hashable]:
+    """Of each run when its result was written, and the steps of which there is a state."""
+    paths = [run_paths(run.made) for run in piece.runs]
+    return [(_stamp(one.result), *sorted(path.name for path in one.snapshot.glob("state/step-*"))) for one in paths]
+
+
+def _given_up(piece: Piece, reason: str, progress: "SweepProgress") -> Missed:
+    """A result that was there before is not known to be one of these data: nobody came to look."""
+    if piece.beside is not None:
+        return Missed([], reason, 1, evidence=True)
+    paths = [run_paths(run.made).result for run in piece.runs]
+    return Missed([path for path in paths if not progress.has_new(path)], reason, 1)
 
 
 class SweepProgress:
@@ -88,12 +114,16 @@ class SweepProgress:
         self.left = {path: _stamp(path) for path in paths}
         self.said, self.said_at, self.look_from = -1, self.began, self.began
 
+    def has_new(self, path: Path) -> bool:
+        """Was this result written since the beginning?"""
+        return path not in self.left or _stamp(path) != self.left[path]
+
     def look(self, working: int) -> None:
         """Say how far it is, where there is news or nothing was said for long."""
         now = self.clock()
         if now < self.look_from:
             return
-        for path in [path for path, before in self.left.items() if _stamp(path) != before]:
+        for path in [path for path in self.left if self.has_new(path)]:
             del self.left[path]
         after = self.clock()
         self.look_from = after + (after - now) / LOOK_SHARE

@@ -4,6 +4,7 @@ memory. Ray keeps nothing that is needed: when a node or the head is lost, the r
 Source: the Ray Core API (ray.remote, ray.wait); neither Ray Tune nor its storage is used.
 """
 
+import os
 import socket
 import time
 from collections.abc import Hashable, Iterable
@@ -39,13 +40,15 @@ class RayHands:
     """Tasks of a cluster."""
 
     def __init__(self, address: str | None, share: Share) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read by Ray when it is imported; nothing is reported
         try:
             self.ray: Any = import_module("ray")
         except ImportError as error:
             raise UsageError("on is ray, which is not installed here; pip install 'soft_prompts[ray]'") from error
         self.share, self.names = share, dict[Any, str]()
         try:
-            self.ray.init(address=address, log_to_driver=False, configure_logging=False)
+            # without an address Ray would take that of RAY_ADDRESS, or of any cluster that runs here
+            self.ray.init(address=address or "local", log_to_driver=False, configure_logging=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = f"at {address}" if address else "here"
             said = " ".join(str(error).split())[:200]

@@ -4,17 +4,22 @@ runs out of time publishes its runs' last whole steps and starts the same piece 
 import math
 import os
 import signal
+import stat
 import time
 from collections.abc import Hashable, Iterable
+from contextlib import redirect_stderr
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from soft_prompts.common.errors import InputError, Interrupted, UsageError
+from soft_prompts.common.files import writing_to
 from soft_prompts.experiments.scale_out.hands import Ended
 from soft_prompts.experiments.scale_out.work import Missed, Parcel, make
 
 WAIT_SECONDS = 1.0
+TIMEOUTS = 1000  # after which submitit gives a job up: it goes on from a state each time
 FOLDER = "sweep-jobs"  # beside results/: what submitit keeps of its jobs, and their logs
 
 
@@ -26,7 +31,6 @@ class Job(NamedTuple):
     memory_gib: float | None = None
     minutes: int = 240
     partition: str | None = None
-    most_at_once: int = 64
 
 
 class Resumable:
@@ -69,25 +73,33 @@ class SlurmHands:
             submitit: Any = import_module("submitit")
         except ImportError as error:
             raise UsageError("on is slurm, which needs submitit; pip install 'soft_prompts[slurm]'") from error
+        folder = _of_ones_own(output_dir.absolute() / FOLDER)
         try:
-            self.executor = submitit.AutoExecutor(output_dir.absolute() / FOLDER, cluster=cluster)
+            self.executor = submitit.AutoExecutor(folder, cluster=cluster, slurm_max_num_timeout=TIMEOUTS)
         except RuntimeError as error:
             raise InputError(f"no Slurm here ({' '.join(str(error).split())}); start from a login node") from error
         memory = {} if job.memory_gib is None else {"mem_gb": math.ceil(job.memory_gib)}
-        slurm = {"slurm_partition": job.partition, "slurm_array_parallelism": job.most_at_once}
+        partition = {} if job.partition is None else {"slurm_partition": job.partition}
         self.executor.update_parameters(
             name="soft-prompts",
             timeout_min=job.minutes,
             cpus_per_task=job.cpus,
             gpus_per_node=job.gpus,
             **memory,
-            **({name: value for name, value in slurm.items() if value is not None}),
+            **partition,
         )
         self.jobs: dict[Hashable, Any] = {}
 
     def start(self, parcel: Parcel) -> Hashable:
-        """Submit it."""
-        job = self.executor.submit(Resumable(parcel))
+        """Submit it; raises InputError with what sbatch says against it."""
+        try:
+            with redirect_stderr(StringIO()):  # where submitit repeats what it raises
+                job = self.executor.submit(Resumable(parcel))
+        except (RuntimeError, OSError) as error:
+            said = " ".join(str(error).split())[:300]
+            raise InputError(
+                f"Slurm takes no job ({said}); mend the flags, and start the same command again"
+            ) from error
         self.jobs[job.job_id] = job
         return job.job_id
 
@@ -102,6 +114,16 @@ class SlurmHands:
         """Cancel what is left; a run that is cut off has its last state."""
         for job in self.jobs.values():
             job.cancel(check=False)
+
+
+def _of_ones_own(folder: Path) -> Path:
+    """The folder, which nobody else may write: what lies there is unpickled, which can run code."""
+    with writing_to(folder):
+        folder.mkdir(0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise InputError(f"{folder} is another's, or others may write there; give another --output-dir, or: chmod 700")
+    return folder
 
 
 def _outcome(name: Hashable, job: Any) -> Ended:

@@ -40,9 +40,11 @@ class Missed(NamedTuple):
     """Runs that ended without a result, in words alone, for it travels back."""
 
     results: Sequence[Path]
-    """Where each result would be; none where it is evidence that is missing."""
+    """Where each result would be."""
     reason: str
     exit_code: int
+    evidence: bool = False
+    """It is what stands beside runs that is missing."""
 
 
 def packed(piece: Piece, workplace: Workplace) -> Parcel:
@@ -79,23 +81,23 @@ def make_piece(piece: Piece, workplace: Workplace, jobs: int = 1) -> list[Missed
     typed = nullcontext() if workplace.command is None else made_by(workplace.command, ())
     with typed, each_line_once():
         if piece.beside is not None:
-            return _make_beside(piece)
+            return _make_beside(piece, jobs, workplace.together)
         missed, configs = _taught(piece.runs, jobs)
         run_all(configs, jobs, workplace.together, lost)
     return missed + [_missed(one.configs, one.reason, one.exit_code) for one in lost]
 
 
-def _make_beside(piece: Piece) -> list[Missed]:
-    from soft_prompts.experiments.beside import make_beside
+def _make_beside(piece: Piece, jobs: int, together: Together) -> list[Missed]:
+    from soft_prompts.experiments.beside import Sharing, make_beside
 
     assert piece.beside is not None
     try:
-        failures = make_beside([run.made for run in piece.runs], piece.beside).failures
-        return [Missed([], f"evidence: {failure}", 1) for failure in failures]
+        made = make_beside([run.made for run in piece.runs], piece.beside, Sharing(jobs, together))
+        return [Missed([], failure, 1, evidence=True) for failure in made.failures]
     except Interrupted:
         raise
     except Exception as error:
-        return [_why_missed([], error)]
+        return [_why_missed([], error)._replace(evidence=True)]
 
 
 def _taught(runs: Sequence[Run], jobs: int) -> tuple[list[Missed], list[RunConfig]]:

@@ -30,9 +30,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from soft_prompts.common.errors import InputError, near_match
+from soft_prompts.common.plain_values import plain_values
 from soft_prompts.zoo import CATALOGUE
 
 SUFFIXES = (".yaml", ".yml")
@@ -108,11 +107,9 @@ def read_card(name: str) -> Card:
     """The card in a file or in the catalogue; raises InputError that names the key."""
     path = catalogued(name) if catalogued(name).is_file() else Path(name)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = plain_values(path.read_text(encoding="utf-8"), f"card {name} is no YAML")
     except (OSError, UnicodeError) as error:
         raise InputError(f"card {name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"card {name} is no YAML: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(values, dict) or not isinstance(values.get("base"), str):
         raise InputError(f"card {name} names no base; give at least one line, as `base: owner/name`")
     for key, value in values.items():

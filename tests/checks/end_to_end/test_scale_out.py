@@ -2,12 +2,11 @@
 
 import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -19,16 +18,17 @@ from jsonschema import Draft202012Validator
 
 import soft_prompts as sp
 from soft_prompts.commands import main as cli
-from soft_prompts.common.errors import InputError, Interrupted, UsageError
+from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig, as_json
-from soft_prompts.experiments import sweep
+from soft_prompts.experiments import beside, sweep
+from soft_prompts.experiments.beside import Made, Sharing
+from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.scale_out import run_sweep as scale_out
 from soft_prompts.experiments.scale_out.file import Asked
-from soft_prompts.experiments.scale_out.hands import Ended, Limits, SweepProgress, hand_out
+from soft_prompts.experiments.scale_out.hands import Ended
 from soft_prompts.experiments.scale_out.pieces import pieces_of, runs_of
 from soft_prompts.experiments.scale_out.run_sweep import Way, run_sweep
 from soft_prompts.experiments.scale_out.slurm_jobs import Job, SlurmHands
-from soft_prompts.experiments.scale_out.work import Parcel, Workplace, make
 from soft_prompts.experiments.sweep import Lost, run_all
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.checkpoint import newest
@@ -48,11 +48,6 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return written
-
-
-@pytest.fixture
-def workplace(tmp_path: Path) -> Workplace:
-    return Workplace("soft-prompts sweep x", str(tmp_path), [*sys.path], 1, "off")
 
 
 def test_a_sweep_ends_as_its_runs_alone(
@@ -123,6 +118,24 @@ def test_an_error_that_nobody_foresaw_is_one_line(
     assert (found.finished, found.exit_code) == (1, 1)
 
 
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.faults)])
+def test_a_run_that_breaks_takes_none_of_its_group_along(
+    settings: Settings, tmp_path: Path, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file lies where one run's folder belongs: the others of its group have their results, and only it is lost."""
+    configs = [settings(tmp_path, steps=1, tokens=1, seed=seed) for seed in range(4)]
+    for place in (0, 3):
+        blocked = run_paths(configs[place]).snapshot
+        blocked.parent.mkdir(parents=True, exist_ok=True)
+        blocked.write_text("in the way")
+    lost, sizes, real = list[Lost](), list[int](), sweep.run_together
+    monkeypatch.setattr(sweep, "run_together", lambda some, turn: sizes.append(len(some)) or real(some, turn=turn))
+    assert run_all(configs, jobs, 2, lost) == []
+    assert sorted(config.seed for one in lost for config in one.configs) == [0, 3]
+    assert sizes == ([2, 1, 1, 2, 1, 1] if jobs == 1 else [])
+    assert [run_paths(config).result.is_file() for config in configs] == [False, True, True, False]
+
+
 def test_runs_of_one_model_go_to_one_worker(settings: Settings, tiny_folders: dict[str, Path], tmp_path: Path) -> None:
     configs = [
         settings(tmp_path, model=str(tiny_folders[name]), seed=seed, tokens=2)
@@ -136,65 +149,25 @@ def test_runs_of_one_model_go_to_one_worker(settings: Settings, tiny_folders: di
     assert [len(piece.runs) for piece in pieces_of(runs_of([Asked([*configs, *grown])]), 3)] == [6, 3, 2]
 
 
-class Mortal:
-    """Workers in this process, some of which die over their piece."""
-
-    def __init__(self, deaths: int) -> None:
-        self.deaths, self.waiting, self.stopped = deaths, list[tuple[int, Parcel]](), 0
-        self.count = 0
-
-    def start(self, parcel: Parcel) -> Hashable:
-        self.count += 1
-        self.waiting.append((self.count, pickle.loads(pickle.dumps(parcel))))
-        return self.count
-
-    def ended(self) -> Iterable[Ended]:
-        handle, parcel = self.waiting.pop(0)
-        if self.deaths:
-            self.deaths -= 1
-            return [Ended(handle, died="a worker died")]
-        return [Ended(handle, make(parcel))]
-
-    def stop(self) -> None:
-        self.stopped += 1
-
-
-@pytest.mark.parametrize(("deaths", "finished"), [(0, 2), (2, 2), (4, 2), (5, 1), (6, 0)])
-def test_a_piece_whose_worker_died_is_made_by_another(
-    deaths: int, finished: int, settings: Settings, tmp_path: Path, workplace: Workplace, monkeypatch: Any, capsys: Any
+def test_evidence_is_made_as_the_command_says_and_of_whole_runs_alone(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    configs = [settings(tmp_path / "out", steps=1, tokens=1, seed=seed) for seed in (0, 1)]
-    pieces, hands = pieces_of(runs_of([Asked(configs)]), 1), Mortal(deaths)
-    missed = hand_out(pieces, hands, workplace, Limits(3))
-    assert hands.stopped == 1
-    assert sum(run_paths(config).result.is_file() for config in configs) == finished
-    assert [(len(one.results), one.reason) for one in missed] == [(1, "a worker died, 3 times in a row")] * (
-        2 - finished
+    good, bad = settings(tmp_path, steps=1, tokens=1), settings(tmp_path, model=str(tmp_path / "nope"), tokens=1)
+    given, grid = (
+        list[tuple[int, Sharing]](),
+        Grid((good.model,), (1,), (good.data,), good, good.task, evidence="standard"),
     )
-    again = deaths - (2 - finished)  # the third death of a piece is its last
-    assert capsys.readouterr().err.count("its runs go on with another") == again
 
+    def made(configs: Any, grid: Any, sharing: Sharing) -> Made:
+        given.append((len(configs), sharing))
+        return Made([], ["a control failed: of course"])
 
-def test_progress_is_what_the_files_say(settings: Settings, tmp_path: Path, capsys: Any) -> None:
-    configs, now = [settings(tmp_path, steps=1, seed=seed) for seed in range(4)], [1000.0]
-    paths = [run_paths(config).result for config in configs]
-    for path in paths[:2]:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("an old failure")
-    progress = SweepProgress(pieces_of(runs_of([Asked(configs)])), lambda: now[0])
-    progress.look(1)
-    now[0] += 20
-    paths[2].write_text("new")
-    progress.look(1)
-    now[0] += 1
-    progress.look(1)
-    until = time.strftime("%H:%M", time.localtime(1000 + 20 + 60))
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == [
-        "sweep: 0 of 4 runs made, 1 piece to go",
-        f"sweep: 1 of 4 runs made, 1 piece to go, about 60 s left, until {until}",
-    ]
+    monkeypatch.setattr(beside, "make_beside", made)
+    found = run_sweep([Asked([good], grid), Asked([bad], grid)], Way(jobs=2, together=3))
+    assert given == [(1, Sharing(2, 3))]
+    assert found.missing.pop("a control failed: of course") == ["evidence"]
+    assert found.missing.pop("runs are missing") == ["evidence"]
+    assert [len(runs) for runs in found.missing.values()] == [1]
 
 
 @pytest.mark.faults
@@ -225,19 +198,6 @@ def test_submitit_goes_on_where_it_was_preempted(
     assert newest(states(swept))[0] is None
     run_all([alone], together="off")
     assert read_outputs(swept) == read_outputs(alone)
-
-
-def test_a_stop_stops_the_workers(settings: Settings, tmp_path: Path, workplace: Workplace, monkeypatch: Any) -> None:
-    monkeypatch.chdir(tmp_path)
-
-    class Told(Mortal):
-        def ended(self) -> Iterable[Ended]:
-            raise Interrupted("stopped")
-
-    hands = Told(0)
-    with pytest.raises(Interrupted):
-        hand_out(pieces_of(runs_of([Asked([settings(tmp_path)])])), hands, workplace, Limits())
-    assert hands.stopped == 1
 
 
 @pytest.mark.parametrize(

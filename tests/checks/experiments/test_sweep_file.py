@@ -17,8 +17,10 @@ from soft_prompts.commands.experiments import experiment_of
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import as_json
 from soft_prompts.experiments.catalogue.completion import EXPERIMENT
-from soft_prompts.experiments.scale_out.file import Asked, read_sweep, schema
+from soft_prompts.experiments.experiment import Experiment
+from soft_prompts.experiments.scale_out.file import Asked, Wanted, _built, read_sweep, schema
 from soft_prompts.experiments.scale_out.told import run_of
+from soft_prompts.models.sources.card import read_card
 from soft_prompts.training.apparatus import run_paths
 
 Write = Callable[[Any], Path]
@@ -91,7 +93,17 @@ def test_small_numbers_survive_json_and_yaml(write: Write) -> None:
         ([{"experiment": "completion", "jobs": 2}], UsageError, ("jobs belongs to the command",)),
         ([{"experiment": "completion", "trust_remote_code": True}], UsageError, ("never set by a file",)),
         ([{"experiment": "completion", "prompt": ["direct --trust-remote-code"]}], UsageError, ("--prompt",)),
-        ([{"experiment": "completion", "models": ["x", "--trust-remote-code"]}], UsageError, ("never set by a file",)),
+        ([{"experiment": "completion", "models": ["x", "--trust-remote-code"]}], UsageError, ("is a flag",)),
+        ([{"experiment": "completion", "models": ["x", "--output-dir", "/tmp/else"]}], UsageError, ("is a flag",)),
+        ([{"experiment": "completion", "prompt": "-h"}], UsageError, ("'-h' is a flag",)),
+        ([{"experiment": "completion", "steps": []}], UsageError, ("steps has an empty list", "at least one")),
+        ([{"experiment": "completion", "tokens": [[], [1]]}], UsageError, ("tokens has an empty list",)),
+        ("- experiment: completion\n  steps: 1\n  steps: 2", InputError, ("line 3", "steps is there twice")),
+        ('[{"experiment": "completion", "steps": 1, "steps": 2}]', InputError, ("steps is there twice",)),
+        ("settings: {learning-rate: 1, learning_rate: 2}\ngrids: [{experiment: chess}]", UsageError, ("twice",)),
+        ([{"experiment": "completion", "learning-rate": 1, "learning_rate": 2}], UsageError, ("learning_rate is", "_")),
+        ("- &a {experiment: completion}\n- *a", InputError, ("line 2", "*a repeats", "write it out")),
+        ("- experiment: completion\n  <<: {steps: 1}", InputError, ("line 2", "write them out")),
         ([{"experiment": "completion", "fresh": True}], UsageError, ("never set by a file",)),
         ([{"experiment": "completion", "data": "./nope.jsonl"}], InputError, ("entry 1", "does not exist")),
         ([{"experiment": "completion"}, {"models": ["a"]}], UsageError, ("entry 2", "'experiment' is a required")),
@@ -115,6 +127,58 @@ def test_a_wrong_file_is_refused_in_one_line(content: Any, kind: type, words: tu
     assert "sweep.yaml" in line
     assert "\n" not in line
     assert all(word in line for word in words), line
+
+
+def test_few_bytes_are_not_many_values(write: Write) -> None:
+    """Aliases that stand for 10^7 leaves are refused before one is made."""
+    bomb = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
+        f"{new}: &{new} [{','.join(['*' + old] * 10)}]\n" for old, new in zip("abcdef", "bcdefg", strict=True)
+    )
+    with pytest.raises(InputError, match=r"line 2: \*a repeats"):
+        read(write(bomb))
+    with pytest.raises(InputError, match=r"line 2: \*a repeats"):
+        read_card(str(write(bomb)))
+
+
+def test_too_many_runs_are_refused_before_one_is_built(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    def parsed(*_: Any) -> None:
+        raise AssertionError("a grid was parsed")
+
+    monkeypatch.setattr(Experiment, "parse", parsed)
+    many, some = list(range(1, 500)), list(range(1, 300))
+    for entries in (
+        [{"tokens": many, "seeds": many}],
+        [{"steps": many, "warmup_steps": many}],
+        [{"models": ["a", "b", "c"], "tokens": some, "seeds": some}],
+        [{"tokens": some, "seeds": some}] * 3,  # none of them alone
+    ):
+        with pytest.raises(UsageError, match=rf"entry {len(entries)}: more than 200000 runs"):
+            read(
+                write(
+                    json.dumps([{"experiment": "completion", "models": ["a"], "data": ["a"], **one} for one in entries])
+                )
+            )
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"experiment": "completion", "tokens": [[0, 2], [4, 4]], "seeds": [[0, 1], [5]], "models": ["a", "b"]},
+        {"experiment": "completion", "learning_rate": [0.1, 0.2], "tokens": 3, "seeds": [1, 1, 2]},
+        {"experiment": "repetition", "tokens": [1, 2], "string": ["a", "b", "c"], "seeds": [0]},
+        {"experiment": "chess", "preset": "quick"},
+    ],
+)
+def test_the_count_is_that_of_the_runs(entry: dict[str, Any]) -> None:
+    settings = {key: value for key, value in entry.items() if key != "experiment"}
+    wanted = Wanted(experiment_of(entry["experiment"]), settings)
+    assert wanted.runs() == sum(len(asked.configs) for asked in _built(wanted, None))
+
+
+def test_the_commands_folder_wins(write: Write, tmp_path: Path) -> None:
+    path = write([{"experiment": "completion", "preset": "quick", "output_dir": ["a", "b"], "tokens": [1]}])
+    runs = [config for one in read(path, tmp_path / "out") for config in one.configs]
+    assert {run.output_dir for run in runs} == {tmp_path / "out"}
 
 
 def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:

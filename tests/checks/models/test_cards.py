@@ -39,7 +39,8 @@ def card(tmp_path: Path, tiny_folders: dict[str, Path]) -> Write:
     (tmp_path / "template.jinja").write_text(TEMPLATE)
 
     def write(*lines: str, template: bool = True) -> str:
-        first = [f"base: {tiny_folders['llama']}", *(["chat_template: template.jinja"] if template else [])]
+        own = not template or any(line.startswith("chat_template:") for line in lines)
+        first = [f"base: {tiny_folders['llama']}", *([] if own else ["chat_template: template.jinja"])]
         (tmp_path / "card.yaml").write_text("\n".join([*first, *lines]) + "\n")
         return str(tmp_path / "card.yaml")
 
@@ -170,6 +171,7 @@ def test_precision_and_attention(card: Write, tiny_folders: dict[str, Path]) -> 
         ("trigger: {text: T, where: behnd}", r"\(did you mean 'behind'\?\)"),
         ("use_trigger: true", "use_trigger is true, but there is no trigger"),
         ("notes: [", "is no YAML"),
+        ("notes: a\nnotes: b", "the key notes is there twice"),
         ("pad_token: ''", "pad_token is ''; give a text"),
         ("adapters: ['']", "give a list of names"),
         ("trigger: {text: ''}", "give text, and where"),
