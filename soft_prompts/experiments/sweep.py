@@ -65,7 +65,16 @@ def run_all(
     with each_line_once():
         if jobs > 1 and len(configs) > 1 and _may_share_out(configs):
             return _side_by_side(GridProgress(configs, jobs), groups(configs, together, jobs), lost)
-        return _one_after_another(GridProgress(configs, 1), together, lost)
+        progress, loaded, failures = GridProgress(configs, 1), LoadedModel(), list[str]()  # which holds one model
+        for places in groups(configs, together):
+            with progress.turn(places) as turn:
+                some = [configs[place] for place in places]
+                turn = turn._replace(load=partial(loaded.named_by, some[0]))
+                for one in _outcomes(places, some, turn, lost is not None):
+                    failures += one.failures
+                    if lost is not None and one.error is not None:
+                        lost.append(Lost([configs[place] for place in one.places], one.error, one.exit_code))
+        return failures
 
 
 def _is_to_be_made(config: RunConfig) -> bool:
@@ -85,20 +94,6 @@ def _those_that_fit(configs: Sequence[RunConfig], lost: list[Lost]) -> list[RunC
             lost.append(Lost(some, str(error), error.exit_code))
             refused |= set(map(id, some))
     return [config for config in configs if id(config) not in refused]
-
-
-def _one_after_another(progress: GridProgress, together: Together, lost: list[Lost] | None) -> list[str]:
-    """All in this process, which holds one model at a time."""
-    configs, loaded, failures = progress.configs, LoadedModel(), []
-    for places in groups(configs, together):
-        with progress.turn(places) as turn:
-            some = [configs[place] for place in places]
-            turn = turn._replace(load=partial(loaded.named_by, some[0]))
-            for one in _outcomes(places, some, turn, lost is not None):
-                failures += one.failures
-                if lost is not None and one.error is not None:
-                    lost.append(Lost([configs[place] for place in one.places], one.error, one.exit_code))
-    return failures
 
 
 def _said(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid
 
 HOUSE = Path(__file__).parents[3] / "soft_prompts"
-MOST = 4  # main, run_all, run_together and train
+MOST = 5  # main, run_all, _outcomes, run_together and train
 
 
 def test_from_main_to_a_step_are_five_frames_at_most(
