@@ -118,3 +118,13 @@ def test_a_python_that_is_too_old_says_so() -> None:
         assert ended.returncode == 1
         assert ended.stderr.startswith("error: soft_prompts needs Python 3.11 or later, and this is 3.")
         assert len(ended.stderr.splitlines()) == 1
+
+
+def test_make_takes_this_python_and_says_which_it_needs() -> None:
+    """The line before anything is installed, with this Python and with one that is too old."""
+    lines = [line for line in (ROOT / "Makefile").read_text().splitlines() if "later is needed" in line]
+    (code,) = (line.partition("-c '")[2].rstrip("'") for line in lines)
+    for version, exit_code, said in (((3, 11), 0, ""), ((3, 10), 1, "Python 3.11 or later is needed: ")):
+        asked = code.replace("sys.version_info", str(version))
+        ended = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
+        assert (ended.returncode, ended.stderr.startswith(said)) == (exit_code, True)
