@@ -1,5 +1,6 @@
 """How do the processes of a launch share work, and tell each other what only one of them can know?"""
 
+import atexit
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cache
@@ -13,6 +14,25 @@ from soft_prompts.tasks.task import Query
 
 T = TypeVar("T")
 PATIENCE = timedelta(days=30)  # of processes that wait for what the first one waits for: the end of another run
+
+
+def meet(cpu: bool) -> PartialState:
+    """This process among those of the launch, which it leaves when it ends.
+
+    A group that is still there when Python goes down has threads that may hold a tensor, and such a thread takes
+    the process with it (SIGABRT after all work is done): https://github.com/pytorch/pytorch/issues/190489.
+    """
+    state = PartialState(cpu=cpu)
+    if state.num_processes > 1:
+        atexit.unregister(_leave)
+        atexit.register(_leave)
+    return state
+
+
+def _leave() -> None:
+    _patient_group.cache_clear()
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def told_by_first(find: Callable[[], T]) -> T:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from accelerate import PartialState
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.engine.forward import records
-from soft_prompts.engine.processes import told_by_first
+from soft_prompts.engine.processes import meet, told_by_first
 from soft_prompts.engine.rows.recorded import forget
 from soft_prompts.models.frozen import find_context_length, load_frozen_model, model_key
 from soft_prompts.models.loading.assemble import Spread
@@ -196,7 +195,7 @@ def find_device(name: str) -> torch.device:
     The first call meets the other processes of a launch: call it before anything asks which process this is.
     """
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    process = PartialState(cpu=launched and (name == "cpu" or not torch.cuda.is_available()))
+    process = meet(launched and (name == "cpu" or not torch.cuda.is_available()))
     device = (None if name == "cpu" else process.device) or torch.device("cpu")
     if name == "cuda" and device.type != "cuda":
         raise UsageError("device is cuda, but torch sees no GPU here; give cpu or auto")

@@ -23,7 +23,7 @@ from tests.checks.made.disturbances import rewrite
 ROOT = Path(__file__).parents[3]
 TIMEOUT = 240  # a machine that is busy with other work takes a minute to import torch twice
 COMMAND = """
-import os, sys, time
+import atexit, os, sys, time
 from datetime import timedelta
 from pathlib import Path
 import torch
@@ -34,6 +34,9 @@ from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.experiments.run import run
 from soft_prompts.training import gradients
 settings = {settings!r}
+names = Path("/proc/self/task").glob("*/comm")
+at_end = Path("threads-" + os.environ["RANK"])
+atexit.register(lambda: at_end.write_text(" ".join(path.read_text() for path in names)))
 task = ChessTask(max_plies=settings.pop("plies"))
 settings["output_dir"] = Path(settings.pop("output_dirs")[int(os.environ["RANK"])])
 if (patience := settings.pop("patience", None)):
@@ -112,6 +115,17 @@ def test_two_processes_give_the_numbers_of_one(
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
     assert len(list(run_paths(two).events.iterdir())) == 1
     assert text.count("step 4/4") == 1
+
+
+def test_no_process_ends_among_the_others(
+    launch: Callable[..., subprocess.Popen[str]], settings: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    """A thread of the group that outlives Python may hold a tensor, and ends the process by SIGABRT."""
+    text, _ = (launched := launch(settings(tmp_path / "out", steps=1))).communicate(timeout=TIMEOUT)
+    assert launched.returncode == 0, text
+    threads = [path.read_text() for path in sorted(tmp_path.glob("threads-*"))]
+    assert ["python" in names for names in threads] == [True, True]
+    assert not any("gloo" in names for names in threads)
 
 
 def test_what_the_first_process_finds_the_others_are_told(
