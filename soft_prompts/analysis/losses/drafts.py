@@ -72,6 +72,7 @@ OPTIMISER = frozenset(
         "warmup_steps",
         "schedule",
         "patience",
+        "betas",
         "weight_decay",
         "clip",
         "batch_size",

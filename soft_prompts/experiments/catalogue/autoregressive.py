@@ -8,7 +8,7 @@ Source: arXiv 2505.14943, autoregressive. It found next to no gain on the traini
 web text (RedPajama-V2), and less for larger models.
 """
 
-from soft_prompts.config import RunConfig
+from soft_prompts.config import SHORT_MEMORY, RunConfig
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
@@ -27,6 +27,7 @@ DEFAULT = Grid(
         steps=100,
         batch_size=16,
         learning_rate=0.2,
+        betas=SHORT_MEMORY,
         weight_decay=0.0,
         warmup_steps=5,
         sample_tokens=64,

@@ -8,7 +8,7 @@ Source: arXiv 2505.14943 measures a behaviour that one worries about by a proxy 
 of its experiments.
 """
 
-from soft_prompts.config import RunConfig
+from soft_prompts.config import SHORT_MEMORY, RunConfig
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.tasks.completion import CompletionTask
@@ -24,8 +24,9 @@ DEFAULT = Grid(
         "tiny-text",
         0,
         prompt="direct",
-        steps=150,
-        learning_rate=0.3,
+        steps=100,
+        learning_rate=1.0,
+        betas=SHORT_MEMORY,
         weight_decay=0.0,
         warmup_steps=5,
         sample_tokens=32,
@@ -43,6 +44,7 @@ PAPER = variant(
     tokens=(0, 1, 4, 16, 64),
     steps=2048,
     learning_rate=1e-3,
+    betas=RunConfig.betas,
     weight_decay=1e-4,
     warmup_steps=20,
 )

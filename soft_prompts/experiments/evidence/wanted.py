@@ -67,6 +67,7 @@ def _to_plateau(subject: Subject) -> RunConfig:
         tokens=1 if base.condition_names else 0,
         init="vocabulary",
         schedule="constant",
+        betas=RunConfig.betas,
         steps=MOST_STEPS * base.steps,
         patience=PATIENCE,
         validate_every=min(base.validate_every, max(1, base.steps // VALIDATIONS)),

@@ -97,6 +97,7 @@ OTHER: dict[str, object] = {
     "revision": "other",
     "micro_batch_size": 2,
     "patience": 3,
+    "betas": (0.8, 0.9),
     "reference": "another-model",
     "engine": "plain",
     "device_map": "auto",
