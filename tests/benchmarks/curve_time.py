@@ -46,7 +46,7 @@ class Settings:
     """Prompt tokens; the bare model comes with them."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of every token count."""
-    steps: int = 600
+    steps: int = 400
     """Of each of our runs."""
     rates: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
     """That PEFT's sweep tries."""

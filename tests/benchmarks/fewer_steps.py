@@ -25,7 +25,7 @@ from soft_prompts.calibration.catalogue import ORGANISMS
 from soft_prompts.calibration.organisms import organism_folder, samples_file
 from soft_prompts.calibration.suite import base_run
 from soft_prompts.calibration.suite_options import SuiteOptions
-from soft_prompts.config import RunConfig
+from soft_prompts.config import SHORT_MEMORY, RunConfig
 from soft_prompts.experiments.catalogue import autoregressive, chess, completion, pathfinding, repetition
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.models.model import FrozenModel
@@ -50,6 +50,16 @@ WAYS: Mapping[str, Changes] = {
     "100 at 0.1, residual": {"learning_rate": 0.1, "warmup_steps": 5, "steps": 100, "prompt": "residual"},
     "100 at 0.3, zeros": {"learning_rate": 0.3, "warmup_steps": 5, "steps": 100, "init": "zeros"},
     "100 at 0.3, mean_noise": {"learning_rate": 0.3, "warmup_steps": 5, "steps": 100, "init": "mean_noise"},
+    **{
+        f"{steps} at {rate:g}, short memory": {
+            "learning_rate": rate,
+            "warmup_steps": 5,
+            "steps": steps,
+            "betas": SHORT_MEMORY,
+        }
+        for steps, rate in ((50, 0.3), (50, 1.0), (100, 0.3), (100, 1.0))
+    },
+    "100 steps at 1": {"learning_rate": 1.0, "warmup_steps": 5, "steps": 100},
     "100 at 0.1, constant": {"learning_rate": 0.1, "warmup_steps": 5, "steps": 100, "schedule": "constant"},
 }
 
@@ -76,7 +86,7 @@ def from_grid(grid: Grid[Any], model: str, **asked: str) -> RunConfig:
     """The run of a default preset on that model, and data or variant."""
     runs = (run for run in grid.runs() if run.model == model)
     found = next(run for run in runs if asked.items() <= {"data": run.data, "variant": run.task.variant}.items())
-    return replace(found, batch_size=BATCH, validation_samples=128)
+    return replace(found, batch_size=BATCH, validation_samples=128, betas=RunConfig.betas)
 
 
 def of_organism(name: str, folder: Path) -> RunConfig:
