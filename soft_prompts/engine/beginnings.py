@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from accelerate import PartialState
-from accelerate.utils import reduce
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -20,6 +18,7 @@ from soft_prompts.engine.evaluation import item_losses
 from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.loss import head_loss, logits_loss
 from soft_prompts.engine.memory import in_batches
+from soft_prompts.engine.processes import part_of, summed
 from soft_prompts.models.batching import PADDED
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.task import UNSCORED, Example
@@ -45,12 +44,12 @@ def nats_of(
 def _nats_of(
     frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example], batch_size: int, score_first: bool
 ) -> NDArray[np.float64]:
-    state, nats = PartialState(), np.zeros(len(examples))
+    part, nats = part_of(frozen), np.zeros(len(examples))
     alike = _alike(frozen, examples)
-    for places in alike[state.process_index :: state.num_processes]:
+    for places in alike[part.first :: part.every]:
         nats[places] = _nats_behind(frozen, prompt, [examples[place] for place in places], batch_size)
-    if alike and state.num_processes > 1:
-        nats = torch.as_tensor(reduce(torch.from_numpy(nats).to(frozen.device), "sum")).cpu().numpy()
+    if alike:
+        nats = summed(torch.from_numpy(nats).to(frozen.device), part).cpu().numpy()
     plain = sorted(set(range(len(examples))) - {place for places in alike for place in places})
     if plain:
         nats[plain] = item_losses(frozen, prompt, [examples[place] for place in plain], batch_size, score_first).nats
@@ -90,7 +89,7 @@ def _nats_behind(frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Exam
         some = [examples[place] for place in places]
         return _nats_of_answers(frozen, embeds[:, -1:], copy.deepcopy(cache), some, first)
 
-    return torch.cat(list(in_batches(range(len(examples)), batch_size, nats_of_some))).cpu().numpy()
+    return torch.cat(list(in_batches(range(len(examples)), batch_size, nats_of_some, not frozen.in_step))).cpu().numpy()
 
 
 def _cache(frozen: FrozenModel, embeds: Float[Tensor, "1 S H"]) -> DynamicCache:

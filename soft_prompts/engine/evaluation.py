@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from accelerate import PartialState
-from accelerate.utils import reduce
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from soft_prompts.engine.batch import collate
 from soft_prompts.engine.forward import TokenLosses, token_losses
 from soft_prompts.engine.memory import in_batches
+from soft_prompts.engine.processes import batches_short, part_of, summed
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.metrics import per_unit
 from soft_prompts.results.schema import Metric
@@ -83,24 +82,24 @@ def item_losses(
     Samples of like length go through the model together; which ones changes no loss beyond rounding. Where memory is
     out the batches are halved; raises OutOfRoom where one sample does not fit.
     """
-    state = PartialState()
+    part = part_of(frozen)
     sums = torch.zeros(len(examples), 3, dtype=torch.float64, device=frozen.device)  # nats, scored tokens, hits
     by_length = sorted(range(len(examples)), key=lambda index: -len(examples[index].input_ids))
-    mine = by_length[state.process_index :: state.num_processes]  # whatever batch size each process can hold
+    mine = by_length[part.first :: part.every]  # whatever batch size each process can hold
 
     def losses_of(places: Sequence[int]) -> tuple[Tensor, TokenLosses]:
         batch = collate([examples[place] for place in places], frozen.pad_id, score_first)
         losses = token_losses(frozen, prompt, batch)
         return torch.tensor(places, device=frozen.device)[losses.row], losses
 
-    for where, losses in in_batches(mine, batch_size, losses_of):
+    for where, losses in in_batches(mine, batch_size, losses_of, halves=not frozen.in_step):
         sums[:, 0].index_add_(0, where, losses.nats.double())
         sums[:, 1].index_add_(0, where, torch.ones_like(losses.nats, dtype=torch.float64))
         if losses.hits is not None:  # there is no gradient here
             sums[:, 2].index_add_(0, where, losses.hits.double())
-    if state.num_processes > 1:
-        sums = torch.as_tensor(reduce(sums, "sum"))
-    nats, tokens, hits = sums.cpu().numpy().T
+    for _ in range(batches_short(frozen, len(examples), batch_size)):
+        losses_of(by_length[-1:])  # the others wait within their layers for this process
+    nats, tokens, hits = summed(sums, part).cpu().numpy().T
     return ItemLosses(np.ascontiguousarray(nats), tokens.astype(np.int64), hits.astype(np.int64))
 
 

@@ -70,7 +70,7 @@ def token_losses_together(frozen: FrozenModel, parts: Sequence[tuple[nn.Module, 
 
 def records(frozen: FrozenModel) -> bool:
     """On one GPU, where weights are numbers and stay, nothing is hooked in, and sums may come in any order."""
-    if frozen.device.type != "cuda" or frozen.is_spread or is_fake(frozen.embedding.weight):
+    if frozen.device.type != "cuda" or frozen.is_spread or frozen.in_step or is_fake(frozen.embedding.weight):
         return False
     if frozen.learns or torch.are_deterministic_algorithms_enabled() or _is_hooked(frozen.model):
         return False

@@ -102,7 +102,7 @@ def _finish(
         for writing, numbers in _jobs(frozen, drafts, unfinished, choice.contrast):
             size = 1 if writing.batching.kind == "alone" else batch_size
             work = partial(_write, frozen, prompt, drafts, writing.road, choice)
-            for done in list(in_batches(numbers, size, work)):
+            for done in list(in_batches(numbers, size, work, halves=not frozen.in_step)):
                 for number, draft in done.items():
                     drafts[number] = draft
     return drafts

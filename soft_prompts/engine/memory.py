@@ -17,10 +17,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def in_batches(places: Sequence[int], batch_size: int, work: Callable[[Sequence[int]], T]) -> Iterator[T]:
+def in_batches(
+    places: Sequence[int], batch_size: int, work: Callable[[Sequence[int]], T], halves: bool = True
+) -> Iterator[T]:
     """`work` on batches of the places, in order; where memory is out, half the batch size from there on.
 
-    `work` must change nothing before it returns. Raises OutOfRoom where one sample does not fit.
+    `work` must change nothing before it returns. Raises OutOfRoom where one sample does not fit; without `halves`,
+    where processes have to keep step, what the first batch raises that does not fit.
     """
     start = 0
     while start < len(places):
@@ -28,7 +31,7 @@ def in_batches(places: Sequence[int], batch_size: int, work: Callable[[Sequence[
         try:
             done = work(some)
         except RuntimeError as error:
-            if not is_out_of_memory(error):
+            if not is_out_of_memory(error) or not halves:
                 raise
             if give_up():  # the same again, in the memory that recordings held
                 continue

@@ -1,15 +1,18 @@
 """How do the processes of a launch share work, and tell each other what only one of them can know?"""
 
 import atexit
+import math
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cache
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+import torch
 from accelerate import PartialState
-from accelerate.utils import gather_object
-from torch import distributed
+from accelerate.utils import gather_object, reduce
+from torch import Tensor, distributed
 
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.task import Query
 
 T = TypeVar("T")
@@ -62,6 +65,43 @@ def _patient_group() -> Any:
     return distributed.new_group(timeout=PATIENCE, backend="gloo")
 
 
+class Part(NamedTuple):
+    """Which samples of a batch a process takes: from the first on every so many."""
+
+    first: int
+    every: int
+    counts: bool
+    """Does it belong in a sum over all? Where each takes all samples, the first one's does."""
+
+    def of(self, number: int) -> range:
+        """Which of so many samples."""
+        return range(self.first, number, self.every)
+
+
+def part_of(frozen: FrozenModel) -> Part:
+    """This process's part of the samples: its share, or all of them where each computes a part of every layer."""
+    state = PartialState()
+    if frozen.parallel == "tensor":
+        return Part(0, 1, state.is_main_process)
+    return Part(state.process_index, state.num_processes, True)
+
+
+def summed(values: Tensor, part: Part) -> Tensor:
+    """Over all processes; the same bits in each."""
+    if PartialState().num_processes == 1:
+        return values
+    return torch.as_tensor(reduce(values if part.counts else torch.zeros_like(values), "sum"))
+
+
+def batches_short(frozen: FrozenModel, samples: int, at_once: int) -> int:
+    """How many batches fewer this process makes of so many samples than the one that makes most; none, where a process
+    can get through the model without the others."""
+    if not frozen.in_step:
+        return 0
+    part = part_of(frozen)
+    return math.ceil(math.ceil(samples / part.every) / at_once) - math.ceil(len(part.of(samples)) / at_once)
+
+
 @runtime_checkable
 class CompletePart(Protocol):
     """Continuations of some of the queries, whose places among all say what is sampled for each."""
@@ -72,14 +112,17 @@ class CompletePart(Protocol):
 
 
 class SharedOut:
-    """Continuations of which each process writes its share; the same texts as one process writes."""
+    """Continuations of which each process writes its share; the same texts as one process writes. In step, where no
+    process knows when the texts of another end, each writes all."""
 
-    def __init__(self, complete: CompletePart) -> None:
-        self._complete = complete
+    def __init__(self, complete: CompletePart, in_step: bool = False) -> None:
+        self._complete, self._in_step = complete, in_step
 
     def __call__(self, queries: Sequence[Query], most_new_tokens: int, /, *, temperature: float = 0.0) -> list[str]:
         """The continuations, in order."""
         state = PartialState()
+        if self._in_step:
+            return self._complete(queries, most_new_tokens, temperature=temperature, places=range(len(queries)))
         mine = range(state.process_index, len(queries), state.num_processes)
         part = [queries[place] for place in mine]
         texts = self._complete(part, most_new_tokens, temperature=temperature, places=mine)

@@ -13,6 +13,7 @@ from soft_prompts.config import (
     RunConfig,
     check_conditions,
 )
+from soft_prompts.models.loading.spread import IN_STEP
 from soft_prompts.tasks.task import Task
 
 TaskT = TypeVar("TaskT", bound=Task)
@@ -60,6 +61,11 @@ class Grid(Generic[TaskT]):
         check_settings(self)
         if self.settings.engine == "plain" and self.together not in ("auto", "off", 1):
             raise UsageError(f"together is {self.together} and engine plain, which shares nothing; leave either out")
+        if self.settings.parallel in IN_STEP and self.evidence != "none":
+            raise UsageError(
+                f"parallel is {self.settings.parallel} and evidence {self.evidence}, which trains and draws whole "
+                "models; give --evidence none, or --parallel pipeline"
+            )
 
     def runs(self) -> Iterator[RunConfig]:
         """Every run of the grid, model by model; the bare model once."""

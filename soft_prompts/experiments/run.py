@@ -30,6 +30,7 @@ from soft_prompts.training.apparatus import (
     load_for,
     prompt_for,
     refuse_beyond_context,
+    refuse_in_step,
     refuse_other_model,
     run_paths,
     settled,
@@ -81,6 +82,8 @@ def run_together(
             return [result for result in finished if result is not None]
         began = time.perf_counter()
         frozen = frozen or (turn.load or partial(load_for, first))()
+        for config in configs:
+            refuse_in_step(config, frozen)
         used, begun = with_engine(first, maker_of(first.role).model(frozen)), list[Begun]()
         for (config, title), result in zip(named, finished, strict=True):
             if result is None:

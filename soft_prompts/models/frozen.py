@@ -14,10 +14,12 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedTokenizerBase
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.models.fingerprint import find_fingerprint
-from soft_prompts.models.loading.assemble import WHOLE, Assembled, Spread, Wanted, assemble, tokenizer_for
+from soft_prompts.models.loading.assemble import Assembled, Wanted, assemble, tokenizer_for
 from soft_prompts.models.loading.quiet import quiet
+from soft_prompts.models.loading.shards import machine_of, numbers_in
+from soft_prompts.models.loading.spread import WHOLE, Mode, Spread, mode_for
 from soft_prompts.models.model import FrozenModel, ModelKey, context_length_of
-from soft_prompts.models.precision import dtype_name
+from soft_prompts.models.precision import DTYPES, dtype_name
 from soft_prompts.models.probes import PASSED, Loaded, examine
 from soft_prompts.models.sources.hub import asked_of, commit_of, config_path, place_of, reason
 from soft_prompts.models.sources.source import Source, find_source
@@ -48,8 +50,8 @@ def model_key(
     source, where = find_source(name, revision), torch.device(device)
     if where.type == "cuda" and where.index is None and torch.cuda.is_available():
         where = torch.device("cuda", torch.cuda.current_device())
-    spread_over = " ".join(filter(None, (spread.device_map, *spread.max_memory))) or str(where)
-    return ModelKey(source.identity, source.base.revision, _dtype(source, dtype, where), spread_over, trust_remote_code)
+    place = str(spread) or str(where)
+    return ModelKey(source.identity, source.base.revision, _dtype(source, dtype, where), place, trust_remote_code)
 
 
 @torch.no_grad()
@@ -69,6 +71,7 @@ def load_frozen_model(
     """
     source, device = find_source(name, revision), torch.device(device)
     wanted = Wanted(_dtype(source, dtype, device), device, offline, trust_remote_code, spread)
+    wanted = wanted._replace(mode=_mode(source, wanted))
     with quiet():
         try:
             parts = assemble(source, wanted)
@@ -78,12 +81,23 @@ def load_frozen_model(
         fingerprint = find_fingerprint(name, revision=revision, offline=offline, trust_remote_code=trust_remote_code)
         key = model_key(name, revision, dtype, device, trust_remote_code, spread)
         frozen = replace(_as_frozen(source, parts, wanted), fingerprint=fingerprint, key=key)
-        frozen = examine(Loaded(replace(frozen, loaded=frozen.held), parts.report))
+        frozen = examine(Loaded(replace(frozen, loaded=frozen.held, parallel=wanted.mode), parts.report))
     if others := [
         f"{probe.name}: {probe.text}" for probe in frozen.probes if probe.name in SLOWER and probe.text != PASSED
     ]:
         say(f"{name}: {'; '.join(others)}")
     return frozen
+
+
+def _mode(source: Source, wanted: Wanted) -> Mode:
+    """Where it may not fit onto one device, by the size of its weights, which then have to be here first."""
+    machine, weights = machine_of(wanted.device), 0
+    if machine.memory is not None and wanted.spread.parallel == "auto" and max(machine.processes, machine.devices) > 1:
+        offline, trusted = wanted.offline, wanted.trust_remote_code
+        find_fingerprint(source.name, revision=source.base.revision, offline=offline, trust_remote_code=trusted)
+        folder = config_path(source, wanted.offline).parent
+        weights = numbers_in(folder) * DTYPES[wanted.dtype].itemsize
+    return mode_for(wanted.spread, weights, machine)
 
 
 def _as_frozen(source: Source, parts: Assembled, wanted: Wanted) -> FrozenModel:

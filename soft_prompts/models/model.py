@@ -17,6 +17,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from soft_prompts.models.batching import PADDED, Batching
 from soft_prompts.models.fingerprint import NOW, find_fingerprint
+from soft_prompts.models.loading.spread import IN_STEP, Mode
 from soft_prompts.models.packed import Heads, Layout, packed
 
 CACHES = ("cache", "past_key_values", "cache_params", "state")  # what models call it; the newest name first
@@ -106,6 +107,8 @@ class FrozenModel:
     caches: bool = False
     """May several texts go on from one cache of what they begin with?"""
     writing: Writing = GENERATE
+    parallel: Mode = "none"
+    """How it lies on devices and processes."""
     probes: tuple[Probe, ...] = ()
     key: ModelKey | None = None
     """What it was loaded as; None for a model that was put together by hand."""
@@ -143,6 +146,11 @@ class FrozenModel:
     def is_spread(self) -> bool:
         """Has accelerate put it onto several devices, or a part of it onto the disk?"""
         return len(set(self._spread)) > 1 or "disk" in self._spread
+
+    @property
+    def in_step(self) -> bool:
+        """Is each layer in parts, one a process, so that all have to make the same forwards in the same order?"""
+        return self.parallel in IN_STEP
 
     @property
     def _spread(self) -> list[int | str]:

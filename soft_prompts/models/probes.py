@@ -110,6 +110,13 @@ def probe_causality(loaded: Loaded) -> tuple[FrozenModel, str]:
 def probe_batches(loaded: Loaded) -> tuple[FrozenModel, str]:
     """A row says alone what it says in a batch: padded on the right, among rows of its length, or only alone."""
     frozen = loaded.frozen
+    found, text = _batches(frozen)
+    if frozen.parallel == "fsdp" and found.batching != PADDED:
+        raise _refused(frozen, f"it takes {text}, and processes would differ in their forwards; give --parallel tensor")
+    return found, text
+
+
+def _batches(frozen: FrozenModel) -> tuple[FrozenModel, str]:
     rows = [frozen.embed(ids)[0] for ids in probe_texts(frozen)]
     alone = [frozen.logits(row[None])[0] for row in rows]
     by_config = batching_of(frozen.model)
@@ -147,7 +154,7 @@ def probe_gradient(loaded: Loaded) -> tuple[FrozenModel, str]:
 def probe_head(loaded: Loaded) -> tuple[FrozenModel, str]:
     """Logits are the vocabulary matrix times the last hidden states, nothing capped or scaled."""
     frozen, head = loaded.frozen, loaded.frozen.model.get_output_embeddings()
-    if frozen.is_spread:
+    if frozen.is_spread or frozen.parallel == "tensor":
         return frozen, "logits of all positions, for the model is spread over several devices"
     capped = getattr(frozen.model.config.get_text_config(), "final_logit_softcapping", None)
     if isinstance(head, torch.nn.Linear) and capped is None and is_plain_head(frozen, head):
@@ -158,6 +165,8 @@ def probe_head(loaded: Loaded) -> tuple[FrozenModel, str]:
 def probe_cache(loaded: Loaded) -> tuple[FrozenModel, str]:
     """Several texts go on from copies of one cache as from the whole text."""
     frozen = loaded.frozen
+    if frozen.parallel == "fsdp":
+        return frozen, "every text from its beginning, for processes make as many forwards as each other"
     before, behind = (frozen.embed(ids) for ids in probe_texts(frozen)[:2])
     behind = torch.cat([behind, behind.flip(1)])
     whole = torch.cat([before.expand(len(behind), -1, -1), behind], dim=1)
@@ -175,6 +184,8 @@ def probe_cache(loaded: Loaded) -> tuple[FrozenModel, str]:
 def probe_packing(loaded: Loaded) -> tuple[FrozenModel, str]:
     """Texts of several lengths go through the model as one row, and what they begin with alike goes through once."""
     frozen = loaded.frozen
+    if frozen.parallel == "fsdp":
+        return frozen, "every sample whole, padded to the longest, for processes make as many forwards as each other"
     packs = frozen.batching.kind == "padded" and packs_like_alone(frozen)
     return replace(frozen, packs=packs), PASSED if packs else "every sample whole, padded to the longest"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from accelerate import PartialState
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.config import RunConfig, settings_that_count
@@ -17,13 +18,14 @@ from soft_prompts.engine.forward import records
 from soft_prompts.engine.processes import meet, told_by_first
 from soft_prompts.engine.rows.recorded import forget
 from soft_prompts.models.frozen import find_context_length, load_frozen_model, model_key
-from soft_prompts.models.loading.assemble import Spread
+from soft_prompts.models.loading.spread import Spread
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.precision import FASTEST, dtype_name
 from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.prompts.kinds import UNCONDITIONAL
 from soft_prompts.results.paths import result_path, run_path
+from soft_prompts.results.roles import RUN
 from soft_prompts.tasks.task import DataRequest, TaskData
 from soft_prompts.training.environment import Versions
 
@@ -125,7 +127,7 @@ def load_for(config: RunConfig) -> FrozenModel:
 
 def spread_of(config: RunConfig) -> Spread:
     """How the settings spread a model over several devices."""
-    return Spread(config.device_map, config.max_memory)
+    return Spread(config.device_map, config.max_memory, config.parallel)
 
 
 def with_engine(config: RunConfig, frozen: FrozenModel) -> FrozenModel:
@@ -145,10 +147,26 @@ def engine_line(frozen: FrozenModel, prompts: int) -> str:
             f"engine: {rows}",
             frozen.dtype,
             loss,
+            *([] if frozen.parallel == "none" else [_spread_line(frozen)]),
             *(["recorded steps"] if frozen.packs and records(frozen) else []),
             *([f"{prompts} prompts together"] if prompts > 1 and frozen.packs else []),
         ]
     )
+
+
+def _spread_line(frozen: FrozenModel) -> str:
+    processes = PartialState().num_processes
+    return f"{frozen.parallel} over {processes} processes" if frozen.in_step else frozen.parallel
+
+
+def refuse_in_step(config: RunConfig, frozen: FrozenModel) -> None:
+    """Raise UsageError for what stands beside the runs where the model is in parts: some of it trains weights or draws
+    others."""
+    if frozen.in_step and config.role != RUN:
+        raise UsageError(
+            f"parallel is {frozen.parallel}, and {config.role.name} wants the model whole; give --evidence none, or "
+            "--parallel pipeline"
+        )
 
 
 def refuse_other_model(config: RunConfig, frozen: FrozenModel) -> None:

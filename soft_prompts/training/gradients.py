@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import reduce
 from torch import Tensor, nn
 
 from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.forward import TokenLosses, token_losses, token_losses_together
 from soft_prompts.engine.memory import is_out_of_memory
+from soft_prompts.engine.processes import Part, batches_short, part_of, summed
 from soft_prompts.engine.rows.recorded import give_up
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.task import Example
@@ -99,26 +99,23 @@ def gradients(
 ) -> list[BatchLoss] | None:
     """Leave in each prompt the gradient of its step's nats per scored token, on every process; None if somebody asked
     to stop. Where memory is out, `room` shrinks for good."""
-    state = PartialState()
-    mine = [share.part(slice(state.process_index, None, state.num_processes)) for share in shares]
+    part = part_of(frozen)
+    mine = [share.part(slice(part.first, None, part.every)) for share in shares]
     while True:
         try:
-            sums = _backward(frozen, mine, room, stop_asked)
+            sums = _backward(frozen, mine, room, _never if frozen.in_step else stop_asked)
             break
         except RuntimeError as error:
-            if not is_out_of_memory(error) or not (give_up() or room.shrink(mine)):
+            if not is_out_of_memory(error) or frozen.in_step or not (give_up() or room.shrink(mine)):
                 raise
             for share in shares:  # and the same samples again
                 share.prompt.zero_grad(set_to_none=True)
-    stopped = stop_asked()
-    if state.num_processes > 1:
-        totals = torch.tensor([[*one, stopped] for one in sums], dtype=torch.float64, device=frozen.device)
-        totals = torch.as_tensor(reduce(totals, "sum")).tolist()
-        sums, stopped = [Sums(*one[:-1]) for one in totals], totals[0][-1] > 0
+    _catch_up(frozen, shares, room)
+    sums, stopped = _of_all(frozen, sums, stop_asked())
     if stopped:
         return None
     for share, one in zip(shares, sums, strict=True):
-        _finish(share.prompt, one.weight)
+        _finish(share.prompt, one.weight, part)
     return [
         BatchLoss(
             torch.tensor(one.nats),
@@ -141,15 +138,36 @@ class Sums(NamedTuple):
     first_tokens: float = 0.0
 
 
-def _finish(prompt: nn.Module, weight: float) -> None:
+def _never() -> bool:
+    """Asked within a step that all processes have to finish."""
+    return False
+
+
+def _catch_up(frozen: FrozenModel, shares: Sequence[Share], room: Room) -> None:
+    """Passes that count for nothing, as many as the process with most samples makes more: it waits in its layers."""
+    for share in shares:
+        for _ in range(batches_short(frozen, len(share.examples), room.samples)):
+            [loss] = batch_losses(frozen, [_part(frozen, share, 0, 1)])
+            (loss.nats * 0).backward()
+
+
+def _of_all(frozen: FrozenModel, sums: list[Sums], stopped: bool) -> tuple[list[Sums], bool]:
+    """Over all processes; whether any of them was asked to stop."""
+    if PartialState().num_processes == 1:
+        return sums, stopped
+    part, totals = part_of(frozen), torch.tensor([[*one, stopped] for one in sums], dtype=torch.float64)
+    if not part.counts:
+        totals[:, :-1] = 0
+    found = summed(totals.to(frozen.device), part._replace(counts=True)).tolist()
+    return [Sums(*one[:-1]) for one in found], found[0][-1] > 0
+
+
+def _finish(prompt: nn.Module, weight: float, part: Part) -> None:
     """From this process's gradient of a sum to that of the mean over all of them."""
-    several = PartialState().num_processes > 1
     for parameter in prompt.parameters():
         if parameter.grad is None:  # a process without samples still takes part in the sum
             parameter.grad = torch.zeros_like(parameter)
-        if several:
-            parameter.grad = torch.as_tensor(reduce(parameter.grad, "sum"))
-        parameter.grad.div_(weight)
+        parameter.grad = summed(parameter.grad, part).div_(weight)
 
 
 def _backward(frozen: FrozenModel, shares: Sequence[Share], room: Room, stop_asked: Callable[[], bool]) -> list[Sums]:

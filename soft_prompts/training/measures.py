@@ -153,7 +153,7 @@ def measure(at: Apparatus, validation: Sequence[Example], test: Sequence[Example
     elif task.condition_names:
         metrics["condition_sensitivity"] = Metric(None, reason="this prompt sees no conditions that differ", unit=unit)
     complete = partial(generate, at.frozen, at.prompt, batch_size=WRITTEN_AT_ONCE * batch_size, as_fits=True)
-    measures = at.data.measures(test, replace(items, outcome=whole), SharedOut(complete))
+    measures = at.data.measures(test, replace(items, outcome=whole), SharedOut(complete, at.frozen.in_step))
     metrics |= measures.metrics
     if further := at.data.further():
         further = set_conditions(further, at.config)

@@ -15,13 +15,13 @@ from filelock import FileLock, Timeout
 
 from soft_prompts.common.console import say, say_at_once
 from soft_prompts.common.errors import Interrupted, UsageError, goes_on
-from soft_prompts.common.files import writing_to
+from soft_prompts.common.files import refuse_link, writing_to
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.engine.processes import told_by_first
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.frozen import dtype_for
 from soft_prompts.prompts.snapshot import forget_snapshot
-from soft_prompts.results.files import read_result
+from soft_prompts.results.files import items_path, read_result
 from soft_prompts.results.schema import Result
 from soft_prompts.training.apparatus import Apparatus, Paths, data_request, find_device
 from soft_prompts.training.checkpoint import State, forget, newest, publish, sweep
@@ -41,6 +41,8 @@ def finished_result(config: RunConfig, paths: Paths, title: str) -> Result | Non
 
 
 def _finished_result(config: RunConfig, paths: Paths, title: str) -> Result | None:
+    for target in (paths.result, items_path(paths.result)):
+        refuse_link(target)  # at once, not when the work is done
     if config.fresh:
         _forget(paths)
     if config.fresh or not paths.result.is_file():

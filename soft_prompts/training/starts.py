@@ -101,9 +101,15 @@ def search_start(at: Apparatus) -> list[int]:
         say(f"{at.title}: searching {config.tokens} tokens of the vocabulary to begin with")
     first = first_tokens(len(at.frozen.vocabulary), config.tokens, config.seed)
     batches = training_batches(at, settings.items)
-    found = told_by_first(
-        lambda: SEARCHED.get(_searched(at), (), lambda: search(at.frozen, at.prompt, batches, first, settings))
-    )
+
+    def of_this_process() -> list[int]:
+        return SEARCHED.get(_searched(at), (), lambda: search(at.frozen, at.prompt, batches, first, settings))
+
+    if at.frozen.in_step:  # none gets through the model without the others
+        own = of_this_process()
+        found = told_by_first(lambda: own)
+    else:
+        found = told_by_first(of_this_process)
     put_tokens(at.prompt.rows, at.frozen.vocabulary.float(), found)
     return found
 

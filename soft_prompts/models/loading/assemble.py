@@ -3,50 +3,32 @@
 import atexit
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from soft_prompts.common.cache import INSTEAD, cache_folder
-from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import writing_to
 from soft_prompts.models.loading.adapters import with_adapters, with_rows
 from soft_prompts.models.loading.quantised import quantisation_in
+from soft_prompts.models.loading.shards import refuse_in_step, shard, tensor_plan
+from soft_prompts.models.loading.spread import IN_STEP, WHOLE, Mode, Spread
 from soft_prompts.models.loading.texts import as_on_card
 from soft_prompts.models.precision import DTYPES
 from soft_prompts.models.sources.adapters import adapter_folders, tokenizer_of
 from soft_prompts.models.sources.gguf import quantisation_of
 from soft_prompts.models.sources.hub import asked_of, place_of
 from soft_prompts.models.sources.source import Source
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How a model that is larger than one device is spread over several, by accelerate."""
-
-    device_map: str | None = None
-    """auto, or None: the whole model on one device."""
-    max_memory: tuple[str, ...] = ()
-    """DEVICE=SIZE, as 0=20GiB or cpu=60GiB."""
-
-    def __post_init__(self) -> None:
-        given = " ".join(self.max_memory)
-        if not all(all(one.partition("=")) for one in self.max_memory):
-            raise UsageError(f"max-memory is {given}; give DEVICE=SIZE, as 0=20GiB or cpu=60GiB")
-        if given and self.device_map is None:
-            raise UsageError(f"max-memory is {given}, without a device map; give --device-map auto too")
-
-    @property
-    def limits(self) -> dict[int | str, str] | None:
-        """Of every device, by its number or name; None where there are none."""
-        pairs = [one.partition("=") for one in self.max_memory]
-        return {int(name) if name.isdigit() else name: size for name, _, size in pairs} or None
-
-
-WHOLE = Spread()
 
 
 class Wanted(NamedTuple):
@@ -57,6 +39,8 @@ class Wanted(NamedTuple):
     offline: bool = False
     trust_remote_code: bool = False
     spread: Spread = WHOLE
+    mode: Mode = "none"
+    """How it is spread in the end."""
 
 
 class Assembled(NamedTuple):
@@ -75,6 +59,8 @@ def assemble(source: Source, wanted: Wanted) -> Assembled:
     place, asked = place_of(source.base), asked_of(source.base, wanted.offline, wanted.trust_remote_code)
     config = AutoConfig.from_pretrained(place, **asked)
     quantised = quantisation_in(config)
+    if wanted.mode in IN_STEP:
+        refuse_in_step(source, wanted.mode, quantised)
     loaded: Any = AutoModelForCausalLM  # its type does not say that it gives a pair
     model, report = loaded.from_pretrained(
         place,
@@ -85,14 +71,16 @@ def assemble(source: Source, wanted: Wanted) -> Assembled:
         ignore_mismatched_sizes=True,
         **asked,
         **_attention(source),
-        **_placing(wanted, quantised),
+        **_placing(wanted, config, quantised),
     )
     tokenizer = tokenizer_for(source, wanted.offline, wanted.trust_remote_code)
     model = _whole(source, model, len(tokenizer), folders, quantised)
     if not quantised:
         for weight in model.parameters():  # buffers keep their precision, as transformers has it
             weight.data = weight.data.to(DTYPES[wanted.dtype]) if folders else weight.data
-    if not quantised and wanted.spread.device_map is None:
+    if wanted.mode == "fsdp":
+        shard(model, wanted.device)
+    elif not quantised and wanted.mode == "none":
         model.to(wanted.device)  # pyright: ignore[reportArgumentType]  # transformers wraps the method, its type is lost
     gguf = source.base.gguf
     return Assembled(model, tokenizer, report, quantised if gguf is None else quantisation_of(gguf))
@@ -130,9 +118,11 @@ def _offload_folder() -> Path:
     return folder
 
 
-def _placing(wanted: Wanted, quantised: str | None) -> dict[str, Any]:
+def _placing(wanted: Wanted, config: PretrainedConfig, quantised: str | None) -> dict[str, Any]:
     """A quantised model is put onto its device as it is read, and cannot be moved afterwards."""
-    if wanted.spread.device_map is not None:
-        spread = {"device_map": wanted.spread.device_map, "offload_folder": str(_offload_folder())}
+    if wanted.mode == "tensor":
+        return tensor_plan(config, wanted.device)
+    if wanted.mode == "pipeline":
+        spread = {"device_map": wanted.spread.device_map or "auto", "offload_folder": str(_offload_folder())}
         return spread | ({"max_memory": limits} if (limits := wanted.spread.limits) else {})
     return {"device_map": {"": wanted.device}} if quantised else {}

@@ -34,7 +34,7 @@ from tests.checks.made.disturbances import (
 
 
 @pytest.mark.parametrize(
-    ("trials", "chain"), [(10, 1), (1, 5), pytest.param(50, 1, marks=faults), pytest.param(20, 5, marks=faults)]
+    ("trials", "chain"), [(10, 1), (1, 5), pytest.param(200, 1, marks=faults), pytest.param(20, 5, marks=faults)]
 )
 def test_killed_at_random_moments(
     harness: Any,
@@ -164,7 +164,7 @@ def until_it_says(log: Path, words: str) -> str:
     raise AssertionError(f"{words!r} is not in {text!r}")
 
 
-@pytest.mark.parametrize("trials", [2, pytest.param(50, marks=faults)])
+@pytest.mark.parametrize("trials", [2, pytest.param(100, marks=faults)])
 def test_a_second_run_waits_and_reads_the_result(
     harness: Any, settings: Settings, tmp_path: Path, record_property: Record, trials: int
 ) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.files import read_items, read_result
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.resume import only_writer
-from tests.checks.made.disturbances import rewrite
+from tests.checks.made.disturbances import count_fault, rewrite
 
 ROOT = Path(__file__).parents[3]
 TIMEOUT = 240  # a machine that is busy with other work takes a minute to import torch twice
@@ -50,6 +51,7 @@ told.write_text(repr(result.metrics["test_loss"].value))
 """
 CHANGED = ("steps", "batch_size", "sample_tokens", "validation_samples", "test_samples", "max_bad", "data")
 CHANGED += ("warmup_steps", "learning_rate", "validate_every", "checkpoint_every", "data_workers", "hidden_width")
+CHANGED += ("parallel",)
 
 
 @pytest.fixture
@@ -217,7 +219,19 @@ def test_one_of_two_processes_dies(
     victim: int,
 ) -> None:
     """The other ends too, within the timeout; a single process goes on from the last state, to stated tolerance."""
-    config = settings(tmp_path / "out", steps=40, checkpoint_every=1, validate_every=40)
+    whole = run(settings(tmp_path / "whole", steps=40, checkpoint_every=40, validate_every=40), one_frozen)
+    outcomes = []
+    for trial, parallel in enumerate(("none", "none", "none", "fsdp", "tensor")):
+        config = settings(tmp_path / str(trial), steps=40, checkpoint_every=1, validate_every=40, parallel=parallel)
+        kill_one(launch, config, victim)
+        result = run(replace(config, parallel="none"), one_frozen)
+        expected = pytest.approx(whole.metrics["test_loss"].value, abs=1e-3)
+        outcomes.append(result.metrics["test_loss"].value == expected)
+    count_fault(record_property, f"process {victim} of two dies", outcomes)
+
+
+def kill_one(launch: Callable[..., subprocess.Popen[str]], config: RunConfig, victim: int) -> None:
+    """Start two processes, kill one in the middle, and see both gone."""
     states = run_paths(config).snapshot / "state"
     launched = launch(config, pause=0.2)
     until = time.monotonic() + TIMEOUT
@@ -232,10 +246,6 @@ def test_one_of_two_processes_dies(
     assert launched.returncode != 0
     assert not any(is_there(process) for process in workers)
     assert ended < 120
-    result = run(config, one_frozen)
-    whole = run(settings(tmp_path / "whole", steps=40, checkpoint_every=40, validate_every=40), one_frozen)
-    assert result.metrics["test_loss"].value == pytest.approx(whole.metrics["test_loss"].value, abs=1e-3)
-    record_property("fault", {"fault": f"process {victim} of two dies", "trials": 1, "passed": 1})
 
 
 def _words(process: int) -> str:

@@ -1,8 +1,11 @@
 """Are held-out losses and their standard errors what a plain computation gives?"""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-from soft_prompts.engine import evaluation
+from soft_prompts.engine import processes
 from soft_prompts.engine.evaluation import LossNotFinite, evaluate, item_losses, swap_conditions
+from soft_prompts.engine.memory import in_batches
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
@@ -190,11 +194,30 @@ def test_processes_share_the_items_whatever_batch_each_can_hold(
     parts = []
     for index, batch_size in ((0, 4), (1, 1)):
         process = SimpleNamespace(process_index=index, num_processes=2)
-        monkeypatch.setattr(evaluation, "PartialState", lambda process=process: process)
-        monkeypatch.setattr(evaluation, "reduce", lambda sums, how: sums)
+        monkeypatch.setattr(processes, "PartialState", lambda process=process: process)
+        monkeypatch.setattr(processes, "reduce", lambda sums, how: sums)
         parts.append(item_losses(one_frozen, prompt, examples, batch_size))
     assert [(a > 0) + (b > 0) for a, b in zip(parts[0].tokens, parts[1].tokens, strict=True)] == [1] * 7
     assert parts[0].nats + parts[1].nats == pytest.approx(alone.nats, rel=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["fsdp", "tensor", "none"])
+def test_processes_in_step_make_as_many_batches_as_each_other(
+    one_frozen: FrozenModel, monkeypatch: pytest.MonkeyPatch, mode: Any
+) -> None:
+    """Counted one by one, of any number of samples."""
+    frozen = replace(one_frozen, parallel=mode)
+    for count, samples, at_once in itertools.product(range(1, 5), range(1, 14), range(1, 6)):
+        made, short = [], []
+        for index in range(count):
+            process = SimpleNamespace(process_index=index, num_processes=count, is_main_process=index == 0)
+            monkeypatch.setattr(processes, "PartialState", lambda process=process: process)
+            own = processes.part_of(frozen).of(samples)
+            assert mode != "tensor" or len(own) == samples
+            made.append(len(list(in_batches(own, at_once, lambda places: places))))
+            short.append(processes.batches_short(frozen, samples, at_once))
+        expected = [max(made) - own for own in made] if mode == "fsdp" else [0] * count
+        assert short == expected, (count, samples, at_once)
 
 
 def test_a_whole_match_is_what_greedy_writing_gives(frozen: FrozenModel) -> None:

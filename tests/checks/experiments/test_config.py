@@ -102,6 +102,7 @@ OTHER: dict[str, object] = {
     "engine": "plain",
     "device_map": "auto",
     "max_memory": ("0=20GiB",),
+    "parallel": "pipeline",
     "output_dir": Path("elsewhere"),
     "snapshot": Path("trained"),
 }

@@ -10,14 +10,15 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.models.frozen import load_frozen_model, load_tokenizer
 from soft_prompts.models.loading.adapters import with_adapters
-from soft_prompts.models.loading.assemble import Spread, Wanted, _placing
+from soft_prompts.models.loading.assemble import Wanted, _placing
 from soft_prompts.models.loading.quantised import PACKAGES
+from soft_prompts.models.loading.spread import Spread
 from soft_prompts.models.sources.source import find_source
 
 IDS = torch.arange(1, 30)[None]
@@ -287,8 +288,8 @@ def test_an_adapter_that_cannot_be_read_is_named_and_no_hub_is_asked(
 
 def test_weights_on_the_disk_lie_in_a_folder_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOFT_PROMPTS_CACHE", str(tmp_path))
-    wanted = Wanted("float32", torch.device("cpu"), spread=Spread("auto"))
-    one, other = (_placing(wanted, None)["offload_folder"] for _ in range(2))
+    wanted = Wanted("float32", torch.device("cpu"), spread=Spread("auto"), mode="pipeline")
+    one, other = (_placing(wanted, PretrainedConfig(), None)["offload_folder"] for _ in range(2))
     assert one != other
     assert Path(one).parent == Path(other).parent == tmp_path / "offload"
 
