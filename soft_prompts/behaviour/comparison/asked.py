@@ -9,7 +9,7 @@ from soft_prompts.behaviour.comparison.finding import Finding
 from soft_prompts.behaviour.comparison.kept import NOTHING_KEPT, Keeper
 from soft_prompts.behaviour.comparison.settings import DEFAULTS, ComparisonSettings
 from soft_prompts.behaviour.comparison.texts import Texts
-from soft_prompts.stats.excess import LEAST_CONTROLS
+from soft_prompts.stats.excess import LEAST_CONTROLS, Excess
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Asked:
         return Finding(
             part=part, verdict=known.pop("verdict", "described"), sentence=sentence, warnings=warnings, **known
         )
+
+    def beyond_controls(self, part: str, sentence: str, lead: Excess, **known: Any) -> Finding:
+        """A finding whose value is an excess over the controls; its verdict falls when all parts are there."""
+        figures = {name: getattr(lead, name) for name in ("value", "stderr", "control_mean", "control_sd", "controls")}
+        return self.described(part, sentence, verdict="not shown", smallest_p=0.0, **{"p": lead.p, **figures, **known})
 
     def lacks_controls(self, spare: bool = False) -> bool:
         """Too few for a spread; `spare`: of those that no contrast has seen."""

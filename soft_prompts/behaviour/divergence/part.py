@@ -48,19 +48,7 @@ def find_divergence(asked: Asked) -> Finding:
         sentence = f"{estimate.value:.4f} nats a token between target and base; what drifts anyway is not known"
         return asked.described("divergence", sentence, verdict="untested", value=estimate.value, **known)
     p = smallest_of(list(found.values()))
-    return asked.described(
-        "divergence",
-        _sentence(estimate, lead),
-        verdict="not shown",
-        value=lead.value,
-        stderr=lead.stderr,
-        control_mean=lead.control_mean,
-        control_sd=lead.control_sd,
-        controls=lead.controls,
-        p=p,
-        smallest_p=0.0,
-        **known,
-    )
+    return asked.beyond_controls("divergence", _sentence(estimate, lead), lead, p=p, **known)
 
 
 def smallest_of(found: Sequence[Excess]) -> float:

@@ -96,16 +96,4 @@ def find_two_sample(asked: Asked) -> Finding:
         sentence = f"paired accuracy {told.accuracy:.2f}; what seeds alone give needs two controls beside the first"
         return asked.described("two-sample", sentence, verdict="untested", value=told.accuracy, **known)
     sentence = f"paired accuracy {told.accuracy:.2f}, controls {lead.control_mean:.2f}"
-    return asked.described(
-        "two-sample",
-        sentence,
-        verdict="not shown",
-        value=lead.value,
-        stderr=lead.stderr,
-        control_mean=lead.control_mean,
-        control_sd=lead.control_sd,
-        controls=lead.controls,
-        p=lead.p,
-        smallest_p=0.0,
-        **known,
-    )
+    return asked.beyond_controls("two-sample", sentence, lead, **known)
