@@ -12,7 +12,7 @@ import tyro
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.common.settings import Bounds, check_settings, marks, names_that_change, setting, untold
-from soft_prompts.models.loading.spread import Parallel, refuse_two_ways
+from soft_prompts.models.loading.spread import Parallel, Spread
 from soft_prompts.prompts.kinds import FROM_ROWS, PROMPTS, UNCONDITIONAL, Initialisation, architecture
 from soft_prompts.results.roles import RUN, Role
 from soft_prompts.tasks.task import Task
@@ -22,7 +22,7 @@ ConditionMode = Literal["true", "none", "shuffled", "constant"]
 
 Schedule = Literal["constant", "cosine"]
 SHORT_MEMORY = (0.8, 0.9)
-"""Adam's `betas` for a prompt whose gradients shrink fast: it reaches the same loss in half the steps and fewer."""
+"""Adam's `betas` for a prompt whose gradients shrink fast: it reaches about the same loss in half the steps."""
 
 
 def _architectures() -> Any:
@@ -135,7 +135,7 @@ class RunConfig:
     float32; fastest: what a probe finds faster on this machine."""
     device_map: Literal["auto"] | None = setting(None, "nothing", told_if_set=True)
     """auto: spread a model that is larger than one device over all that there are, the CPU and the disk last."""
-    parallel: Parallel = setting("auto", "nothing", told_if_set=True)
+    parallel: Parallel = setting("none", "nothing", told_if_set=True)
     """For a model larger than one device. pipeline: one process has whole layers on each of its devices, as with
     --device-map auto. In a launch of several processes fsdp: each keeps a part of every layer and takes its share of
     the samples; tensor: each computes a part of every layer, by transformers' plan. none: whole on one device. auto:
@@ -240,7 +240,7 @@ def _check_run(config: RunConfig) -> None:
             "condition is shuffled and batch-size 1; give a batch-size of 2 or more to deal conditions within"
         )
     architecture(config.prompt)
-    refuse_two_ways(config.parallel, config.device_map)
+    Spread(config.device_map, config.max_memory, config.parallel)
     if config.steps == 0 and config.snapshot is None:
         raise UsageError("steps is 0; give 1 or more, or the trained prompt to be measured after --snapshot")
     if config.init in FROM_ROWS and not config.has_rows:

@@ -33,9 +33,15 @@ def meet(cpu: bool) -> PartialState:
 
 
 def _leave() -> None:
+    """Of groups on the CPU alone: NCCL waits for processes that do not leave, and a failing one leaves by itself."""
+    if not distributed.is_initialized():
+        return
+    patient = _patient_group() if _patient_group.cache_info().currsize else None
     _patient_group.cache_clear()
-    if distributed.is_initialized():
+    if distributed.get_backend() == "gloo":
         distributed.destroy_process_group()
+    elif patient is not None:
+        distributed.destroy_process_group(patient)
 
 
 def told_by_first(find: Callable[[], T]) -> T:

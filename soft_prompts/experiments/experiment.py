@@ -17,6 +17,7 @@ from soft_prompts.common.machine import keep_freed_memory
 from soft_prompts.config import RunConfig, as_json
 from soft_prompts.experiments.grid import Grid, TaskT, variant
 from soft_prompts.experiments.places import refuse_missing_places
+from soft_prompts.models.loading.spread import IN_STEP
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
 from soft_prompts.results.files import find_results
 from soft_prompts.results.roles import RUN
@@ -62,7 +63,8 @@ class Experiment(Generic[TaskT]):
             failures += beside.failures
             if is_main_process():
                 ending.exit_code = self._show(grid, [*configs, *beside.configs], failures)
-                none_beside = grid.evidence == "none" and grid.settings.snapshot is None
+                settings = grid.settings
+                none_beside = grid.evidence == "none" and settings.snapshot is None and settings.parallel not in IN_STEP
                 if none_beside and any(config.tokens for config in configs):
                     say_evidence(program or started_as(), arguments)
         return ending.exit_code

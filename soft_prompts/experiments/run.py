@@ -29,8 +29,8 @@ from soft_prompts.training.apparatus import (
     find_device,
     load_for,
     prompt_for,
+    refuse_beside_runs,
     refuse_beyond_context,
-    refuse_in_step,
     refuse_other_model,
     run_paths,
     settled,
@@ -83,7 +83,7 @@ def run_together(
         began = time.perf_counter()
         frozen = frozen or (turn.load or partial(load_for, first))()
         for config in configs:
-            refuse_in_step(config, frozen)
+            refuse_beside_runs(config, frozen)
         used, begun = with_engine(first, maker_of(first.role).model(frozen)), list[Begun]()
         for (config, title), result in zip(named, finished, strict=True):
             if result is None:

@@ -4,6 +4,7 @@ Frozen means: eval mode, no gradient on any weight, nothing added to its tokeniz
 loaded. What the model can be asked is in `model`, what is found out about it at load in `probes`.
 """
 
+import json
 from dataclasses import replace
 from typing import cast
 
@@ -90,13 +91,15 @@ def load_frozen_model(
 
 
 def _mode(source: Source, wanted: Wanted) -> Mode:
-    """Where it may not fit onto one device, by the size of its weights, which then have to be here first."""
+    """Where it may not fit onto one device, by the size of its weights, which then have to be here first; auto leaves a
+    quantised base whole, for its numbers do not say its size."""
     machine, weights = machine_of(wanted.device), 0
     if machine.memory is not None and wanted.spread.parallel == "auto" and max(machine.processes, machine.devices) > 1:
         offline, trusted = wanted.offline, wanted.trust_remote_code
         find_fingerprint(source.name, revision=source.base.revision, offline=offline, trust_remote_code=trusted)
-        folder = config_path(source, wanted.offline).parent
-        weights = numbers_in(folder) * DTYPES[wanted.dtype].itemsize
+        configuration = config_path(source, wanted.offline)
+        is_plain = "quantization_config" not in json.loads(configuration.read_text(encoding="utf-8"))
+        weights = numbers_in(configuration.parent) * DTYPES[wanted.dtype].itemsize if is_plain else 0
     return mode_for(wanted.spread, weights, machine)
 
 

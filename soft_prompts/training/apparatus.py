@@ -159,7 +159,7 @@ def _spread_line(frozen: FrozenModel) -> str:
     return f"{frozen.parallel} over {processes} processes" if frozen.in_step else frozen.parallel
 
 
-def refuse_in_step(config: RunConfig, frozen: FrozenModel) -> None:
+def refuse_beside_runs(config: RunConfig, frozen: FrozenModel) -> None:
     """Raise UsageError for what stands beside the runs where the model is in parts: some of it trains weights or draws
     others."""
     if frozen.in_step and config.role != RUN:

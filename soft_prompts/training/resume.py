@@ -14,7 +14,7 @@ from accelerate import PartialState
 from filelock import FileLock, Timeout
 
 from soft_prompts.common.console import say, say_at_once
-from soft_prompts.common.errors import Interrupted, UsageError, goes_on
+from soft_prompts.common.errors import InputError, Interrupted, UsageError, goes_on
 from soft_prompts.common.files import refuse_link, writing_to
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.engine.processes import told_by_first
@@ -41,13 +41,22 @@ def finished_result(config: RunConfig, paths: Paths, title: str) -> Result | Non
 
 
 def _finished_result(config: RunConfig, paths: Paths, title: str) -> Result | None:
-    for target in (paths.result, items_path(paths.result)):
-        refuse_link(target)  # at once, not when the work is done
+    found = None if config.fresh or not paths.result.is_file() else _read_finished(config, paths, title)
+    if found is None:
+        for target in (paths.result, items_path(paths.result)):
+            refuse_link(target)  # at once, not when the work is done
     if config.fresh:
         _forget(paths)
-    if config.fresh or not paths.result.is_file():
-        return None
-    result = read_result(paths.result)
+    return found
+
+
+def _read_finished(config: RunConfig, paths: Paths, title: str) -> Result | None:
+    """A whole result may be a link to where it is kept."""
+    try:
+        result = read_result(paths.result)
+    except InputError:
+        refuse_link(paths.result)  # who mends what is behind it would write through it
+        raise
     if result.status != "success":
         return None
     _refuse_changes(config, paths, result)

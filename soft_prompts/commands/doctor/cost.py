@@ -45,7 +45,7 @@ def look_at_cost(which: str, arguments: Sequence[str]) -> Report:
     torch_itself = "" if on_gpu else f", {gigabytes(jobs * own)} of it Python and torch"
     facts.append(f"cost: about {duration(seconds)}, and {gigabytes(needed)} of memory at most{torch_itself}")
     facts += _not_counted(found, grid.evidence)
-    if grid.settings.device_map or grid.settings.parallel not in ("auto", "none"):
+    if grid.settings.device_map or grid.settings.parallel != "none":
         facts.append("cost: the model is spread over several devices or processes; memory is of all, none is compared")
         return Report(facts)
     free = float(torch.cuda.mem_get_info()[0]) if on_gpu else free_memory() + own

@@ -1,6 +1,7 @@
 """How does each process of a launch hold a part of every layer? FSDP2 gathers a layer while it is used (Zhao et al.,
 arXiv 2304.11277); a tensor plan computes each layer in parts (Shoeybi et al., arXiv 1909.08053)."""
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,13 @@ def machine_of(device: torch.device) -> Machine:
 
 
 def numbers_in(folder: Path) -> int:
-    """How many numbers the weights of a folder are, by the heads of their files; 0 where there are none."""
-    count = 0
-    for path in folder.glob("*.safetensors"):
+    """How many numbers the weights of a folder are, by the heads of the files that are loaded; 0 without any."""
+    count, index = 0, folder / "model.safetensors.index.json"
+    whole = folder / "model.safetensors"
+    names = [whole.name] if whole.is_file() else []
+    if not names and index.is_file():
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    for path in (folder / name for name in names):
         with safe_open(path, framework="pt") as file:
             shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118  # no mapping
         count += sum(torch.Size(shape).numel() for shape in shapes)

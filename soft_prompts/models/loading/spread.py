@@ -14,12 +14,6 @@ IN_STEP = ("tensor", "fsdp")  # a process holds a part of every layer, and none 
 FILLED = 0.8  # of a device's memory that weights may take by themselves: the rest is for what a step keeps
 
 
-def refuse_two_ways(parallel: Parallel, device_map: str | None) -> None:
-    """Raise UsageError for a device map beside a mode that has none."""
-    if device_map is not None and parallel not in ("auto", "pipeline"):
-        raise UsageError(f"parallel is {parallel} and device-map {device_map}, which is pipeline; leave either out")
-
-
 @dataclass(frozen=True)
 class Spread:
     """What is asked of the places of a model's weights."""
@@ -28,15 +22,18 @@ class Spread:
     """auto: whole layers on all devices of a process, by accelerate; None: as `parallel` says."""
     max_memory: tuple[str, ...] = ()
     """DEVICE=SIZE, as 0=20GiB or cpu=60GiB."""
-    parallel: Parallel = "auto"
+    parallel: Parallel = "none"
 
     def __post_init__(self) -> None:
-        refuse_two_ways(self.parallel, self.device_map)
+        if self.device_map is not None and self.parallel in IN_STEP:
+            raise UsageError(
+                f"parallel is {self.parallel} and device-map {self.device_map}, which is pipeline; leave either out"
+            )
         given = " ".join(self.max_memory)
         if not all(all(one.partition("=")) for one in self.max_memory):
             raise UsageError(f"max-memory is {given}; give DEVICE=SIZE, as 0=20GiB or cpu=60GiB")
         if given and not self.is_mapped:
-            raise UsageError(f"max-memory is {given}, without a device map; give --device-map auto too")
+            raise UsageError(f"max-memory is {given}, which is for whole layers on devices; give --parallel pipeline")
 
     @property
     def is_mapped(self) -> bool:
@@ -51,7 +48,7 @@ class Spread:
 
     def __str__(self) -> str:
         """Empty for a model that is whole on one device unless it has no room there."""
-        parallel = "" if self.parallel in ("auto", "none") else self.parallel
+        parallel = "" if self.parallel == "none" else self.parallel
         return " ".join(filter(None, (parallel, self.device_map, *self.max_memory)))
 
 
@@ -81,8 +78,8 @@ def mode_for(spread: Spread, weights: int, machine: Machine) -> Mode:
             f"parallel is {spread.parallel}, which takes several processes, and this is one; start it by accelerate "
             "launch or torchrun, or give --parallel pipeline"
         )
-    if spread.parallel == "pipeline" and machine.processes > 1:
-        raise UsageError("parallel is pipeline, which is of one process; start it without a launcher, or give fsdp")
+    if spread.is_mapped and machine.processes > 1:
+        raise UsageError("pipeline is of one process; start it without a launcher, or give --parallel fsdp")
     if spread.is_mapped:
         return "pipeline"
     if spread.parallel != "auto":

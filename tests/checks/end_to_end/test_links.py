@@ -32,3 +32,17 @@ def test_a_link_at_a_result_path_is_refused(
         right &= not list((root / "folder").iterdir()) and not (root / "nothing").exists()
         outcomes.append(right)
     count_fault(record_property, "symbolic link at a result path", outcomes)
+
+
+def test_a_finished_result_may_lie_behind_a_link(harness: Any, settings: Settings, tmp_path: Path) -> None:
+    """As tools leave it that keep large files elsewhere: it is read, and what would be made again is refused."""
+    config = settings(tmp_path / "out", steps=2)
+    assert harness.run(config).code == 0
+    for path in (run_paths(config).result, items_path(run_paths(config).result)):
+        path.rename(kept := tmp_path / path.name)
+        path.symlink_to(kept)
+    ended = harness.run(config)
+    assert (ended.code, "finished before, read from" in ended.text) == (0, True)
+    again = harness.run(settings(tmp_path / "out", steps=2, fresh=True))
+    assert (again.code, "symbolic link" in again.text) == (3, True)
+    assert (tmp_path / run_paths(config).result.name).is_file()

@@ -27,8 +27,7 @@ from soft_prompts.models.sources.part import Part
 from soft_prompts.models.sources.source import find_source
 from soft_prompts.results.files import read_items, read_result
 from soft_prompts.results.roles import Lora
-from soft_prompts.training.apparatus import refuse_in_step as refuse_role
-from soft_prompts.training.apparatus import run_paths
+from soft_prompts.training.apparatus import refuse_beside_runs, run_paths
 from tests.checks.end_to_end.conftest import PLIES
 from tests.checks.made.architectures import save_architecture
 from tests.checks.made.in_parts import LENGTHS, numbers
@@ -161,17 +160,17 @@ def test_layers_on_each_device_of_one_process_are_the_whole_model(
         tmp_path / "pipeline"
     )
     written = [json.loads(run_paths(config).result.read_text())["config"] for config in (whole, spread)]
-    assert [one["parallel"] for one in written] == ["none", "pipeline"]
+    assert [one.get("parallel") for one in written] == [None, "pipeline"]
 
 
 def test_auto_leaves_a_model_whole_where_it_fits() -> None:
-    auto, one, many = Spread(), Machine(1, 4, 100), Machine(2, 2, 100)
+    auto, one, many = Spread(parallel="auto"), Machine(1, 4, 100), Machine(2, 2, 100)
     assert [mode_for(auto, size, one) for size in (0, 80, 81)] == ["none", "none", "pipeline"]
     assert [mode_for(auto, size, many) for size in (80, 81)] == ["none", "fsdp"]
     assert mode_for(auto, 10**12, Machine(1, 1, 100)) == "none"  # there is nowhere to go
     assert mode_for(auto, 10**12, Machine(2)) == "none"  # a CPU's memory is what there is
-    assert mode_for(Spread(parallel="none"), 10**12, many) == "none"
-    assert mode_for(Spread("auto"), 0, many) == "pipeline"
+    assert [mode_for(Spread(), 10**12, few) for few in (one, many)] == ["none", "none"]  # only if it is asked
+    assert mode_for(Spread("auto"), 0, one) == "pipeline"
     assert mode_for(Spread(parallel="tensor"), 0, many) == "tensor"
 
 
@@ -186,13 +185,16 @@ def test_what_does_not_go_together_is_said_in_one_line(
             variant(DEFAULT, evidence="standard", parallel=mode)
         in_step = replace(one_frozen, parallel=mode)
         with refused(UsageError, "anchor:lora wants the model whole"):
-            refuse_role(settings(tmp_path, role=Lora()), in_step)
+            refuse_beside_runs(settings(tmp_path, role=Lora()), in_step)
         with refused(InputError, "it is quantised by bitsandbytes 4 bits", "give --parallel pipeline"):
             refuse_in_step(find_source(one_frozen.name), mode, "bitsandbytes 4 bits")
-    with refused(UsageError, "parallel is none and device-map auto"):
-        settings(tmp_path, parallel="none", device_map="auto")
-    with refused(UsageError, "parallel is pipeline, which is of one process"):
-        mode_for(Spread(parallel="pipeline"), 0, Machine(2))
+        with refused(UsageError, f"parallel is {mode} and device-map auto"):
+            settings(tmp_path, parallel=mode, device_map="auto")
+        with refused(UsageError, "max-memory is cpu=1GB", "--parallel pipeline"):
+            settings(tmp_path, parallel=mode, max_memory=("cpu=1GB",))
+    for spread in (Spread(parallel="pipeline"), Spread("auto")):
+        with refused(UsageError, "pipeline is of one process"):
+            mode_for(spread, 0, Machine(2))
     with refused(InputError, "a tensor plan takes a checkpoint as it is"):
         refuse_in_step(replace(find_source(one_frozen.name), adapters=(Part("adapter", "adapter"),)), "tensor", None)
 
