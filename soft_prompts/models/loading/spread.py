@@ -47,7 +47,7 @@ class Spread:
         return {int(name) if name.isdigit() else name: size for name, _, size in pairs} or None
 
     def __str__(self) -> str:
-        """Empty for a model that is whole on one device unless it has no room there."""
+        """Empty for a model that is whole on one device."""
         parallel = "" if self.parallel == "none" else self.parallel
         return " ".join(filter(None, (parallel, self.device_map, *self.max_memory)))
 
