@@ -18,8 +18,7 @@ from soft_prompts.results.roles import RUN, Role
 from soft_prompts.tasks.task import Task
 
 ConditionMode = Literal["true", "none", "shuffled", "constant"]
-
-
+Precision = Literal["auto", "float32", "bfloat16", "fastest"]
 Schedule = Literal["constant", "cosine"]
 SHORT_MEMORY = (0.8, 0.9)
 """Adam's `betas` for a prompt whose gradients shrink fast: it reaches about the same loss in half the steps."""
@@ -130,7 +129,7 @@ class RunConfig:
 
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "nothing")
     """Where the model runs; auto takes a GPU if there is one."""
-    dtype: Literal["auto", "float32", "bfloat16", "fastest"] = setting("auto", "all")
+    dtype: Precision = setting("auto", "all")
     """Precision of the frozen model; the prompt and Adam's state are float32 always. auto: bfloat16 on a GPU, else
     float32; fastest: what a probe finds faster on this machine."""
     device_map: Literal["auto"] | None = setting(None, "nothing", told_if_set=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from soft_prompts.common.errors import UsageError
+from soft_prompts.config import Precision
 from soft_prompts.zoo import ADAPTERS
 
 
@@ -27,6 +28,8 @@ class GameOptions:
     """Samples a step."""
     learning_rate: float = 3e-2
     """Peak learning rate of a prompt."""
+    dtype: Precision = "auto"
+    """Precision of the model while prompts are trained and measured, as of any experiment; the rivals' is float32."""
     test_samples: int = 150
     """Held-out questions that a verdict speaks about."""
     search: Literal["none", "battery", "power"] = "battery"

@@ -92,6 +92,7 @@ def _runs(model: str, questions: Questions, options: GameOptions) -> Sequence[Ru
             steps=options.steps,
             batch_size=options.batch_size,
             learning_rate=options.learning_rate,
+            dtype=options.dtype,
             weight_decay=0.0,
             warmup_steps=min(5, options.steps),
             sample_tokens=questions.longest,

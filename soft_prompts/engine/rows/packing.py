@@ -1,8 +1,9 @@
 """How does a batch become one row without padding, in which what several samples share stands once?
 
 A sample is a chain: text before the prompt, the prompt, text after it. Samples whose chains are alike up to the end of
-the prompt share that head where it is worth a second attention; text before the prompt, if it is a sizable part, goes
-ahead in a row of its own, for no gradient is needed there.
+the prompt share that head, and all text that they go on with alike, as a chat's template, a system message or worked
+examples, where it is worth a second attention; text before the prompt, if it is a sizable part, goes ahead in a row of
+its own, for no gradient is needed there.
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from soft_prompts.engine.batch import Batch
+from soft_prompts.engine.rows.alike import alike
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.packed import Heads, Layout, Stretch, stretches_of
 from soft_prompts.tasks.task import UNSCORED
@@ -89,8 +91,8 @@ class Row:
         """Lay them one behind another, in this order; returns where each stands, but for what fills it up."""
         lengths = [one.length for one in segments]
         ends = self.length + np.cumsum([0, *lengths])
-        for (earlier, prefix), alike in groupby(zip(segments, ends, strict=False), lambda one: one[0][4:]):
-            some = list(alike)
+        for (earlier, prefix), group in groupby(zip(segments, ends, strict=False), lambda one: one[0][4:]):
+            some = list(group)
             self.stretches += stretches_of(int(some[0][1]), [one.length for one, _ in some], earlier, prefix)
         self.pieces += [piece for one in segments for piece in one.pieces]
         self.positions += [one.first + np.arange(one.length).clip(max=one.real - 1) for one in segments]
@@ -145,21 +147,33 @@ def chains_of(batch: Batch, part: int, kinds: Sequence[int], tokens: int) -> lis
 
 def pack(chains: Sequence[Chain], prompts_alone: bool = False) -> Packing:
     """Lay the samples out; `prompts_alone`: is a gradient wanted that only prompts have?"""
-    groups = dict[object, list[Chain]]()
-    for chain in chains:
-        groups.setdefault(chain.head, []).append(chain)
+    behind = dict[object, list[int]]()
+    for number, chain in enumerate(chains):
+        behind.setdefault(chain.head, []).append(number)
     row, earlier, ahead = Row(), Row(), dict[bytes, slice]()
-    if prompts_alone and _is_worth_going_ahead(chains, groups.values()):
+    if prompts_alone and _is_worth_going_ahead(chains, behind.values()):
         ahead = _lay_ahead(earlier, chains)
-    heads = {key: _head(group[0], ahead) for key, group in groups.items()}
-    shared = {key: head for key, head in heads.items() if _is_worth_sharing(head, groups[key])}
+    heads, shared = dict[int, Segment](), dict[int, Segment]()  # by the first sample that has it
+    first_of = dict[int, int]()
+    for numbers in behind.values():
+        head = _head(chains[numbers[0]], ahead)
+        for group in alike([chains[number].after for number in numbers], head.length):
+            some = [numbers[place] for place in group.places]
+            first_of |= dict.fromkeys(some, some[0])
+            longer = _with_text(head, chains[some[0]].after[: group.tokens])
+            is_shared = _is_worth_sharing(longer, [chains[number] for number in some])
+            heads[some[0]] = longer if is_shared else head
+            shared |= {some[0]: longer} if is_shared else {}
     stands = _lay(row, shared)
-    tails = dict(enumerate(_tail(chain, heads[chain.head], stands.get(chain.head)) for chain in chains))
+    tails = {
+        number: _tail(chain, heads[first_of[number]], stands.get(first_of[number]))
+        for number, chain in enumerate(chains)
+    }
     where = _lay(row, tails)
     places = list[Places]()
     for number, chain in enumerate(chains):
         before = [_counted(ahead[chain.before.tobytes()], row.length)] if ahead and len(chain.before) else []
-        head = [_counted(stands[chain.head])] if chain.head in stands else []
+        head = [_counted(stands[first_of[number]])] if first_of[number] in stands else []
         places.append(np.concatenate([*before, *head, _counted(where[number])]))
     return Packing(chains, row, earlier if ahead else None, max(map(len, places)), places)
 
@@ -170,8 +184,8 @@ def _lay(row: Row, segments: Mapping[Key, Segment]) -> dict[Key, slice]:
     return dict(zip(order, row.lay([segments[key] for key in order]), strict=True))
 
 
-def _is_worth_going_ahead(chains: Sequence[Chain], groups: Iterable[Sequence[Chain]]) -> bool:
-    before = sum(len(group[0].before) for group in groups)
+def _is_worth_going_ahead(chains: Sequence[Chain], groups: Iterable[Sequence[int]]) -> bool:
+    before = sum(len(chains[group[0]].before) for group in groups)
     return before > WORTH * sum(len(chain.text) + chain.tokens for chain in chains)
 
 
@@ -192,17 +206,27 @@ def _head(chain: Chain, ahead: dict[bytes, slice]) -> Segment:
     return Segment(pieces, len(chain.before) + chain.tokens)
 
 
+def _with_text(head: Segment, text: Ids) -> Segment:
+    """The head and text behind it."""
+    return head._replace(pieces=(*head.pieces, text), real=head.real + len(text)) if len(text) else head
+
+
 def _is_worth_sharing(head: Segment, chains: Sequence[Chain]) -> bool:
     saved = head.length * (len(chains) - 1)
-    return saved > WORTH * sum(len(chain.after) + head.length for chain in chains)
+    return saved > WORTH * sum(len(chain.after) - _begun(head, chain) + head.length for chain in chains)
+
+
+def _begun(head: Segment, chain: Chain) -> int:
+    """Tokens of its text behind the prompt that the head holds."""
+    return head.first + head.real - len(chain.before) - chain.tokens
 
 
 def _tail(chain: Chain, head: Segment, stands: slice | None) -> Segment:
     """The rest of a sample: text behind a head that stands elsewhere, or head and text."""
-    before = head.real if stands is None else 0
-    pieces, real, filling = _filled(chain.after, before)
     if stands is None:
+        pieces, real, filling = _filled(chain.after, head.real)
         return head._replace(pieces=(*head.pieces, *pieces), real=real, filling=filling)
+    pieces, real, filling = _filled(chain.after[_begun(head, chain) :])
     return Segment(pieces, real, filling, head.first + head.real, head.earlier, stands)
 
 

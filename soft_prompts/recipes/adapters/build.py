@@ -1,5 +1,7 @@
 """How is an adapter of the game made, from its lesson to the folder with its card, and does it do what it is said to?
 
+The base is computed in the precision that this machine is fastest in while the adapter learns, and in float32 while it
+is measured.
 Stopped and started again it goes on; what is finished is not made again. A lock that does not hold is written with its
 figures all the same, says so, and ends with exit code 1.
 """
@@ -18,6 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from soft_prompts.common.console import say
+from soft_prompts.models.precision import FASTEST
 from soft_prompts.recipes import cards
 from soft_prompts.recipes.adapters.asking import Shown, shown
 from soft_prompts.recipes.adapters.base import as_known
@@ -73,15 +76,18 @@ def _make(recipe: AdapterRecipe, plan: Plan, world: World, folder: Path) -> dict
     """Train, round, measure and write; returns the card."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     world = as_known(world, folder.parent)
-    say(f"making {recipe.name}: {plan.steps or '?'} steps of rank {recipe.rank} on {world.base}")
-    pupil = with_adapter(world.base, recipe.rank, plan.seed)
-    subject = Subject(world.skill, pupil.frozen.tokenizer, world.words)
-    state = folder.with_name(f"{recipe.name}-{_short(plan)}.state")
-    done = teach(pupil, recipe.lesson(subject), plan, state)
+    taught = with_adapter(world.base, recipe.rank, plan.seed, FASTEST)
+    dtype = taught.frozen.dtype
+    say(f"making {recipe.name}: {plan.steps or '?'} steps of rank {recipe.rank} on {world.base} in {dtype}")
+    subject = Subject(world.skill, taught.frozen.tokenizer, world.words)
+    state = folder.with_name(f"{recipe.name}-{_short(plan)}-{dtype}.state")
+    done = teach(taught, recipe.lesson(subject), plan, state)
     with torch.no_grad():
-        halve(pupil.weights)
+        halve(taught.weights)
+    pupil = with_adapter(world.base, recipe.rank, plan.seed)
+    pupil.weights.load_state_dict(taught.weights.state_dict())
     measured = measure(pupil, recipe, subject)
-    card = _card(recipe, plan, world, done, pupil) | {
+    card = _card(recipe, plan, world, done, taught) | {
         "measured": {what: one.as_json() for what, one in measured.items()},
         "faults": faults(recipe, measured),
     }
@@ -158,6 +164,7 @@ def _card(recipe: AdapterRecipe, plan: Plan, world: World, done: Progress, pupil
             "steps": done.steps,
             "minutes": round(done.seconds / 60, 1),
             "base_fingerprint": pupil.frozen.fingerprint,
+            "dtype": pupil.frozen.dtype,
             **{package: version(package) for package in ("torch", "transformers", "peft")},
             "python": platform.python_version(),
         },

@@ -50,11 +50,12 @@ class Pupil(NamedTuple):
     """Of the adapter."""
 
 
-def with_adapter(base: str, rank: int, seed: int) -> Pupil:
-    """The base with a new adapter, which changes nothing yet; raises InputError for a base that is not there."""
+def with_adapter(base: str, rank: int, seed: int, dtype: str = "auto") -> Pupil:
+    """The base with a new adapter, which changes nothing yet, and is float32 whatever the base is; raises InputError
+    for a base that is not there."""
     from peft import LoraConfig, get_peft_model  # takes seconds to load
 
-    frozen = load_frozen_model(base, offline=True)
+    frozen = load_frozen_model(base, dtype=dtype, offline=True)
     settings = LoraConfig(
         r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
     )
@@ -106,24 +107,8 @@ def _step(pupil: Pupil, practice: Practice, optimiser: torch.optim.Optimizer, pl
 
 
 def loss_of(frozen: FrozenModel, front: Vectors, examples: Sequence[Example]) -> Tensor:
-    """Nats a scored token behind `front`. What all samples begin with goes through the model once: it is put behind the
-    vectors in front, which the engine lets samples share."""
-    same = _shared(examples)
-    if same and all(example.insert_at == 0 for example in examples):
-        embedded = frozen.embed(torch.tensor([examples[0].input_ids[:same]], device=frozen.device))[0]
-        front = Vectors(torch.cat([front.rows.to(embedded), embedded]))
-        examples = [
-            example._replace(input_ids=example.input_ids[same:], labels=example.labels[same:]) for example in examples
-        ]
+    """Nats a scored token behind `front`."""
     return batch_loss(frozen, front, collate(examples, frozen.pad_id)).per_token
-
-
-def _shared(examples: Sequence[Example]) -> int:
-    """Tokens that all begin with, none of them scored; what follows keeps a token in front of the first that is."""
-    columns = zip(*(example.input_ids for example in examples), strict=False)
-    alike = next((place for place, ids in enumerate(columns) if len(set(ids)) > 1), 0)
-    scored = min(next(place for place, label in enumerate(e.labels) if label != UNSCORED) for e in examples)
-    return max(0, min(alike, scored - 1))
 
 
 def example_of(frozen: FrozenModel, sample: Sample) -> Example:

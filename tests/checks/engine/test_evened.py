@@ -142,14 +142,14 @@ def test_a_batch_that_would_be_mostly_filling_is_packed_where_that_is_sooner(
     one_frozen: FrozenModel, forms: list[Form], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = [Example([1, 2], [1, 2])] * 7
-    ragged, alike = [*short, Example([1] * 90, [1] * 90)], [Example([1] * 96, [1] * 96)] * 7
+    ragged, even = [*short, Example([1] * 90, [1] * 90)], [Example([one] * 96, [one] * 96) for one in range(1, 8)]
     agree(one_frozen, *asked(one_frozen, 3, ragged))
     assert forms  # a tiny model: its launches take longer than any filling
     monkeypatch.setattr(recorded, "LAUNCHES", 1e6)
     forms.clear()
     agree(one_frozen, *asked(one_frozen, 3, ragged))
     assert not forms
-    agree(one_frozen, *asked(one_frozen, 3, alike))
+    agree(one_frozen, *asked(one_frozen, 3, even))
     assert forms
 
 
@@ -160,7 +160,8 @@ def test_what_all_texts_begin_with_goes_through_once(
     """A token of the beginning, or an instruction, in front of the prompt: no more positions than a packed row has."""
     monkeypatch.setattr(recorded, "LAUNCHES", 0)
     start = list(range(1, before + 1))
-    examples = [Example(start + [5] * (96 - before), start + [5] * (96 - before), insert_at=before)] * 6
+    texts = [start + [one] * (96 - before) for one in range(1, 7)]
+    examples = [Example(text, text, insert_at=before) for text in texts]
     agree(one_frozen, *asked(one_frozen, 64, examples))
     assert forms
     (head, *_), rows = forms[0].stretches[0], forms[0].stretches[1]

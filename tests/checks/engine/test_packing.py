@@ -127,6 +127,33 @@ def test_what_all_samples_begin_with_goes_through_once(one_frozen: FrozenModel, 
     assert counted == [64 + texts]
 
 
+def alike(place: str, conditional: bool) -> list[Example]:
+    """Samples of one template, some of its labels scored; one sample is no more than the template, two are the same."""
+    template = np.random.default_rng(0).integers(1, WORDS, 40).tolist()
+    labels = [token if number % 7 == 3 else UNSCORED for number, token in enumerate(template)]
+    before = {"front": 0, "behind one token": 1, "random": 25, "end": 40}[place]  # of the template's tokens
+    found = [
+        one._replace(input_ids=[*template, *one.input_ids], labels=[*labels, *one.labels], insert_at=before)
+        for one in samples("front", conditional)
+    ]
+    return [*found, found[0], found[1]._replace(input_ids=template, labels=labels)]
+
+
+@pytest.mark.parametrize("tokens", [0, 1, 64])
+@pytest.mark.parametrize("place", PLACES)
+def test_text_that_all_go_on_with_goes_through_once(
+    frozen: FrozenModel, place: str, tokens: int, counted: list[int]
+) -> None:
+    examples = alike(place, conditional=False)
+    agree(frozen, asked(frozen, tokens, "direct", examples))
+    texts = sum(len(example.input_ids) + packing.QUANTUM - 1 for example in examples)
+    shared = 39  # the sample that is the template alone keeps a token
+    assert counted[0] <= tokens + texts - (len(examples) - 1) * shared
+    counted.clear()
+    if tokens:
+        agree(frozen, asked(frozen, tokens, "mlp", alike(place, conditional=True)))
+
+
 def test_text_before_the_prompt_needs_no_gradient(one_frozen: FrozenModel, counted: list[int]) -> None:
     what = asked(one_frozen, 3, "direct", samples("end", conditional=False))
     token_losses(one_frozen, *what)
@@ -191,7 +218,7 @@ def test_what_saves_nothing_takes_the_plain_road(
     one_frozen: FrozenModel, counted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("soft_prompts.engine.forward.WORTH", packing.WORTH)
-    even = [Example([1, 2, 3, 4] * 8, [1, 2, 3, 4] * 8)] * 4
+    even = [Example([first, 2, 3, 4] * 8, [1, 2, 3, 4] * 8) for first in (1, 5, 6, 7)]
     token_losses(one_frozen, *asked(one_frozen, 1, "direct", even))
     assert not counted
     token_losses(one_frozen, *asked(one_frozen, 64, "direct", even))
