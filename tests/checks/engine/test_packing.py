@@ -16,7 +16,7 @@ from soft_prompts.engine.forward import TokenLosses, token_losses, token_losses_
 from soft_prompts.engine.rows import packing
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
-from soft_prompts.models.packed import Heads, Stretch, joined, merged, stretches_of
+from soft_prompts.models.packed import SHORT, Heads, Stretch, joined, merged, stretches_of
 from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.tasks.task import UNSCORED, Example
@@ -152,6 +152,33 @@ def test_text_that_all_go_on_with_goes_through_once(
     counted.clear()
     if tokens:
         agree(frozen, asked(frozen, tokens, "mlp", alike(place, conditional=True)))
+
+
+def test_each_of_two_templates_goes_through_once(one_frozen: FrozenModel, counted: list[int]) -> None:
+    one, other, own = [5] * 40, [6] * 30, [7] * 20
+    texts = [[*one, 1, 2], [*other, 3, 4], [*one, 8, 9], own, [*other, 10, 11], [*one, 12, 13]]
+    what = asked(one_frozen, 3, "direct", [Example(text, text) for text in texts])
+    agree(one_frozen, what)
+    tails = 5 * packing.QUANTUM  # what is behind either template; the text of its own has the prompt to itself
+    assert counted[0] <= (3 + len(one)) + (3 + len(other)) + tails + (3 + len(own) + 1)
+
+
+@pytest.mark.parametrize("longest", [24, 2 * SHORT])
+def test_in_16_bits_it_is_as_near_to_float32_as_the_plain_road(tiny_folders: dict[str, Path], longest: int) -> None:
+    """Short texts and long ones go back through kernels of different types."""
+    folder = str(tiny_folders["llama"])
+    exact, coarse = (load_frozen_model(folder, dtype=dtype) for dtype in ("float32", "bfloat16"))
+    assert coarse.packs
+    examples = samples("front", False, longest)
+    truth = asked(exact, 3, "direct", examples)
+    expected = slopes(truth.prompt, token_losses(replace(exact, packs=False), *truth))
+    off = []
+    for packs in (False, True):
+        what = asked(coarse, 3, "direct", examples)
+        what.prompt.load_state_dict(truth.prompt.state_dict())
+        off.append(float((slopes(what.prompt, token_losses(replace(coarse, packs=packs), *what)) - expected).norm()))
+    plain, packed = off
+    assert 0 < packed <= 1.5 * plain
 
 
 def test_text_before_the_prompt_needs_no_gradient(one_frozen: FrozenModel, counted: list[int]) -> None:
