@@ -17,7 +17,7 @@ from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.build import build_prompt
-from soft_prompts.tasks.task import Example
+from soft_prompts.tasks.task import UNSCORED, Example
 from soft_prompts.training.gradients import Room, Share, gradients
 from tests.benchmarks.machine import DTYPES
 
@@ -36,6 +36,8 @@ class Case(NamedTuple):
     device: str
     batch: int
     length: int
+    template: int = 0
+    """Tokens that all texts begin with; none of them is scored."""
 
 
 class Contender(NamedTuple):
@@ -60,8 +62,9 @@ def ours(folder: Path, case: Case, kind: str, plain: bool = False) -> Step:
     prompt.to(frozen.device)
     optimizer = torch.optim.AdamW(prompt.parameters(), lr=RATE)
     told = torch.rand(case.batch, conditions, generator=torch.Generator().manual_seed(2)).tolist()
-    ids = texts(case, len(frozen.embedding.weight)).tolist()
-    examples = [Example(text, text, tuple(one)) for text, one in zip(ids, told, strict=True)]
+    ids = texts(case, len(frozen.embedding.weight))
+    rows = zip(ids.tolist(), scored(case, ids).tolist(), told, strict=True)
+    examples = [Example(text, labels, tuple(one)) for text, labels, one in rows]
     share = Share(prompt, examples, score_first=True)
     keep_freed_memory()
 
@@ -84,11 +87,12 @@ def peft(folder: Path, case: Case, weights: str = "float32", autocast: bool = Fa
         matrix.copy_(start(*matrix.shape))
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
     ids = texts(case, model.config.vocab_size).to(case.device)
+    labels = scored(case, ids)
 
     def step() -> float:
         optimizer.zero_grad()
         with torch.autocast(case.device, torch.bfloat16, enabled=autocast):
-            loss = model(input_ids=ids, labels=ids).loss
+            loss = model(input_ids=ids, labels=labels).loss
         loss.backward()
         optimizer.step()
         return float(loss.detach())
@@ -104,13 +108,14 @@ def original(folder: Path, case: Case) -> Step:
     prompt = nn.Parameter(start(case.tokens, model.config.hidden_size).to(case.device))
     optimizer = torch.optim.Adam([prompt], lr=RATE)
     ids = texts(case, model.config.vocab_size).to(case.device)
+    labels = scored(case, ids)
 
     def step() -> float:
         optimizer.zero_grad()
         text = model.get_input_embeddings()(ids)
         embeds = torch.cat([prompt.expand(len(ids), -1, -1), text], dim=1)
         logits = model(inputs_embeds=embeds).logits[:, case.tokens - 1 : -1]
-        loss = cross_entropy(logits.flatten(0, 1), ids.flatten())
+        loss = cross_entropy(logits.flatten(0, 1), labels.flatten())
         loss.backward()
         optimizer.step()
         return float(loss.detach())
@@ -135,8 +140,17 @@ def start(tokens: int, hidden_size: int) -> Tensor:
 
 
 def texts(case: Case, vocabulary: int) -> Tensor:
-    """Ids [B, L] without a pattern: a step takes as long on any text."""
-    return torch.randint(vocabulary, (case.batch, case.length), generator=torch.Generator().manual_seed(1))
+    """Ids [B, L] without a pattern, but for the template: a step takes as long on any text."""
+    ids = torch.randint(vocabulary, (case.batch, case.length), generator=torch.Generator().manual_seed(1))
+    ids[:, : case.template] = ids[0, : case.template]
+    return ids
+
+
+def scored(case: Case, ids: Tensor) -> Tensor:
+    """Labels [B, L]."""
+    labels = ids.clone()
+    labels[:, : case.template] = UNSCORED
+    return labels
 
 
 OURS, PEFT, AUTOCAST = "ours", "PEFT", "PEFT, autocast"

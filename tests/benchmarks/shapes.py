@@ -11,7 +11,7 @@ from soft_prompts.zoo import EMBEDDED
 FORMULA = (
     "4 body positions + 4 hidden vocabulary scored + 12 layers hidden (each position times the mean number that it "
     "sees), multiplications and additions: forward, and backward through activations alone. An unconditional prompt's "
-    "positions count once a batch, a conditional one's once a sample."
+    "positions, and those of a template behind it, count once a batch, a conditional one's once a sample."
 )
 
 
@@ -65,10 +65,11 @@ def save_random(shape: str, folder: Path) -> Size:
     return Size(body, config.num_hidden_layers, config.hidden_size, config.vocab_size)
 
 
-def least_work(size: Size, tokens: int, batch: int, length: int, shared: bool) -> float:
-    """Multiplications and additions of one training step by FORMULA, every text token scored."""
-    prompts, texts = (1 if shared else batch), batch * length
-    positions = prompts * tokens + texts
-    seen = prompts * tokens * (tokens / 2) + texts * (tokens + length / 2)
+def least_work(size: Size, tokens: int, batch: int, length: int, shared: bool, template: int = 0) -> float:
+    """Multiplications and additions of one training step by FORMULA, every text token scored that is not in a
+    template."""
+    front, prompts, texts = tokens + template, 1 if shared else batch, batch * (length - template)
+    positions = prompts * front + texts
+    seen = prompts * front * (front / 2) + texts * (front + (length - template) / 2)
     head = 4 * size.hidden * size.vocabulary * texts
     return 4 * size.body * positions + head + 12 * size.layers * size.hidden * seen

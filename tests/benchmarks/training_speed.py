@@ -80,6 +80,8 @@ class Settings:
     """Samples a step."""
     length: int = 256
     """Text tokens a sample."""
+    template: int = 0
+    """So many of them all samples begin with, and none of these is scored: a chat's template, worked examples."""
     rounds: int = 3
     """Times that each contender is measured at each token count, in turn with the others."""
     steps: int = 3
@@ -133,7 +135,7 @@ def rows_of(case: Case, size: Size, rounds: Sequence[dict[str, Measured]]) -> li
     rows = []
     for name in rounds[0]:
         found = [one[name] for one in rounds]
-        work = least_work(size, case.tokens, case.batch, case.length, CONTENDERS[name].shared)
+        work = least_work(size, case.tokens, case.batch, case.length, CONTENDERS[name].shared, case.template)
         rates = [work / statistics.median(one.seconds) / one.rate for one in found]
         row = {"tokens": case.tokens, "dtype": case.dtype, "contender": name}
         row |= _spread("ms", [1000 * seconds for one in found for seconds in one.seconds], 1)
@@ -163,7 +165,7 @@ def measure_all(settings: Settings, dtypes: Sequence[str], folder: Path) -> Iter
         size = save_random(settings.shape, folder)
     for dtype in dtypes:
         for tokens in settings.cases:
-            case = Case(tokens, dtype, settings.device, settings.batch, settings.length)
+            case = Case(tokens, dtype, settings.device, settings.batch, settings.length, settings.template)
             names = [name for name in settings.contenders if dtype in CONTENDERS[name].dtypes]
             given, work = (folder, case, settings.steps, settings.threads), _apart if case.device == "cpu" else measure
             rounds = [{name: work(name, *given) for name in names} for _ in range(settings.rounds)]
@@ -213,7 +215,8 @@ def drawn(figures: Row) -> Figure:
         bottom.set_xticks(figures["cases"], [str(tokens) for tokens in figures["cases"]])
         bottom.minorticks_off()
         top.legend(fontsize=8, frameon=False)
-    figure.suptitle(f"{figures['batch']} x {figures['length']} text tokens; {figures['machine']['device']}")
+    alike = f", {figures['template']} of them a template" if figures.get("template") else ""
+    figure.suptitle(f"{figures['batch']} x {figures['length']} text tokens{alike}; {figures['machine']['device']}")
     return figure
 
 
@@ -226,7 +229,8 @@ def main(settings: Settings) -> None:
         settings = Settings(**asdict(settings) | {"rounds": 1, "steps": 1, "save": None})
     torch.set_num_threads(settings.threads)
     dtypes = settings.dtypes or faster_dtypes(settings.device)
-    figures: Row = {name: getattr(settings, name) for name in ("shape", "cases", "batch", "length", "rounds", "steps")}
+    kept = ("shape", "cases", "batch", "length", "template", "rounds", "steps")
+    figures: Row = {name: getattr(settings, name) for name in kept}
     figures |= {"machine": describe(settings.device, settings.threads), "notes": NOTES, "rows": []}
     console = Console(width=WIDTH)
     with tempfile.TemporaryDirectory() as folder:
@@ -240,6 +244,7 @@ def main(settings: Settings) -> None:
 def _name(settings: Settings) -> str:
     """The reference of the usual shape has the benchmark's name alone."""
     other = [] if settings.shape == "pythia-70m" else [settings.shape.replace("-", "_")]
+    other += ["template"] if settings.template else []
     return "_".join(["training_speed", *other, *([] if settings.device == "cpu" else [settings.device])])
 
 

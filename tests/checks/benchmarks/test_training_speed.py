@@ -1,6 +1,7 @@
 """Is the work of a step counted right, and are contenders held against each other in the right direction?"""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig, PreTrainedConfig
 
 from tests.benchmarks.contenders import AUTOCAST, CONTENDERS, PEFT, Case
-from tests.benchmarks.shapes import Size, least_work
+from tests.benchmarks.shapes import SHAPES, Size, least_work, save_random
 from tests.benchmarks.training_speed import Measured, drawn, rows_of
 
 SIZES = {"vocab_size": 300, "hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4}
@@ -44,6 +45,17 @@ def test_a_shared_prompt_is_worked_through_once() -> None:
     texts = 4 * 100 * 32 + 4 * 8 * 50 * 32 + 12 * 2 * 8 * 32 * (16 + 32 / 2)
     assert one == least_work(SIZE, 16, 1, 32, shared=False)
     assert four - one == 3 * texts
+    assert least_work(SIZE, 16, 4, 32, True, template=10) == least_work(SIZE, 26, 4, 22, True)
+
+
+@pytest.mark.parametrize("template", [0, 9])
+def test_all_train_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: int) -> None:
+    monkeypatch.setitem(SHAPES, "tiny", GPTNeoXConfig(**SIZES | {"vocab_size": 4096}, intermediate_size=512))
+    save_random("tiny", tmp_path)
+    case = CASE._replace(length=12, template=template)
+    losses = [one.prepare(tmp_path, case)() for one in CONTENDERS.values() if one.shared and "float32" in one.dtypes]
+    assert len(losses) == 4
+    assert losses == pytest.approx([losses[0]] * 4, rel=1e-5)
 
 
 def rounds_of(**milliseconds: list[float]) -> Iterator[dict[str, Measured]]:
