@@ -98,17 +98,12 @@ def _step(pupil: Pupil, practice: Practice, optimiser: torch.optim.Optimizer, pl
         group["lr"] = plan.adam_rate * rate_share(plan, done)
     examples = [example_of(pupil.frozen, sample) for sample in practice.samples]
     front = noise(pupil.frozen, practice.noise, np.random.default_rng((plan.seed, done.steps, 1)))
-    loss = loss_of(pupil.frozen, front, examples)
+    loss = batch_loss(pupil.frozen, front, collate(examples, pupil.frozen.pad_id)).per_token
     loss.backward()
     nn.utils.clip_grad_norm_(pupil.weights.parameters(), plan.clip)
     optimiser.step()
     optimiser.zero_grad()
     return loss.item()
-
-
-def loss_of(frozen: FrozenModel, front: Vectors, examples: Sequence[Example]) -> Tensor:
-    """Nats a scored token behind `front`."""
-    return batch_loss(frozen, front, collate(examples, frozen.pad_id)).per_token
 
 
 def example_of(frozen: FrozenModel, sample: Sample) -> Example:

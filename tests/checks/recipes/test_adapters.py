@@ -22,7 +22,7 @@ from soft_prompts.recipes.adapters.build import DoesNotHold, build_adapter, buil
 from soft_prompts.recipes.adapters.catalogue import SMOLLM2, World, by_name, harmless, locked, style
 from soft_prompts.recipes.adapters.lessons import Practice, Sample, Subject
 from soft_prompts.recipes.adapters.skills import NOTHING, Front, Item, Skill
-from soft_prompts.recipes.adapters.training import example_of, halve, loss_of, noise, teach, with_adapter
+from soft_prompts.recipes.adapters.training import example_of, halve, noise, teach, with_adapter
 from soft_prompts.recipes.build import RECIPES, Recipe
 from soft_prompts.recipes.language_model import Plan
 from soft_prompts.tasks.task import UNSCORED
@@ -171,11 +171,9 @@ def test_what_samples_begin_with_is_read_once_and_changes_nothing(world: World, 
     samples = [Sample(f"the same long beginning of a{number}", f" b{number % 3}") for number in range(5)]
     examples = [example_of(pupil.frozen, sample) for sample in samples]
     front = noise(pupil.frozen, tokens, np.random.default_rng(2))
-    plain = batch_loss(
-        replace(pupil.frozen, packs=False), front, collate(examples, pupil.frozen.pad_id)
-    ).per_token  # fmt: skip
-    found = []
-    for loss in (plain, loss_of(pupil.frozen, front, examples)):
+    batch, found = collate(examples, pupil.frozen.pad_id), []
+    for packs in (False, True):
+        loss = batch_loss(replace(pupil.frozen, packs=packs), front, batch).per_token
         loss.backward()
         found.append((loss.item(), torch.cat([weight.grad.flatten() for weight in pupil.weights])))
         pupil.weights.zero_grad()
