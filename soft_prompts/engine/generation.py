@@ -5,6 +5,7 @@ padded on the left, so that every row ends where its text ends and no pad is eve
 """
 
 import itertools
+import math
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -21,10 +22,12 @@ from soft_prompts.engine.memory import in_batches
 from soft_prompts.models.batching import Batching
 from soft_prompts.models.model import GENERATE, FrozenModel, Writing
 from soft_prompts.models.tokenizer import encode
-from soft_prompts.models.writing import ROADS, Choice, Contrast, by_contrast
+from soft_prompts.models.writing import ROADS, Choice, Contrast, by_contrast, by_shared_beginning
 from soft_prompts.tasks.task import Example, Query
 
 EQUAL = Writing("cached loop", Batching("equal"))
+WINDOWS = ("sliding_window", "attention_chunk_size", "window_size")  # names that configurations have for them
+WORTH = 0.1  # of all positions: so many have to be saved before texts that begin alike share their beginning
 ENOUGH = 0.5  # of a batch's texts have ended: what the others have so far goes through the model again, in a fuller one
 
 
@@ -152,9 +155,35 @@ def _write(
         begun=tuple(draft.written for draft in some),
         contrast=_embedded(choice.contrast, prompt, some),
     )
-    written = (ROADS[road] if choice.contrast is None else by_contrast)(frozen, embeds, mask, choice)
+    shared = _shared(frozen, some, choice.most) if (frozen.writing, choice.contrast) == (GENERATE, None) else 0
+    if shared * (len(some) - 1) > WORTH * mask.numel():
+        written = by_shared_beginning(frozen, embeds, mask, choice, shared)
+    else:
+        written = (ROADS[road] if choice.contrast is None else by_contrast)(frozen, embeds, mask, choice)
     rows = written.tokens.tolist()
     return {number: draft.with_more(row, choice.ends) for number, draft, row in zip(numbers, some, rows, strict=True)}
+
+
+def _shared(frozen: FrozenModel, drafts: Sequence[Draft], most: int) -> int:
+    """Positions that all begin with, the prompt's among them where it is the same one in the same place; 0 where a
+    model keeps no cache that texts can share, or looks back less far than to what it would stand behind."""
+    if not (frozen.packs and frozen.caches) or _window(frozen) < max(draft.length for draft in drafts) + most:
+        return 0
+    examples = [draft.example for draft in drafts]
+    texts = sorted(list(example.input_ids) for example in examples)
+    least = min(map(len, texts)) - 1  # each keeps a position of its own
+    alike = next((n for n, pair in enumerate(zip(texts[0], texts[-1], strict=False)) if pair[0] != pair[1]), least)
+    alike, tokens = max(0, min(alike, least)), drafts[0].length - len(examples[0].input_ids)
+    first = min(example.insert_at for example in examples)
+    is_same = len({(example.conditions, example.insert_at) for example in examples}) == 1 and first <= alike
+    return alike + tokens if is_same else min(alike, first)
+
+
+def _window(frozen: FrozenModel) -> float:
+    """Positions that every layer looks back."""
+    settings = frozen.model.config.get_text_config()
+    found = (getattr(settings, name, None) for name in WINDOWS)
+    return min((float(one) for one in found if isinstance(one, int)), default=math.inf)
 
 
 def _embedded(contrast: Contrast | None, prompt: nn.Module, drafts: Sequence[Draft]) -> Contrast | None:

@@ -6,7 +6,7 @@ What is sampled depends on the model, the seed and the text's place alone, not o
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -85,14 +85,49 @@ def by_cached_loop(
     frozen: FrozenModel, embeds: Float[Tensor, "B S H"], mask: Bool[Tensor, "B S"], choice: Choice, keep: bool = False
 ) -> Written:
     """Token by token on the model's forward and cache; rows of one length."""
-    logits, cache = frozen.go_on(embeds, None)
-    tokens, kept, pick = [], [], _pick_of(choice)
+    return _loop(frozen, embeds, None, None, choice, keep)
+
+
+def by_shared_beginning(
+    frozen: FrozenModel, embeds: Float[Tensor, "B S H"], mask: Bool[Tensor, "B S"], choice: Choice, shared: int
+) -> Written:
+    """The same of rows that are padded on the left and begin with `shared` positions alike: those go through the model
+    once. Every row is longer; its padding then stands behind what is shared."""
+    first = int((~mask[0]).sum())
+    _, cache = frozen.go_on(embeds[:1, first : first + shared], None, body=True)
+    cache.batch_repeat_interleave(len(embeds))
+    seen = torch.cat([mask.new_ones(len(mask), shared), mask[:, :-shared]], dim=1)
+    return _loop(frozen, embeds[:, shared:], cache, None if seen.all() else seen, choice)
+
+
+def _loop(
+    frozen: FrozenModel,
+    entering: Float[Tensor, "B S H"],
+    cache: Any,
+    seen: Bool[Tensor, "B K"] | None,
+    choice: Choice,
+    keep: bool = False,
+) -> Written:
+    """Go on behind what the cache holds; `seen` is of all positions, None where none is padding."""
+    tokens, kept, pick = list[Tensor](), list[Tensor](), _pick_of(choice)
     while True:
-        tokens.append(pick(logits[:, -1], len(tokens)))
-        kept += [logits[:, -1]] if keep else []
+        logits, cache = _last_logits(frozen, entering, cache, seen)
+        tokens.append(pick(logits, len(tokens)))
+        kept += [logits] if keep else []
         if _is_done(tokens, choice):
             return _written(tokens, kept)
-        logits, cache = frozen.go_on(frozen.embed(tokens[-1][:, None]), cache)
+        entering = frozen.embed(tokens[-1][:, None])
+        seen = None if seen is None else torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
+
+
+def _last_logits(
+    frozen: FrozenModel, embeds: Float[Tensor, "B S H"], cache: Any, seen: Bool[Tensor, "B K"] | None
+) -> tuple[Float[Tensor, "B V"], Any]:
+    if frozen.head is None:
+        logits, cache = frozen.go_on(embeds, cache, mask=seen)
+        return logits[:, -1], cache
+    hidden, cache = frozen.go_on(embeds, cache, body=True, mask=seen)
+    return frozen.head(hidden[:, -1]), cache
 
 
 def by_plain_loop(

@@ -1,9 +1,11 @@
 """Does a padded batch write what each text alone would, token by token, without cache or padding?"""
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +26,7 @@ from soft_prompts.models.writing import ROADS, Choice, at_shares
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.tasks.task import Example, Query
+from tests.checks.made.architectures import save_architecture
 
 MakeDirect = Callable[..., DirectPrompt]
 TEXTS = (
@@ -73,6 +76,67 @@ def test_greedy_in_a_padded_batch_is_greedy_alone(frozen: FrozenModel, tokens: i
     assert len(set(expected)) > (3 if tokens == 0 else 8)
     for batch_size in (64, 4):
         assert generate(frozen, prompt, queries, NEW, batch_size=batch_size) == expected
+
+
+TEMPLATE = "g1f3 b8c6 the of and e7e5 the the of e2e4 "
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of every call of the road for texts that begin alike: how many positions of theirs it read once."""
+    counts, own = list[int](), generation.by_shared_beginning
+
+    def spy(*given: Any) -> Any:
+        counts.append(given[-1])
+        return own(*given)
+
+    monkeypatch.setattr(generation, "by_shared_beginning", spy)
+    return counts
+
+
+@pytest.mark.parametrize("tokens", [0, 3])
+@pytest.mark.parametrize("at", [0, 4, 14])
+def test_texts_of_one_template_are_what_each_alone_is(
+    frozen: FrozenModel, make_direct: MakeDirect, shared: list[int], tokens: int, at: int
+) -> None:
+    """The prompt in front of the template, in it, and behind the beginning that all have."""
+    prompt = make_direct(frozen, tokens)
+    texts = [TEMPLATE + text for text in TEXTS]
+    template = len(frozen.tokenizer(TEMPLATE.strip())["input_ids"])
+    queries = [Query(text, (), min(at, len(frozen.tokenizer(text)["input_ids"]))) for text in texts]
+    assert generate(frozen, prompt, queries, NEW) == [expected_text(frozen, prompt, query) for query in queries]
+    assert shared
+    assert template - 1 <= shared[0] <= template + tokens
+    shared.clear()
+    sampled = partial(generate, frozen, prompt, queries, NEW, temperature=1.0, seed=3)
+    together, alone = sampled(batch_size=64), sampled(batch_size=1)
+    assert together == alone
+    assert shared
+
+
+def test_prompts_that_differ_share_the_text_before_them(one_frozen: FrozenModel, shared: list[int]) -> None:
+    prompt = build_prompt("mlp", PromptShape(3, one_frozen.hidden_size, 2), one_frozen.vocabulary)
+    for at in (0, 10):
+        queries = [Query(TEMPLATE + text, (0.1 * number, 0.3), at) for number, text in enumerate(TEXTS)]
+        expected = [expected_text(one_frozen, prompt, query) for query in queries]
+        assert generate(one_frozen, prompt, queries, NEW) == expected
+    assert shared == [10]
+
+
+def test_a_model_that_looks_back_less_far_reads_every_text_whole(
+    tmp_path: Path, make_direct: MakeDirect, shared: list[int]
+) -> None:
+    """Padding behind what is shared would push it out of the window."""
+    folder = save_architecture(tmp_path, "mistral")
+    settings = json.loads((folder / "config.json").read_text())
+    for window in (16, 64):
+        (folder / "config.json").write_text(json.dumps(settings | {"sliding_window": window}))
+        frozen = load_frozen_model(str(folder))
+        prompt = make_direct(frozen, 2)
+        queries = [Query(f"w1 w2 w3 w4 w5 w6 w7 w8 {'w9 ' * number}w10", ()) for number in range(4)]
+        expected = [expected_text(frozen, prompt, query) for query in queries]
+        assert generate(frozen, prompt, queries, NEW) == expected
+        assert bool(shared) == (window > 16)
 
 
 def ending_with(frozen: FrozenModel, token: int) -> FrozenModel:
