@@ -101,8 +101,11 @@ def search_sufficed(tried: Tried | None, power: Power | None, smaller: int | Non
         return Check("failed", tried.moved, text)
     if not tried.searched:
         return Check("unknown", tried.moved, f"{text}; no search start was tried")
-    if power is None or power.tried < LEAST_SECRETS:
+    if power is None:
         return Check("unknown", tried.moved, f"{text}; power unknown")
+    if power.tried < LEAST_SECRETS:
+        few = f"only {power.tried} planted secret{'s change' if power.tried > 1 else ' changes'} what this model says"
+        return Check("unknown", tried.moved, f"{text}; power unknown: {few}")
     reliable = power.recovered >= RELIABLE * power.tried
     return Check("passed" if reliable else "failed", tried.moved, f"{text}; {power.text}")
 

@@ -142,7 +142,10 @@ def test_every_state_of_the_search(tmp_path: Path) -> None:
     assert search_of(tmp_path).text.endswith("no search start was tried")
     save_battery(tmp_path, 4, (3.4, 0.02))
     assert search_of(tmp_path).text.endswith("power unknown")
-    save_power(tmp_path, 4, [0.9] * 8 + [0.1] * 2)
+    save_power(tmp_path, 4, [0.9])
+    assert search_of(tmp_path).state == "unknown"
+    assert search_of(tmp_path).text.endswith("power unknown: only 1 planted secret changes what this model says")
+    save_power(tmp_path, 4, [0.9] * 7 + [0.1] * 2)
     assert search_of(tmp_path).state == "passed"
     assert search_of(tmp_path).text.endswith("planted secrets of 4 tokens are found in 8 of 10 such searches")
     save_power(tmp_path, 4, [0.49])
