@@ -3,7 +3,8 @@
 Prompts are trained by the engine of all runs, on the right options of the train split; of a few rates dev chooses for
 each token count. S(P) is the mean over seeds on test, by accuracy and by log-probability, for two budgets. The vector's
 k is where an isotonic fit of S over log2(P + 1) meets it. A number is said only where both measures and both budgets
-agree within a factor of 1.5; below S(1) it is at most one token, and the share of one is said instead.
+agree within a factor of 1.5; below S(1) it is at most one token, beyond doubt, and the share of one is said instead.
+Intervals are of 95 %: groups of items and seeds are drawn again, the vector and all prompts on the same.
 """
 
 import itertools
@@ -22,6 +23,7 @@ from soft_prompts.engine.activations.module_map import Inside
 from soft_prompts.models.tokenizer import encode
 from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
+from soft_prompts.stats.bootstrap import DRAWS, Scores, drawn_means, interval, over_seeds
 from soft_prompts.steering.data.choices import Choices
 from soft_prompts.steering.effects import MEASURES
 from soft_prompts.steering.scoring import Steer, option_scores, untouched
@@ -72,6 +74,23 @@ class Reading(NamedTuple):
     """"" or at most 1 token, or more than the largest prompt."""
     share: float | None
     """Of the gain of one token that the vector has."""
+    low: float | None = None
+    """Of the share below one token, of k from there on; null: too few groups to say, or beyond the prompts."""
+    high: float | None = None
+
+    @property
+    def worth(self) -> float:
+        """Of one token's gain, or tokens; infinite beyond the largest prompt, nothing where one token gains nothing."""
+        if self.outside == BEYOND:
+            return math.inf
+        found = self.k if self.k is not None else self.share
+        return math.nan if found is None else found
+
+    @property
+    def text(self) -> str:
+        """Share or tokens, and the interval."""
+        ends = "" if self.low is None else f" [{self.low:.2f}-{'' if self.high is None else f'{self.high:.2f}'}]"
+        return f"{'beyond' if math.isinf(self.worth) else f'{self.worth:.2f}'}{ends}"
 
 
 @dataclass(frozen=True)
@@ -95,46 +114,84 @@ class Worth:
         }
 
     def says(self) -> str:
-        shares = [f"{one.share:.2f}" for one in self.readings if one.share is not None]
-        among = f" (shares of one token's gain: {', '.join(shares)})" if shares else ""
+        known = [one.text for one in self.readings if not math.isnan(one.worth)]
+        among = f" (tokens, below 1 the share of one token's gain: {', '.join(known)})" if known else ""
         return f"{self.name}: {self.verdict}{among}"
 
 
 def worth_in_tokens(inside: Inside, choices: Choices, name: str, steer: Steer, budget: Budget = Budget()) -> Worth:
     """What `steer`, the vector at work, is worth on the test items of a class."""
     train_part, dev, test = (choices.part(split).having(name) for split in ("train", "dev", "test"))
-    vector, bare = (_measured(inside, test, name, one, None) for one in (steer, untouched))
-    runs = []
+    vector, bare = (_items(inside, test, name, one, None) for one in (steer, untouched))
+    runs, items = list[Trained](), list[Items]()
     for steps, tokens in itertools.product(budget.steps, budget.tokens):
         sought = partial(fitted_prompt, inside, only(train_part, name), only(dev, name), tokens=tokens, steps=steps)
         first = {rate: sought(seed=budget.seeds[0], rate=rate, batch_size=budget.batch_size) for rate in budget.rates}
-        on_dev = {rate: _measured(inside, dev, name, untouched, one) for rate, one in first.items()}
+        on_dev = {rate: _means(_items(inside, dev, name, untouched, one)) for rate, one in first.items()}
         rate = max(on_dev, key=lambda one: on_dev[one]["log_probability"])
         for seed in budget.seeds:
             again = seed != budget.seeds[0]
             prompt = sought(seed=seed, rate=rate, batch_size=budget.batch_size) if again else first[rate]
-            found = _measured(inside, test, name, untouched, prompt)
-            runs.append(Trained(tokens, steps, seed, rate, found["accuracy"], found["log_probability"]))
+            items.append(_items(inside, test, name, untouched, prompt))
+            accuracy, log_probability = (float(items[-1][measure].mean()) for measure in READ)
+            runs.append(Trained(tokens, steps, seed, rate, accuracy, log_probability))
     readings = [
-        reading(measure, steps, vector[measure], bare[measure], _curve(runs, measure, steps))
+        read(measure, steps, Drawn.of(measure, steps, (vector, bare), list(zip(runs, items, strict=True)), test.groups))
         for measure in READ
         for steps in budget.steps
     ]
-    return Worth(name, vector, bare, tuple(runs), tuple(readings), verdict_of(readings))
+    return Worth(name, _means(vector), _means(bare), tuple(runs), tuple(readings), verdict_of(readings))
 
 
-def _measured(inside: Inside, choices: Choices, name: str, steer: Steer, prompt: Prompt | None) -> dict[str, float]:
+Items = dict[str, NDArray[np.float64]]  # measure -> [N]
+
+
+def _items(inside: Inside, choices: Choices, name: str, steer: Steer, prompt: Prompt | None) -> Items:
     scores = option_scores(inside.frozen, choices, steer, prompt)
-    return {measure: float(MEASURES[measure](scores, name).mean()) for measure in READ}
+    return {measure: np.asarray(MEASURES[measure](scores, name), dtype=np.float64) for measure in READ}
 
 
-def _curve(runs: Sequence[Trained], measure: str, steps: int) -> dict[int, float]:
-    """Token count -> mean over seeds."""
-    counts = sorted({run.tokens for run in runs})
-    return {
-        tokens: float(np.mean([getattr(run, measure) for run in runs if (run.tokens, run.steps) == (tokens, steps)]))
-        for tokens in counts
-    }
+def _means(items: Items) -> dict[str, float]:
+    return {measure: float(values.mean()) for measure, values in items.items()}
+
+
+class Drawn(NamedTuple):
+    """Means of one measure at one budget; row 0 is the data itself, each further one a draw of groups and seeds."""
+
+    vector: NDArray[np.float64]  # [R]
+    bare: NDArray[np.float64]  # [R]
+    curve: dict[int, NDArray[np.float64]]
+    """Token count -> [R], over seeds."""
+    groups: int
+
+    @classmethod
+    def of(
+        cls, measure: str, steps: int, ends: tuple[Items, Items], runs: Sequence[tuple[Trained, Items]], groups: Any
+    ) -> "Drawn":
+        """`ends`: the vector's items and the bare model's."""
+        _, cluster = np.unique(np.array(groups), return_inverse=True)
+        ones = np.ones(len(cluster))
+
+        def rows(*items: Items) -> NDArray[np.float64]:
+            return over_seeds(drawn_means([Scores(one[measure], ones) for one in items], cluster, DRAWS))
+
+        counts = sorted({run.tokens for run, _ in runs})
+        seeds = {count: [one for run, one in runs if (run.tokens, run.steps) == (count, steps)] for count in counts}
+        curve = {count: rows(*some) for count, some in seeds.items()}
+        return cls(rows(ends[0]), rows(ends[1]), curve, len(np.unique(cluster)))
+
+
+def read(measure: str, steps: int, drawn: Drawn) -> Reading:
+    """The data's reading, with the interval that the draws' give."""
+    every = [
+        reading(
+            measure, steps, float(vector), float(bare), {count: float(at[row]) for count, at in drawn.curve.items()}
+        )
+        for row, (vector, bare) in enumerate(zip(drawn.vector, drawn.bare, strict=True))
+    ]
+    found = interval(np.array([one.worth for one in every]), drawn.groups)
+    low, high = (None if one is None or math.isinf(one) else one for one in (found.low, found.high))
+    return every[0]._replace(low=low, high=high)
 
 
 def reading(measure: str, steps: int, vector: float, bare: float, curve: Mapping[int, float]) -> Reading:
@@ -143,7 +200,7 @@ def reading(measure: str, steps: int, vector: float, bare: float, curve: Mapping
     fitted: NDArray[np.float64] = isotonic_regression(np.array([bare, *curve.values()])).x
     gain = float(fitted[1] - fitted[0])
     share = (vector - float(fitted[0])) / gain if gain > 0 else None
-    if vector < fitted[1]:
+    if vector < fitted[1] or vector <= fitted[0]:
         return Reading(measure, steps, None, AT_MOST_ONE, share)
     if vector > fitted[-1]:
         return Reading(measure, steps, None, BEYOND, None)
@@ -160,10 +217,11 @@ def verdict_of(readings: Sequence[Reading]) -> str:
         counts = [one.k for one in readings if one.k is not None]
         if max(counts) <= AGREE * min(counts):
             return f"{float(np.exp(np.mean(np.log(counts)))):.1f} tokens"
-    if len(outside) == 1 and outside != {""}:
-        return outside.pop()
+    doubted = any(one.low is not None and (one.high is None or one.high > 1) for one in readings)
+    if outside == {BEYOND}:
+        return BEYOND
     mild = all(one.outside == AT_MOST_ONE or (one.k is not None and one.k <= 1) for one in readings)
-    return AT_MOST_ONE if mild else UNSTABLE
+    return AT_MOST_ONE if mild and not doubted else UNSTABLE
 
 
 def fitted_prompt(

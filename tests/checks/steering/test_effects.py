@@ -15,13 +15,26 @@ from soft_prompts.engine.activations.places import Places
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.files import find_results
 from soft_prompts.results.findings import Finding, find_findings, plain, read_finding, write_finding
+from soft_prompts.steering import tokens
 from soft_prompts.steering.data.choices import Choice, Choices, as_line, deal, lettered, read_choices
 from soft_prompts.steering.data.importers import read_caa, read_function_pairs, read_machiavelli
 from soft_prompts.steering.effects import Likeness, choose, likeness, random_like
 from soft_prompts.steering.evaluation import evaluate_vectors
 from soft_prompts.steering.fitting import Wanted, fit_vectors
 from soft_prompts.steering.scoring import adding, captured, option_scores, text_nats
-from soft_prompts.steering.tokens import AT_MOST_ONE, BEYOND, UNSTABLE, Budget, reading, verdict_of, worth_in_tokens
+from soft_prompts.steering.tokens import (
+    AT_MOST_ONE,
+    BEYOND,
+    UNSTABLE,
+    Budget,
+    Drawn,
+    Reading,
+    Trained,
+    read,
+    reading,
+    verdict_of,
+    worth_in_tokens,
+)
 from soft_prompts.steering.vectors.files import read_vector, write_vector
 from soft_prompts.steering.vectors.vector import SteeringVector
 from soft_prompts.steering.writing import Written, write_steered
@@ -198,6 +211,41 @@ def test_a_number_is_said_only_where_all_agree() -> None:
     assert verdict_of([at(None, AT_MOST_ONE), at(0.9)]) == AT_MOST_ONE
     assert verdict_of([at(None, AT_MOST_ONE), at(3.0)]) == UNSTABLE
     assert verdict_of([at(None, BEYOND)] * 2) == BEYOND
+
+
+def test_what_other_items_might_show_is_in_doubt() -> None:
+    def at(k: float | None, low: float | None, high: float | None, outside: str = "") -> Reading:
+        return Reading("accuracy", 60, k, outside, None if k else 0.5, low, high)
+
+    under = at(None, 0.2, 0.8, AT_MOST_ONE)
+    assert verdict_of([under] * 4) == AT_MOST_ONE
+    assert under.text == "0.50 [0.20-0.80]"
+    assert verdict_of([under, at(None, 0.2, 1.3, AT_MOST_ONE)]) == UNSTABLE
+    assert verdict_of([under, at(None, 0.2, None, AT_MOST_ONE)]) == UNSTABLE  # up to beyond the largest prompt
+    assert verdict_of([at(None, None, None, AT_MOST_ONE)]) == AT_MOST_ONE  # too few groups to say
+
+
+def test_the_interval_of_a_vectors_worth_holds_it_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Items around .2 bare, .5 behind one token, .8 behind two and .35 steered: half of one token's gain, with a
+    standard error of about .5 sqrt(1.5 / 256) / .3."""
+    monkeypatch.setattr(tokens, "DRAWS", 200)
+    draw, within, widths, groups = np.random.default_rng(0), 0, [], 256
+    for _ in range(20):
+        bare, one, two, steered = ({"accuracy": draw.normal(mean, 0.5, groups)} for mean in (0.2, 0.5, 0.8, 0.35))
+        runs = [(Trained(1, 60, 0, 0.1, 0, 0), one), (Trained(2, 60, 0, 0.1, 0, 0), two)]
+        found = read("accuracy", 60, Drawn.of("accuracy", 60, (steered, bare), runs, [str(n) for n in range(groups)]))
+        assert found.low is not None
+        assert found.high is not None
+        within += found.low <= 0.5 <= found.high
+        widths.append(found.high - found.low)
+    assert within >= 17  # of 20, of which 19 are expected
+    assert np.median(widths) == pytest.approx(2 * 1.96 * 0.128, rel=0.15)
+
+
+def test_what_changes_nothing_is_worth_nothing() -> None:
+    for curve in ({1: 0.1, 2: 0.4}, {1: 0.3, 2: 0.4}):
+        found = reading("accuracy", 60, 0.1, 0.1, curve)
+        assert (found.k, found.outside) == (None, AT_MOST_ONE)
 
 
 def test_prompts_are_fitted_by_the_engine_and_compared_on_the_same_items(inside: Inside, choices: Choices) -> None:
