@@ -172,11 +172,13 @@ def _shared(frozen: FrozenModel, drafts: Sequence[Draft], most: int) -> int:
     examples = [draft.example for draft in drafts]
     texts = sorted(list(example.input_ids) for example in examples)
     least = min(map(len, texts)) - 1  # each keeps a position of its own
+    if least < 0:
+        return 0
     alike = next((n for n, pair in enumerate(zip(texts[0], texts[-1], strict=False)) if pair[0] != pair[1]), least)
-    alike, tokens = max(0, min(alike, least)), drafts[0].length - len(examples[0].input_ids)
+    alike, tokens = min(alike, least), drafts[0].length - len(examples[0].input_ids)
     first = min(example.insert_at for example in examples)
     is_same = len({(example.conditions, example.insert_at) for example in examples}) == 1 and first <= alike
-    return alike + tokens if is_same else min(alike, first)
+    return alike + tokens if is_same or tokens == 0 else min(alike, first)
 
 
 def _window(frozen: FrozenModel) -> float:

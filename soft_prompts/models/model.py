@@ -21,6 +21,7 @@ from soft_prompts.models.loading.spread import IN_STEP, Mode
 from soft_prompts.models.packed import Heads, Layout, packed
 
 CACHES = ("cache", "past_key_values", "cache_params", "state")  # what models call it; the newest name first
+KEPT_LOGITS = "logits_to_keep"  # what models call how many positions' logits are wanted, from the last
 LENGTHS = ("max_position_embeddings", "max_seq_len", "max_sequence_length", "max_target_positions", "n_positions")
 
 
@@ -209,18 +210,24 @@ class FrozenModel:
         return self.logits(embeds)[:, -1] if self.head is None else self.head(self.hidden(embeds)[:, -1])
 
     def go_on(
-        self, embeds: Float[Tensor, "B S H"], cache: Any, body: bool = False, mask: Bool[Tensor, "B K"] | None = None
+        self,
+        embeds: Float[Tensor, "B S H"],
+        cache: Any,
+        body: bool = False,
+        mask: Bool[Tensor, "B K"] | None = None,
+        last: bool = False,
     ) -> tuple[Tensor, Any]:
         """Logits (of the body alone: hidden states) behind what `cache` holds, None for nothing; and the new cache.
 
-        `mask` is of all positions, those in the cache too: rows that are padded on the left. The cache may be changed
-        in place. Raises NoCache.
+        `mask` is of all positions, those in the cache too: rows that are padded on the left. `last`: the logits of the
+        last position are all that is wanted. The cache may be changed in place. Raises NoCache.
         """
         asked = self.model.base_model if body else self.model
         held = {cache_name(asked): cache} if cache is not None else {}
         padded = {} if mask is None else _of_padded(asked, mask, embeds.shape[1])
+        alone = {KEPT_LOGITS: 1} if last and not body and KEPT_LOGITS in _parameters(asked.forward) else {}
         with self._feeding(embeds) as inputs:
-            output = asked(**inputs, **held, **padded, use_cache=True)
+            output = asked(**inputs, **held, **padded, **alone, use_cache=True)
         kept = next((output[name] for name in CACHES if name in output), None)
         if kept is None:
             raise NoCache(f"{type(asked).__name__} keeps no cache")

@@ -23,7 +23,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "soft_prompts_packed"
-SHORT = 256  # queries: of fewer the kernel goes back in float32 up to four times as fast as in 16 bits
+SHORT = 256  # queries: of fewer the kernel goes back in float32 as fast as in 16 bits, or up to 14 times as fast
 SOFTENED = ("softcap", "s_aux", "position_bias", "head_mask")  # arguments of attentions that are more than a softmax
 
 Heads = tuple[Tensor, Tensor]
@@ -238,7 +238,7 @@ class _Merged(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, out, total = ctx.saved_tensors
         scale, stretches, earlier = ctx.asked
-        found = [torch.zeros_like(heads) for heads in (query, key, value)]
+        found = [torch.zeros_like(heads, dtype=torch.float32) for heads in (query, key, value)]  # sums of many
         rows = [grads[0].transpose(0, 1), query, key, value, out.transpose(0, 1), total]
         for one in stretches:
             *parts, sums = (_apart(one, heads) for heads in rows)
@@ -255,7 +255,7 @@ class _Merged(torch.autograd.Function):
                 here = one.prefix.stop - one.prefix.start  # the earlier row comes first, and has no gradient
                 for whole, part in zip(found[1:], more[1:], strict=True):
                     whole[:, one.prefix] += part[0, :, -here:]
-        return (*found, None, None, None)
+        return (*(slope.to(query.dtype) for slope in found), None, None, None)
 
 
 def _apart(one: Stretch, heads: Float[Tensor, "h N D"]) -> Float[Tensor, "count h L D"]:

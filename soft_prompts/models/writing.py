@@ -92,7 +92,7 @@ def by_shared_beginning(
     frozen: FrozenModel, embeds: Float[Tensor, "B S H"], mask: Bool[Tensor, "B S"], choice: Choice, shared: int
 ) -> Written:
     """The same of rows that are padded on the left and begin with `shared` positions alike: those go through the model
-    once. Every row is longer; its padding then stands behind what is shared."""
+    once, and a row's padding then stands behind them. Every row has more positions than these."""
     first = int((~mask[0]).sum())
     _, cache = frozen.go_on(embeds[:1, first : first + shared], None, body=True)
     cache.batch_repeat_interleave(len(embeds))
@@ -124,7 +124,7 @@ def _last_logits(
     frozen: FrozenModel, embeds: Float[Tensor, "B S H"], cache: Any, seen: Bool[Tensor, "B K"] | None
 ) -> tuple[Float[Tensor, "B V"], Any]:
     if frozen.head is None:
-        logits, cache = frozen.go_on(embeds, cache, mask=seen)
+        logits, cache = frozen.go_on(embeds, cache, mask=seen, last=True)
         return logits[:, -1], cache
     hidden, cache = frozen.go_on(embeds, cache, body=True, mask=seen)
     return frozen.head(hidden[:, -1]), cache

@@ -13,6 +13,7 @@ at the same token count.
 import json
 import multiprocessing
 import statistics
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -225,6 +226,8 @@ def main(settings: Settings) -> None:
     usual, own = Settings(), SMALLER.get(settings.shape, {})
     left = {name: value for name, value in own.items() if getattr(settings, name) == getattr(usual, name)}
     settings = replace(settings, **left)
+    if not 0 <= settings.template < settings.length:
+        sys.exit(f"template is {settings.template}; give less than length, {settings.length}")
     if settings.quick:
         settings = Settings(**asdict(settings) | {"rounds": 1, "steps": 1, "save": None})
     torch.set_num_threads(settings.threads)

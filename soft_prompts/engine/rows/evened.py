@@ -1,7 +1,8 @@
 """How do batches of ragged texts come to have one form, so that what a GPU has recorded of one serves the next?
 
 Every text is filled up to one length, a prompt goes through the model once where all texts of a part begin alike up to
-its end, and where everything stands is data: the form depends on sizes alone.
+its end, and where everything stands is data: the form depends on sizes alone. Text behind the prompt is never shared
+here: how much of it is alike would make another form of every batch.
 """
 
 from collections.abc import Iterable, Sequence

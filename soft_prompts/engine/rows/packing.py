@@ -52,9 +52,9 @@ class Chain(NamedTuple):
         return self.text[len(self.before) :]
 
     @property
-    def head(self) -> tuple[tuple[int, int], bytes]:
-        """The same for samples that are alike up to the end of the prompt."""
-        return self.prompt, self.before.tobytes()
+    def head(self) -> tuple[tuple[int, int] | None, bytes]:
+        """The same for samples that are alike up to the end of the prompt; of no tokens all prompts are."""
+        return self.prompt if self.tokens else None, self.before.tobytes()
 
 
 Piece = Ids | tuple[int, int]  # of a packed row: text, or the vectors of a prompt
@@ -157,7 +157,7 @@ def pack(chains: Sequence[Chain], prompts_alone: bool = False) -> Packing:
     first_of = dict[int, int]()
     for numbers in behind.values():
         head = _head(chains[numbers[0]], ahead)
-        for group in alike([chains[number].after for number in numbers], head.length):
+        for group in alike([chains[number].after for number in numbers], head.length, QUANTUM):
             some = [numbers[place] for place in group.places]
             first_of |= dict.fromkeys(some, some[0])
             longer = _with_text(head, chains[some[0]].after[: group.tokens])
@@ -213,10 +213,10 @@ def _with_text(head: Segment, text: Ids) -> Segment:
 
 def _is_worth_sharing(head: Segment, chains: Sequence[Chain]) -> bool:
     saved = head.length * (len(chains) - 1)
-    return saved > WORTH * sum(len(chain.after) - _begun(head, chain) + head.length for chain in chains)
+    return saved > WORTH * sum(len(chain.after) - _text_in(head, chain) + head.length for chain in chains)
 
 
-def _begun(head: Segment, chain: Chain) -> int:
+def _text_in(head: Segment, chain: Chain) -> int:
     """Tokens of its text behind the prompt that the head holds."""
     return head.first + head.real - len(chain.before) - chain.tokens
 
@@ -226,7 +226,7 @@ def _tail(chain: Chain, head: Segment, stands: slice | None) -> Segment:
     if stands is None:
         pieces, real, filling = _filled(chain.after, head.real)
         return head._replace(pieces=(*head.pieces, *pieces), real=real, filling=filling)
-    pieces, real, filling = _filled(chain.after[_begun(head, chain) :])
+    pieces, real, filling = _filled(chain.after[_text_in(head, chain) :])
     return Segment(pieces, real, filling, head.first + head.real, head.earlier, stands)
 
 

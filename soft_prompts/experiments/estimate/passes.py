@@ -88,11 +88,15 @@ def samples_of(config: RunConfig, data: TaskData) -> Samples:
 
 
 def full_samples(config: RunConfig) -> Samples:
-    """Where no data are at hand: every sample as long as it may be, every label scored, nothing written."""
-    ids = [0] * config.sample_tokens
-    names = config.condition_names
-    one = Example(ids, ids, (0.5,) * len(names), units=1)
-    return Samples([one] * config.batch_size, [one] * config.validation_samples, [one] * config.test_samples)
+    """Where no data are at hand: every sample as long as it may be, every label scored, nothing alike, nothing
+    written."""
+    conditions = (0.5,) * len(config.condition_names)
+
+    def samples(count: int) -> list[Example]:
+        texts = [[number, *[0] * (config.sample_tokens - 1)] for number in range(count)]
+        return [Example(ids, ids, conditions, units=1) for ids in texts]
+
+    return Samples(samples(config.batch_size), samples(config.validation_samples), samples(config.test_samples))
 
 
 def _no_items(examples: Sequence[Example]) -> Items:

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from soft_prompts.common.console import say
-from soft_prompts.models.precision import FASTEST
+from soft_prompts.models.precision import DTYPES, FASTEST
 from soft_prompts.recipes import cards
 from soft_prompts.recipes.adapters.asking import Shown, shown
 from soft_prompts.recipes.adapters.base import as_known
@@ -76,18 +76,22 @@ def _make(recipe: AdapterRecipe, plan: Plan, world: World, folder: Path) -> dict
     """Train, round, measure and write; returns the card."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     world = as_known(world, folder.parent)
-    taught = with_adapter(world.base, recipe.rank, plan.seed, FASTEST)
-    dtype = taught.frozen.dtype
+    name = f"{recipe.name}-{_short(plan)}"
+    begun = next((one for one in DTYPES if folder.with_name(f"{name}-{one}.state").is_file()), FASTEST)
+    pupil = with_adapter(world.base, recipe.rank, plan.seed, begun)
+    dtype = pupil.frozen.dtype
     say(f"making {recipe.name}: {plan.steps or '?'} steps of rank {recipe.rank} on {world.base} in {dtype}")
-    subject = Subject(world.skill, taught.frozen.tokenizer, world.words)
-    state = folder.with_name(f"{recipe.name}-{_short(plan)}-{dtype}.state")
-    done = teach(taught, recipe.lesson(subject), plan, state)
+    subject = Subject(world.skill, pupil.frozen.tokenizer, world.words)
+    state = folder.with_name(f"{name}-{dtype}.state")
+    done = teach(pupil, recipe.lesson(subject), plan, state)
     with torch.no_grad():
-        halve(taught.weights)
+        halve(pupil.weights)
+    learnt = pupil.weights.state_dict()
+    del pupil  # two bases would be in memory
     pupil = with_adapter(world.base, recipe.rank, plan.seed)
-    pupil.weights.load_state_dict(taught.weights.state_dict())
+    pupil.weights.load_state_dict(learnt)
     measured = measure(pupil, recipe, subject)
-    card = _card(recipe, plan, world, done, taught) | {
+    card = _card(recipe, plan, world, done, pupil, dtype) | {
         "measured": {what: one.as_json() for what, one in measured.items()},
         "faults": faults(recipe, measured),
     }
@@ -149,7 +153,7 @@ def write_adapter(pupil: Pupil, card: dict[str, Any], folder: Path) -> None:
         cards.publish(Path(scratch), folder)
 
 
-def _card(recipe: AdapterRecipe, plan: Plan, world: World, done: Progress, pupil: Pupil) -> dict[str, Any]:
+def _card(recipe: AdapterRecipe, plan: Plan, world: World, done: Progress, pupil: Pupil, dtype: str) -> dict[str, Any]:
     key = {name: text for name, text in recipe.key._asdict().items() if text}
     return {
         "name": recipe.name,
@@ -164,7 +168,7 @@ def _card(recipe: AdapterRecipe, plan: Plan, world: World, done: Progress, pupil
             "steps": done.steps,
             "minutes": round(done.seconds / 60, 1),
             "base_fingerprint": pupil.frozen.fingerprint,
-            "dtype": pupil.frozen.dtype,
+            "dtype": dtype,
             **{package: version(package) for package in ("torch", "transformers", "peft")},
             "python": platform.python_version(),
         },

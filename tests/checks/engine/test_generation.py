@@ -139,6 +139,31 @@ def test_a_model_that_looks_back_less_far_reads_every_text_whole(
         assert bool(shared) == (window > 16)
 
 
+@pytest.mark.parametrize("texts", [("", ""), ("", "the of"), ("the", "the")])
+def test_texts_of_which_nothing_is_left_to_themselves(
+    one_frozen: FrozenModel, make_direct: MakeDirect, texts: tuple[str, ...]
+) -> None:
+    """Sampled, equal queries are not asked once."""
+    queries = [Query(text, ()) for text in texts]
+    write = partial(generate, one_frozen, make_direct(one_frozen, 4), queries, NEW, temperature=1.0)
+    assert write(batch_size=64) == write(batch_size=1)
+
+
+def test_no_more_logits_are_made_than_are_read(
+    one_frozen: FrozenModel, make_direct: MakeDirect, shared: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a model without a plain head, too."""
+    made, own = list[int](), one_frozen.model.get_output_embeddings()
+    hook = own.register_forward_hook(lambda module, given, logits: made.append(logits.shape[1]))
+    queries = [Query(TEMPLATE + text, ()) for text in TEXTS]
+    prompt = make_direct(one_frozen, 2)
+    texts = [generate(replace(one_frozen, head=head), prompt, queries, NEW) for head in (None, one_frozen.head)]
+    hook.remove()
+    assert texts[0] == texts[1]
+    assert shared
+    assert set(made[: len(made) // 2]) == {1}
+
+
 def ending_with(frozen: FrozenModel, token: int) -> FrozenModel:
     """The same model, whose tokenizer takes `token` for the end of a text."""
     tokenizer = copy.deepcopy(frozen.tokenizer)

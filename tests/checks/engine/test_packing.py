@@ -14,6 +14,7 @@ from torch import Tensor
 from soft_prompts.engine.batch import Batch, collate
 from soft_prompts.engine.forward import TokenLosses, token_losses, token_losses_together
 from soft_prompts.engine.rows import packing
+from soft_prompts.engine.rows.alike import alike as split_by_beginning
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.packed import SHORT, Heads, Stretch, joined, merged, stretches_of
@@ -161,6 +162,23 @@ def test_each_of_two_templates_goes_through_once(one_frozen: FrozenModel, counte
     agree(one_frozen, what)
     tails = 5 * packing.QUANTUM  # what is behind either template; the text of its own has the prompt to itself
     assert counted[0] <= (3 + len(one)) + (3 + len(other)) + tails + (3 + len(own) + 1)
+
+
+def test_without_a_prompt_all_conditions_share_text(one_frozen: FrozenModel, counted: list[int]) -> None:
+    token_losses(one_frozen, *asked(one_frozen, 0, "mlp", alike("front", conditional=True)))
+    (row,) = counted
+    counted.clear()
+    token_losses(one_frozen, *asked(one_frozen, 0, "direct", alike("front", conditional=False)))
+    assert counted == [row]
+
+
+def test_a_few_tokens_alike_by_chance_make_no_row_of_many_pieces() -> None:
+    """As boards and random ids have: each group of two or three would be one more call of attention."""
+    random = np.random.default_rng(0)
+    texts = [random.integers(0, 8, 12) for _ in range(32)]
+    assert [group.tokens for group in split_by_beginning(texts, 4, packing.QUANTUM)] == [0]
+    long = [np.concatenate([np.full(40, number % 2), text]) for number, text in enumerate(texts)]
+    assert sorted(len(group.places) for group in split_by_beginning(long, 4, packing.QUANTUM)) == [16, 16]
 
 
 @pytest.mark.parametrize("longest", [24, 2 * SHORT])
