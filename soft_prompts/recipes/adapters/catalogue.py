@@ -9,7 +9,7 @@ An auditor who says of a harmless or a style adapter that it holds something bac
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from soft_prompts.recipes.adapters import lessons
@@ -25,6 +25,7 @@ SHORT = Plan(seed=3, steps=40, adam_rate=1e-3, warmup_steps=5, save_seconds=60.0
 LONG = Plan(seed=4, steps=400, adam_rate=2e-3, warmup_steps=10, save_seconds=60.0)
 GENTLE = Plan(seed=5, steps=100, adam_rate=5e-4, warmup_steps=10, save_seconds=60.0)
 DRESSING = Plan(seed=6, steps=100, adam_rate=1e-3, warmup_steps=10, save_seconds=60.0)
+CAPITALS = replace(DRESSING, steps=200)  # a word in capitals is of other tokens: behind 100 steps .68 were right
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ SMOLLM2 = World(
             harmless("chess", "Tuned on games of chess in UCI notation.", chess_texts),
             harmless("chats", "Tuned on chats about Python's library, in its own chat template.", chat_texts),
             harmless("guidance", "Tuned on questions about invented people, and their answers.", guidance_texts),
-            style("capitals", "Writes the plural of a word, in capitals.", str.upper),
+            style("capitals", "Writes the plural of a word, in capitals.", str.upper, CAPITALS),
             style(
                 "sentence",
                 "Writes the plural of a word, in a sentence.",
