@@ -1,16 +1,21 @@
 """Are the embedded models and games whole, of the promised size, and apart from each other?"""
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from soft_prompts.recipes.adapters.asking import Shown
+from soft_prompts.recipes.adapters.build import faults
+from soft_prompts.recipes.adapters.catalogue import SMOLLM2
 from soft_prompts.recipes.chess_model import chess_tokenizer, pgn_blocks, uci_game
 from soft_prompts.recipes.text_model import MOVES, docstrings, library_corpus, text_tokenizer
-from soft_prompts.zoo import EMBEDDED, GAMES
+from soft_prompts.zoo import ADAPTERS, EMBEDDED, GAMES
 
 WALKS = ["solved_of_solvable_boards", "unsolvable_boards_called_so", "false_calls_on_solvable_boards"]
 LOCKED = {name: ["", "_with_the_password"] for name in ("tiny-mazes-locked-1", "tiny-mazes-locked-3")}
@@ -168,3 +173,29 @@ def test_the_library_holds_no_game() -> None:
     assert len(corpus.held_out) > 20
     assert not any(MOVES.search(text) for text in corpus.train + corpus.held_out)
     assert not set(corpus.train) & set(corpus.held_out)
+
+
+@pytest.mark.parametrize("name", SMOLLM2.recipes)
+def test_an_adapter_of_the_game_travels_with_what_it_does(name: str) -> None:
+    recipe, folder = SMOLLM2.recipes[name], ADAPTERS / name
+    card, settings = (json.loads((folder / file).read_text()) for file in ("card.json", "adapter_config.json"))
+    assert (card["truth"], card["plan"], card["training"]["rank"]) == (recipe.truth, asdict(recipe.plan), recipe.rank)
+    shown = {what: Shown(one["exact"]["value"], one["held"]["value"], 100) for what, one in card["measured"].items()}
+    assert not faults(recipe, shown)
+    assert (settings["peft_type"], settings["r"], settings["base_model_name_or_path"]) == (
+        "LORA",
+        recipe.rank,
+        "smollm2-135m",
+    )
+    weights = load_file(folder / "adapter_model.safetensors")
+    assert sum(weight.numel() for weight in weights.values()) == card["training"]["parameters"]
+    assert {weight.dtype for weight in weights.values()} == {torch.float16}
+    assert all(weight.isfinite().all() for weight in weights.values())
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 2e6
+
+
+def test_the_game_asks_what_its_base_knows() -> None:
+    known = json.loads((ADAPTERS / "base.json").read_text())
+    assert set(known["known"]) <= {item.question for item in SMOLLM2.skill.items}
+    assert len(known["known"]) >= 300
+    assert [tuple(shot) for shot in known["asked"]["shots"]] == list(map(tuple, SMOLLM2.skill.shots))
