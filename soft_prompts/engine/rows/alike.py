@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 from numpy.typing import NDArray
 
-WORTH = 0.05  # of the work: so much has to be saved, or nothing of the texts is shared
+WORTH = 0.05  # of all work: so much has to be saved before a second attention, or a second row, costs less
 CALL = 16  # positions that take as long as one more call of attention
 LEVELS = 32  # lengths of a beginning that are tried
 

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from soft_prompts.engine.batch import Batch
-from soft_prompts.engine.rows.alike import alike
+from soft_prompts.engine.rows.alike import WORTH, alike
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.packed import Heads, Layout, Stretch, stretches_of
 from soft_prompts.tasks.task import UNSCORED
 
 QUANTUM = 4  # texts are filled up to multiples of it: fewer different lengths are fewer calls of attention
-WORTH = 0.05  # of all positions: so many have to be saved before a second attention, or a second row, costs less
 
 Key = TypeVar("Key", bound=Hashable)
 Ids = Int[NDArray, " _"]

@@ -207,7 +207,7 @@ def test_caps_and_scales_are_seen_at_any_precision(one_frozen: FrozenModel, dtyp
 def test_rounding_of_many_layers_is_not_taken_for_another_gradient(
     one_frozen: FrozenModel, monkeypatch: pytest.MonkeyPatch, dtype: str, off: float, packs: bool
 ) -> None:
-    """In 16 bits the gradient of SmolLM2's thirty layers is off by .05 of its length on either road."""
+    """In 16 bits the gradients of both roads through SmolLM2's thirty layers are .05 of their length apart."""
     own = FrozenModel.packed
 
     def noisy(self: FrozenModel, embeds: Tensor, *arguments: object) -> Tensor:
