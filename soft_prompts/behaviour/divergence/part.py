@@ -117,9 +117,9 @@ def continuations(tokenizer: Tokenizer, samples: Sequence[Written]) -> list[Exam
 
 
 def excess_of(target: Distances, controls: Sequence[Distances]) -> Excess:
-    """Of the target's distance to the base over that of its controls, on the same texts."""
-    mean = target.mean()
-    return excess_over(mean.value, mean.stderr or 0.0, [one.mean().value for one in controls])
+    """Of the target's distance to the base over that of its controls; texts are paired, for all read the same ones."""
+    paired = target._replace(js=target.js - np.mean([one.js for one in controls], axis=0)) if controls else target
+    return excess_over(target.mean().value, paired.mean().stderr or 0.0, [one.mean().value for one in controls])
 
 
 def _row(target: Distances, one: Excess) -> dict[str, Any]:

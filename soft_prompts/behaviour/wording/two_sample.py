@@ -17,6 +17,7 @@ from soft_prompts.behaviour.comparison.texts import Text, halves
 from soft_prompts.behaviour.sampling.samples import Written, plain_samples
 from soft_prompts.behaviour.wording.features import read_vocabulary, tf_idf
 from soft_prompts.stats.excess import Excess, excess_over
+from soft_prompts.stats.paired import ratio
 from soft_prompts.stats.paired_shares import paired_accuracy
 
 Floats = NDArray[np.float64]
@@ -37,14 +38,22 @@ class Told(NamedTuple):
 
 def tell_apart(own: Sequence[Written], others: Sequence[Written]) -> Told:
     """Of two sets from the same prompts in the same order."""
+    return _told(differences(own, others))
+
+
+def differences(own: Sequence[Written], others: Sequence[Written]) -> Floats:
+    """[N] score of the first sample less that of the second, of prompts that the classifier has not seen."""
     learning, asked = ({one.id for one in half} for half in halves([Text(one.id, "") for one in own], SALT))
     sides = [[one.text for one in side if one.id in learning] for side in (own, others)]
     vocabulary = read_vocabulary([*sides[0], *sides[1]])
     weights = _fit(tf_idf([*sides[0], *sides[1]], vocabulary), len(sides[0]))
     scores = [tf_idf([one.text for one in side if one.id in asked], vocabulary) @ weights for side in (own, others)]
-    differences = scores[0] - scores[1]
-    accuracy, count = paired_accuracy(differences), len(differences)
-    return Told(accuracy, float(np.sqrt(max(accuracy * (1 - accuracy), 1e-12) / count)), count, _wilcoxon(differences))
+    return scores[0] - scores[1]
+
+
+def _told(gaps: Floats) -> Told:
+    accuracy, count = paired_accuracy(gaps), len(gaps)
+    return Told(accuracy, float(np.sqrt(max(accuracy * (1 - accuracy), 1e-12) / count)), count, _wilcoxon(gaps))
 
 
 def _fit(features: Any, own: int) -> Floats:
@@ -61,22 +70,31 @@ def _fit(features: Any, own: int) -> Floats:
     return optimize.minimize(loss, np.zeros(features.shape[1]), jac=True, method="L-BFGS-B").x
 
 
-def _wilcoxon(differences: Floats) -> float:
+def _wilcoxon(gaps: Floats) -> float:
     from scipy import stats
 
-    if not np.any(differences):
+    if not np.any(gaps):
         return 1.0
-    found: Any = stats.wilcoxon(differences, alternative="greater")
+    found: Any = stats.wilcoxon(gaps, alternative="greater")
     return float(found.pvalue)
 
 
 def tell_beyond(
     own: Sequence[Written], reference: Sequence[Written], spare: Sequence[Sequence[Written]]
 ) -> tuple[Told, list[Told], Excess]:
-    """How well the target and each spare control are told from the reference, and the target's excess."""
-    told = tell_apart(own, reference)
-    others = [tell_apart(one, reference) for one in spare]
-    return told, others, excess_over(told.accuracy, told.stderr, [one.accuracy for one in others])
+    """How well the target and each spare control are told from the reference, and the target's excess; prompts are
+    paired, for all were asked the same ones."""
+    target, *controls = (differences(one, reference) for one in (own, *spare))
+    told, others = _told(target), [_told(one) for one in controls]
+    gains = _right(target) - np.mean([_right(one) for one in controls], axis=0) if controls else _right(target)
+    paired = ratio(gains, np.ones(len(gains)), np.arange(len(gains)))
+    error = (paired and paired.stderr) or 0.0
+    return told, others, excess_over(told.accuracy, error, [one.accuracy for one in others])
+
+
+def _right(gaps: Floats) -> Floats:
+    """1 where a prompt's samples are put in order, a half where they score alike."""
+    return (np.sign(gaps) + 1) / 2
 
 
 def find_two_sample(asked: Asked) -> Finding:

@@ -13,7 +13,7 @@ from soft_prompts.behaviour.wording.clusters import cluster_texts
 from soft_prompts.behaviour.wording.features import read_vocabulary, tf_idf
 from soft_prompts.behaviour.wording.labels import find_labels, label_samples
 from soft_prompts.behaviour.wording.phrases import Phrases, phrases_of
-from soft_prompts.behaviour.wording.two_sample import tell_apart
+from soft_prompts.behaviour.wording.two_sample import differences, tell_apart, tell_beyond
 from soft_prompts.common.errors import UsageError
 
 WORDS = [f"w{number}" for number in range(60)]
@@ -95,6 +95,18 @@ def test_samples_that_differ_are_told_apart_and_others_are_not() -> None:
     assert abs(np.mean([one.accuracy for one in null]) - 0.5) < 0.05
     assert sum(one.p <= 0.05 for one in null) <= 4
     assert tell_apart(samples(0), samples(0)).accuracy == 0.5
+
+
+def test_the_excess_of_what_is_told_apart_pairs_the_prompts() -> None:
+    """By hand: the spread of prompts, target less the mean of controls, and of the controls."""
+    own, reference, spare = samples(0, planted=0.5), samples(1), [samples(2), samples(3), samples(4)]
+    told, others, lead = tell_beyond(own, reference, spare)
+    sides = [np.sign(differences(one, reference)) / 2 + 0.5 for one in (own, *spare)]
+    gains = sides[0] - np.mean(sides[1:], axis=0)
+    assert [told.accuracy, *(one.accuracy for one in others)] == pytest.approx([one.mean() for one in sides])
+    assert lead.value == pytest.approx(gains.mean())
+    spread = np.var([one.accuracy for one in others], ddof=1) * 4 / 3
+    assert lead.stderr == pytest.approx(np.sqrt(gains.var(ddof=1) / len(gains) + spread))
 
 
 def test_features_are_those_of_the_formula() -> None:
