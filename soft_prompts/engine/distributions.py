@@ -10,6 +10,13 @@ from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.task import UNSCORED
 
+LOGITS = 2**26  # of a model at once: a quarter of a GB in float32, of which a comparison needs several
+
+
+def positions_at_once(frozen: FrozenModel, most: int) -> int:
+    """Positions whose whole distributions are held at once: `most`, or fewer of a large vocabulary."""
+    return max(1, min(most, LOGITS // len(frozen.tokenizer)))
+
 
 def log_probabilities(
     frozen: FrozenModel, rows: Float[Tensor, "P H"], batch: Batch

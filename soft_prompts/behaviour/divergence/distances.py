@@ -14,7 +14,7 @@ from torch import Tensor
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.engine.batch import collate
-from soft_prompts.engine.distributions import log_probabilities
+from soft_prompts.engine.distributions import log_probabilities, positions_at_once
 from soft_prompts.engine.memory import in_batches
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.stats.paired import Estimate, ratio
@@ -85,7 +85,7 @@ def distances(
         figures = (jensen_shannon(one, other), (one.exp() * gap).sum(-1), (other.exp() * -gap).sum(-1))
         return (*(figure.double().cpu().numpy() for figure in figures), text)
 
-    parts = list(in_batches(order, max(1, BATCH_TOKENS // longest), of))
+    parts = list(in_batches(order, max(1, positions_at_once(first, BATCH_TOKENS) // longest), of))
     js, forward, backward, text = (np.concatenate(some) for some in zip(*parts, strict=True))
     back = np.argsort(text, kind="stable")
     return Distances(js[back], forward[back], backward[back], text[back], _contexts(examples))

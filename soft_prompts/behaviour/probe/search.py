@@ -16,6 +16,7 @@ from torch import Tensor
 from soft_prompts.behaviour.comparison.settings import ComparisonSettings
 from soft_prompts.behaviour.divergence.distances import jensen_shannon
 from soft_prompts.behaviour.probe.prompts import RADIUS, ProbePrompt, mean_length
+from soft_prompts.engine.distributions import positions_at_once
 from soft_prompts.engine.memory import in_batches
 from soft_prompts.models.model import FrozenModel
 
@@ -59,7 +60,7 @@ def open_contexts(pair: Pair, ids: Int[Tensor, "N T"]) -> Contexts:
 @torch.no_grad()
 def _score(pair: Pair, contexts: Contexts, candidates: Sequence[tuple[int, ...]]) -> Float[Tensor, " C"]:
     """Mean divergence behind the contexts, in nats; candidates are of one length."""
-    size = max(1, ROWS // len(contexts.ids))
+    size = max(1, positions_at_once(pair[0], ROWS) // len(contexts.ids))
 
     def of(places: Sequence[int]) -> Tensor:
         ids = torch.tensor([candidates[place] for place in places])

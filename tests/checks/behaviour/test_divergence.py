@@ -1,5 +1,7 @@
 """Are distances those of the textbook, their errors over documents, and their excess that of Student's test?"""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from soft_prompts.behaviour.divergence.distances import Distances, distances, je
 from soft_prompts.behaviour.divergence.part import excess_of
 from soft_prompts.behaviour.divergence.screen import screen
 from soft_prompts.common.errors import InputError
+from soft_prompts.engine import distributions
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.stats.excess import excess_over, shrunk_variance
@@ -151,3 +154,23 @@ def test_paired_shares() -> None:
     expected = stats.mannwhitneyu(one, other).statistic / 25
     assert area_under_curve(one, other) == pytest.approx(expected)
     assert least_detectable(100, 20) == 0.09  # 2^-9 times 20 is below .05, 2^-8 is not
+
+
+def test_a_large_vocabulary_is_held_few_positions_at_a_time(family_folders, monkeypatch) -> None:
+    """No more distributions lie in memory than are allowed, and distances are the same."""
+    examples = [Example(ids, ids) for ids in ([5, 6, 7, 8], [9, 10], [11, 12, 13], [14, 15, 16])]
+    pair = [load_frozen_model(str(family_folders[name])) for name in ("base", "target")]
+    whole, seen = distances(*pair, examples), list[int]()
+
+    def counted(*arguments: Any) -> Any:
+        found = distributions.log_probabilities(*arguments)
+        seen.append(len(found[0]))
+        return found
+
+    monkeypatch.setattr("soft_prompts.behaviour.divergence.distances.log_probabilities", counted)
+    monkeypatch.setattr(distributions, "LOGITS", 8 * len(pair[0].tokenizer))
+    few = distances(*pair, examples)
+    assert max(seen) <= 8
+    assert distributions.positions_at_once(pair[0], 4096) == 8
+    assert few.text.tolist() == whole.text.tolist()
+    np.testing.assert_allclose(few.js, whole.js, rtol=1e-4, atol=1e-7)
