@@ -156,7 +156,7 @@ FORMS: tuple[tuple[str, Callable[[re.Match[str], Sequence[str], str], str]], ...
     (r"Unrecognized options: (.+?)(?= Available subcommands| Perhaps you| Arguments similar|$)", _unrecognised),
     (r"invalid choice '(.*?)' for argument '(.*?)'\. Expected one of \((.*?)\)", _no_choice),
     (r"Error parsing (--[\w-]+): ", _unreadable),
-    (r"Missing value for argument '(.*?)'", lambda found, *_: f"{found[1]} has no value after it"),
+    (r"Missing value for argument '(.*?)'", lambda found, *_: f"{found[1]} lacks a value after it"),
     (r"Missing from .*?: (.*)", _missing),
     (r"Expected one of \{(.*?)\}", lambda found, *_: f"a command is missing; give one of {found[1]}"),
 )

@@ -10,7 +10,7 @@ from soft_prompts.commands.doctor.report import Report, gigabytes
 from soft_prompts.commands.experiments import experiment_of
 from soft_prompts.common.console import duration
 from soft_prompts.common.errors import UsageError
-from soft_prompts.common.machine import free_memory, resident_memory
+from soft_prompts.common.machine import cores, free_memory, resident_memory
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.estimate.runs import Estimate, estimates
 from soft_prompts.experiments.experiment import Experiment
@@ -39,8 +39,9 @@ def look_at_cost(which: str, arguments: Sequence[str]) -> Report:
     facts += [_line(one, [named[config] for config in one.configs]) for one in found]
     jobs = min(grid.jobs, len(found))
     most = sum(sorted((one.bytes for one in found), reverse=True)[:jobs])
-    seconds = sum(one.seconds for one in found) / jobs
     on_gpu = torch.cuda.is_available() and grid.settings.device != "cpu"
+    at_once = 1 if on_gpu else min(jobs, cores())  # processes beyond the cores wait for one another, those of a GPU too
+    seconds = max(sum(one.seconds for one in found) / at_once, max(one.seconds for one in found))
     needed = most if on_gpu else most + jobs * own
     torch_itself = "" if on_gpu else f", {gigabytes(jobs * own)} of it Python and torch"
     facts.append(f"cost: about {duration(seconds)}, and {gigabytes(needed)} of memory at most{torch_itself}")

@@ -65,7 +65,7 @@ def look_at_devices() -> Report:
 
 
 def _speed_line(device: str, what: str) -> str:
-    rates = [f"{dtype} {probe(device, dtype).products / 1e9:.0f}" for dtype in ("float32", "bfloat16")]
+    rates = [f"{dtype} {probe(device, dtype, threads_for(1)).products / 1e9:.0f}" for dtype in ("float32", "bfloat16")]
     fastest = dtype_name("fastest", torch.device(device))
     return f"{what}; {', '.join(rates)} GFLOP/s (--dtype fastest: {fastest})"
 

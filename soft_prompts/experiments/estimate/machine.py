@@ -36,8 +36,17 @@ class Machine(NamedTuple):
 
 
 @cache
-def probe(device: str, dtype: str) -> Machine:
-    """Find out; the best of a few trials, for others may use the machine too."""
+def probe(device: str, dtype: str, threads: int) -> Machine:
+    """Find out with so many threads; the best of a few trials, for others may use the machine too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return _probed(device, dtype)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _probed(device: str, dtype: str) -> Machine:
     side, kind = SIDE[device], DTYPES[dtype]
     left, right = (torch.ones(side, side, dtype=kind, device=device) for _ in range(2))
     long, few = torch.ones(STREAMED[device], device=device), torch.ones(8, device=device)

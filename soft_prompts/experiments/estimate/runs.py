@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 from soft_prompts.common.errors import InputError
+from soft_prompts.common.machine import threads_for
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.estimate.counting import Work
 from soft_prompts.experiments.estimate.machine import probe
@@ -72,17 +73,17 @@ def estimates(configs: Sequence[RunConfig], together: Together = "auto", jobs: i
         key = (some[-1].model, some[-1].task, data_request(some[-1]), some[-1].condition_names)
         if key not in opened:
             opened[key] = _open(some[-1])
-        found.append(estimate(some, opened[key]))
+        found.append(estimate(some, opened[key], jobs))
     return found
 
 
-def estimate(configs: Sequence[RunConfig], opened: Opened | None = None) -> Estimate:
-    """Of runs that go together, in the order of their tokens."""
+def estimate(configs: Sequence[RunConfig], opened: Opened | None = None, jobs: int = 1) -> Estimate:
+    """Of runs that go together, in the order of their tokens, in one of so many processes side by side."""
     last = configs[-1]
     opened = opened or _open(last)
     device = find_device(last.device)
     dtype = dtype_for(last.model, last.dtype, device)
-    machine = probe(device.type, dtype)
+    machine = probe(device.type, dtype, threads_for(jobs))
     configuration = find_configuration(last.model, last.revision, last.offline, last.trust_remote_code)
     tokenizer = load_tokenizer(STAND_IN) if opened.bound else _tokenizer(last)
     own = configuration.get_text_config().num_hidden_layers

@@ -18,6 +18,8 @@ from soft_prompts.commands.doctor.machine import unmet
 from soft_prompts.commands.doctor.names import look_at_names
 from soft_prompts.commands.main import main
 from soft_prompts.data.conditions import NO_CONDITIONS
+from soft_prompts.experiments.catalogue import completion
+from soft_prompts.experiments.estimate.runs import Estimate
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.prompts.snapshot import Snapshot, save_snapshot
@@ -139,6 +141,26 @@ def test_what_a_command_would_cost(
     assert "a step" in costs[2]
     assert costs[3].startswith("cost: about ")
     assert not (tmp_path / "results").exists()
+
+
+def test_processes_share_the_cores_and_no_group_is_divided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four groups of 60 s on two cores: two minutes from two processes on, and one group's time however many."""
+    monkeypatch.chdir(tmp_path)
+    config = completion.EXPERIMENT.runs(completion.QUICK)[0]
+    asked, seconds = list[int](), [60.0, 60.0, 60.0, 60.0]
+
+    def sketched(configs: Any, together: Any, jobs: int) -> list[Estimate]:
+        asked.append(jobs)
+        return [Estimate((config,), 1.0, 1.0, one, 1.0, 1, None) for one in seconds]
+
+    monkeypatch.setattr("soft_prompts.commands.doctor.cost.estimates", sketched)
+    monkeypatch.setattr("soft_prompts.commands.doctor.cost.cores", lambda: 2)
+    for jobs, seconds[-1], expected in ((1, 60.0, 4), (2, 60.0, 2), (8, 60.0, 2), (8, 600.0, 10)):
+        _, lines, _ = doctor(capsys, "--offline", "run", "completion", "--preset", "quick", "--jobs", str(jobs))
+        assert f"cost: about {expected} minutes" in "\n".join(lines), lines
+    assert asked == [1, 2, 8, 8]
 
 
 def test_a_model_that_does_not_fit_is_wrong_and_only_its_configuration_is_read(
