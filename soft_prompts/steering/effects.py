@@ -206,16 +206,16 @@ def intervals(items: dict[str, NDArray[np.float64]], groups: Sequence[str]) -> d
     found = {}
     for name, values in items.items():
         rows = drawn_means([bootstrap.Scores(of_seed, ones) for of_seed in values], cluster, bootstrap.DRAWS)
-        one = interval(over_seeds(rows), count)
-        found[name] = _within(one) if name == "accuracy" else one
+        found[name] = interval_of(name, over_seeds(rows), count)
     return found
 
 
-def _within(share: Interval) -> Interval:
-    """No share is below 0 or above 1, wherever the draws were moved to."""
-    if share.low is None or share.high is None:
-        return share
-    return share._replace(low=max(share.low, 0.0), high=min(share.high, 1.0))
+def interval_of(measure: str, rows: NDArray[np.float64], clusters: int) -> Interval:
+    """Of the draws of a measure; no accuracy is below 0 or above 1, wherever the draws were moved to."""
+    found = interval(rows, clusters)
+    if measure != "accuracy" or found.low is None or found.high is None:
+        return found
+    return found._replace(low=max(found.low, 0.0), high=min(found.high, 1.0))
 
 
 def pooled(effects: Sequence[Effect]) -> dict[str, dict[str, Interval]]:

@@ -23,9 +23,9 @@ from soft_prompts.engine.activations.module_map import Inside
 from soft_prompts.models.tokenizer import encode
 from soft_prompts.prompts.architectures import Prompt, PromptShape
 from soft_prompts.prompts.build import build_prompt
-from soft_prompts.stats.bootstrap import DRAWS, Scores, drawn_means, interval, over_seeds
+from soft_prompts.stats.bootstrap import DRAWS, Interval, Scores, drawn_means, interval, over_seeds
 from soft_prompts.steering.data.choices import Choices
-from soft_prompts.steering.effects import MEASURES
+from soft_prompts.steering.effects import MEASURES, interval_of
 from soft_prompts.steering.scoring import Steer, option_scores, untouched
 from soft_prompts.steering.vectors.fit import only
 from soft_prompts.tasks.completion import CompletionTask
@@ -77,6 +77,10 @@ class Reading(NamedTuple):
     low: float | None = None
     """Of the share below one token, of k from there on; null: too few groups to say, or beyond the prompts."""
     high: float | None = None
+    vector: Interval | None = None
+    """Its score."""
+    prompts: Mapping[int, Interval] | None = None
+    """Token count -> score, mean over seeds; 0: nothing in front."""
 
     @property
     def worth(self) -> float:
@@ -191,7 +195,9 @@ def read(measure: str, steps: int, drawn: Drawn) -> Reading:
     ]
     found = interval(np.array([one.worth for one in every]), drawn.groups)
     low, high = (None if one is None or math.isinf(one) else one for one in (found.low, found.high))
-    return every[0]._replace(low=low, high=high)
+    steered = interval_of(measure, drawn.vector, drawn.groups)
+    prompts = {count: interval_of(measure, at, drawn.groups) for count, at in {0: drawn.bare, **drawn.curve}.items()}
+    return every[0]._replace(low=low, high=high, vector=steered, prompts=prompts)
 
 
 def reading(measure: str, steps: int, vector: float, bare: float, curve: Mapping[int, float]) -> Reading:

@@ -28,7 +28,7 @@ class SteeringExperimentOptions:
     """Donors and receivers of a comparison."""
     patches: int = 0
     """Components to patch, best-ranked first; 0: all, which says how good the rankings are."""
-    tokens: tuple[int, ...] = (1, 2, 4)
+    tokens: tuple[int, ...] = (1, 2, 4, 8, 16)
     """Sizes of soft prompts."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of soft prompts, and of vectors that are fitted."""

@@ -56,11 +56,18 @@ class Series(NamedTuple):
 
 
 class Level(NamedTuple):
-    """A line across: an anchor, or a mark of the share."""
+    """A line across, on a band where it has an interval: an anchor, or a mark of the share."""
 
     name: str
     value: Number
     role: str = "muted"
+    low: Number | None = None
+    high: Number | None = None
+
+    @property
+    def ends(self) -> tuple[Number, Number]:
+        """Of the interval; the value alone without one."""
+        return (self.value, self.value) if self.low is None or self.high is None else (self.low, self.high)
 
 
 class Box(NamedTuple):
@@ -163,7 +170,7 @@ def _frame(panel: Panel, top: Number) -> tuple[Frame, Sequence[Tick]]:
 
 def _ends(panel: Panel) -> tuple[Number, Number]:
     values = [end for one in panel.series for datum in one.data for end in (datum.low, datum.high, *datum.seeds)]
-    values += [level.value for level in panel.levels]
+    values += [end for level in panel.levels for end in (level.value, *level.ends)]
     low, high = padded(values or [0.0])
     return (0.0, high) if values and min(values) >= 0 > low else (low, high)
 
@@ -198,7 +205,8 @@ def _levels(frame: Frame, panel: Panel) -> tuple[list[Shape], list[Shape]]:
     moved apart."""
     inside = [level for level in dict.fromkeys(panel.levels) if frame.inside(level.value) == level.value]
     heights = [frame.y(level.value) for level in inside]
-    lines: list[Shape] = [
+    lines: list[Shape] = [_band(frame, level) for level in inside if level.ends[0] < level.ends[1]]
+    lines += [
         Stroke([(frame.left, y), (frame.right, y)], level.role, 1.1, (5, 3), 0.8)
         for y, level in zip(heights, inside, strict=True)
     ]
@@ -215,6 +223,11 @@ def _levels(frame: Frame, panel: Panel) -> tuple[list[Shape], list[Shape]]:
         name = shortened(level.name, (frame.right - frame.left) / 2, 10)
         names += [Label(place, name, level.role, 10, anchor)] if name else []
     return lines, names
+
+
+def _band(frame: Frame, level: Level) -> Area:
+    low, high = (frame.y(frame.inside(end)) for end in level.ends)
+    return Area([(frame.left, low), (frame.right, low), (frame.right, high), (frame.left, high)], level.role)
 
 
 def _freer(level: Level, ends: Sequence[Sequence[Number]]) -> int:

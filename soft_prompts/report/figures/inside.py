@@ -8,11 +8,11 @@ from typing import Any
 from soft_prompts.report.drawing.axes import NAME_ROOM, Frame, Tick, along_ticks, down_ticks
 from soft_prompts.report.drawing.letters import text_width
 from soft_prompts.report.drawing.scene import SERIES, Area, Label, Mark, Scene, Shape, Stroke
+from soft_prompts.report.figures.arms import ARMS
 
 ROWS = 40  # components of a map, those of most effect
 CELL, LINE, LETTERS = 26.0, 13.0, 10.0
 PANEL, HEIGHT, LEFT, TOP = 170.0, 190.0, 34.0, 44.0
-ARMS = dict[str, str](zip(("vector", "random", "shuffled labels", "wrong class"), SERIES, strict=False))
 PLUS, MINUS = SERIES[0], SERIES[1]
 
 Row = Mapping[str, Any]
@@ -95,6 +95,3 @@ def _panel(place: int, layer: int, swept: Sequence[tuple[Any, ...]], arms: Seque
 def _mean(swept: Sequence[tuple[Any, ...]], arm: str, strength: float) -> float:
     values = [one[3] for one in swept if one[0] == arm and one[2] == strength]
     return sum(values) / len(values)
-
-
-SCENES = {"eval": sweep_scene, "activations": causes_scene}

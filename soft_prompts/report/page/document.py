@@ -40,7 +40,7 @@ class Document:
     def figures(self) -> list[Scene]:
         """Those that stand alone in files."""
         scenes = [scene for one in (*self.sections, *self.behaviours) for scene in one.scenes()]
-        return [*scenes, *(one.figure for one in self.findings if one.figure is not None)]
+        return [*scenes, *(scene for one in self.findings for scene in one.figures)]
 
 
 def document(

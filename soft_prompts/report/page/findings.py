@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from soft_prompts.report.drawing.scene import Scene
-from soft_prompts.report.figures.findings import scene_of
+from soft_prompts.report.figures.findings import scenes_of
 from soft_prompts.report.page.table import Cell, Links, Table, heads, number
 from soft_prompts.report.text import count_text
 from soft_prompts.results.findings import Finding
@@ -30,7 +30,7 @@ class FindingEntry:
     href: str
     says: tuple[str, ...]
     tables: tuple[Table, ...]
-    figure: Scene | None = None
+    figures: tuple[Scene, ...] = ()
 
 
 def entries(findings: Sequence[Finding], links: Links) -> tuple[FindingEntry, ...]:
@@ -44,7 +44,7 @@ def _entry(found: Finding, links: Links) -> FindingEntry:
     tables = {"eval": _arms, "activations": _components}.get(found.kind)
     href = links.to(found.path) if found.path else ""
     return FindingEntry(
-        TITLES[found.kind], about, href, found.says, (tables(found),) if tables else (), scene_of(found)
+        TITLES[found.kind], about, href, found.says, (tables(found),) if tables else (), scenes_of(found)
     )
 
 

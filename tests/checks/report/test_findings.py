@@ -7,14 +7,14 @@ import pytest
 
 from soft_prompts.analysis.readings import Readings
 from soft_prompts.report.drawing.scene import Area, Label, Mark
-from soft_prompts.report.figures.findings import scene_of
+from soft_prompts.report.figures.findings import scenes_of
 from soft_prompts.report.page.document import document, rendered
 from soft_prompts.results.findings import Finding, find_findings
 
 
 def test_two_sentences_stand_open_and_the_rest_behind_a_fold(tmp_path: Path) -> None:
     says = ("the first", "the second", "the third", "the <fourth>")
-    found = Finding("concepts", "tiny-lands", "lands", 48, 0, {}, says=says, path=tmp_path / "words.steering.json")
+    found = Finding("fit", "tiny-lands", "lands", 48, 0, {}, says=says, path=tmp_path / "words.steering.json")
     page = rendered(document(Readings((), (), ()), tmp_path, findings=[found]))
     part = page[page.index('<section id="findings"') : page.index('<section id="rest"')]
     opened, fold = part.split("<details><summary>2 more</summary>")
@@ -52,8 +52,7 @@ def test_maps_and_sweeps_are_drawn_once_for_page_and_file(tmp_path: Path) -> Non
     shares = (0.5, -0.25, None)
     rows = [{"component": f"attn.{n}", "position": -n, "share": share, **others} for n, share in enumerate(shares)]
     causes = Finding("activations", "m", "d", 1, 0, {"components": rows, "positions": ["a", "b", "c<"]})
-    scene = scene_of(causes)
-    assert scene is not None
+    (scene,) = scenes_of(causes)
     dark = [shape.opacity for shape in scene.shapes if isinstance(shape, Area) and shape.role != "rule"]
     assert dark == [0.5, 0.25]
     assert {shape.role for shape in scene.shapes if isinstance(shape, Area)} == {"rule", "series-1", "series-2"}
@@ -61,10 +60,9 @@ def test_maps_and_sweeps_are_drawn_once_for_page_and_file(tmp_path: Path) -> Non
     swept = [(arm, layer, s, s / 4, 0.0) for arm in ("vector", "random") for layer in (0, 1) for s in (1.0, 2.0, 4.0)]
     classes = [{"class": "a", "layer": 1, "strength": 1.0, "arms": {}, "lead": 0.0, "tried": [], "swept": swept}]
     tests = Finding("eval", "m", "d", 1, 0, {"classes": classes, "together": {}})
-    lines = scene_of(tests)
-    assert lines is not None
+    (lines,) = scenes_of(tests)
     assert sum(isinstance(shape, Mark) for shape in lines.shapes) == 2 + 2 * 2 * 3
-    assert scene_of(replace(tests, figures={"classes": [{**classes[0], "swept": []}], "together": {}})) is None
+    assert scenes_of(replace(tests, figures={"classes": [{**classes[0], "swept": []}], "together": {}})) == ()
     page = rendered(document(Readings((), (), ()), tmp_path, findings=[causes]))
     assert scene.inline() in page
     assert "c&lt;" in page
