@@ -4,7 +4,7 @@ shares, and the value in words beside it."""
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from soft_prompts.report.drawing.axes import NAME_ROOM, Frame, Tick, along_ticks
+from soft_prompts.report.drawing.axes import NAME_ROOM, TICK_SIZE, Frame, Tick, along_ticks
 from soft_prompts.report.drawing.letters import shortened, text_width
 from soft_prompts.report.drawing.scene import Cloud, Label, Mark, Scene, Shape, Stroke
 from soft_prompts.report.text import Number
@@ -47,7 +47,8 @@ def dots_scene(name: str, title: str, rows: Sequence[Row], heading: str, along: 
     frame = Frame(left, right, HEAD, bottom, (-0.03, 0), (1.03, 1))
     shapes: list[Shape] = [Label((4, 14), shortened(heading, WIDTH - 8, SIZE), "ink", SIZE)]
     shapes += [Stroke([(frame.x(tick.at), HEAD), (frame.x(tick.at), bottom)], "rule") for tick in TICKS]
-    shapes += along_ticks(frame, TICKS, along)
+    middle = (left + right) / 2
+    shapes += along_ticks(frame, TICKS, shortened(along, 2 * min(middle, WIDTH - middle) - 8, TICK_SIZE))
     for row, top in zip(rows, tops, strict=True):
         shapes += _row(frame, row, top)
     return Scene(name, title, WIDTH, bottom + NAME_ROOM, shapes)

@@ -115,10 +115,11 @@ def _figures(group: Group, links: Links) -> Iterable[Drawn]:
         missing = no_scale_names(group)
         caption = "0 is the floor, 1 the ceiling; 95 % intervals. Hollow: in doubt. An arrow: beyond the axis."
         caption += f" No scale: {listed(missing)}." if missing else ""
-        yield Drawn("Share of the skill", caption, tuple(shares), "many" if len(shares) > 1 else "one")
+        several = len(shares) > 1  # brackets say most, and a page is read from its top
+        yield Drawn("Share of the skill", caption, tuple(shares), "many" if several else "one", folded=several)
     if losses:
         heading = plain_name(group.readings[0].curve.metric).capitalize()
-        many = len(losses) > 1  # shares have said most already, and a page is read from its top
+        many = len(losses) > 1  # shares and brackets say most
         yield Drawn(
             heading, _loss_caption(many), tuple(losses), "many" if many else "one", folded=many and bool(shares)
         )

@@ -15,26 +15,12 @@ from soft_prompts.engine.activations.places import Places
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.files import find_results
 from soft_prompts.results.findings import Finding, find_findings, plain, read_finding, write_finding
-from soft_prompts.steering import tokens
 from soft_prompts.steering.data.choices import Choice, Choices, as_line, deal, lettered, read_choices
 from soft_prompts.steering.data.importers import read_caa, read_function_pairs, read_machiavelli
 from soft_prompts.steering.effects import Likeness, choose, likeness, random_like
 from soft_prompts.steering.evaluation import evaluate_vectors
 from soft_prompts.steering.fitting import Wanted, fit_vectors
 from soft_prompts.steering.scoring import adding, captured, option_scores, text_nats
-from soft_prompts.steering.tokens import (
-    AT_MOST_ONE,
-    BEYOND,
-    UNSTABLE,
-    Budget,
-    Drawn,
-    Reading,
-    Trained,
-    read,
-    reading,
-    verdict_of,
-    worth_in_tokens,
-)
 from soft_prompts.steering.vectors.files import read_vector, write_vector
 from soft_prompts.steering.vectors.vector import SteeringVector
 from soft_prompts.steering.writing import Written, write_steered
@@ -187,75 +173,6 @@ def test_writing_with_a_vector_is_the_model_s_own_greedy_choice(steerable: tuple
     assert plain_text != steered
     with pytest.raises(UsageError, match="no layer chosen"):
         write_steered(inside, vector, ["the"], Written())
-
-
-def test_one_soft_token_is_worth_one_token() -> None:
-    curve = {1: 0.4, 2: 0.6, 4: 0.8}
-    assert reading("accuracy", 60, 0.4, 0.1, curve).k == pytest.approx(1)
-    assert reading("accuracy", 60, 0.6, 0.1, curve).k == pytest.approx(2)
-    middle = reading("accuracy", 60, 0.5, 0.1, curve).k
-    assert middle == pytest.approx(2 ** ((1 + np.log2(3)) / 2) - 1)
-    low, high = reading("accuracy", 60, 0.25, 0.1, curve), reading("accuracy", 60, 0.9, 0.1, curve)
-    assert (low.outside, low.share) == (AT_MOST_ONE, pytest.approx(0.5))
-    assert high.outside == BEYOND
-    assert reading("accuracy", 60, 0.5, 0.1, {1: 0.6, 2: 0.4, 4: 0.9}).outside == ""  # pooled to .5 at one token
-
-
-def test_a_number_is_said_only_where_all_agree() -> None:
-    def at(k: float | None, outside: str = "") -> object:
-        return reading("accuracy", 60, 0.0, 0.0, {1: 1.0})._replace(k=k, outside=outside)
-
-    assert verdict_of([at(2.0), at(2.5), at(2.2), at(2.9)]) == "2.4 tokens"
-    assert verdict_of([at(2.0), at(3.5), at(2.2), at(2.9)]) == UNSTABLE
-    assert verdict_of([at(None, AT_MOST_ONE)] * 4) == AT_MOST_ONE
-    assert verdict_of([at(None, AT_MOST_ONE), at(0.9)]) == AT_MOST_ONE
-    assert verdict_of([at(None, AT_MOST_ONE), at(3.0)]) == UNSTABLE
-    assert verdict_of([at(None, BEYOND)] * 2) == BEYOND
-
-
-def test_what_other_items_might_show_is_in_doubt() -> None:
-    def at(k: float | None, low: float | None, high: float | None, outside: str = "") -> Reading:
-        return Reading("accuracy", 60, k, outside, None if k else 0.5, low, high)
-
-    under = at(None, 0.2, 0.8, AT_MOST_ONE)
-    assert verdict_of([under] * 4) == AT_MOST_ONE
-    assert under.text == "0.50 [0.20-0.80]"
-    assert verdict_of([under, at(None, 0.2, 1.3, AT_MOST_ONE)]) == UNSTABLE
-    assert verdict_of([under, at(None, 0.2, None, AT_MOST_ONE)]) == UNSTABLE  # up to beyond the largest prompt
-    assert verdict_of([at(None, None, None, AT_MOST_ONE)]) == AT_MOST_ONE  # too few groups to say
-
-
-def test_the_interval_of_a_vectors_worth_holds_it_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Items around .2 bare, .5 behind one token, .8 behind two and .35 steered: half of one token's gain, with a
-    standard error of about .5 sqrt(1.5 / 256) / .3."""
-    monkeypatch.setattr(tokens, "DRAWS", 200)
-    draw, within, widths, groups = np.random.default_rng(0), 0, [], 256
-    for _ in range(20):
-        bare, one, two, steered = ({"accuracy": draw.normal(mean, 0.5, groups)} for mean in (0.2, 0.5, 0.8, 0.35))
-        runs = [(Trained(1, 60, 0, 0.1, 0, 0), one), (Trained(2, 60, 0, 0.1, 0, 0), two)]
-        found = read("accuracy", 60, Drawn.of("accuracy", 60, (steered, bare), runs, [str(n) for n in range(groups)]))
-        assert found.low is not None
-        assert found.high is not None
-        within += found.low <= 0.5 <= found.high
-        widths.append(found.high - found.low)
-    assert within >= 17  # of 20, of which 19 are expected
-    assert np.median(widths) == pytest.approx(2 * 1.96 * 0.128, rel=0.15)
-
-
-def test_what_changes_nothing_is_worth_nothing() -> None:
-    for curve in ({1: 0.1, 2: 0.4}, {1: 0.3, 2: 0.4}):
-        found = reading("accuracy", 60, 0.1, 0.1, curve)
-        assert (found.k, found.outside) == (None, AT_MOST_ONE)
-
-
-def test_prompts_are_fitted_by_the_engine_and_compared_on_the_same_items(inside: Inside, choices: Choices) -> None:
-    budget = Budget(tokens=(1, 2), seeds=(0,), steps=(4, 8), rates=(0.1,), batch_size=8)
-    found = worth_in_tokens(inside, choices, "one", adding(inside, {"resid.1": torch.zeros(32)}), budget)
-    assert found.vector == pytest.approx(found.bare)
-    assert len(found.runs) == 4
-    assert {one.outside for one in found.readings} <= {AT_MOST_ONE, BEYOND, ""}
-    longer = [run.log_probability for run in found.runs if run.steps == 8]
-    assert max(longer) > found.bare["log_probability"]
 
 
 def test_data_come_back_and_bad_lines_are_named(tmp_path: Path) -> None:
