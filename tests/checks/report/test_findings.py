@@ -10,6 +10,7 @@ from soft_prompts.report.drawing.scene import Area, Label, Mark
 from soft_prompts.report.figures.findings import scenes_of
 from soft_prompts.report.page.document import document, rendered
 from soft_prompts.results.findings import Finding, find_findings
+from tests.checks.made.readings import made_readings
 
 
 def test_two_sentences_stand_open_and_the_rest_behind_a_fold(tmp_path: Path) -> None:
@@ -22,6 +23,9 @@ def test_two_sentences_stand_open_and_the_rest_behind_a_fold(tmp_path: Path) -> 
     assert [one in opened for one in ("the first", "the second", "the third")] == [True, True, False]
     assert "the third" in fold
     assert "the &lt;fourth&gt;" in fold
+    assert '<details class="finding" open>' in opened  # alone on the page; beside results one line
+    beside = rendered(document(made_readings(), tmp_path, findings=[found]))
+    assert beside.count('<details class="finding"><summary>') == 1
 
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
