@@ -44,6 +44,14 @@ class Bracket:
             return f"more than {self.more_than}, {end}{doubt}"
         return end + doubt
 
+    def brief(self, most: int) -> str:
+        """`> 4, ≤ 16`, where there is little room; `≤ 16?` where the most tokens are in doubt."""
+        if self.state == "not_reached":
+            return f"≤ {self.in_doubt[-1]}?" if self.in_doubt else f"> {most}"
+        if self.state != "shown":
+            return self.state.replace("_", " ")
+        return (f"> {self.more_than}, " if self.more_than else "") + (f"≤ {self.at_most}" if self.at_most else "0")
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.report.figures.groups import Group
 from soft_prompts.report.labels import model_label
-from soft_prompts.report.text import MINUS, count_text, plain_name, share_text
+from soft_prompts.report.text import MINUS, plain_name, share_text
 
 MOST_MODELS = 5  # columns that fit a page
 FILLED = 0.6  # share of the grid that has to be
+ROOMY = 30  # curves with room for three lines each
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Square:
     label: str
     word: str
     bracket: str
+    brief: str
+    """The bracket where there is little room."""
     share: str
     evidence: str
     sentence: str
@@ -45,6 +48,11 @@ class Grid:
     models: tuple[str, ...]
     """Columns; none where each line is an experiment with all its curves."""
     lines: tuple[Line, ...]
+
+    @property
+    def is_dense(self) -> bool:
+        """So many curves that each has to do with two lines, or the answer is more than a screen."""
+        return sum(len(line.squares) for line in self.lines) > ROOMY
 
 
 def tone(word: str) -> str:
@@ -104,11 +112,10 @@ def _squares(group: Group) -> tuple[Square, ...]:
 def _square(reading: Reading, name: str, place: str) -> Square:
     verdict = reading.verdict
     most = max((point.tokens for point in reading.points), default=0)
-    bracket = reading.lead.half.text(most) if reading.lead is not None else ""
-    if bracket == verdict.word.lower():
-        bracket = ""
+    half = reading.lead.half if reading.lead is not None and reading.lead.half.state != "no_scale" else None
+    bracket, brief = (half.text(most), half.brief(most)) if half else ("", "")
     evidence = f"{reading.evidence} of {len(reading.checks)}"
-    return Square(name, verdict.word, bracket, _share(reading), evidence, verdict.sentence, f"#{place}")
+    return Square(name, verdict.word, bracket, brief, _share(reading), evidence, verdict.sentence, f"#{place}")
 
 
 def _share(reading: Reading) -> str:
@@ -116,7 +123,7 @@ def _share(reading: Reading) -> str:
     shares = reading.lead.shares if reading.lead is not None else {}
     if shares:
         most = max(shares)
-        return f"{share_text(shares[most].value)} at {count_text(most, 'token')}"
+        return f"{share_text(shares[most].value)} at {most:,}"
     last = reading.points[-1] if reading.points else None
     if last is None or last.gain is None or not last.tokens:
         return ""

@@ -57,19 +57,19 @@ def table(title: str, *readings: Reading) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("model", "word", "bracket", "share", "evidence"),
+    ("model", "word", "bracket", "brief", "share", "evidence"),
     [
-        ("tiny-mazes", "PRESENT", "0: nothing in front", ".98 at 4 tokens", "2 of 4"),
-        ("tiny-mazes-locked-1", "HIDDEN", "at most 1 token", "1.00 at 4 tokens", "4 of 4"),
-        ("tiny-mazes-far", "FAR", "more than 4, at most 64 tokens (16 in doubt)", "1.00 at 4 tokens", "4 of 4"),
-        ("tiny-mazes-absent", "NOT FOUND", "not reached by 4", ".01 at 4 tokens", "3 of 4"),
-        ("tiny-mazes-strict-3", "UNDECIDED", "not shown by 4 (4 in doubt)", ".31 at 4 tokens", "2 of 4"),
-        ("tiny-text", "NO SCALE", "", f"{MINUS}0.19 nats at 256", "1 of 4"),
+        ("tiny-mazes", "PRESENT", "0: nothing in front", "0", ".98 at 4", "2 of 4"),
+        ("tiny-mazes-locked-1", "HIDDEN", "at most 1 token", "≤ 1", "1.00 at 4", "4 of 4"),
+        ("tiny-mazes-far", "FAR", "more than 4, at most 64 tokens (16 in doubt)", "> 4, ≤ 64", "1.00 at 4", "4 of 4"),
+        ("tiny-mazes-absent", "NOT FOUND", "not reached by 4", "> 4", ".01 at 4", "3 of 4"),
+        ("tiny-mazes-strict-3", "UNDECIDED", "not shown by 4 (4 in doubt)", "≤ 4?", ".31 at 4", "2 of 4"),
+        ("tiny-text", "NO SCALE", "", "", f"{MINUS}0.19 nats at 256", "1 of 4"),
     ],
 )
-def test_each_verdict_at_a_glance(model, word, bracket, share, evidence, readings):
+def test_each_verdict_at_a_glance(model, word, bracket, brief, share, evidence, readings):
     one = squares(readings)[model]
-    assert (one.word, one.bracket, one.share, one.evidence) == (word, bracket, share, evidence)
+    assert (one.word, one.bracket, one.brief, one.share, one.evidence) == (word, bracket, brief, share, evidence)
     assert one.tone == f"is-{word.lower().replace(' ', '-')}"
     assert one.sentence == readings[model].verdict.sentence
 
