@@ -13,10 +13,9 @@ from soft_prompts.engine.beginnings import nats_of
 from soft_prompts.engine.evaluation import LossNotFinite, item_losses
 from soft_prompts.engine.generation import generate
 from soft_prompts.models.model import FrozenModel
-from soft_prompts.models.tokenizer import text_start
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
-from soft_prompts.tasks.guidance.questions import MOST_ANSWER_TOKENS, Question, target_examples
-from soft_prompts.tasks.task import Example, Query
+from soft_prompts.tasks.guidance.questions import MOST_ANSWER_TOKENS, Question, queries_of, target_examples
+from soft_prompts.tasks.task import Example
 
 BATCH = 64
 
@@ -71,8 +70,7 @@ def write_answers(
     batch_size: int = BATCH,
 ) -> list[str]:
     """What the model writes after each question, greedily."""
-    tokenizer = frozen.tokenizer
-    queries = [Query(q.prompt, q.conditions, text_start(tokenizer, q.prompt)) for q in questions]
+    queries = queries_of(frozen.tokenizer, questions)
     return generate(frozen, prompt or no_prompt(frozen), queries, most_new_tokens, batch_size=batch_size)
 
 

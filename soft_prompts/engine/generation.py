@@ -212,7 +212,7 @@ def _end_tokens(frozen: FrozenModel) -> list[int]:
 
 
 def _as_example(frozen: FrozenModel, query: Query) -> Example:
-    ids = encode(frozen.tokenizer, query.text).ids
+    ids = encode(frozen.tokenizer, query.text).ids if query.ids is None else list(query.ids)
     return Example(ids, ids, query.conditions, query.insert_at)
 
 

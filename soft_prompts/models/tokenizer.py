@@ -48,6 +48,12 @@ class Tokens(NamedTuple):
         inside = [start < last and end > first for start, end in self.spans]
         return [place >= self.start and holds for place, holds in enumerate(inside)]
 
+    def before(self, border: int) -> tuple[list[int], int]:
+        """The ids in front of the first token that holds a character at `border` or behind it, and the character that
+        this token begins with: `border`, unless it holds characters of both sides."""
+        count = next((at for at, (_, end) in enumerate(self.spans) if at >= self.start and end > border), None)
+        return (self.ids, border) if count is None else (self.ids[:count], min(border, self.spans[count][0]))
+
 
 def encode(tokenizer: Tokenizer, text: str, *, special: bool = True) -> Tokens:
     """The text's tokens, behind the tokenizer's special ones or, without `special`, alone."""

@@ -2,8 +2,8 @@
 
 A line is `{"prompt": "12 + 7 =", "completion": " 19", "operation": "plus"}`; the completion is scored, and the end
 token behind it. Fields of other names are read with `--fields`; further ones can be conditions. A token that holds the
-end of the prompt and the start of the completion counts as completion: let completions begin with a space, as words of
-a text do.
+end of the prompt and the start of the completion counts as completion, in the loss and where the model is asked to
+write it: completions that begin with a space, as words of a text do, have none.
 """
 
 import itertools
@@ -21,7 +21,7 @@ from soft_prompts.data.completions import REQUIRED, Row, RowSource, conditions_o
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.data.kept import KEPT
 from soft_prompts.data.split import Split
-from soft_prompts.models.tokenizer import Tokenizer, encode, end_id, need_spans, text_start
+from soft_prompts.models.tokenizer import Tokenizer, encode, end_id, need_spans
 from soft_prompts.results.metrics import share
 from soft_prompts.results.schema import Generation, Metric
 from soft_prompts.stats.items import Items
@@ -49,7 +49,8 @@ class CompletionTask(Task):
     condition_fields: tuple[str, ...] = ()
     """Fields of a line that the prompt is told: numbers, or texts and truth values as choices."""
     end_token: bool = True
-    """Score the model's end token behind every completion: without it nothing teaches where to stop."""
+    """Score the model's end token behind every completion: without it nothing teaches where to stop, and a reply that
+    begins with the completion is right."""
     fields: tuple[str, ...] = field(default=(), metadata={"told_if_set": True})
     """Names of the fields in the data: prompt=question completion=answer. Texts alone: completion=text. Chats:
     prompt=messages completion=messages, the last message by the assistant is the completion."""
@@ -111,6 +112,9 @@ class CompletionTask(Task):
         encoder = self.conditions_of(request)
         end = end_id(tokenizer) if self.end_token else None
         made = Samples(tokenizer, request.sample_tokens, end, encoder)
+        if self.end_token and end is None:
+            say("the model has no end token: a reply that begins with the completion counts as right")
+        made.tell_seams(rows["test"])
         files = [file for source in sources if source for file in source.files]
         key = ("examples", id(tokenizer), *made[1:], *sources)  # what is kept holds the tokenizer: its id is not free
         training, _ = KEPT.get(key, files, lambda: (made.examples(rows["train"]), tokenizer))
@@ -164,15 +168,27 @@ class Samples(NamedTuple):
         """One a line; raises InputError for a line without a scored token or with too many tokens."""
         return [self._example(row) for row in rows]
 
+    def seam(self, row: Row) -> "Seam":
+        """Where the model is to go on from."""
+        return Seam(*encode(self.tokenizer, row.prompt + row.completion).before(len(row.prompt)))
+
+    def tell_seams(self, rows: Sequence[Row]) -> None:
+        """Say of how many lines a token holds the end of the prompt and the beginning of the completion."""
+        if joined := [row for row in rows if self.seam(row).end < len(row.prompt)]:
+            say(
+                f"in {len(joined)} of {len(rows)} test lines a token of this model holds the end of the prompt and the "
+                f"beginning of the completion, first in {joined[0].where}: all of it is completion"
+            )
+
     def _example(self, row: Row) -> Example:
         text, border = row.prompt + row.completion, len(row.prompt)
         tokens = encode(self.tokenizer, text)
         asked, ids = tokens.hold(border, len(text)), tokens.ids
         labels = [token if keep else UNSCORED for token, keep in zip(ids, asked, strict=True)]
-        if not any(asked):
+        if not any(asked[1:] if not row.prompt else asked):  # a text's first token follows nothing, and is not scored
             wrong = f"the completion is {row.completion!r}, of which this model scores no token; give a longer one"
             raise row.error(wrong)
-        if asked[0]:
+        if asked[0] and row.prompt:
             wrong = f"the completion {row.completion!r} begins in the first token of the text, which nothing precedes"
             raise row.error(f"{wrong}; give a prompt that is a token of this model by itself")
         if self.end is not None:
@@ -188,6 +204,13 @@ class Samples(NamedTuple):
             units=1,
             cluster=row.identity,
         )
+
+
+class Seam(NamedTuple):
+    """The tokens in front of a completion's own, as the whole line is read, and the prompt's characters in them."""
+
+    ids: list[int]
+    end: int
 
 
 @dataclass(kw_only=True)
@@ -218,7 +241,8 @@ class CompletionData(ListedData):
 
     def constant_outcome(self) -> NDArray[np.float64]:
         """The completion that is most frequent in training."""
-        right = [is_exact(self.answers.frequent, row.completion) if row.prompt else np.nan for row in self.test_rows]
+        frequent = self.answers.frequent
+        right = [self._is_right(frequent, row.completion) if _is_asked(row) else np.nan for row in self.test_rows]
         return np.array(right, dtype=np.float64)
 
     def shots(self, count: int) -> list[int]:
@@ -231,27 +255,41 @@ class CompletionData(ListedData):
 
     def measures(self, examples: Sequence[Example], items: Items, complete: Complete) -> Measures:
         """Greedy completions of the test lines, against theirs."""
-        has_prompt = np.array([bool(row.prompt) for row in self.test_rows])  # the bare model needs some text
+        is_asked = np.array([_is_asked(row) for row in self.test_rows])
         pairs = zip(self.test_rows, examples, strict=True)
-        asked = [(row, example) for row, example in pairs if row.prompt]
-        queries = [Query(row.prompt, e.conditions, text_start(self.made.tokenizer, row.prompt)) for row, e in asked]
+        asked = [(row, example) for row, example in pairs if _is_asked(row)]
+        seams = [self.made.seam(row) for row, _ in asked]
+        queries = [
+            Query(row.prompt[: seam.end], e.conditions, e.insert_at, tuple(seam.ids))
+            for (row, e), seam in zip(asked, seams, strict=True)
+        ]
         longest = max((sum(label != UNSCORED for label in e.labels) for _, e in asked), default=0)
         replies = complete(queries, longest + SPARE_TOKENS) if queries else []
-        judged = [(reply, row.completion) for reply, (row, _) in zip(replies, asked, strict=True)]
+        wanted = [row.prompt[seam.end :] + row.completion for (row, _), seam in zip(asked, seams, strict=True)]
+        judged = list(zip(replies, wanted, strict=True))
         clusters = [example.cluster for _, example in asked]  # one prompt may have several completions
-        right = [is_exact(*pair) for pair in judged]
+        right = [self._is_right(*pair) for pair in judged]
         outcome = np.full(len(examples), np.nan)
-        outcome[has_prompt] = right
+        outcome[is_asked] = right
         metrics: dict[str, Metric] = {
             "exact_match": share(right, "share of completions", clusters),
             "prefix_match": share([is_prefix(*pair) for pair in judged], "share of completions", clusters),
         }
         described = [self.made.encoder.describe(e.conditions) if e.conditions else None for _, e in asked]
         shown = [
-            Generation(prompt=row.prompt, condition=condition, text=reply, reference=row.completion)
-            for (row, _), condition, reply in zip(asked, described, replies, strict=True)
+            Generation(prompt=query.text, condition=condition, text=reply, reference=right)
+            for query, condition, (reply, right) in zip(queries, described, judged, strict=True)
         ]
         return Measures(metrics, shown[:SHOWN], outcome)
+
+    def _is_right(self, reply: str, completion: str) -> bool:
+        """Without an end token a reply has no end, and what stands behind the completion is not judged."""
+        return (is_prefix if self.made.end is None else is_exact)(reply, completion)
+
+
+def _is_asked(row: Row) -> bool:
+    """The bare model needs some text to go on from, and white space alone cannot be told from nothing."""
+    return bool(row.prompt and row.completion.strip())
 
 
 def is_exact(reply: str, completion: str) -> bool:

@@ -73,6 +73,8 @@ class Query(NamedTuple):
     text: str
     conditions: tuple[float, ...]
     insert_at: int = 0
+    ids: tuple[int, ...] | None = None
+    """The text's tokens where they are not those of the text alone: as it was read with what followed it."""
 
 
 @runtime_checkable

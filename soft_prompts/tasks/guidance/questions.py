@@ -14,7 +14,7 @@ from soft_prompts.models.tokenizer import Tokenizer, Tokens, encode_all, need_sp
 from soft_prompts.tasks.guidance.arms import Arm
 from soft_prompts.tasks.guidance.sources import GuidedQuestion
 from soft_prompts.tasks.guidance.text import guidance_document
-from soft_prompts.tasks.task import UNSCORED, Example
+from soft_prompts.tasks.task import UNSCORED, Example, Query
 
 MOST_ANSWER_TOKENS = 50  # written for an answer
 
@@ -43,6 +43,18 @@ def target_examples(tokenizer: Tokenizer, questions: Sequence[Question]) -> list
     need_spans(tokenizer)
     texts = encode_all(tokenizer, [question.prompt + question.completion for question in questions])
     return [_example(question, tokens) for question, tokens in zip(questions, texts, strict=True)]
+
+
+def queries_of(tokenizer: Tokenizer, questions: Sequence[Question]) -> list[Query]:
+    """What a model is asked: the tokens in front of each completion, as they are read with it. One that holds the end
+    of the question too is the model's to write. Raises InputError for a tokenizer without offsets."""
+    need_spans(tokenizer)
+    texts = encode_all(tokenizer, [question.prompt + question.completion for question in questions])
+    found = []
+    for question, tokens in zip(questions, texts, strict=True):
+        ids, end = tokens.before(len(question.prompt))
+        found.append(Query(question.prompt[:end], question.conditions, tokens.start, tuple(ids)))
+    return found
 
 
 def _example(question: Question, tokens: Tokens) -> Example:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from soft_prompts.common.errors import InputError, UsageError, near_match
 from soft_prompts.data.conditions import MODEL_ID, ConditionEncoder
-from soft_prompts.models.tokenizer import Tokenizer, text_start
+from soft_prompts.models.tokenizer import Tokenizer
 from soft_prompts.results.metrics import share
 from soft_prompts.results.schema import Generation, Metric
 from soft_prompts.stats.items import Items
@@ -28,11 +28,11 @@ from soft_prompts.tasks.guidance.answers import distinct, is_exact
 from soft_prompts.tasks.guidance.arms import ARMS, EXPERIMENTS, ExperimentName, arms_of
 from soft_prompts.tasks.guidance.dataset import GuidancePlan
 from soft_prompts.tasks.guidance.measures import SHARE, binding_metrics, judged_metrics, table_metrics, target_metrics
-from soft_prompts.tasks.guidance.questions import MOST_ANSWER_TOKENS, Asked, Question, target_examples
+from soft_prompts.tasks.guidance.questions import MOST_ANSWER_TOKENS, Asked, Question, queries_of, target_examples
 from soft_prompts.tasks.guidance.sources import GuidedQuestion, Source, open_source
 from soft_prompts.tasks.lesson import LearningRule, Lesson, LessonTask, Optimiser, Precision
 from soft_prompts.tasks.listed import ListedData
-from soft_prompts.tasks.task import Complete, DataRequest, Example, Measures, Query
+from soft_prompts.tasks.task import Complete, DataRequest, Example, Measures
 from soft_prompts.zoo import FOLDER
 
 EMBEDDED_ROWS = "questions"
@@ -270,8 +270,8 @@ class GuidanceTaskData(ListedData):
 
     def _replies(self, questions: Sequence[Question], examples: Sequence[Example], complete: Complete) -> list[str]:
         told = [e.conditions for e in examples] or [q.conditions for q in questions]
-        start = text_start(self.tokenizer, questions[0].prompt)
-        queries = [Query(q.prompt, conditions, start) for q, conditions in zip(questions, told, strict=True)]
+        queries = queries_of(self.tokenizer, questions)
+        queries = [query._replace(conditions=one) for query, one in zip(queries, told, strict=True)]
         return complete(queries, MOST_ANSWER_TOKENS)
 
     def further(self) -> list[Example]:

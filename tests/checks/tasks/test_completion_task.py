@@ -7,16 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from soft_prompts.common import files
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig, check_conditions, settings_that_count
 from soft_prompts.data.completions import RowSource, field_encoder, split_rows
 from soft_prompts.data.conditions import encoder_for, own_numbers
+from soft_prompts.engine.batch import collate
+from soft_prompts.engine.generation import generate
+from soft_prompts.models.frozen import load_tokenizer
 from soft_prompts.models.model import FrozenModel
+from soft_prompts.models.tokenizer import encode, end_id
+from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.stats.items import Items
-from soft_prompts.tasks.completion import CompletionTask, is_exact, is_prefix
-from soft_prompts.tasks.task import UNSCORED, DataRequest, Query
+from soft_prompts.tasks.completion import CompletionData, CompletionTask, is_exact, is_prefix
+from soft_prompts.tasks.task import UNSCORED, DataRequest, Measures, Query
 
 
 def write(folder: Path, rows: list[Any], name: str = "rows.jsonl") -> str:
@@ -114,6 +120,92 @@ def test_greedy_completions_are_judged(one_frozen: FrozenModel) -> None:
     assert measures.generations[0].reference == answers[0]
     assert measures.outcome is not None
     assert measures.outcome.tolist() == [1, 0, 0, 0]
+
+
+def judged(data: CompletionData, *replies: str) -> tuple[list[Query], Measures]:
+    """What is asked, and what is made of these replies in turn."""
+    asked = list[Query]()
+
+    def complete(queries: list[Query], most_new_tokens: int, /, *, temperature: float = 0.0) -> list[str]:
+        asked.extend(queries)
+        return list(itertools.islice(itertools.cycle(replies), len(queries)))
+
+    zeros = np.zeros(len(data.test_rows))
+    items = Items(zeros, zeros.astype(int), zeros.astype(int), zeros.astype(int))
+    return asked, data.measures(data.held_out("test"), items, complete)
+
+
+@pytest.mark.parametrize(("space", "joined"), [("", 0), (" ", 4)])
+def test_what_is_asked_is_what_is_trained_wherever_the_line_is_cut(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], space: str, joined: int
+) -> None:
+    """`is a` and ` man`, or `is a ` and `man`: one text, one loss, one question, one right answer."""
+    tokenizer = load_tokenizer("tiny-text")
+    lines = [{"prompt": f"number {n} is a{space}", "completion": " man".removeprefix(space)} for n in range(60)]
+    data = CompletionTask().open(request_for(write(tmp_path, lines)), tokenizer)
+    asked, measures = judged(data, " man")
+    for query, example, row in zip(asked, data.held_out("test"), data.test_rows, strict=True):
+        scored = [place for place, label in enumerate(example.labels) if label != UNSCORED]
+        assert list(query.ids or ()) == example.input_ids[: scored[0]]
+        assert query.text == row.prompt.rstrip()
+        assert [example.input_ids[place] for place in scored] == [*encode(tokenizer, " man").ids, end_id(tokenizer)]
+    assert measures.metrics["exact_match"].value == 1.0
+    assert measures.generations[0].reference == " man"
+    assert (f"in {joined} of 4 test lines a token of this model holds" in capsys.readouterr().err) == bool(joined)
+
+
+def test_generation_goes_on_from_the_tokens_of_the_whole_line(one_frozen: FrozenModel) -> None:
+    """Ids that the text alone would not have."""
+    ids = (7, 9, 11)
+    text = str(one_frozen.tokenizer.decode(ids))
+    nothing = DirectPrompt(PromptShape(0, one_frozen.hidden_size, 0))
+    written = generate(one_frozen, nothing, [Query(text, (), 0, ids), Query("else", (), 0, ids)], 6)
+    with torch.no_grad():
+        grown = list(ids)
+        for _ in range(6):
+            grown.append(int(one_frozen.model(torch.tensor([grown])).logits[0, -1].argmax()))
+    assert written == [one_frozen.tokenizer.decode(grown[3:])] * 2
+
+
+def test_without_an_end_token_what_stands_behind_the_completion_is_not_judged(
+    tmp_path: Path, one_frozen: FrozenModel
+) -> None:
+    lines = [{"prompt": f"ask {n} :", "completion": " it"} for n in range(60)]
+    for end_token, right in ((True, 0.0), (False, 1.0)):
+        data = CompletionTask(end_token=end_token).open(request_for(write(tmp_path, lines)), one_frozen.tokenizer)
+        _, measures = judged(data, " it goes on")
+        assert measures.outcome is not None
+        assert measures.outcome.tolist() == [right] * 4
+        assert measures.metrics["exact_match"].value == right
+        assert measures.metrics["prefix_match"].value == 1.0
+
+
+def test_white_space_alone_is_not_judged(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    lines = [{"prompt": f"ask {n} :", "completion": "  " if n % 2 else " it"} for n in range(60)]
+    data = CompletionTask().open(request_for(write(tmp_path, lines), test_samples=6), one_frozen.tokenizer)
+    asked, measures = judged(data, "")
+    blank = [not row.completion.strip() for row in data.test_rows]
+    assert 0 < sum(blank) < 6
+    assert measures.outcome is not None
+    assert np.isnan(measures.outcome).tolist() == blank
+    assert np.isnan(data.constant_outcome()).tolist() == blank
+    assert len(asked) == 6 - sum(blank)
+    assert measures.metrics["prefix_match"].value == 0.0
+
+
+def test_texts_without_a_prompt_are_scored_behind_their_first_token(tmp_path: Path) -> None:
+    """Of a tokenizer that puts nothing in front, as GPT-2's and Pythia's."""
+    tokenizer = load_tokenizer("tiny-text")
+    lines = [{"text": f"the cat number {n} sat"} for n in range(60)]
+    data = CompletionTask(fields=("completion=text",)).open(request_for(write(tmp_path, lines)), tokenizer)
+    batch = collate(data.held_out("test"), 0)
+    for row, example, labels in zip(data.test_rows, data.held_out("test"), batch.labels.tolist(), strict=True):
+        ids = [*encode(tokenizer, row.completion).ids, end_id(tokenizer)]
+        assert list(example.input_ids) == ids
+        assert [label for label in labels if label != UNSCORED] == ids[1:]
+    one = write(tmp_path, [{"text": chr(97 + n)} for n in range(26)], "one.jsonl")
+    with pytest.raises(InputError, match="of which this model scores no token"):
+        CompletionTask(fields=("completion=text",)).open(request_for(one), tokenizer)
 
 
 def test_two_completions_of_one_prompt_are_chance_and_one_is_not(tmp_path: Path, one_frozen: FrozenModel) -> None:
