@@ -54,6 +54,8 @@ class AnchorPool:
     items: dict[tuple[Path, str], Items | None] = field(default_factory=dict)
     kinds: dict[Subject, int] = field(default_factory=dict)
     """How many kinds of prompt there are of a subject."""
+    models: set[str] = field(default_factory=set)
+    """Names of all that are read."""
 
     @classmethod
     def of(cls, runs: Iterable[Run], named: str | None = None, shared: bool = False) -> "AnchorPool":

@@ -97,7 +97,7 @@ def plain_words(points: Sequence[Point], curve: Curve) -> str:
     """What prompts gained, where there is nothing to measure it against."""
     gains = [point for point in points if point.tokens and point.gain is not None]
     if not gains:
-        bare = next((point for point in points if point.outcome is not None), None)
+        bare = next((point for point in points if point.tokens == 0 and point.outcome is not None), None)
         return (
             "" if bare is None or bare.outcome is None else f"With nothing in front {bare.outcome.value:.2f} is right."
         )

@@ -140,6 +140,7 @@ def read_drafts(drafts: Sequence[Draft], curves: Sequence[Curve], stored: Stored
     """Of each curve, with its contrasts before Holm."""
     pool, beside = AnchorPool.of(stored.results, asked.reference, asked.same_scale), _by_subject(stored.results)
     pool.kinds.update(Counter(draft.subject for draft in drafts))
+    pool.models.update(draft.subject.model for draft in drafts)
     return contrasted(
         [
             read_curve(
@@ -167,7 +168,7 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
     found, tried = _checks(draft, prompts, lead, controls, power, gap)
     clusters = 0 if like is None else len(np.unique(like.cluster))
     case = Case(
-        title=curve_title(curve, pool.kinds.get(draft.subject, 1) > 1),
+        title=curve_title(curve, pool.kinds.get(draft.subject, 1) > 1, pool.models),
         draft=draft,
         scale=lead,
         checks=found,

@@ -3,10 +3,9 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import PurePath
 from typing import Any
 
-from soft_prompts.analysis.losses.curves import Curve
+from soft_prompts.analysis.losses.curves import Curve, short_name
 
 NATS = "nats/"
 
@@ -45,10 +44,8 @@ def subject_label(curve: Curve, members: Sequence[Curve]) -> str:
 
 
 def model_label(curve: Curve, members: Sequence[Curve]) -> str:
-    """A folder's last part, unless two would be called the same; any other name as it is."""
-    names = {other.model for other in members} | {curve.model}
-    short = {name: PurePath(name).name if name.count("/") > 1 else name for name in names}
-    return short[curve.model] if len(set(short.values())) == len(names) else curve.model
+    """A folder's last part, unless another would be called the same; other names as they are."""
+    return short_name(curve.model, (other.model for other in members))
 
 
 def kind_label(curve: Curve, members: Sequence[Curve]) -> str:

@@ -22,6 +22,7 @@ from soft_prompts.common.files import refuse_link, write_atomically
 from soft_prompts.results.findings import FINDING
 from soft_prompts.results.paths import RESERVED
 from soft_prompts.results.schema import (
+    ForeignFile,
     Result,
     finite_float,
     one_line,
@@ -30,11 +31,16 @@ from soft_prompts.results.schema import (
 from soft_prompts.stats.items import ITEM_DTYPES, OUTCOME, Items
 
 MEND = "remove it, and the same command makes it again"
+PROMPT = "prompt.json"  # what a trained prompt says of itself
 MAX_RESULT_BYTES = 64 * 2**20  # a result with its generations is some ten kilobytes; a larger file is something else
 
 
 class BrokenResult(InputError):
     """A file stands where a result should, and is none."""
+
+
+class NoResult(BrokenResult):
+    """A file of somebody else's, or of another kind."""
 
 
 class Found(NamedTuple):
@@ -86,6 +92,8 @@ def read_result(path: str | os.PathLike[str], checked: bool = False) -> Result:
         raise BrokenResult(f"{path}: {why}; {MEND}") from error
     except RecursionError as error:
         raise BrokenResult(f"{path}: nested too deeply: not a result; {MEND}") from error
+    except ForeignFile as error:
+        raise NoResult(f"{path}: {error}; {MEND}") from error
     except ValueError as error:
         raise BrokenResult(f"{path}: {error}; {MEND}") from error
 
@@ -136,8 +144,13 @@ def find_results(paths: Iterable[Path]) -> Found:
             try:
                 results[key] = (path, read_result(path))
             except InputError as error:
-                problems.append(str(error))
+                problems.append(said_of(error))
     return Found(list(results.values()), list(dict.fromkeys(problems)))
+
+
+def said_of(error: InputError) -> str:
+    """Of a file among results: no run would make again what was none, and to remove it would be a pity."""
+    return str(error).removesuffix(f"; {MEND}") if isinstance(error, NoResult) else str(error)
 
 
 def json_files(named: Path, problems: list[str]) -> Iterator[Path]:
@@ -154,5 +167,5 @@ def json_files(named: Path, problems: list[str]) -> Iterator[Path]:
 
 
 def _may_be_result(name: str) -> bool:
-    """Hidden files are none, and what was found out about activations has a reader of its own."""
-    return name[0] != "." and not name.endswith(FINDING)
+    """Hidden files are none, nor are trained prompts, and findings about activations have a reader of their own."""
+    return name[0] != "." and name != PROMPT and not name.endswith(FINDING)

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from soft_prompts.common.cache import cache_folder
 from soft_prompts.common.errors import InputError
-from soft_prompts.results.files import json_files, read_result
+from soft_prompts.results.files import json_files, read_result, said_of
 from soft_prompts.results.kept import About, Kept, Said, stamp_of
 from soft_prompts.results.schema import SCHEMA_VERSION, Result
 
-LAYOUT = f"3-{SCHEMA_VERSION}"  # rows of another layout or schema are made anew
+LAYOUT = f"4-{SCHEMA_VERSION}"  # rows of another layout or schema are made anew
 WORTH_KEEPING = 1000  # files: fewer are read in a second or two
 
 
@@ -116,7 +116,7 @@ def _read(path: str) -> Said:
     try:
         return _about(read_result(path))
     except InputError as error:
-        return str(error)
+        return said_of(error)
 
 
 def _about(result: Result) -> About:

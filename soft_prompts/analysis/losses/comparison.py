@@ -81,7 +81,24 @@ def _information(draft: Draft, drafts: list[Draft]) -> tuple[Difference, ...]:
 
 
 def _between(curves: Sequence[Curve]) -> tuple[str, ...]:
-    """Curves of one experiment whose losses are not about the same units."""
+    """Curves of one experiment whose losses are not about the same data, or the same units of them."""
+    return (*_other_data(curves), *_other_units(curves))
+
+
+def _other_data(curves: Sequence[Curve]) -> tuple[str, ...]:
+    prints: dict[tuple[Any, ...], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for curve in curves:
+        if curve.data_fingerprint is not None:
+            prints[curve.experiment, curve.variant, curve.data][curve.data_fingerprint].append(curve.model)
+    return tuple(
+        f"{experiment}: different data are called {data}, and their losses say nothing of each other: "
+        + "; ".join(", ".join(dict.fromkeys(models)) for models in by_print.values())
+        for (experiment, _, data), by_print in prints.items()
+        if len(by_print) > 1
+    )
+
+
+def _other_units(curves: Sequence[Curve]) -> tuple[str, ...]:
     totals: dict[tuple[Any, ...], dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for curve in curves:
         if curve.scored_units is not None:

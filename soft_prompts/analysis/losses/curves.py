@@ -5,7 +5,7 @@ paired on the same test items, which takes most of the noise out of them.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -76,6 +76,7 @@ class Curve:
     gaps: "tuple[Gap, ...]" = ()
     """How far this model is from the reference model that was asked for."""
     scored_units: int | None = None
+    data_fingerprint: str | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -105,6 +106,7 @@ def finished_curve(draft: Draft) -> Curve:
         curve=tuple(points),
         paired=tuple(difference for difference in paired if difference is not None),
         scored_units=totals[0] if totals else None,
+        data_fingerprint=draft.runs[-1].result.data.fingerprint if draft.runs else None,
         warnings=tuple(draft.warnings),
     )
 
@@ -146,10 +148,16 @@ def difference(draft: Draft, tokens: int, other: Draft, against: int) -> Differe
     return None if paired is None else Difference(tokens, against, *paired[0], paired[1])
 
 
-def curve_title(curve: Curve, has_rivals: bool) -> str:
-    """Model and task; and the kind of prompt, where another kind was trained on them too."""
+def short_name(model: str, models: Iterable[str]) -> str:
+    """A folder's last part, unless another of the models would be called the same; other names, owner/name too, as they
+    are."""
+    short = {name: PurePath(name).name if name.count("/") > 1 else name for name in {*models, model}}
+    return short[model] if [*short.values()].count(short[model]) == 1 else model
+
+
+def curve_title(curve: Curve, has_rivals: bool, models: Iterable[str] = ()) -> str:
+    """Model, known from the others that are read, and task; the kind of prompt, where another was trained on them."""
     task = f"{curve.experiment} {curve.variant}" if curve.variant else curve.experiment
-    path = PurePath(curve.model)
-    model = path.name if path.is_absolute() or len(path.parts) > 2 else curve.model  # owner/name stays
+    model = short_name(curve.model, models)
     kind = f" ({curve.prompt}, conditions {curve.condition_mode or 'none'})" if has_rivals else ""
     return f"{model}, {task} on {curve.data}{kind}"

@@ -118,8 +118,15 @@ def _newest(runs: list[Run], warnings: list[str]) -> tuple[list[Run], list[Run]]
     for run in runs:
         cells[run.tokens, run.seed].append(run)
     others = []
-    for cell in cells.values():
+    for key, cell in cells.items():
         cell.sort(key=lambda run: run.result.environment.finished or "")
+        if strangers := [run for run in cell if not _of_one_data(run, cell[-1])]:
+            named = ", ".join(str(run.path) for run in strangers)
+            warnings.append(
+                f"{_place(cell[-1])} other data of the same name in {named}, which is left out; give data sets names "
+                "of their own, or compare their folders one by one"
+            )
+            cell = cells[key] = [run for run in cell if _of_one_data(run, cell[-1])]
         others += [run for run in cell[:-1] if run.tokens and _sought(run) != _sought(cell[-1])]
         if same := [run for run in cell[:-1] if not run.tokens or _sought(run) == _sought(cell[-1])]:
             named = ", ".join(str(run.path) for run in same)
@@ -127,6 +134,10 @@ def _newest(runs: list[Run], warnings: list[str]) -> tuple[list[Run], list[Run]]
                 f"{_place(cell[-1])} {len(same) + 1} runs: the newest, {cell[-1].path}, is used, not {named}"
             )
     return [cells[key][-1] for key in sorted(cells)], others
+
+
+def _of_one_data(run: Run, other: Run) -> bool:
+    return run.result.data.fingerprint == other.result.data.fingerprint
 
 
 def _sought(run: Run) -> list[Any]:

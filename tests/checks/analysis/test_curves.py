@@ -1,12 +1,15 @@
 """What does compare make of runs that fit into curves, and of those that do not?"""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from soft_prompts.analysis.losses.comparison import compare
+from soft_prompts.analysis.readings import read_all
 from soft_prompts.common.errors import UsageError
+from soft_prompts.report.terminal.sentences import QUIET
 from soft_prompts.results.files import write_result
 from soft_prompts.results.schema import Metric
 
@@ -126,6 +129,51 @@ def test_the_newest_of_two_runs_of_a_cell_is_used(tmp_path, save_run):
     (curve,) = compare([tmp_path]).curves
     assert curve.curve[1].value == 4.0
     assert any("2 runs: the newest" in line for line in curve.warnings)
+
+
+def test_other_data_of_one_name_are_no_run_of_a_curve(tmp_path, save_run):
+    """The newest data count, and it is said which runs were of others; trained otherwise or not."""
+    save_run(tokens=0, value=5.0)
+    for changes in ({}, {"training__steps": 7}):
+        earlier = {"data__fingerprint": "sha256:other", "environment__finished": "2025-01-01T00:00:00Z"}
+        save_run(tokens=4, value=1.0, **changes, **earlier)
+    save_run(tokens=4, value=4.0, training__learning_rate=0.5)
+    (curve,) = compare([tmp_path]).curves
+    assert [point.value for point in curve.curve] == [5.0, 4.0]
+    (warning,) = [line for line in curve.warnings if "other data of the same name" in line]
+    assert warning.startswith("4 tokens, seed 0: ")
+    assert not QUIET.match(warning)
+
+
+def test_models_on_different_data_of_one_name_are_warned_of(tmp_path, make_items, save_run):
+    save_run(make_items(BARE), tokens=0)
+    save_run(make_items(FOUR), tokens=0, model="other", data__fingerprint="sha256:other")
+    (warning,) = compare([tmp_path]).warnings
+    assert warning.startswith("chess: different data are called games")
+    assert "tiny-chess" in warning
+    assert "other" in warning.rpartition(": ")[2]
+
+
+def test_models_of_one_folders_name_are_told_apart_in_words(tmp_path, save_run):
+    for model in ("/a/final", "/b/final", "/b/other"):
+        save_run(tokens=0, model=model)
+    titles = {one.curve.model: one.verdict.sentence.partition(",")[0] for one in read_all([tmp_path]).readings}
+    assert titles == {"/a/final": "/a/final", "/b/final": "/b/final", "/b/other": "other"}
+
+
+def test_what_stands_in_front_of_nothing_is_said_of_the_bare_model_alone(tmp_path, make_items, save_run):
+    """Not of the least prompt where no run has none."""
+    save_run(dataclasses.replace(make_items(FOUR), outcome=np.ones(4)), tokens=1)
+    (reading,) = read_all([tmp_path]).readings
+    assert reading.points[0].outcome is not None
+    assert "With nothing in front" not in reading.verdict.sentence
+
+
+def test_a_trained_prompt_among_results_is_passed_over_and_a_strange_file_is_not_to_be_removed(curve_runs):
+    (curve_runs / "prompt.json").write_text('{"format": 1}')
+    (curve_runs / "strange.json").write_text('{"mine": 1}')
+    (problem,) = compare([curve_runs]).problems
+    assert problem.endswith("strange.json: not a result of this package: it has no schema_version")
 
 
 def test_models_scored_on_different_units_are_warned_of(tmp_path, make_items, save_run):
