@@ -6,12 +6,13 @@ string on the command line.
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.common.settings import Bounds, check_settings, marks, names_that_change, setting, untold
+from soft_prompts.common.urls import as_typed, on_disk
 from soft_prompts.models.loading.spread import Parallel, Spread
 from soft_prompts.prompts.kinds import FROM_ROWS, PROMPTS, UNCONDITIONAL, Initialisation, architecture
 from soft_prompts.results.roles import RUN, Role
@@ -147,7 +148,7 @@ class RunConfig:
     deterministic: bool = setting(False, "nothing")
     """Only algorithms that give the same bits every time (a CPU always does)."""
     output_dir: Path = setting(Path("."), "nothing")
-    """Where runs/, results/ and snapshots/ go."""
+    """Where runs/, results/ and snapshots/ go: a folder, or a URL (s3://bucket/x) that several machines share."""
     checkpoint_every: int = setting(50, "nothing", Bounds(least=1))
     """Steps between two resumable states."""
     fresh: bool = setting(False, "nothing")
@@ -157,11 +158,18 @@ class RunConfig:
     trust_remote_code: bool = setting(False, "nothing")
     """Let a model run its own code. Never set but by this flag."""
 
+    takes_urls: ClassVar = ("output_dir",)
+
     def __post_init__(self) -> None:
         check_settings(self)
         if is_dataclass(self.task) and isinstance(self.task, Task):
             check_settings(self.task)
         _check_run(self)
+
+    @property
+    def folder(self) -> Path:
+        """Where output lies on this disk: `output_dir`, or the working copy of a URL."""
+        return on_disk(self.output_dir)
 
     @property
     def condition_names(self) -> tuple[str, ...]:
@@ -209,7 +217,7 @@ def as_json(settings: Any) -> dict[str, Any]:
 
     def plain(value: Any) -> Any:
         if isinstance(value, Path):
-            return str(value)
+            return as_typed(value)
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
         return [plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -5,15 +5,15 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import tyro
 
 from soft_prompts.commands.experiments import experiment_of
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import UsageError
-from soft_prompts.common.files import refuse_unwritable
 from soft_prompts.common.settings import Bounds, check_settings, setting
+from soft_prompts.common.urls import url_of
 
 if TYPE_CHECKING:
     from soft_prompts.experiments.scale_out.account import Account
@@ -32,7 +32,8 @@ class SweepOptions:
     on: Literal["local", "ray", "slurm"] = "local"
     """This machine; a Ray cluster (pip install 'soft_prompts[ray]'); Slurm, by submitit ('soft_prompts[slurm]')."""
     output_dir: Path | None = None
-    """Where runs/, results/ and snapshots/ go, whatever the file says; workers elsewhere have to share it."""
+    """Where runs/, results/ and snapshots/ go, whatever the file says; workers elsewhere have to share it. A URL, as
+    s3://bucket/x, is for the same command on several machines."""
     jobs: int = setting(1, "nothing", Bounds(least=1))
     """local: runs side by side, each in a process of its own."""
     together: int | Literal["auto", "off"] = setting("auto", "nothing", Bounds(least=1))
@@ -67,6 +68,8 @@ class SweepOptions:
     """Print what became of the runs as JSON."""
     debug: bool = False
     """Show the traceback of an error too."""
+
+    takes_urls: ClassVar = ("output_dir",)
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -118,6 +121,7 @@ def _swept(options: SweepOptions, command: str | None) -> "Account":
 
 def _asked(options: SweepOptions) -> "list[Asked]":
     """The file's runs, checked before anything is loaded."""
+    from soft_prompts.experiments.places import refuse_unusable
     from soft_prompts.experiments.scale_out.file import read_sweep  # torch takes seconds to load
 
     own = {path.stem: experiment_of(str(path)) for path in options.experiments}
@@ -133,5 +137,10 @@ def _asked(options: SweepOptions) -> "list[Asked]":
     if options.trust_remote_code:
         asked = [one._replace(configs=[replace(run, trust_remote_code=True) for run in one.configs]) for one in asked]
     for folder in {config.output_dir for one in asked for config in one.configs}:
-        refuse_unwritable(folder)
+        refuse_unusable(folder)
+        if options.on != "local" and (url := url_of(folder)) is not None:
+            raise UsageError(
+                f"output-dir is {url} and on {options.on}, whose workers share a folder; give one, or start the same "
+                "command without --on on each machine"
+            )
     return asked

@@ -18,6 +18,7 @@ from typing import Any
 import tyro
 
 from soft_prompts.common.errors import Interrupted, UsageError
+from soft_prompts.common.urls import refuse_urls
 
 MOST_COLUMNS = 80
 COMMAND = "SOFT_PROMPTS_COMMAND"  # among a process's variables, which those that it starts get too
@@ -31,7 +32,7 @@ def parse(kind: Any, arguments: Sequence[str], program: str, description: str, *
     caught, page = io.StringIO(), _Page()
     try:
         with contextlib.redirect_stderr(caught), contextlib.redirect_stdout(page), _columns(_help_columns()):
-            return tyro.cli(kind, args=list(arguments), prog=program, description=description, **options)
+            read = tyro.cli(kind, args=list(arguments), prog=program, description=description, **options)
     except SystemExit as stop:
         if not stop.code:
             text = page.getvalue()
@@ -39,6 +40,8 @@ def parse(kind: Any, arguments: Sequence[str], program: str, description: str, *
             raise
         ours = _usage_error_behind(stop)
         raise ours or UsageError(one_line(caught.getvalue(), arguments, program)) from None
+    refuse_urls(read)
+    return read
 
 
 class _Page(io.StringIO):

@@ -21,7 +21,7 @@ def write_curves(configs: Sequence[RunConfig]) -> None:
     has a value."""
     groups: dict[tuple[Path, str], list[Path]] = {}
     for config in configs:
-        folder = config.output_dir / "runs" / experiment_folder(config) / FOLDER
+        folder = config.folder / "runs" / experiment_folder(config) / FOLDER
         groups.setdefault((folder, config.task.headline), []).append(run_paths(config).result)
     logs = {folder: EventLog(folder) for folder in dict.fromkeys(folder for folder, _ in groups)}
     for (folder, headline), results in groups.items():

@@ -102,7 +102,7 @@ class Experiment(Generic[TaskT]):
         from soft_prompts.training.apparatus import run_paths
 
         results = tuple(run_paths(config).result for config in made)
-        plot = grid.settings.output_dir / "results" / f"{self.name}.png"
+        plot = grid.settings.folder / "results" / f"{self.name}.png"
         found = [result for _, result in find_results(results).results]
         measured = {name for result in found for name in result.metrics} - {result.outcome for result in found}
         drawn, code = self.drawn if self.drawn in measured else None, 0

@@ -1,16 +1,23 @@
-"""Which runs go through the frozen model together? Those that differ in their prompts alone, as many as pay."""
+"""Which runs go through the frozen model together, and which of several groups first? Those that differ in their
+prompts alone, as many as pay; those that no other node is at."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import fields
+from typing import TypeVar
 
 import torch
 
 from soft_prompts.config import PROMPT_ONLY, RunConfig
 from soft_prompts.experiments.evidence.makers import maker_of
 from soft_prompts.experiments.grid import Together
-from soft_prompts.training.apparatus import run_paths
+from soft_prompts.results.files import items_path
+from soft_prompts.results.shared import Shared, shared_of
+from soft_prompts.training.apparatus import Paths, run_paths
+from soft_prompts.training.resume import is_elsewhere
 from soft_prompts.training.sources import source_folder
+
+T = TypeVar("T")
 
 # Text tokens of the steps together: more of them gain nothing. By tests/benchmarks/together_speed.py; on an H100 four
 # prompts of 8 x 128 were 2.3 times as fast as one after another and eight no more so, before steps were recorded.
@@ -43,9 +50,37 @@ def groups(configs: Sequence[RunConfig], together: Together = "auto", jobs: int 
     return found
 
 
+def fetch_results(configs: Sequence[RunConfig]) -> None:
+    """Have those that lie behind a URL here, to see which runs are left."""
+    by_place: dict[Shared, list[Paths]] = {}
+    for paths in map(run_paths, configs):
+        if (shared := shared_of(paths.result)) is not None:
+            by_place.setdefault(shared, []).append(paths)
+    for shared, runs in by_place.items():
+        shared.fetch_results((paths.result, items_path(paths.result)) for paths in runs)
+
+
+def free_first(tasks: Iterable[T], runs_of: Callable[[T], Sequence[RunConfig]]) -> Iterator[T]:
+    """The tasks, and at the end those with a run that another node was at when their turn came, or that begins from
+    such a run: nobody waits for what is made elsewhere while there is work."""
+    later, put_off = list[T](), set[object]()
+    for task in tasks:
+        runs = runs_of(task)
+        if any(source_folder(run) in put_off or is_elsewhere(run_paths(run)) for run in runs if _is_to_be_made(run)):
+            later.append(task)
+            put_off |= {run_paths(run).snapshot for run in runs}
+        else:
+            yield task
+    yield from later
+
+
 def _may_share(config: RunConfig) -> bool:
     """Is a prompt trained, and not the model, in a run that has to be made?"""
-    return config.trains and config.role.learns == "prompt" and (config.fresh or not run_paths(config).result.is_file())
+    return config.trains and config.role.learns == "prompt" and _is_to_be_made(config)
+
+
+def _is_to_be_made(config: RunConfig) -> bool:
+    return config.fresh or not run_paths(config).result.is_file()
 
 
 def _what_is_shared(config: RunConfig) -> Hashable:

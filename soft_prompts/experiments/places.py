@@ -8,7 +8,10 @@ from pathlib import Path
 
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.common.files import refuse_unwritable
+from soft_prompts.common.urls import on_disk, url_of
 from soft_prompts.experiments.grid import Grid, TaskT
+from soft_prompts.results.store import open_store
+from soft_prompts.tasks.lesson import LessonTask
 
 SUFFIXES = (".pgn", ".zst", ".gz", ".txt", ".md", ".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gguf", ".yaml")
 
@@ -21,9 +24,20 @@ def refuse_missing_places(grid: Grid[TaskT]) -> None:
         for name in names:
             if not all(map(_may_be_there, [name] if glob.glob(glob.escape(name)) else _parts(flag, name))):
                 raise InputError(f"{flag}: {name} does not exist; give a file or folder that does, or an embedded name")
-    refuse_unwritable(grid.settings.output_dir)
+    refuse_unusable(grid.settings.output_dir)
+    if isinstance(grid.task, LessonTask) and (url := url_of(grid.settings.output_dir)) is not None:
+        raise UsageError(
+            f"--output-dir is {url}: {grid.task.name} trains models, which are kept on a disk; give a folder"
+        )
     if grid.settings.snapshot is not None:
         _refuse_other_counts(grid, grid.settings.snapshot)
+
+
+def refuse_unusable(output_dir: Path) -> None:
+    """Raises InputError for a folder that cannot be written to, UsageError for a URL that cannot."""
+    if (url := url_of(output_dir)) is not None:
+        open_store(url)
+    refuse_unwritable(on_disk(output_dir))
 
 
 def _refuse_other_counts(grid: Grid[TaskT], snapshot: Path) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from soft_prompts.common.console import duration, say
 from soft_prompts.common.errors import InputError
+from soft_prompts.common.urls import as_typed
 from soft_prompts.config import RunConfig
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.files import read_result
@@ -119,7 +120,7 @@ def _has_succeeded(config: RunConfig) -> bool:
 
 def say_where(configs: Sequence[RunConfig]) -> None:
     """Where results, snapshots and curves lie, and what to look at them with."""
-    results, snapshots, events = (str(folder) for folder in _folders(configs))
+    results, snapshots, events = map(as_typed, _folders(configs))
     say(f"results:   {results}")
     say(f"snapshots: {snapshots}")
     say(f"curves:    tensorboard --logdir {shlex.quote(events)}")
@@ -138,11 +139,11 @@ def say_evidence(program: str, arguments: Sequence[str]) -> None:
 
 def experiment_folder(config: RunConfig) -> str:
     """The first part of the run's path: experiment and variant."""
-    return run_paths(config).events.relative_to(config.output_dir / "runs").parts[0]
+    return run_paths(config).events.relative_to(config.folder / "runs").parts[0]
 
 
 def _folders(configs: Sequence[RunConfig]) -> tuple[Path, Path, Path]:
     """The experiment's own under results/, snapshots/ and runs/; these themselves where it has several variants."""
     output, names = configs[0].output_dir, {experiment_folder(config) for config in configs}
     name = names.pop() if len(names) == 1 else ""
-    return output / "results" / name, output / "snapshots" / name, output / "runs" / name
+    return output / "results" / name, output / "snapshots" / name, configs[0].folder / "runs" / name

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from accelerate import PartialState
 
 from soft_prompts.common.console import StepProgress, say
+from soft_prompts.common.signals import stop_signals
 from soft_prompts.config import RunConfig, check_conditions
 from soft_prompts.engine.evaluation import LossNotFinite
 from soft_prompts.engine.processes import told_by_first
@@ -46,7 +47,6 @@ from soft_prompts.training.resume import (
     only_writers,
     publish_state,
     restore,
-    stop_signals,
 )
 from soft_prompts.training.sources import source_print
 from soft_prompts.training.starts import as_given, first_state

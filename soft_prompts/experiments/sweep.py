@@ -17,16 +17,16 @@ import torch
 from soft_prompts.common.console import each_line_once, say, say_at_once
 from soft_prompts.common.errors import InputError, Interrupted, UsageError, goes_on
 from soft_prompts.common.machine import keep_freed_memory, threads_for
+from soft_prompts.common.signals import FINISHING
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.grid import Together
-from soft_prompts.experiments.groups import groups
+from soft_prompts.experiments.groups import fetch_results, free_first, groups
 from soft_prompts.experiments.progress import GridProgress, Turn
 from soft_prompts.experiments.run import run_together
 from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.results.files import BrokenResult
 from soft_prompts.results.schema import Result
 from soft_prompts.training.apparatus import LoadedModel, refuse_long_prompts, run_paths
-from soft_prompts.training.resume import FINISHING
 
 POLL_SECONDS = 0.5  # how soon a worker's death is noticed
 
@@ -58,6 +58,7 @@ def run_all(
     paths = [run_paths(config) for config in configs]
     if len(set(paths)) < len(paths):
         raise ValueError("two runs of the grid have one path")  # settings_that_count forgot a setting
+    fetch_results(configs)
     if lost is None:
         refuse_long_prompts([config for config in configs if _is_to_be_made(config)])
     else:
@@ -66,7 +67,7 @@ def run_all(
         if jobs > 1 and len(configs) > 1 and _may_share_out(configs):
             return _side_by_side(GridProgress(configs, jobs), groups(configs, together, jobs), lost)
         progress, loaded, failures = GridProgress(configs, 1), LoadedModel(), list[str]()  # which holds one model
-        for places in groups(configs, together):
+        for places in free_first(groups(configs, together), lambda places: [configs[place] for place in places]):
             with progress.turn(places) as turn:
                 some = [configs[place] for place in places]
                 turn = turn._replace(load=partial(loaded.named_by, some[0]))
@@ -237,8 +238,7 @@ def _work(todo: Any, heard: Any, threads: int, prompts: Mapping[str, Any], spare
     keep_freed_memory()
     loaded = LoadedModel()
     with each_line_once():
-        while (task := todo.get()) is not None:
-            places, configs, names = task
+        for places, configs, names in free_first(iter(todo.get, None), lambda task: task[1]):
             heard.put(_Heard(places))
             try:
                 turn = Turn(names, load=partial(loaded.named_by, configs[0]))

@@ -27,6 +27,7 @@ from soft_prompts.common.console import StepProgress, say
 from soft_prompts.common.errors import InputError, Interrupted, UsageError
 from soft_prompts.common.files import fingerprint_files, sync, writing_to
 from soft_prompts.common.machine import threads_for
+from soft_prompts.common.signals import StopSignals, stop_signals
 from soft_prompts.engine.processes import told_by_first
 from soft_prompts.finetuning.aims import aim_identity, find_towards
 from soft_prompts.finetuning.documents import document_batch, read_documents
@@ -41,7 +42,7 @@ from soft_prompts.training.apparatus import Paths, find_device
 from soft_prompts.training.checkpoint import State, newest, publish
 from soft_prompts.training.events import EventLog
 from soft_prompts.training.loop import out_of_memory_is_out_of_room
-from soft_prompts.training.resume import StopSignals, only_writer, stop_signals
+from soft_prompts.training.resume import only_writer
 
 CARD = "fine_tuning.json"
 

@@ -82,7 +82,7 @@ def _check_data(configs: Sequence[RunConfig]) -> None:
 def _plan(config: RunConfig) -> FineTuning | None:
     if not isinstance(config.task, LessonTask):
         return None
-    lesson = config.task.lesson(config.data, config.output_dir / "snapshots" / "documents")
+    lesson = config.task.lesson(config.data, config.folder / "snapshots" / "documents")
     if lesson is None:
         return None
     return FineTuning(
@@ -90,7 +90,7 @@ def _plan(config: RunConfig) -> FineTuning | None:
         lesson=lesson,
         revision=config.revision,
         device=config.device,
-        output_dir=config.output_dir,
+        output_dir=config.folder,
         fresh=config.fresh,
         offline=config.offline,
         trust_remote_code=config.trust_remote_code,

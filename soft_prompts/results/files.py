@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import refuse_link, write_atomically
+from soft_prompts.common.urls import as_typed
 from soft_prompts.results.findings import FINDING
 from soft_prompts.results.paths import RESERVED
 from soft_prompts.results.schema import (
@@ -28,6 +29,7 @@ from soft_prompts.results.schema import (
     one_line,
     refuse_number,
 )
+from soft_prompts.results.views import results_on_disk
 from soft_prompts.stats.items import ITEM_DTYPES, OUTCOME, Items
 
 MEND = "remove it, and the same command makes it again"
@@ -154,12 +156,14 @@ def said_of(error: InputError) -> str:
 
 
 def json_files(named: Path, problems: list[str]) -> Iterator[Path]:
-    """The .json files that a path stands for, in order; hidden files and `reference` folders left out."""
+    """The .json files that a path stands for, in order; hidden files and `reference` folders left out. What a URL
+    stands for is fetched first."""
+    asked, named = named, results_on_disk(named)
     if named.is_file():
         yield named
         return
     if not named.is_dir():
-        problems.append(f"{named}: no such file or folder")
+        problems.append(f"{as_typed(asked)}: no such file or folder")
         return
     for folder, folders, files in os.walk(named, onerror=lambda error: problems.append(one_line(error))):
         folders[:] = sorted(name for name in folders if name not in RESERVED and not name.startswith("."))

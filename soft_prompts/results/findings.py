@@ -20,6 +20,7 @@ from jsonschema.exceptions import best_match
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import write_atomically
+from soft_prompts.results.views import results_on_disk
 
 FINDING = ".steering.json"  # how names of files end
 Kind = Literal["fit", "eval", "activations", "tokens", "items", "concepts", "experiment"]
@@ -77,7 +78,7 @@ def read_finding(path: Path) -> Finding:
 def find_findings(paths: Iterable[Path]) -> list[Finding]:
     """All findings in files and folders, in order of path; `reference` folders below a named one are passed over."""
     found: dict[Path, None] = {}
-    for named in paths:
+    for named in map(results_on_disk, paths):
         if named.is_file() and named.name.endswith(FINDING):
             found[named] = None
         for folder, folders, files in os.walk(named):

@@ -80,12 +80,12 @@ def run_paths(config: RunConfig) -> Paths:
     )
     where = where.with_name(config.role.prefix + where.name)
     folders = ("runs", "results", "snapshots")
-    return Paths(*(result_path(config.output_dir, folder, where) for folder in folders))
+    return Paths(*(result_path(config.folder, folder, where) for folder in folders))
 
 
 def snapshot_name(config: RunConfig) -> str:
     """The folder of the run's trained prompt, seen from snapshots/."""
-    return run_paths(config).snapshot.relative_to(config.output_dir / "snapshots").as_posix()
+    return run_paths(config).snapshot.relative_to(config.folder / "snapshots").as_posix()
 
 
 @contextmanager

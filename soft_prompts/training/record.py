@@ -9,16 +9,16 @@ from soft_prompts.config import RunConfig, as_json
 from soft_prompts.models.frozen import dtype_for
 from soft_prompts.prompts.kinds import UNCONDITIONAL
 from soft_prompts.prompts.snapshot import Snapshot, forget_snapshot, save_snapshot
-from soft_prompts.results.files import items_fingerprint, write_result
+from soft_prompts.results.files import items_fingerprint, items_path, write_result
 from soft_prompts.results.schema import DataSection, ModelSection, PromptSection, Result, TimingSection, TrainingSection
+from soft_prompts.results.shared import shared_of
 from soft_prompts.stats.items import Items
 from soft_prompts.training.apparatus import Apparatus, encoder_for_run, shape_for
-from soft_prompts.training.checkpoint import forget
 from soft_prompts.training.environment import environment
 from soft_prompts.training.events import EventLog
 from soft_prompts.training.loop import LEAST_GAIN, Progress, has_stalled
 from soft_prompts.training.measures import Measured, first_pass
-from soft_prompts.training.resume import sittings_with_this
+from soft_prompts.training.resume import forget_states, sittings_with_this
 from soft_prompts.training.titles import flat_settings
 
 
@@ -52,8 +52,10 @@ def record(at: Apparatus, result: Result, items: Items | None, events: EventLog)
         elif at.config.tokens > 0 and at.config.role.learns != "weights":
             _record_snapshot(at, result)
         write_result(at.paths.result, result, items)
+        if (shared := shared_of(at.paths.result)) is not None:
+            shared.publish_result(at.paths.result, items_path(at.paths.result), at.paths.snapshot)
         if result.status == "success":
-            forget(at.paths.snapshot / "state")
+            forget_states(at.paths)
     PartialState().wait_for_everyone()
 
 

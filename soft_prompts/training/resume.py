@@ -1,10 +1,8 @@
-"""How does a run meet what is there already: an earlier result, an unfinished state, another process, a signal?"""
+"""How does a run meet what is there already: an earlier result, an unfinished state, another process or node?"""
 
-import multiprocessing
 import os
-import signal
 import socket
-import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,9 +11,10 @@ from typing import Any
 from accelerate import PartialState
 from filelock import FileLock, Timeout
 
-from soft_prompts.common.console import say, say_at_once
-from soft_prompts.common.errors import InputError, Interrupted, UsageError, goes_on
+from soft_prompts.common.console import say
+from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.common.files import refuse_link, writing_to
+from soft_prompts.common.signals import stop_signals
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.engine.processes import told_by_first
 from soft_prompts.models.fingerprint import find_fingerprint
@@ -23,6 +22,7 @@ from soft_prompts.models.frozen import dtype_for
 from soft_prompts.prompts.snapshot import forget_snapshot
 from soft_prompts.results.files import items_path, read_result
 from soft_prompts.results.schema import Result
+from soft_prompts.results.shared import Shared, shared_of
 from soft_prompts.training.apparatus import Apparatus, Paths, data_request, find_device
 from soft_prompts.training.checkpoint import State, forget, newest, publish, sweep
 from soft_prompts.training.environment import Versions, versions, versions_of
@@ -30,8 +30,8 @@ from soft_prompts.training.loop import Progress, is_over
 from soft_prompts.training.sources import SOURCE_PRINT, has_other_source, source_folder
 
 POLL_SECONDS = 0.2  # how soon a waiting run notices that the other one has ended
+CLAIM_POLL_SECONDS = 2.0  # the same of another node, which a store has to be asked about
 SITTINGS = "versions"  # among a state's facts
-FINISHING = "finishing this step; again to lose it"
 
 
 def finished_result(config: RunConfig, paths: Paths, title: str) -> Result | None:
@@ -41,8 +41,11 @@ def finished_result(config: RunConfig, paths: Paths, title: str) -> Result | Non
 
 
 def _finished_result(config: RunConfig, paths: Paths, title: str) -> Result | None:
-    found = None if config.fresh or not paths.result.is_file() else _read_finished(config, paths, title)
+    is_there, shared = paths.result.is_file(), shared_of(paths.result)
+    found = None if config.fresh or not is_there else _read_finished(config, paths, title)
     if found is None:
+        if shared is not None and is_there:  # what is made now takes its place, and would come second
+            shared.forget(paths.result, items_path(paths.result))
         for target in (paths.result, items_path(paths.result)):
             refuse_link(target)  # at once, not when the work is done
     if config.fresh:
@@ -63,7 +66,7 @@ def _read_finished(config: RunConfig, paths: Paths, title: str) -> Result | None
     if has_other_source(config, result):
         say(f"{title}: made again, for the prompt that it was made from is another one now ({source_folder(config)})")
         return None
-    forget(paths.snapshot / "state")  # of a writer that was killed before it could
+    forget_states(paths)  # of a writer that was killed before it could
     said = _said_of_versions(versions_of(result.environment), versions())
     say(f"{title}: finished before, read from {paths.result}{said}")
     return result
@@ -74,6 +77,15 @@ def _forget(paths: Paths) -> None:
     with writing_to(paths.snapshot):
         paths.result.unlink(missing_ok=True)
         forget_snapshot(paths.snapshot)
+    if (shared := shared_of(paths.snapshot)) is not None:
+        shared.forget(paths.result, items_path(paths.result), paths.snapshot)
+    forget(paths.snapshot / "state")
+
+
+def forget_states(paths: Paths) -> None:
+    """Of a finished run, here and where it is shared."""
+    if (shared := shared_of(paths.snapshot)) is not None:
+        shared.forget(paths.snapshot / "state")
     forget(paths.snapshot / "state")
 
 
@@ -111,7 +123,13 @@ def publish_state(at: Apparatus, state: State) -> None:
     """Keep a resumable state; the first process writes for all."""
     if PartialState().is_main_process:
         whose = {"identity": identity(at), SITTINGS: sittings_with_this(at)}
-        publish(at.paths.snapshot / "state", state._replace(facts={**state.facts, **whose}))
+        folder = at.paths.snapshot / "state"
+        publish(folder, state._replace(facts={**state.facts, **whose}))
+        if (shared := shared_of(folder)) is not None:
+            try:
+                shared.publish_state(folder / f"step-{state.step}")
+            except InputError as error:  # it stands here; the work is worth more than its copy
+                say(f"step {state.step} is kept on this machine alone: {error}")
     PartialState().wait_for_everyone()
 
 
@@ -133,7 +151,7 @@ def _restore(at: Apparatus) -> State | None:
         there = {SOURCE_PRINT: here[SOURCE_PRINT]} | there
     if here | {SOURCE_PRINT: None} == there | {SOURCE_PRINT: None} and here != there:
         say(f"{at.title}: starts over, for the prompt that it grows from is another one now")
-        forget(at.paths.snapshot / "state")
+        forget_states(at.paths)
         return None
     changed = [
         f"{name} was {there.get(name)}, is {here.get(name)}"
@@ -167,7 +185,8 @@ def _said_of_versions(there: Versions, here: Versions) -> str:
 
 @contextmanager
 def only_writer(paths: Paths) -> Iterator[None]:
-    """Hold the run's lock, having waited for another process that has it; raises Interrupted when told to stop.
+    """Hold the run's lock, having waited for another process that has it; raises Interrupted when told to stop. Of what
+    is shared by a URL, hold the claim too, and have what is there.
 
     The first process holds it for all of a launch, however long the others wait with it.
     """
@@ -177,6 +196,8 @@ def only_writer(paths: Paths) -> Iterator[None]:
         yield
     finally:
         if PartialState().is_main_process:
+            if (shared := shared_of(paths.snapshot)) is not None:
+                shared.claims.release(shared.name(paths.snapshot))
             holder.unlink(missing_ok=True)
             lock.release()
 
@@ -200,9 +221,32 @@ def _acquire(paths: Paths, lock: FileLock, holder: Path) -> None:
         try:
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
             sweep(paths.snapshot / "state")
+            if (shared := shared_of(paths.snapshot)) is not None:
+                _claim(shared, paths)
         except BaseException:
             lock.release()
             raise
+
+
+def _claim(shared: Shared, paths: Paths) -> None:
+    """The run is ours among all nodes, and what it has come to anywhere is here."""
+    run = shared.name(paths.snapshot)
+    if (who := shared.claims.take(run)) is not None:
+        with stop_signals(line=f"stopped waiting for {who}; the same command waits again, or goes on from there"):
+            say(f"waiting for {who}, which is at this very run ({shared.store.url}/{run}); Ctrl-C stops the waiting")
+            while shared.claims.take(run) is not None:
+                time.sleep(CLAIM_POLL_SECONDS)
+    try:
+        shared.fetch_run(paths.result, items_path(paths.result), paths.snapshot)
+    except BaseException:
+        shared.claims.release(run)
+        raise
+
+
+def is_elsewhere(paths: Paths) -> bool:
+    """Is another node at the run now, of those that share it by a URL?"""
+    shared = shared_of(paths.snapshot)
+    return shared is not None and shared.claims.is_others(shared.name(paths.snapshot))
 
 
 def _wait_for(lock: FileLock, holder: Path) -> None:
@@ -221,54 +265,3 @@ def _name_of(holder: Path) -> str:
         return holder.read_text() or "another process"
     except OSError:  # not written yet, or just gone
         return "another process"
-
-
-class StopSignals:
-    """What SIGINT and SIGTERM have asked for; the first ends a run in order, a second one at once."""
-
-    def __init__(self) -> None:
-        self._numbers: list[int] = []
-        self._waits = False
-
-    def asked(self) -> bool:
-        """Is a stop asked for? To be looked at after each micro-batch."""
-        return bool(self._numbers)
-
-    @contextmanager
-    def after_whole_steps(self) -> Iterator[None]:
-        """Within, a signal is only noted, and whoever asks stops at the next whole step; elsewhere it stops at once."""
-        self._waits = True
-        try:
-            yield
-        finally:
-            self._waits = False
-        if self.asked():
-            raise KeyboardInterrupt
-
-    def hear(self, number: int, _: object) -> None:
-        """A signal's handler."""
-        if self.asked():
-            os._exit(128 + number)
-        self._numbers.append(number)
-        if self._waits and multiprocessing.parent_process() is None:  # a parent says it for all its runs
-            say_at_once(FINISHING)
-        if not self._waits:
-            raise KeyboardInterrupt  # unlike our own error, no library on the way catches it
-
-
-@contextmanager
-def stop_signals(fresh: bool = False, line: str | None = None) -> Iterator[StopSignals]:
-    """Listen to SIGINT and SIGTERM; raises Interrupted with the line. Outside of the main thread somebody else
-    listens."""
-    stop = StopSignals()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, stop.hear) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    except KeyboardInterrupt:
-        raise Interrupted(line or f"stopped; {goes_on(fresh)}") from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

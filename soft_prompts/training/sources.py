@@ -24,7 +24,7 @@ SOURCE_PRINT = "source_sha256"  # in a result's config and a state's identity
 def source_folder(config: RunConfig) -> Path | None:
     """The snapshot that the run is made from; None where it is made from none."""
     if config.role.source is not None:
-        return config.output_dir / "snapshots" / config.role.source
+        return config.folder / "snapshots" / config.role.source
     if config.begins_as is not None:
         return config.begins_as
     if config.init == "grown" and config.trains and config.tokens:
@@ -37,7 +37,7 @@ def source_result(config: RunConfig) -> Result:
     folder = source_folder(config)
     if folder is None:
         raise InputError(f"{config.role.name} names no trained prompt; there is no result of it")
-    own = config.output_dir / "results" / folder.relative_to(config.output_dir / "snapshots")
+    own = config.folder / "results" / folder.relative_to(config.folder / "snapshots")
     return read_result(own.with_name(f"{own.name}.json"))
 
 

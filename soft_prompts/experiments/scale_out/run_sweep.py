@@ -10,7 +10,9 @@ from typing import Literal
 
 from soft_prompts.common.console import say
 from soft_prompts.common.machine import threads_for
+from soft_prompts.common.signals import stop_signals
 from soft_prompts.experiments.grid import Together
+from soft_prompts.experiments.groups import fetch_results
 from soft_prompts.experiments.scale_out.account import Account, account, has_result
 from soft_prompts.experiments.scale_out.file import Asked
 from soft_prompts.experiments.scale_out.hands import AT_ONCE, Hands, Limits, hand_out
@@ -19,7 +21,6 @@ from soft_prompts.experiments.scale_out.ray_tasks import RayHands, Share
 from soft_prompts.experiments.scale_out.slurm_jobs import Job, SlurmHands
 from soft_prompts.experiments.scale_out.work import Missed, Workplace, make_piece
 from soft_prompts.training.apparatus import run_paths
-from soft_prompts.training.resume import stop_signals
 
 RUNS_TO_READ = 1000  # of one model in a piece, where no model is loaded
 On = Literal["local", "ray", "slurm"]
@@ -46,6 +47,7 @@ class Way:
 def run_sweep(asked: Sequence[Asked], way: Way, command: str | None = None) -> Account:
     """Every run of the file, and what its grids want beside them. Raises Interrupted when stopped: the same goes on."""
     began, runs = time.time(), runs_of(asked)
+    fetch_results([run.made for run in runs])
     there = [run for run in runs if has_result(run)]
     say(f"sweep: {len(runs)} runs of {len({run.made.model for run in runs})} models, {len(there)} there already")
     threads = threads_for(way.jobs) if way.on == "local" else way.cpus

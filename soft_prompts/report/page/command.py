@@ -4,7 +4,7 @@ out."""
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import tyro
 
@@ -20,8 +20,8 @@ class ReportOptions:
     """One self-contained page of all results: verdicts, curves, brackets, items, texts and settings."""
 
     paths: tyro.conf.Positional[tuple[Path, ...]] = (Path("results"),)
-    """Files of results and of findings about activations and vectors, or folders of them; a folder's reference/ counts
-    only when named itself."""
+    """Files of results and of findings about activations and vectors, folders of them, or URLs; a folder's reference/
+    counts only when named itself."""
     out: Path = Path("report.html")
     """The page: one file, which needs no network."""
     figures: Path | None = None
@@ -32,6 +32,8 @@ class ReportOptions:
     """Draws of the bootstrap behind every interval."""
     behaviour: tuple[Path, ...] = ()
     """Files that `soft-prompts behaviour` wrote: a section each."""
+
+    takes_urls: ClassVar = ("paths",)
 
     def __post_init__(self) -> None:
         if self.out.suffix.lower() not in (".html", ".htm"):

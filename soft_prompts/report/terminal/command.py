@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import tyro
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from soft_prompts.analysis.readings import Asked, Reading, Readings, read_all
 from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.common.urls import as_typed
 from soft_prompts.report.labels import NATS
 from soft_prompts.report.terminal.as_csv import Kind, csv_text
 from soft_prompts.report.terminal.as_json import document
@@ -35,7 +37,7 @@ class CompareOptions:
     """Is each model's skill present, hidden or not found? A sentence a curve, and a table by prompt tokens."""
 
     paths: tyro.conf.Positional[tuple[Path, ...]] = (Path("results"),)
-    """Result files or folders of them; a folder's reference/ counts only when named itself."""
+    """Result files, folders of them, or URLs (s3://bucket/x); a folder's reference/ counts only when named itself."""
     metric: str | None = None
     """Metric to compare; default: each result's own headline. `list` names those that the results have."""
     reference: str | None = None
@@ -59,6 +61,8 @@ class CompareOptions:
     """Draws of the bootstrap behind each interval; 0 leaves out intervals and sentences: nothing is beyond doubt."""
     plot: Path | None = None
     """Write the figure to this file: .png, .svg or .pdf."""
+
+    takes_urls: ClassVar = ("paths",)
 
     def __post_init__(self) -> None:
         flags = {"--json": self.json, "--csv": self.csv, "--units": self.units, "--brief": self.brief}
@@ -131,7 +135,7 @@ def _say(problems: Sequence[str]) -> None:
 
 
 def _nothing(paths: Sequence[Path]) -> InputError:
-    where = ", ".join(map(str, paths))
+    where = ", ".join(map(as_typed, paths))
     return InputError(f"no results in {where}; give result files or folders of them, or run an experiment first")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from soft_prompts.common.errors import Interrupted, UsageError
+from soft_prompts.common.signals import stop_signals
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments import run as one_run
 from soft_prompts.experiments.evidence.makers import Maker
@@ -20,7 +21,7 @@ from soft_prompts.experiments.run import run
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.checkpoint import newest
-from soft_prompts.training.resume import only_writer, stop_signals
+from soft_prompts.training.resume import only_writer
 from tests.checks.made.disturbances import (
     Record,
     Settings,

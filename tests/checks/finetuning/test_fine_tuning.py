@@ -259,7 +259,7 @@ ORPHAN = """
 import multiprocessing, os, signal, time
 from soft_prompts.engine.batch import collate
 from soft_prompts.finetuning import fine_tuning
-from soft_prompts.training.resume import stop_signals
+from soft_prompts.common.signals import stop_signals
 from soft_prompts.common.errors import Interrupted
 
 def work(plans):
