@@ -156,7 +156,9 @@ class Store:
                 raise
             except Exception as error:  # each file system has errors of its own
                 if number == TRIES - 1 or isinstance(error, PermissionError):
-                    raise InputError(f"{self._why(error)} ({name or 'listing'}); the same command goes on") from error
+                    raise InputError(
+                        f"{self._why(error)} ({name or 'listing'}); give the same command again"
+                    ) from error
             time.sleep(PAUSE * 2**number)
         raise AssertionError("unreachable")
 

@@ -4,6 +4,7 @@ read there as any folder is."""
 import os
 from pathlib import Path
 
+from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.common.files import write_atomically
 from soft_prompts.common.urls import on_disk, url_of
 from soft_prompts.results.paths import RESERVED
@@ -24,7 +25,10 @@ def results_on_disk(named: Path) -> Path:
         store = open_store(url.rpartition("/")[0], writes=False)
     else:
         folder, only, store = on_disk(named, "views"), None, open_store(url, writes=False)
-    there = {name: stamp for name, stamp in store.names().items() if _is_of_results(name, only)}
+    try:
+        there = {name: stamp for name, stamp in store.names().items() if _is_of_results(name, only)}
+    except InputError as error:
+        raise UsageError(str(error)) from error
     for path in folder.rglob("[!.]*.*") if only is None else ():
         if path.is_file() and path.relative_to(folder).as_posix() not in there:
             path.unlink(missing_ok=True)

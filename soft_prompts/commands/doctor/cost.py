@@ -11,6 +11,7 @@ from soft_prompts.commands.experiments import experiment_of
 from soft_prompts.common.console import duration
 from soft_prompts.common.errors import UsageError
 from soft_prompts.common.machine import cores, free_memory, resident_memory
+from soft_prompts.common.urls import on_disk
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.estimate.runs import Estimate, estimates
 from soft_prompts.experiments.experiment import Experiment
@@ -95,5 +96,5 @@ def folder_of(arguments: Sequence[str]) -> Path:
     """Where the command would write, as far as its flags say."""
     for place, argument in enumerate(arguments[:-1]):
         if argument in ("--output-dir", "--output_dir"):
-            return Path(arguments[place + 1])
+            return on_disk(Path(arguments[place + 1]))
     return Path()

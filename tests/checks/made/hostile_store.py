@@ -12,7 +12,7 @@ from typing import Any
 from fsspec import register_implementation
 from fsspec.spec import AbstractFileSystem
 
-SLOW = 0.004  # seconds a call at most
+SLOW = 0.002  # seconds a call at most
 
 
 class HostileFileSystem(AbstractFileSystem):

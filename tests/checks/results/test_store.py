@@ -98,6 +98,15 @@ def test_what_stays_silent_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPat
         Store("memory://silent").read("x")
 
 
+def test_no_permission_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", refused)
+    with pytest.raises(UsageError, match="memory://locked: no permission: Access Denied; nothing can be written there"):
+        open_store("memory://locked")
+
+
 def test_names_that_lead_out_are_passed_over() -> None:
     bad = Store("memory://bad")
     for name in ("../out.json", "a/../../out.json", ".hidden/x.json", "good.json"):
