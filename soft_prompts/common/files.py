@@ -89,6 +89,16 @@ def write_atomically(path: Path, payload: bytes) -> None:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}; give another place") from error
 
 
+def create_atomically(path: Path, payload: bytes) -> None:
+    """As `write_atomically`, but raises FileExistsError where something is there: of several that try, one is first."""
+    whole = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    write_atomically(whole, payload)
+    try:
+        os.link(whole, path)
+    finally:
+        whole.unlink(missing_ok=True)
+
+
 def refuse_unwritable(folder: Path) -> None:
     """Raises InputError where a folder cannot be made or written to; makes nothing."""
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))

@@ -4,15 +4,18 @@ prompts alone, as many as pay; those that no other node is at."""
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 
+from soft_prompts.common.urls import url_of
 from soft_prompts.config import PROMPT_ONLY, RunConfig
+from soft_prompts.engine.processes import told_by_first
 from soft_prompts.experiments.evidence.makers import maker_of
 from soft_prompts.experiments.grid import Together
 from soft_prompts.results.files import items_path
-from soft_prompts.results.shared import Shared, shared_of
+from soft_prompts.results.shared import shared_of
 from soft_prompts.training.apparatus import Paths, run_paths
 from soft_prompts.training.resume import is_elsewhere
 from soft_prompts.training.sources import source_folder
@@ -51,12 +54,17 @@ def groups(configs: Sequence[RunConfig], together: Together = "auto", jobs: int 
 
 
 def fetch_results(configs: Sequence[RunConfig]) -> None:
-    """Have those that lie behind a URL here, to see which runs are left."""
-    by_place: dict[Shared, list[Paths]] = {}
-    for paths in map(run_paths, configs):
-        if (shared := shared_of(paths.result)) is not None:
-            by_place.setdefault(shared, []).append(paths)
-    for shared, runs in by_place.items():
+    """Have those that lie behind a URL here, to see which runs are left; the first process fetches for all."""
+    by_place: dict[Path, list[Paths]] = {}
+    for config in configs:
+        if url_of(config.output_dir) is not None:
+            by_place.setdefault(config.output_dir, []).append(run_paths(config))
+    for runs in by_place.values():
+        told_by_first(lambda runs=runs: _fetch(runs))
+
+
+def _fetch(runs: Sequence[Paths]) -> None:
+    if (shared := shared_of(runs[0].result)) is not None:
         shared.fetch_results((paths.result, items_path(paths.result)) for paths in runs)
 
 
@@ -66,12 +74,17 @@ def free_first(tasks: Iterable[T], runs_of: Callable[[T], Sequence[RunConfig]]) 
     later, put_off = list[T](), set[object]()
     for task in tasks:
         runs = runs_of(task)
-        if any(source_folder(run) in put_off or is_elsewhere(run_paths(run)) for run in runs if _is_to_be_made(run)):
+        is_shared = any(url_of(run.output_dir) is not None for run in runs)
+        if is_shared and told_by_first(lambda runs=runs: any(_is_made_elsewhere(run, put_off) for run in runs)):
             later.append(task)
-            put_off |= {run_paths(run).snapshot for run in runs}
+            put_off.update(run_paths(run).snapshot for run in runs)
         else:
             yield task
     yield from later
+
+
+def _is_made_elsewhere(run: RunConfig, put_off: set[object]) -> bool:
+    return _is_to_be_made(run) and (source_folder(run) in put_off or is_elsewhere(run_paths(run)))
 
 
 def _may_share(config: RunConfig) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from soft_prompts.common.errors import InputError
+from soft_prompts.common.files import create_atomically
 from soft_prompts.results.store import Store
 
 BEAT = 30.0  # seconds between two renewals
@@ -108,7 +109,7 @@ class Claims:
 def _name_of(copy: Path) -> str:
     """A word for a working copy that no other one has, on whatever machine."""
     file = copy / ".copy"
-    copy.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError), file.open("x") as new:
-        new.write(secrets.token_hex(8))
+    if not file.is_file():
+        with suppress(FileExistsError):
+            create_atomically(file, secrets.token_hex(8).encode())
     return file.read_text()

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError, OutOfRoom, UsageError
-from soft_prompts.common.files import write_atomically
+from soft_prompts.common.files import create_atomically, write_atomically
+from soft_prompts.common.launch import is_main_process
 
 T = TypeVar("T")
 TRIES = 5
@@ -115,7 +116,7 @@ class Store:
         except InputError as error:
             why = self._why(error.__cause__ or error)
             raise UsageError(f"{why}; nothing can be written there, give another --output-dir") from error
-        if not self.exclusive and multiprocessing.parent_process() is None:  # once, whatever is started from here
+        if not self.exclusive and is_main_process() and multiprocessing.parent_process() is None:  # once
             say(
                 f"{self.url}: this store cannot refuse to create what is there; two nodes that begin a run at the "
                 "same moment may both make it, to equal numbers on like machines, and the later one's is kept"
@@ -133,7 +134,7 @@ class Store:
     def _create(self, path: str, payload: bytes) -> None:
         """Raises FileExistsError."""
         if _is_local(self.files):
-            _create_on_disk(Path(path), payload)
+            create_atomically(Path(path), payload)
         elif self.exclusive:
             self.files.pipe_file(path, payload, mode="create")
         elif self.files.exists(path):
@@ -208,16 +209,6 @@ def _has_own_create(files: Any) -> bool:
 
     inherited = getattr(files.pipe_file, "__func__", None) is AbstractFileSystem.pipe_file
     return _is_local(files) or not inherited
-
-
-def _create_on_disk(path: Path, payload: bytes) -> None:
-    """Written beside its place and linked to it: whole, and refused where something is there."""
-    whole = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    write_atomically(whole, payload)
-    try:
-        os.link(whole, path)
-    finally:
-        whole.unlink(missing_ok=True)
 
 
 def _is_plain(name: str) -> bool:

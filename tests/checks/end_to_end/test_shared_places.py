@@ -62,7 +62,7 @@ def objects(config: RunConfig) -> list[str]:
     return sorted(shared.store.names())
 
 
-@pytest.mark.parametrize("step", [5, 8])
+@pytest.mark.parametrize("step", [5, pytest.param(8, marks=pytest.mark.faults)])
 def test_a_killed_run_goes_on_on_another_node(
     step: int,
     place: Path,
