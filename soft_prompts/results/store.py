@@ -44,7 +44,7 @@ class Stamp(NamedTuple):
 
 
 class Store:
-    """Objects below a URL, by names like `results/chess/x.json`. What goes wrong is an InputError in one line."""
+    """Objects below a URL, by names like `results/NAME/x.json`. What goes wrong is an InputError in one line."""
 
     def __init__(self, url: str) -> None:
         """Raises UsageError for a protocol that is unknown or whose package is missing; asks the store nothing."""

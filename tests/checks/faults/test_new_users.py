@@ -87,7 +87,7 @@ def test_the_watch_sees_a_socket(tmp_path: Path) -> None:
         (("run", "chess", "--data", "games.pgn"), 3, "does not exist"),
         (("run", "chess", "--output-dir", "/dev/null/out"), 3, "is no folder"),
         (("compare", "nowhere"), 3, "no results in nowhere"),
-        (("compare", "--metric"), 2, "--metric has no value"),
+        (("compare", "--metric"), 2, "--metric lacks a value"),
         (("report", "--out", "page.txt"), 2, "ends in .html"),
         (("generate", "nowhere", "--text", "x"), 3, "nowhere"),
         (("export", "nowhere", "to", "--to", "peft"), 3, "nowhere"),
