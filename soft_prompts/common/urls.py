@@ -14,6 +14,7 @@ from soft_prompts.common.cache import cache_folder
 from soft_prompts.common.errors import UsageError
 
 URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):/+(.*)", re.DOTALL)  # two letters or more: C:/ is a disk
+EMPTY = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:")  # `s3://` and `runs:` alike, as pathlib makes them
 ON_A_DISK = ("file", "local")  # their paths begin with a slash of their own
 LONGEST = 250  # bytes of a file's name on common systems, a little less
 Use = Literal["stores", "views"]
@@ -21,7 +22,12 @@ Use = Literal["stores", "views"]
 
 
 def url_of(path: Path | str) -> str | None:
-    """`s3://bucket/x` for the path that pathlib makes of it; None for a path on a disk."""
+    """`s3://bucket/x` for the path that pathlib makes of it; None for a path on a disk. UsageError for a protocol with
+    nothing behind it, and for one URL in another."""
+    if EMPTY.fullmatch(str(path)):
+        raise UsageError(f"{path} is a URL with nothing behind it; name a bucket, or give a folder's whole path")
+    if "::" in str(path) and URL.match(str(path).rpartition("::")[2]):
+        raise UsageError(f"{path} is one URL in another; give one alone")
     if (found := URL.fullmatch(str(path))) is None:
         return None
     protocol, rest = found[1].lower(), found[2].rstrip("/")

@@ -201,7 +201,8 @@ def _continuation(frozen: FrozenModel, draft: Draft) -> str:
     plain = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
     ids = list(draft.example.input_ids)
     text, whole = frozen.tokenizer.batch_decode([ids[: len(ids) - draft.written], ids], **plain)
-    return whole[len(text) :]
+    # Ids that end within a character decode to another one than ids that hold the rest of it.
+    return whole[len(text if whole.startswith(text) else text.rstrip("\ufffd")) :]
 
 
 def _end_tokens(frozen: FrozenModel) -> list[int]:

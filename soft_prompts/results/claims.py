@@ -22,6 +22,7 @@ from soft_prompts.results.store import Store
 
 BEAT = 30.0  # seconds between two renewals
 EXPIRES = 300.0  # seconds: ten renewals that failed, or clocks of two nodes that are minutes apart
+READINGS, READ_AGAIN = 3, 0.5  # of a claim that is no JSON; seconds between them
 CLAIM = re.compile(r"claim-(\d+)\.json")
 
 
@@ -57,6 +58,9 @@ class Claims:
             self.store.put(name, self._content())
         elif not self.store.create(name, self._content()):
             return "another node"
+        elif any(one.number != number and self._is_others(one) for one in self._there(run)):
+            self.store.remove([name])  # both began: neither goes on, and the next look decides
+            return "another node"
         if not mine and there is not None:
             self.store.remove([f"{run}/claim-{there.number}.json"])  # of the dead
         with self.changing:
@@ -83,15 +87,26 @@ class Claims:
         return claim.copy != self.copy and time.time() - claim.renewed < EXPIRES
 
     def _newest(self, run: str) -> Claim | None:
+        return max(self._there(run), default=None)
+
+    def _there(self, run: str) -> list[Claim]:
+        """Every claim that stands there; one that was removed since it was listed is none."""
         found = [CLAIM.fullmatch(name.removeprefix(f"{run}/")) for name in self.store.names(run)]
-        numbers = sorted((int(one[1]) for one in found if one), reverse=True)
-        for number in numbers[:1]:
+        return [claim for one in found if one and (claim := self._read(run, int(one[1]))) is not None]
+
+    def _read(self, run: str, number: int) -> Claim | None:
+        """What stays unreadable is nobody's, and holds nothing up: on some stores it is being written."""
+        for tried in range(READINGS):
+            content = self.store.read(f"{run}/claim-{number}.json")
+            if content is None:
+                return None
             try:
-                said: Any = json.loads(self.store.read(f"{run}/claim-{number}.json") or b"")
+                said: Any = json.loads(content)
                 return Claim(number, str(said["copy"]), str(said["holder"]), float(said["renewed"]))
-            except (ValueError, KeyError, TypeError):  # removed a moment ago, or nobody's: it holds nothing up
-                return Claim(number, "", "", 0.0)
-        return None
+            except (ValueError, KeyError, TypeError):
+                if tried + 1 < READINGS:
+                    time.sleep(READ_AGAIN)
+        return Claim(number, "", "", 0.0)
 
     def _content(self) -> bytes:
         holder = f"process {os.getpid()} on {socket.gethostname()}"

@@ -23,7 +23,6 @@ from soft_prompts.common.urls import as_typed
 from soft_prompts.results.findings import FINDING
 from soft_prompts.results.paths import RESERVED
 from soft_prompts.results.schema import (
-    ForeignFile,
     Result,
     finite_float,
     one_line,
@@ -86,7 +85,11 @@ def read_result(path: str | os.PathLike[str], checked: bool = False) -> Result:
             raise ValueError(f"larger than {MAX_RESULT_BYTES // 2**20} MB: not a result")
         text = path.read_bytes().decode()
         values = json.loads(text, parse_constant=refuse_number, parse_float=finite_float)
+        if not isinstance(values, dict) or "schema_version" not in values:
+            raise NoResult(f"{path}: not a result of this package: it has no schema_version; {MEND}")
         return dataclasses.replace(_result(values, checked), path=path)
+    except NoResult:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}; check it and its permissions") from error
     except json.JSONDecodeError as error:
@@ -94,8 +97,6 @@ def read_result(path: str | os.PathLike[str], checked: bool = False) -> Result:
         raise BrokenResult(f"{path}: {why}; {MEND}") from error
     except RecursionError as error:
         raise BrokenResult(f"{path}: nested too deeply: not a result; {MEND}") from error
-    except ForeignFile as error:
-        raise NoResult(f"{path}: {error}; {MEND}") from error
     except ValueError as error:
         raise BrokenResult(f"{path}: {error}; {MEND}") from error
 

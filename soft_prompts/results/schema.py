@@ -245,14 +245,10 @@ def _is_integer(_: object, value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-class ForeignFile(ValueError):
-    """A JSON file that never was a result."""
-
-
 def _check(values: Any) -> None:
     """Raise ValueError, with the field and what is wrong, unless `values` are a result of this version."""
     if not isinstance(values, dict) or "schema_version" not in values:
-        raise ForeignFile("not a result of this package: it has no schema_version")
+        raise ValueError("not a result of this package: it has no schema_version")
     if values["schema_version"] != SCHEMA_VERSION:
         version = one_line(values["schema_version"])
         raise ValueError(f"schema_version is {version}; this version of the package reads {SCHEMA_VERSION}")

@@ -69,6 +69,9 @@ class Shared:
         name, content = self.name(result), result.read_bytes()
         before = [path for path in (items, *(snapshot / one for one in PROMPT)) if path.is_file()]
         if (self._may_publish(name, before) and self.store.create(name, content)) or self.store.read(name) == content:
+            for path in before:  # another may have taken us for dead meanwhile, and put its own
+                if self.store.read(self.name(path)) != path.read_bytes():
+                    self.store.put(self.name(path), path.read_bytes())
             return
         kept = self.copy / SECOND
         for path in (*before, result):

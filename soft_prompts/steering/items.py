@@ -87,7 +87,7 @@ def vector_on_items(inside: Inside, vector: SteeringVector, result: Result, made
 
     def complete(queries: Sequence[Query], max_new_tokens: int, **_: Any) -> list[str]:
         how = Written(max_new_tokens=max_new_tokens)
-        return write_steered(inside, vector, [query.text for query in queries], how)
+        return write_steered(inside, vector, queries, how)
 
     unit, headline = f"nats/{config.task.unit}", config.task.headline
     metrics = {headline: ratio(steered, slice(None), unit)} | data.measures(examples, steered, complete).metrics

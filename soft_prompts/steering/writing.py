@@ -26,7 +26,9 @@ class Written(NamedTuple):
 GREEDY = Written()
 
 
-def write_steered(inside: Inside, vector: SteeringVector, texts: Sequence[str], how: Written = GREEDY) -> list[str]:
+def write_steered(
+    inside: Inside, vector: SteeringVector, texts: Sequence[str | Query], how: Written = GREEDY
+) -> list[str]:
     """Continuations with the vector added where it says; raises UsageError for a layer that it has not."""
     frozen = inside.frozen
     if frozen.writing.road not in ("generate", "cached loop"):
@@ -41,7 +43,7 @@ def write_steered(inside: Inside, vector: SteeringVector, texts: Sequence[str], 
             written += generate(
                 frozen,
                 nothing,
-                [Query(text, ())],
+                [text if isinstance(text, Query) else Query(text, ())],
                 how.max_new_tokens,
                 temperature=how.temperature,
                 seed=how.seed,

@@ -180,6 +180,66 @@ def test_a_claim_is_renewed_released_and_expires(node: Callable[[str], Shared], 
     assert second.store.names() == {}
 
 
+def test_a_claim_that_goes_while_it_is_looked_at_lets_one_in(node: Callable[[str], Shared], monkeypatch: Any) -> None:
+    """Between the second's list and its read the first stops and a third begins."""
+    first, second, third, run = node("a"), node("b"), node("c"), f"snapshots/{RUN}"
+    assert first.claims.take(run) is None
+    read, between = second.store.read, [True]
+
+    def interrupted(name: str) -> bytes | None:
+        if between:
+            between.clear()
+            first.claims.release(run)
+            assert third.claims.take(run) is None
+        return read(name)
+
+    monkeypatch.setattr(second.store, "read", interrupted)
+    assert second.claims.take(run) is not None
+    assert list(third.store.names(run)) == [f"{run}/{third.claims.held[run].rpartition('/')[2]}"]
+    third.claims.release(run)
+
+
+def test_of_two_claims_of_unlike_numbers_the_later_is_given_up(node: Callable[[str], Shared], monkeypatch: Any) -> None:
+    """The second saw a dead claim that has long been followed and released; meanwhile the first has begun anew."""
+    first, second, run = node("a"), node("b"), f"snapshots/{RUN}"
+    assert first.claims.take(run) is None
+    monkeypatch.setattr(second.claims, "_newest", lambda run: claims.Claim(4, "somebody", "dead", 0.0))
+    assert second.claims.take(run) == "another node"
+    assert list(first.store.names(run)) == [f"{run}/claim-0.json"]
+
+
+def test_a_claim_that_is_being_written_is_read_again(node: Callable[[str], Shared], monkeypatch: Any) -> None:
+    """On stores that do not put objects whole; one that stays unreadable holds nothing up."""
+    first, second, run = node("a"), node("b"), f"snapshots/{RUN}"
+    monkeypatch.setattr(claims, "READ_AGAIN", 0.01)
+    assert first.claims.take(run) is None
+    whole, answers = second.store.read(f"{run}/claim-0.json"), [b"", b'{"copy"']
+    monkeypatch.setattr(second.store, "read", lambda name: answers.pop(0) if answers else whole)
+    assert second.claims.is_others(run)
+    monkeypatch.setattr(second.store, "read", lambda name: b"{")
+    assert not second.claims.is_others(run)
+
+
+def test_who_publishes_puts_back_what_another_put_meanwhile(node: Callable[[str], Shared], monkeypatch: Any) -> None:
+    """The first fell silent between its items and its JSON, and the second took it for dead."""
+    first, second = node("a"), node("b")
+    for one, value in ((first, 1.0), (second, 2.0)):
+        make(one, value)
+    own = content(first)
+    may = first._may_publish
+
+    def silent(name: str, before: list[Path]) -> bool:
+        answer = may(name, before)
+        for path in before:
+            second.store.put(first.name(path), (second.copy / first.name(path)).read_bytes())
+        return answer
+
+    monkeypatch.setattr(first, "_may_publish", silent)
+    first.publish_result(*places(first))
+    second.fetch_run(*places(second))
+    assert content(second) == own
+
+
 def test_states_replace_each_other_and_are_fetched_whole(node: Callable[[str], Shared]) -> None:
     first, second = node("a"), node("b")
     for step in (2, 4, 6):

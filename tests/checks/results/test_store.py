@@ -134,6 +134,13 @@ def test_a_url_is_known_from_its_path(typed: str, url: str | None, tmp_path: Pat
     assert copy == (path if url is None else copy)
 
 
+@pytest.mark.parametrize("typed", ["runs:", "memory://", "s3://", "zip://a.zip::s3://b/x", "simplecache::s3://b/x"])
+def test_what_is_half_a_url_or_two_is_refused_before_anything_is_made(typed: str) -> None:
+    with pytest.raises(UsageError, match=r"nothing behind it|one URL in another"):
+        url_of(Path(typed))
+    assert url_of(Path("/tmp/runs:/x")) is None
+
+
 def test_nothing_is_loaded_before_a_url_is_given() -> None:
     code = "import soft_prompts.commands.main, soft_prompts.results.shared, sys; sys.exit('fsspec' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": "."}).returncode == 0

@@ -1,5 +1,6 @@
 """Does completion score the completion alone, keep prompts apart, and name the line that is wrong?"""
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from soft_prompts.common import files
 from soft_prompts.common.errors import InputError, UsageError
@@ -15,14 +18,16 @@ from soft_prompts.config import RunConfig, check_conditions, settings_that_count
 from soft_prompts.data.completions import RowSource, field_encoder, split_rows
 from soft_prompts.data.conditions import encoder_for, own_numbers
 from soft_prompts.engine.batch import collate
-from soft_prompts.engine.generation import generate
+from soft_prompts.engine.generation import Draft, _continuation, generate
 from soft_prompts.models.frozen import load_tokenizer
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.tokenizer import encode, end_id
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.stats.items import Items
 from soft_prompts.tasks.completion import CompletionData, CompletionTask, is_exact, is_prefix
-from soft_prompts.tasks.task import UNSCORED, DataRequest, Measures, Query
+from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, Measures, Query
+
+BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
 
 
 def write(folder: Path, rows: list[Any], name: str = "rows.jsonl") -> str:
@@ -165,6 +170,18 @@ def test_generation_goes_on_from_the_tokens_of_the_whole_line(one_frozen: Frozen
         for _ in range(6):
             grown.append(int(one_frozen.model(torch.tensor([grown])).logits[0, -1].argmax()))
     assert written == [one_frozen.tokenizer.decode(grown[3:])] * 2
+
+
+def test_what_is_written_behind_half_a_character_is_whole(one_frozen: FrozenModel) -> None:
+    """Ids that end in the first byte of a character: what follows begins with its rest, not behind it."""
+    backend = Tokenizer(models.BPE(vocab={byte: at for at, byte in enumerate(BYTES)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    frozen = dataclasses.replace(one_frozen, tokenizer=PreTrainedTokenizerFast(tokenizer_object=backend))
+    ids = encode(frozen.tokenizer, "aéд").ids
+    draft = Draft(Example(ids, ids), 2, 0, 0, written=3)  # behind `a` and the first byte of `é`
+    assert _continuation(frozen, draft) == "éд"
+    assert _continuation(frozen, draft._replace(written=2)) == "д"
 
 
 def test_without_an_end_token_what_stands_behind_the_completion_is_not_judged(
