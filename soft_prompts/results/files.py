@@ -32,7 +32,7 @@ from soft_prompts.results.views import results_on_disk
 from soft_prompts.stats.items import ITEM_DTYPES, OUTCOME, Items
 
 MEND = "remove it, and the same command makes it again"
-PROMPT = "prompt.json"  # what a trained prompt says of itself
+FACTS = "prompt.json"  # what a trained prompt says of itself
 MAX_RESULT_BYTES = 64 * 2**20  # a result with its generations is some ten kilobytes; a larger file is something else
 
 
@@ -173,4 +173,4 @@ def json_files(named: Path, problems: list[str]) -> Iterator[Path]:
 
 def _may_be_result(name: str) -> bool:
     """Hidden files are none, nor are trained prompts, and findings about activations have a reader of their own."""
-    return name[0] != "." and name != PROMPT and not name.endswith(FINDING)
+    return name[0] != "." and name != FACTS and not name.endswith(FINDING)

@@ -16,10 +16,10 @@ from soft_prompts.common.console import say
 from soft_prompts.common.files import write_atomically, writing_to
 from soft_prompts.common.urls import url_behind
 from soft_prompts.results.claims import Claims
-from soft_prompts.results.files import BrokenResult, read_result
+from soft_prompts.results.files import FACTS, BrokenResult, read_result
 from soft_prompts.results.store import Store, open_store
 
-PROMPT = ("prompt.safetensors", "prompt.json")
+PROMPT = ("prompt.safetensors", FACTS)
 MANIFEST = "manifest.json"
 KEPT = 2  # states, as on a disk
 SECOND = "second"  # folder of results that another node was faster with

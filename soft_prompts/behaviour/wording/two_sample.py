@@ -36,13 +36,9 @@ class Told(NamedTuple):
     """One-sided Wilcoxon of the within-prompt differences."""
 
 
-def tell_apart(own: Sequence[Written], others: Sequence[Written]) -> Told:
-    """Of two sets from the same prompts in the same order."""
-    return _told(differences(own, others))
-
-
 def differences(own: Sequence[Written], others: Sequence[Written]) -> Floats:
-    """[N] score of the first sample less that of the second, of prompts that the classifier has not seen."""
+    """[N] score of the first sample less that of the second, of two sets from the same prompts in the same order; of
+    those prompts that the classifier has not seen."""
     learning, asked = ({one.id for one in half} for half in halves([Text(one.id, "") for one in own], SALT))
     sides = [[one.text for one in side if one.id in learning] for side in (own, others)]
     vocabulary = read_vocabulary([*sides[0], *sides[1]])

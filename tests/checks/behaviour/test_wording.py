@@ -13,7 +13,7 @@ from soft_prompts.behaviour.wording.clusters import cluster_texts
 from soft_prompts.behaviour.wording.features import read_vocabulary, tf_idf
 from soft_prompts.behaviour.wording.labels import find_labels, label_samples
 from soft_prompts.behaviour.wording.phrases import Phrases, phrases_of
-from soft_prompts.behaviour.wording.two_sample import differences, tell_apart, tell_beyond
+from soft_prompts.behaviour.wording.two_sample import differences, tell_beyond
 from soft_prompts.common.errors import UsageError
 
 WORDS = [f"w{number}" for number in range(60)]
@@ -88,13 +88,13 @@ def test_labels_need_a_control_beside_the_reference(make_asked: Callable[..., As
 
 
 def test_samples_that_differ_are_told_apart_and_others_are_not() -> None:
-    told = tell_apart(samples(0, planted=0.5), samples(1))
+    told, *_ = tell_beyond(samples(0, planted=0.5), samples(1), [])
     assert told.accuracy > 0.65
     assert told.p < 1e-3
-    null = [tell_apart(samples(2 * seed), samples(2 * seed + 1)) for seed in range(5, 25)]
+    null = [tell_beyond(samples(2 * seed), samples(2 * seed + 1), [])[0] for seed in range(5, 25)]
     assert abs(np.mean([one.accuracy for one in null]) - 0.5) < 0.05
     assert sum(one.p <= 0.05 for one in null) <= 4
-    assert tell_apart(samples(0), samples(0)).accuracy == 0.5
+    assert tell_beyond(samples(0), samples(0), [])[0].accuracy == 0.5
 
 
 def test_the_excess_of_what_is_told_apart_pairs_the_prompts() -> None:
