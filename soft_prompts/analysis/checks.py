@@ -23,6 +23,7 @@ SPECIFIC = 0.25  # share of the task beyond that of a control
 MOVED = 0.05  # share by which the last round of a search may move
 RELIABLE = 0.8  # of planted secrets that have to be found
 LEAST_SECRETS = 8  # to be planted
+NO_PROMPT = "no prompt was tried"
 State = Literal["passed", "failed", "unknown"]
 
 

@@ -108,14 +108,14 @@ def reason_against(draft: Draft) -> str | None:
     every = [items for seeds in draft.items.values() for items in seeds.values()]
     models = {one for run in draft.runs if (one := run.result.model.fingerprint or "").startswith("v2:")}
     precisions = {run.result.model.dtype for run in draft.runs} - {None}
+    has_prompt = any(run.tokens for run in draft.runs)
     reasons = {
         "its runs are of different versions of the data": len(data_of(draft.runs) - {None}) > 1,
         "its runs are of different model files": len(models) > 1,
         "its runs are of models in different precisions": len(precisions) > 1,
-        "no run has a prompt": not any(run.tokens for run in draft.runs),
         f"{draft.metric} is no loss per unit": not draft.unit.startswith("nats/"),
-        f"no run with a prompt has items that give its {draft.metric}": not any(
-            seeds for tokens, seeds in draft.items.items() if tokens
+        f"no run{' with a prompt' if has_prompt else ''} has items that give its {draft.metric}": not any(
+            seeds for tokens, seeds in draft.items.items() if tokens or not has_prompt
         ),
         "its runs were tested on different items": len(prints) > 1
         or not all(same_shape(items, every[0]) for items in every),

@@ -213,6 +213,9 @@ def _checks(
         unknown = Check("unknown", None, "there is no sound scale")
         return {name: holds if name == "scale" else unknown for name in checks.CHECKS}, None
     is_reached, most = lead.half.at_most is not None, max(lead.shares)
+    if not is_reached and most == 0:
+        unknown = Check("unknown", None, checks.NO_PROMPT)
+        return {name: holds if name == "scale" else unknown for name in checks.CHECKS}, None
     tokens = most if lead.half.at_most is None else lead.half.at_most
     run, bare = chosen_of(prompts[tokens]), chosen_of(prompts[0]) if 0 in prompts else None
     smaller = most if not is_reached else lead.half.more_than

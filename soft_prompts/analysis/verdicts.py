@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from soft_prompts.analysis.battery import Power
-from soft_prompts.analysis.checks import Check, passed
+from soft_prompts.analysis.checks import NO_PROMPT, Check, passed
 from soft_prompts.analysis.losses.drafts import Draft, Run, token_counts
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.stats.bootstrap import FEW_CLUSTERS, interval
@@ -103,6 +103,8 @@ def _judged(case: Case) -> tuple[Word, str | None, str | None]:
 def _not_reached(case: Case, scale: Scale) -> tuple[Word, str | None, str | None]:
     counts = sorted(scale.shares)
     most = counts[-1]
+    if most == 0:
+        return "UNDECIDED", NO_PROMPT, "--tokens 0 1 4 16"
     if scale.half.in_doubt:
         doubt = token_counts(set(scale.half.in_doubt))
         return "UNDECIDED", f"the interval at {doubt} holds the mark: more test items", "--test-samples"
@@ -205,12 +207,14 @@ def _sentence(case: Case, word: Word, why: str | None) -> str:
 def _what(case: Case, scale: Scale, shown: int, word: Word) -> str:
     assert scale.ceiling is not None
     share, of = _number(scale.shares[shown].value), CEILINGS[scale.ceiling.kind]
-    if word == "PRESENT" and shown == 0:
-        return f"With nothing in front the model has {share} of {of}"
-    tokens = token_counts({shown})
     if _is_placebo(scale) and word == "PRESENT":
         assert scale.placebo is not None
         return f"Random tokens in front bring out {_number(scale.placebo.value)} of {of}"
+    if shown == 0 and scale.shares[0].value > 0:
+        return f"With nothing in front the model has {share} of {of}"
+    if shown == 0 and scale.floor is not None:
+        return f"With nothing in front the model brings no more than {FLOORS[scale.floor.kind]}"
+    tokens = token_counts({shown})
     if scale.half.at_most is not None:
         return f"{tokens} bring{'s' if shown == 1 else ''} out {share} of {of}"
     best = f"Up to {tokens} the best prompt brings out {share} of {of}"

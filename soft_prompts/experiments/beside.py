@@ -49,9 +49,6 @@ def make_beside(configs: Sequence[RunConfig], grid: Grid, sharing: Sharing | Non
         say("no evidence is made beside a --snapshot; the same command without it makes some, and compare reads both")
         return Made()
     standings = _standings(configs)
-    if not standings:
-        say("no run has a prompt: there is no evidence to be made")
-        return Made()
     read = Reader([one for one in standings if one.subject.base.model == grid.reference], grid.reference)
     going = [Going(one, wish, parts(one, wish, read)) for one in standings for wish in [_wish(one, standings, grid)]]
     if is_main_process():

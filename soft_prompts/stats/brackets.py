@@ -33,6 +33,8 @@ class Bracket:
     def text(self, most: int) -> str:
         """`more than 4, at most 16 tokens`; `most` is the largest count tried."""
         doubt = f" ({', '.join(map(str, self.in_doubt))} in doubt)" if self.in_doubt else ""
+        if self.state == "not_reached" and most == 0:
+            return f"not {'shown' if self.in_doubt else 'reached'} with nothing in front"
         if self.state == "not_reached":
             return f"not reached by {most}{doubt}" if not self.in_doubt else f"not shown by {most}{doubt}"
         if self.state != "shown":

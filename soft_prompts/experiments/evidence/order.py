@@ -115,7 +115,8 @@ class Reader:
         found = frozenset(path for path in paths if path.is_file())
         if found not in self._known:
             every = read_all(sorted(found), reference=self.model if rivals else None).readings
-            own = [one for one in every if one.curve.model == base.model and one.curve.prompt is not None]
+            own = [one for one in every if one.curve.model == base.model]
+            own = [one for one in own if one.curve.prompt is not None] or own  # the bare model stands in every curve
             self._known[found] = _seen(max(own, key=lambda one: len(one.runs), default=None))
         return self._known[found]
 
@@ -200,6 +201,7 @@ def most_left(standing: Standing, wish: Wish, name: str) -> list[RunConfig]:
     }
     if wish.is_full:
         most["anchors"] = further_anchors(subject, largest)
+    if wish.is_full and subject.counts:
         most["battery"] = most_trials(base, subject.runs)
         most["rounded"] = rounded_runs(base)
         most["power"] = power_runs(base)

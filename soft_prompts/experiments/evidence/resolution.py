@@ -49,7 +49,7 @@ def seeded_counts(bracket: Bracket | None, tried: Collection[int]) -> list[int]:
     if bracket is None or not is_read(bracket):
         return []
     if bracket.at_most is None:
-        return [max(tried)]
+        return sorted({0, *tried} - {0})[-1:]
     return sorted({count for count in (bracket.more_than, bracket.at_most, *bracket.in_doubt) if count})
 
 
@@ -65,7 +65,7 @@ def controlled_counts(bracket: Bracket | None, tried: Collection[int]) -> list[i
 
 def doubted_count(bracket: Bracket | None, tried: Collection[int]) -> int | None:
     """The count at which the search is to be doubted: the lower end, of a mark that is not reached the largest count.
-    None where nothing or the bare model alone falls short."""
+    None where nothing or the bare model alone falls short, or was tried."""
     if bracket is None or not is_read(bracket):
         return None
-    return max(tried) if bracket.at_most is None else bracket.more_than or None
+    return max(tried, default=None) if bracket.at_most is None else bracket.more_than or None

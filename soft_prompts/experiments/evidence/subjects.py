@@ -59,7 +59,8 @@ class Subject(NamedTuple):
 
 
 def runs_by_subject(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
-    """Runs that differ in tokens and seed alone, those of the bare model among them; none without a prompt."""
+    """Runs that differ in tokens and seed alone, those of the bare model among them; a bare model that no prompt was
+    asked for is one of its own."""
     groups: dict[RunConfig, list[RunConfig]] = {}
     for config in configs:
         if config.tokens:
@@ -68,7 +69,8 @@ def runs_by_subject(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
     for subject, runs in groups.items():
         own = bare.get(run_paths(replace(subject, tokens=0)).result)
         runs.extend([] if own is None else [own])
-    return list(groups.values())
+    shown = {run_paths(run).result for runs in groups.values() for run in runs}
+    return [*groups.values(), *([own] for path, own in bare.items() if path not in shown)]
 
 
 def open_subject(runs: Sequence[RunConfig], load: Callable[[RunConfig], FrozenModel] = load_for) -> Subject:

@@ -30,6 +30,8 @@ def floor_runs(subject: Subject) -> list[RunConfig]:
     else:
         runs.insert(0, replace(subject.bare, role=roles.NoSkill(told)))
     plain = replace(plain_run(subject.base), tokens=_placebo_tokens(subject))
+    if not plain.tokens:
+        return runs
     return runs + [replace(plain, seed=draw, role=roles.Placebo()) for draw in range(PLACEBO_DRAWS)]
 
 
@@ -40,7 +42,7 @@ def plain_run(config: RunConfig) -> RunConfig:
 
 
 def _placebo_tokens(subject: Subject) -> int:
-    return min(max(subject.counts), MOST_PLACEBO)
+    return min(max(subject.counts, default=0), MOST_PLACEBO)
 
 
 def ceiling_runs(subject: Subject, has_reference: bool) -> list[RunConfig]:
@@ -108,7 +110,7 @@ def further_anchors(subject: Subject, counts: Sequence[int]) -> list[RunConfig]:
     runs = [replace(plain_run(run), role=roles.HardPrompt("projection", snapshot_name(run))) for run in trained]
     searched = [tokens for tokens in counts if tokens <= MOST_SEARCHED]
     runs += [replace(plain, tokens=tokens, role=roles.HardPrompt("search")) for tokens in searched]
-    if subject.has_bos:
+    if subject.has_bos and subject.counts:
         runs.append(replace(plain, tokens=_placebo_tokens(subject), seed=0, role=roles.PlaceboBos()))
     return runs + ([replace(subject.bare, role=roles.FewShot(told))] if subject.has_shots else [])
 

@@ -65,7 +65,7 @@ def test_it_is_the_newest_runs_command(tmp_path):
     assert following(tmp_path) == f"{RUN} --seeds 2 --evidence full"
 
 
-@pytest.mark.parametrize("losses", [{0: 3.0, 4: 2.0}, {0: (3.0, 0.0), 4: (2.0, 0.5)}])
+@pytest.mark.parametrize("losses", [{0: 3.0}, {0: 3.0, 4: 2.0}, {0: (3.0, 0.0), 4: (2.0, 0.5)}])
 def test_without_a_scale_it_asks_for_one(losses, tmp_path):
     save_flat(tmp_path, losses, command=RUN)
     assert following(tmp_path) == f"{RUN} --evidence standard"
@@ -73,4 +73,5 @@ def test_without_a_scale_it_asks_for_one(losses, tmp_path):
 
 def test_where_nothing_can_be_read_evidence_would_not_help(tmp_path):
     save_flat(tmp_path, {0: 3.0}, command=RUN)
+    save_flat(tmp_path, {4: 2.0}, command=RUN, data__fingerprint="another version")
     assert following(tmp_path) is None

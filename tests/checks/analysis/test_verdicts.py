@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from soft_prompts.analysis.checks import NO_PROMPT
 from soft_prompts.analysis.readings import Reading, read_all
 from soft_prompts.results.schema import Metric
 from tests.checks.made.stored_results import (
@@ -49,6 +50,37 @@ def test_a_bare_model_that_has_half_is_present(tmp_path):
     found = only(tmp_path).verdict
     assert (found.word, found.why, found.next_command) == ("PRESENT", None, None)
     assert "With nothing in front the model has .90 of what can be had (.90 solved share; 0: nothing" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("solved", "expected", "says"),
+    [
+        (0.9, ("PRESENT", None), "PRESENT. With nothing in front the model has .90 of what can be had (.90 solved"),
+        (0.5, ("UNDECIDED", NO_PROMPT), "front the model has .50 of what can be had (.50 solved share; not shown with"),
+        (
+            0.1,
+            ("UNDECIDED", NO_PROMPT),
+            "front the model has .10 of what can be had (.10 solved share; not reached with",
+        ),
+        (0.0, ("UNDECIDED", NO_PROMPT), "front the model brings no more than the most frequent answer does (0 solved"),
+    ],
+)
+def test_a_bare_model_alone_is_present_or_asks_for_prompts(solved, expected, says, tmp_path):
+    save_skill(tmp_path, {0: (1.2, solved)}, command="soft-prompts run pathfinding --tokens 0")
+    reading = only(tmp_path)
+    found = reading.verdict
+    assert (found.word, found.why) == expected
+    assert says in found.sentence
+    more = "soft-prompts run pathfinding --evidence standard --tokens 0 1 4 16"
+    assert found.next_command == (None if solved > 0.5 else more)
+    assert reading.evidence == (4 if solved > 0.5 else 1)
+
+
+def test_a_bare_model_alone_without_anchors_has_no_scale(tmp_path):
+    save_flat(tmp_path, {0: (1.2, 0.9)}, command="soft-prompts run pathfinding --tokens 0")
+    found = only(tmp_path).verdict
+    more = "soft-prompts run pathfinding --tokens 0 --evidence standard"
+    assert (found.word, found.next_command) == ("NO SCALE", more)
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(1, "HIDDEN"), (16, "HIDDEN"), (17, "FAR"), (64, "FAR")])

@@ -200,6 +200,21 @@ def test_every_case_has_evidence_of_its_own(subject: Subject) -> None:
     grouped = runs_by_subject([bare, one, other, replace(one, seed=1)])
     assert [[run.learning_rate for run in runs if run.tokens] for runs in grouped] == [[1e-3, 1e-3], [0.5]]
     assert all(bare in runs for runs in grouped)
+    assert runs_by_subject([bare]) == [[bare]]
+
+
+@pytest.mark.parametrize("wish", [STANDARD, Wish(is_full=True, resolve=True)])
+def test_a_bare_model_alone_is_asked_for_both_ends_and_nothing_that_needs_a_prompt(
+    wish: Wish, subject: Subject
+) -> None:
+    alone = subject._replace(runs=subject.runs[:1])
+    for seen in (Seen(Bracket(0.5, "shown", None, 0)), Seen(Bracket(0.5, "not_reached", 0))):
+        found = asked(alone, wish, lambda _, seen=seen: seen)
+        made = {role for part in found for role, _, _ in cells(part)}
+        assert {"anchor:no_skill", "anchor:lora"} <= made
+        assert made <= {"anchor:no_skill", "anchor:lora", "anchor:full", "anchor:few_shot"}
+        assert not any(run.tokens for part in found for run in part.runs)
+    assert {run.role.name for run in most_left(Standing(alone), wish, "floor")} == made
 
 
 def test_one_answer_is_the_same_labels_or_the_first_of_them() -> None:
