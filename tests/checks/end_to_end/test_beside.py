@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,15 +14,11 @@ import torch
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.engine.evaluation import evaluate, item_losses
-from soft_prompts.engine.search import Search
-from soft_prompts.experiments import beside
-from soft_prompts.experiments.beside import Made, make_beside
-from soft_prompts.experiments.cost import expected_seconds
-from soft_prompts.experiments.evidence import battery, power
+from soft_prompts.experiments.beside import Made
 from soft_prompts.experiments.evidence.anchors import FixedPrompt
 from soft_prompts.experiments.evidence.battery import first_rung
 from soft_prompts.experiments.evidence.controls import random_weights
-from soft_prompts.experiments.evidence.order import EVERY_CONTROL, Seen, Standing
+from soft_prompts.experiments.evidence.order import EVERY_CONTROL
 from soft_prompts.experiments.evidence.rounding import BITS
 from soft_prompts.experiments.evidence.subjects import open_subject
 from soft_prompts.experiments.evidence.trained_weights import with_adapters, with_all_weights
@@ -34,27 +30,25 @@ from soft_prompts.experiments.evidence.wanted import (
     lora_runs,
     rounded_runs,
 )
-from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.run import run
 from soft_prompts.experiments.sweep import run_all
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.snapshot import load_snapshot
-from soft_prompts.results.files import read_items, read_result, write_result
+from soft_prompts.results.files import read_items, read_result
 from soft_prompts.results.roles import RUN, Half, OtherRate
 from soft_prompts.results.schema import Result
 from soft_prompts.stats.bits import prompt_bits, quantise
-from soft_prompts.stats.brackets import Bracket
-from soft_prompts.tasks.task import UNSCORED, TaskData
+from soft_prompts.tasks.task import TaskData
 from soft_prompts.training import starts
 from soft_prompts.training.apparatus import Apparatus, data_request, load_for, prompt_for, run_paths
 from soft_prompts.training.loop import set_conditions
 from soft_prompts.training.titles import titles
 from tests.checks.conftest import save_tiny_model
+from tests.checks.made.beside import SHORT_SEARCH, apparatus
 from tests.checks.made.disturbances import at_step
 
 Settings = Callable[..., RunConfig]
-SHORT = Search(items=2, whole_vocabulary=0, by_gradient=3, at_random=2, rounds=1)
 
 
 class Whole(NamedTuple):
@@ -83,7 +77,7 @@ def whole(settings: Settings, one_frozen: FrozenModel, tmp_path_factory: pytest.
     wanted = [*floor_runs(subject), *lora_runs(subject), *full_runs(subject), *further_anchors(subject, [2])]
     wanted += [*control_runs(subject, [2], EVERY_CONTROL), *rounded_runs(config)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(starts, "SEARCH", SHORT)
+        patch.setattr(starts, "SEARCH", SHORT_SEARCH)
         made = Made(wanted, run_all(wanted))
     return Whole(runs, made, one_frozen, config.task.open(data_request(config), one_frozen.tokenizer))
 
@@ -233,10 +227,6 @@ def test_a_code_is_the_loss_of_the_rounded_prompt_and_its_size(whole: Whole, bit
     assert (result.prompt.tokens, result.training.seed, result.prompt.kind) == (2, 0, "mlp")
 
 
-def apparatus(config: RunConfig, frozen: FrozenModel, data: TaskData) -> Apparatus:
-    return Apparatus(config, run_paths(config), frozen, data, prompt_for(config, frozen))
-
-
 @pytest.mark.parametrize("prepare", [with_adapters, with_all_weights])
 def test_weights_that_have_not_learnt_are_the_bare_model(whole: Whole, prepare: Callable[..., Apparatus]) -> None:
     before = {name: value.clone() for name, value in whole.frozen.model.state_dict().items()}
@@ -317,7 +307,7 @@ def test_settings_of_runs_are_what_they_were(settings: Settings, tmp_path: Path)
 def test_a_search_start_is_in_the_first_state_and_resumed(
     settings: Settings, harness: Any, tmp_path: Path, read_outputs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starts, "SEARCH", SHORT)
+    monkeypatch.setattr(starts, "SEARCH", SHORT_SEARCH)
     runs = [
         settings(tmp_path / name, init="search", steps=4, condition="none", batch_size=4) for name in ("one", "other")
     ]
@@ -345,204 +335,3 @@ def test_a_grown_start_needs_the_smaller_prompt(settings: Settings, one_frozen: 
         settings(tmp_path, tokens=1, init="grown")
     with pytest.raises(UsageError, match="no row for each token"):
         settings(tmp_path, init="grown", prompt="shared_resnet")
-
-
-class Fake:
-    """Reads the same of every subject, whatever is there."""
-
-    def __init__(self, half: Bracket) -> None:
-        self.half, self.asked = half, 0
-
-    def __call__(self, standing: Standing) -> Seen:
-        self.asked += 1
-        paths = [path for path, run in standing.paths().items() if run.tokens == self.half.at_most]
-        return Seen(self.half, paths[0] if paths else None)
-
-
-def grid_of(runs: Sequence[RunConfig], evidence: Any, **changes: Any) -> Grid:
-    base = runs[-1]
-    counts = tuple(dict.fromkeys(run.tokens for run in runs))
-    return Grid((base.model,), counts, (base.data,), base, base.task, evidence=evidence, **changes)
-
-
-def roles_of(made: Made) -> list[tuple[str, int, int]]:
-    return [(config.role.name, config.tokens, config.seed) for config in made.configs]
-
-
-def test_standard_evidence_is_made_once_and_its_cost_is_said(
-    settings: Settings, one_frozen: FrozenModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With the real reading: random weights have no skill in random games, so LoRA shows whether there is a scale."""
-    config = settings(tmp_path, condition="none", steps=2, batch_size=2, test_samples=4, validation_samples=2)
-    runs = [replace(config, tokens=tokens) for tokens in (0, 2)]
-    run_all(runs)
-    capsys.readouterr()
-    made = make_beside(runs, grid_of(runs, "standard"))
-    said = capsys.readouterr().err
-    line = next(line for line in said.splitlines() if line.startswith("evidence standard: at most "))
-    assert len(made.configs) <= int(line.split("at most ")[1].split()[0])
-    assert line.endswith(" at most")
-    assert [name for name, _, _ in roles_of(made)[:9]] == [
-        "anchor:no_skill",
-        *["anchor:placebo"] * 5,
-        *["anchor:lora"] * 3,
-    ]
-    assert not made.failures
-    stamps = {run_paths(one).result: run_paths(one).result.stat().st_mtime_ns for one in made.configs}
-    again = make_beside(runs, grid_of(runs, "standard"))
-    assert again.configs == made.configs
-    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
-    assert "evidence standard: all there already" in capsys.readouterr().err
-
-
-def test_seeds_and_control_stand_at_the_ends_that_were_read(
-    settings: Settings, one_frozen: FrozenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = settings(tmp_path, condition="none", steps=1, batch_size=2, test_samples=2, validation_samples=4)
-    runs = [replace(config, tokens=tokens) for tokens in (0, 1, 2)]
-    run_all(runs)
-    fake = Fake(Bracket(0.5, "shown", 1, 2))
-    monkeypatch.setattr(beside, "Reader", lambda *given: fake)
-    made = make_beside(runs, grid_of(runs, "standard"))
-    assert roles_of(made)[9:] == [
-        *(("run", tokens, seed) for tokens in (1, 2) for seed in (1, 2)),
-        *(("control:random_weights", tokens, 0) for tokens in (0, 1, 2)),
-    ]
-    assert all(run_paths(one).result.is_file() for one in made.configs)
-    assert make_beside(runs, grid_of(runs, "none")) == Made()
-
-
-def test_full_evidence_of_a_tiny_model(
-    settings: Settings, one_frozen: FrozenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every rung, the rounded witness, and whether such searches find planted secrets."""
-    for where, name, value in (
-        (battery, "RATES", (1.0,)),
-        (battery, "STARTS", ("grown",)),
-        (battery, "LEAST_STEPS", 1),
-        (power, "SECRETS", 2),
-        (power, "CANDIDATES", 3),
-        (power, "SAMPLES", {"training": 16, "validation": 4, "test": 8}),
-        (starts, "SEARCH", SHORT),
-    ):
-        monkeypatch.setattr(where, name, value)
-    config = settings(tmp_path, condition="none", steps=4, batch_size=2, test_samples=2, validation_samples=1)
-    runs = [replace(config, tokens=tokens) for tokens in (0, 4, 8)]
-    run_all(runs)
-    fake = Fake(Bracket(0.5, "shown", 4, 8))
-    monkeypatch.setattr(beside, "Reader", lambda *given: fake)
-    made = make_beside(runs, grid_of(runs, "full"))
-    names = [name for name, _, _ in roles_of(made)]
-    tried = [(one.role.name, one.init, one.steps, one.seed) for one in made.configs if "battery" in one.role.name]
-    assert tried[:3] == [
-        ("battery:half", "vocabulary", 4, 0),
-        ("battery:rates", "vocabulary", 1, 0),
-        ("battery:initialisations", "grown", 1, 0),
-    ]
-    assert [one[0] for one in tried[-3:]] == ["battery:seeds", "battery:seeds", "battery:longer"]
-    assert [seed for _, _, _, seed in tried[-3:]] == [3, 4, 0]
-    assert tried[-1][2] == 8
-    assert [name for name in names if name.startswith("code")] == [f"code:{bits}" for bits in BITS]
-    assert {one.tokens for one in made.configs if one.role.name.startswith("code")} == {8}
-    planted = [one for one in made.configs if one.role.name == "power:planted"]
-    assert [one.tokens for one in planted] == [4, 4]
-    task = read_result(run_paths(runs[1]).result)
-    for one in planted:
-        result = read_result(run_paths(one).result)
-        assert (result.experiment, result.data.name, result.data.fingerprint, result.model.name) == (
-            task.experiment,
-            task.data.name,
-            task.data.fingerprint,
-            task.model.name,
-        )
-        assert result.metrics["planted_tokens"].value == 4 // power.PART == 1
-        assert (result.training.steps, result.metrics[result.headline].value) == (4, None)
-    before = [run_paths(one).result.stat().st_mtime_ns for one in made.configs]
-    assert make_beside(runs, grid_of(runs, "full")).configs == made.configs
-    assert [run_paths(one).result.stat().st_mtime_ns for one in made.configs] == before
-
-
-def test_the_share_of_a_planted_gap_is_that_of_the_secret_itself(
-    settings: Settings, one_frozen: FrozenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The secret's own embeddings close all of the gap, an untrained prompt of none nothing."""
-    monkeypatch.setattr(power, "SAMPLES", {"training": 16, "validation": 4, "test": 64})
-    monkeypatch.setattr(power, "SURE", 0)  # of so few items
-    config = power.power_runs(settings(tmp_path, tokens=4))[0]
-    assert (config.condition, config.prompt_kind, config.role.facts()) == (
-        "none",
-        "direct",
-        {"planted_tokens": 1, "secret": 0},
-    )
-    data = config.task.open(data_request(config), one_frozen.tokenizer)
-    at = power.with_secret(apparatus(config, one_frozen, data))
-    assert (at.data.name, at.data.fingerprint, at.data.test) == (data.name, data.fingerprint, data.test)
-    secret = power.ranked_secrets(one_frozen, power.questions(data).validation, 1)[0]
-    test, validation = at.data.held_out("test"), at.data.held_out("validation")
-
-    def share(ids: Sequence[int]) -> float | None:
-        with_ids = at._replace(prompt=FixedPrompt(one_frozen.vocabulary[list(ids)].float()))
-        return power.measure_found(with_ids, validation, test, 8).metrics["share_of_planted_gap"].value
-
-    assert share(secret) == pytest.approx(1.0, abs=1e-4)
-    assert share(()) == pytest.approx(0.0, abs=1e-4)
-
-
-def test_a_model_that_says_the_same_has_no_planted_gap(
-    settings: Settings, one_frozen: FrozenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(power, "SAMPLES", {"training": 16, "validation": 4, "test": 8})
-    config = power.power_runs(settings(tmp_path, tokens=4))[0]
-    data = config.task.open(data_request(config), one_frozen.tokenizer)
-    at = power.with_secret(apparatus(config, one_frozen, data))
-    monkeypatch.setattr(power, "losses_behind", lambda frozen, secret, examples: at.data.exact_test_nats())
-    found = power.measure_found(at, at.data.held_out("validation"), at.data.held_out("test"), 8)
-    assert found.metrics["share_of_planted_gap"].value is None
-    assert "same without" in (found.metrics["share_of_planted_gap"].reason or "")
-
-
-def test_planted_answers_stand_behind_the_tasks_own_questions(
-    settings: Settings, one_frozen: FrozenModel, tmp_path: Path
-) -> None:
-    """Questions are the task's own, answers the model's behind the secret: likelier there than behind another."""
-    config = power.power_runs(settings(tmp_path, tokens=4))[0]
-    data = config.task.open(data_request(config), one_frozen.tokenizer)
-    asked = power.questions(data)
-    assert len({tuple(one.input_ids) for one in asked.training}) == len(asked.training)
-    for cut, whole in zip(asked.test, data.held_out("test"), strict=False):
-        first = next(place for place, label in enumerate(cut.labels) if label != UNSCORED)
-        assert first >= 1
-        assert list(cut.input_ids) == list(whole.input_ids[: len(cut.input_ids)])
-        assert 1 <= cut.units == len(cut.labels) - first <= power.TARGETS
-    secret, other = power.ranked_secrets(one_frozen, asked.validation, 2)[:2]
-    answered = power.answers_behind(one_frozen, secret, asked.test, (0, 1))
-    assert answered == power.answers_behind(one_frozen, secret, asked.test, (0, 1))
-    own, strange = (power.losses_behind(one_frozen, text, answered).mean() for text in (secret, other))
-    assert own < strange
-    for cut, one in zip(asked.test, answered, strict=True):
-        first = len(cut.labels) - cut.units
-        assert list(one.input_ids[:first]) == list(cut.input_ids[:first])
-        assert list(one.labels) == [UNSCORED] * first + list(one.input_ids[first:])
-
-
-@pytest.mark.parametrize(
-    ("timing", "steps", "expected"),
-    [
-        ({"wall_seconds": 100.0, "training_seconds": 60.0}, 16, 60.0 * 2 + 40.0),
-        ({"wall_seconds": 100.0, "training_seconds": 60.0}, 8, 100.0),
-        ({"wall_seconds": 100.0}, 16, 200.0),  # of earlier versions: training alone
-    ],
-)
-def test_the_time_that_a_result_may_take_grows_with_its_steps_but_for_measuring(
-    settings: Settings,
-    tmp_path: Path,
-    make_result: Callable[..., Result],
-    make_items: Callable[..., Any],
-    timing: dict[str, float],
-    steps: int,
-    expected: float,
-) -> None:
-    run_of_grid, items = settings(tmp_path), make_items([1.0, 2.0])
-    changes = {f"timing__{name}": value for name, value in timing.items()}
-    write_result(run_paths(run_of_grid).result, make_result(items=items, **changes), items)
-    assert expected_seconds(replace(run_of_grid, steps=steps, learning_rate=0.5), [run_of_grid]) == expected
