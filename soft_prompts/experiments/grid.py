@@ -75,17 +75,24 @@ class Grid(Generic[TaskT]):
                 raise UsageError(f"{what} is empty; give at least one value after --{what}")
         if len(self.data) > 1 and self.settings.test_data is not None:
             raise UsageError("test-data belongs to one data set, and --data names several; give one, or no test-data")
-        if self.reference is not None and self.reference not in self.models:
-            raise UsageError(f"reference is {self.reference}; give one of the models, {', '.join(self.models)}")
+        models = [_without_slash(model) for model in self.models]
+        reference = self.reference and _without_slash(self.reference)
+        if reference is not None and reference not in models:
+            raise UsageError(f"reference is {self.reference}; give one of the models, {', '.join(models)}")
         tasks = [one for one in self.task.each() if isinstance(one, type(self.task))]
-        axes = (dict.fromkeys(axis) for axis in (self.models, tasks, self.data, self.tokens, self.seeds))
+        axes = (dict.fromkeys(axis) for axis in (models, tasks, self.data, self.tokens, self.seeds))
         for model, task, data, tokens, seed in itertools.product(*axes):
             if tokens or seed == self.seeds[0]:
                 seed = seed if tokens else 0
-                named = {"model": model, "data": data, "reference": self.reference}
+                named = {"model": model, "data": data, "reference": reference}
                 run = replace(self.settings, task=task, tokens=tokens, seed=seed, **named)
                 check_conditions(run)
                 yield run
+
+
+def _without_slash(model: str) -> str:
+    """A folder that a shell completed is the folder."""
+    return model.rstrip("/") or model
 
 
 def variant(
