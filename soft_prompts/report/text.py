@@ -48,6 +48,15 @@ def share_text(value: Number | None) -> str:
     return NOTHING if value is None else re.sub(r"^(-?)0\.", r"\1.", f"{value:.2f}").replace("-", MINUS)
 
 
+def interval_text(found: Sequence[Number | None] | None) -> str:
+    """`.62 [.55, .70]`, of a value and its ends; the value alone where there are none."""
+    if found is None:
+        return share_text(None)
+    value, low, high = found
+    ends = "" if low is None or high is None else f" [{share_text(low)}, {share_text(high)}]"
+    return f"{share_text(value)}{ends}"
+
+
 def count_text(count: int, noun: str) -> str:
     """`1 run`, `1,204 runs`."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"

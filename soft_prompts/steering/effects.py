@@ -5,7 +5,7 @@ nothing, five random vectors of the same length, a vector of shuffled labels, th
 that asks for the class in words. Intervals draw the groups again, and the vectors where several seeds gave several.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -76,6 +76,8 @@ class Likeness(NamedTuple):
     """Share that the mean difference does."""
     ratio: float
     """mean / patch."""
+    intervals: Mapping[str, Interval] | None = None
+    """Of patch and mean, 95 %, over groups of test items."""
 
     @property
     def verdict(self) -> str:
@@ -247,15 +249,15 @@ def likeness(
     names = [f"resid.{layer}" for layer in (range(inside.layers) if layers is None else layers)]
     own = captured(inside, [item.prompt for item in donors.items], names)
     before, after = (captured(inside, [item.prompt for item in part.items], names) for part in (taught, cued))
-    floor, ceiling = (_lead(inside, part, name, untouched) for part in (receivers, donors))
+    floor, ceiling = (_leads(inside, part, name) for part in (receivers, donors))
     best: Likeness | None = None
     for site in names:
-        patch = _lead(inside, receivers, name, patching(inside, {site: own[site][:, 0]}))
-        mean = (after[site] - before[site]).mean(dim=0)[0]
-        added = _lead(inside, receivers, name, adding(inside, {site: mean}, "last"))
-        own_share, mean_share = ((one - floor) / (ceiling - floor) for one in (patch, added))
-        ratio = mean_share / own_share if own_share else np.nan
-        found = Likeness(int(site.split(".")[1]), own_share, mean_share, ratio)
+        change = (after[site] - before[site]).mean(dim=0)[0]
+        steers = {"patch": patching(inside, {site: own[site][:, 0]}), "mean": adding(inside, {site: change}, "last")}
+        leads = {kind: _leads(inside, receivers, name, steer) for kind, steer in steers.items()}
+        shares = shares_of_gain(leads, (floor, ceiling), receivers.groups)
+        patch, mean = shares["patch"].value, shares["mean"].value
+        found = Likeness(int(site.split(".")[1]), patch, mean, mean / patch if patch else np.nan, shares)
         best = found if best is None else max(best, found, key=_carries)
     return best
 
@@ -266,5 +268,20 @@ def _carries(found: Likeness) -> tuple[bool, float]:
     return enough, found.mean if enough else found.patch
 
 
-def _lead(inside: Inside, choices: Choices, name: str, steer: Steer) -> float:
-    return float(option_scores(inside.frozen, choices, steer).lead(name).mean())
+def _leads(inside: Inside, choices: Choices, name: str, steer: Steer = untouched) -> NDArray[np.float64]:
+    """[N] logit differences, nats."""
+    return option_scores(inside.frozen, choices, steer).lead(name)
+
+
+def shares_of_gain(
+    leads: Mapping[str, NDArray[np.float64]],
+    ends: tuple[NDArray[np.float64], NDArray[np.float64]],
+    groups: Sequence[str],
+) -> dict[str, Interval]:
+    """How far each mean of [N] logit differences goes from the mean of the first end to that of the second, a ratio of
+    means, with 95 % intervals: groups are drawn again, all of one item together."""
+    _, cluster = np.unique(np.array(groups), return_inverse=True)
+    ones, count = np.ones(len(groups)), len(np.unique(cluster))
+    scores = [bootstrap.Scores(one, ones) for one in (*ends, *leads.values())]
+    floor, ceiling, *means = drawn_means(scores, cluster, bootstrap.DRAWS).T
+    return {name: interval((mean - floor) / (ceiling - floor), count) for name, mean in zip(leads, means, strict=True)}

@@ -8,6 +8,7 @@ from soft_prompts.common.errors import UsageError
 
 if TYPE_CHECKING:
     from soft_prompts.engine.activations.module_map import Inside
+    from soft_prompts.steering.data.choices import Choices
     from soft_prompts.steering.fitting import Fitted
 
 
@@ -44,7 +45,7 @@ def steer_fit_command(options: SteerFitOptions) -> int:
     wanted = Wanted(options.method, options.classes, options.positions, options.layers, options.strengths, options.seed)
     fitted = fit_vectors(inside, choices, wanted)
     says = [_write(options, inside, one) for one in fitted]
-    figures = {"method": options.method, "vectors": [_figures(one) for one in fitted]}
+    figures = {"method": options.method, "vectors": [_figures(one, choices.part("dev")) for one in fitted]}
     finding = options.found("fit", inside, len(choices.part("train").items), figures, says)
     return options.show(finding, f"fit-{options.method}")
 
@@ -63,10 +64,11 @@ def _write(options: SteerFitOptions, inside: "Inside", one: "Fitted") -> str:
     return f"{line}; its norm is {share:.2f} of the stream's: {path}"
 
 
-def _figures(one: "Fitted") -> dict[str, object]:
-    vector = one.vector
+def _figures(one: "Fitted", dev: "Choices") -> dict[str, object]:
+    vector, asked = one.vector, dev.having(one.vector.name)
     found = {"class": vector.name, "layer": vector.layer, "strength": vector.strength, "n": vector.n}
     found |= {"norm_shares": vector.norm_shares, "tried": list(one.tried)}
+    found["dev"] = {"items": len(asked.items), "groups": len(set(asked.groups))}
     if one.heads is not None:
         names = one.heads.top()
         effects = {name: one.heads.effects[one.heads.heads.index(name)] for name in names}

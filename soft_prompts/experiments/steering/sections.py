@@ -14,15 +14,16 @@ from soft_prompts.experiments.steering.options import SteeringExperimentOptions
 from soft_prompts.experiments.steering.section import Section
 from soft_prompts.experiments.steering.taught import taught_section
 from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.stats.bootstrap import Floats, Interval
 from soft_prompts.steering.causes.comparison import Looked, compare_prompts
 from soft_prompts.steering.causes.pairs import aligned, pairs_of_choices
 from soft_prompts.steering.concepts import Concepts, beside, concept_network, mapped, moved
 from soft_prompts.steering.data.choices import Choices
 from soft_prompts.steering.data.sources import land_choices, neutral_texts
-from soft_prompts.steering.effects import likeness, with_cues
+from soft_prompts.steering.effects import intervals, likeness, with_cues
 from soft_prompts.steering.evaluation import evaluate_vectors
 from soft_prompts.steering.fitting import Wanted, fit_vectors
-from soft_prompts.steering.scoring import option_scores, untouched
+from soft_prompts.steering.scoring import option_scores
 from soft_prompts.steering.tokens import Budget, Worths, worth_in_tokens
 from soft_prompts.steering.vectors.contrast import Activations, contrast_vector
 from soft_prompts.steering.vectors.vector import SteeringVector
@@ -34,7 +35,7 @@ MIDDLE = 2  # layer of four at which vectors of other sources are compared
 
 class _Vectors(NamedTuple):
     of: dict[str, SteeringVector]
-    accuracy: float
+    accuracy: Interval
 
 
 def functions(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
@@ -58,17 +59,23 @@ def sources(inside: Inside, options: SteeringExperimentOptions) -> list[Section]
     vectors = {kind: _means(inside, choices, names) for kind, choices in kinds.items()}
     prompts = {kind: _cued_accuracy(inside, choices, names) for kind, choices in kinds.items()}
     pairs = [("functions", "told"), ("functions", "scenes"), ("told", "scenes")]
-    cosines = {f"{a} and {b}": _cosine(vectors[a].of, vectors[b].of) for a, b in pairs}
-    accuracy = {kind: one.accuracy for kind, one in vectors.items()}
+    between = {f"{a} and {b}": _cosines(vectors[a].of, vectors[b].of) for a, b in pairs}
+    cosines = {pair: tuple(float(part.mean()) for part in found) for pair, found in between.items()}
+    shares = {"prompt_accuracy": prompts, "vector_accuracy": {kind: one.accuracy for kind, one in vectors.items()}}
     says = [
-        f"from {kind}: the prompt {prompts[kind]:.2f}, its vector {accuracy[kind]:.2f} on bare prompts"
+        f"from {kind}: the prompt {prompts[kind].value:.2f}, its vector {vectors[kind].accuracy.value:.2f} on bare "
+        "prompts"
         for kind in SOURCES
     ]
     says += [
         f"{pair}: mean cosine {value:.2f} of the same function, {other:.2f} of others"
         for pair, (value, other) in cosines.items()
     ]
-    figures = {"prompt_accuracy": prompts, "vector_accuracy": accuracy, "cosines": cosines, "layer": MIDDLE}
+    figures: dict[str, Any] = {
+        name: {kind: share.value for kind, share in found.items()} for name, found in shares.items()
+    }
+    figures |= {"cosines": cosines, "layer": MIDDLE, "intervals": shares}
+    figures["ranges"] = {pair: [(part.min(), part.max()) for part in found] for pair, found in between.items()}
     title = "function vectors from demonstrations, names and scenes"
     return [
         Section(
@@ -82,26 +89,32 @@ def _means(inside: Inside, choices: Choices, names: tuple[str, ...]) -> _Vectors
     vectors = {name: contrast_vector(found, name) for name in names}
     test = choices.part("test")
     right = [
-        option_scores(inside.frozen, test, vector.steer(inside, MIDDLE, 1.0)).right(name).mean()
+        option_scores(inside.frozen, test, vector.steer(inside, MIDDLE, 1.0)).right(name)
         for name, vector in vectors.items()
     ]
-    return _Vectors(vectors, float(np.mean(right)))
+    return _Vectors(vectors, _accuracy(right, test))
 
 
-def _cued_accuracy(inside: Inside, choices: Choices, names: tuple[str, ...]) -> float:
+def _cued_accuracy(inside: Inside, choices: Choices, names: tuple[str, ...]) -> Interval:
     parts = [(name, with_cues(choices.part("test"), name)) for name in names]
-    return float(np.mean([option_scores(inside.frozen, part).right(name).mean() for name, part in parts if part]))
+    right = [option_scores(inside.frozen, part).right(name) for name, part in parts if part]
+    return _accuracy(right, choices.part("test"))
 
 
-def _cosine(one: dict[str, SteeringVector], other: dict[str, SteeringVector]) -> tuple[float, float]:
-    """Mean over equal functions, and over unequal ones."""
+def _accuracy(right: list[Floats], asked: Choices) -> Interval:
+    """Of all functions, [N] each on the same lands, which are drawn again."""
+    return intervals({"accuracy": np.concatenate(right)[None]}, asked.groups * len(right))["accuracy"]
+
+
+def _cosines(one: dict[str, SteeringVector], other: dict[str, SteeringVector]) -> tuple[Floats, Floats]:
+    """Of equal functions, and of unequal ones."""
 
     def stacked(vectors: dict[str, SteeringVector]) -> Tensor:
         return torch.nn.functional.normalize(torch.stack([v.layers[MIDDLE] for v in vectors.values()]), dim=1)
 
-    cosines = stacked(one) @ stacked(other).T
-    same = torch.eye(len(cosines), dtype=torch.bool)
-    return float(cosines[same].mean()), float(cosines[~same].mean())
+    cosines = (stacked(one) @ stacked(other).T).numpy()
+    same = np.eye(len(cosines), dtype=bool)
+    return cosines[same], cosines[~same]
 
 
 def dealt(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
@@ -171,7 +184,7 @@ def tokens(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
 
 def models(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
     """A model that was taught a function beside the base that is told it."""
-    return [taught_section(inside, options, DONOR, untouched)]
+    return [taught_section(inside, options, DONOR)]
 
 
 def edited(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:

@@ -16,24 +16,25 @@ from soft_prompts.experiments.steering.options import SteeringExperimentOptions
 from soft_prompts.experiments.steering.section import Section
 from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune
 from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.stats.bootstrap import Floats
 from soft_prompts.steering.data.choices import Choices
 from soft_prompts.steering.data.sources import land_choices
-from soft_prompts.steering.effects import with_cues
-from soft_prompts.steering.scoring import Steer, adding, captured, option_scores, patching
+from soft_prompts.steering.effects import shares_of_gain, with_cues
+from soft_prompts.steering.scoring import Steer, adding, captured, option_scores, patching, untouched
 from soft_prompts.tasks.lesson import LearningRule, Lesson
 
 EPOCHS = 30
 RATE = 1e-3  # AdamW
 
 
-def taught_section(inside: Inside, options: SteeringExperimentOptions, name: str, untouched: Steer) -> Section:
+def taught_section(inside: Inside, options: SteeringExperimentOptions, name: str) -> Section:
     """At every layer, at the prompt's last token: shares of what the fine-tuned model does beyond its base."""
     choices = land_choices("told", options.seed)
     train, test = choices.part("train"), choices.part("test")
     taught = Inside(load_frozen_model(str(_teach(train, options, name))))
     cued = {part: with_cues(part_choices, name) for part, part_choices in (("train", train), ("test", test))}
-    floor = _lead(inside, test, name, untouched)
-    gap = _lead(taught, test, name, untouched) - floor
+    ends = _leads(inside, test, name), _leads(taught, test, name)
+    gap = float(ends[1].mean() - ends[0].mean())
     rows = []
     for layer in range(inside.layers):
         site = f"resid.{layer}"
@@ -42,14 +43,16 @@ def taught_section(inside: Inside, options: SteeringExperimentOptions, name: str
         }
         prompt = _at(inside, _there(cued["train"]), site) - _at(inside, train, site)
         own = _at(inside, test, site) + model["test"]
-        shares = {
+        steers = {
             "item_patch": patching(inside, {site: own}),
             "model_mean": adding(inside, {site: model["train"].mean(dim=0)}, "last"),
             "prompt_mean": adding(inside, {site: prompt.mean(dim=0)}, "last"),
         }
-        found = {kind: (_lead(inside, test, name, steer) - floor) / gap for kind, steer in shares.items()}
+        leads = {kind: _leads(inside, test, name, steer) for kind, steer in steers.items()}
+        intervals = shares_of_gain(leads, ends, test.groups)
+        shares = {kind: share.value for kind, share in intervals.items()}
         cosine = torch.nn.functional.cosine_similarity(model["train"].mean(dim=0), prompt.mean(dim=0), dim=0)
-        rows.append({"layer": layer, **found, "cosine": float(cosine)})
+        rows.append({"layer": layer, **shares, "cosine": float(cosine), "intervals": intervals})
     says = [
         f"layer {row['layer']}: each item's own activation of the taught model {row['item_patch']:.2f}, its mean "
         f"difference {row['model_mean']:.2f}, the prompt's {row['prompt_mean']:.2f}; "
@@ -84,5 +87,5 @@ def _at(inside: Inside, choices: Choices, site: str) -> Tensor:
     return captured(inside, [item.prompt for item in choices.items], [site])[site][:, 0]
 
 
-def _lead(inside: Inside, choices: Choices, name: str, steer: Steer) -> float:
-    return float(option_scores(inside.frozen, choices, steer).lead(name).mean())
+def _leads(inside: Inside, choices: Choices, name: str, steer: Steer = untouched) -> Floats:
+    return option_scores(inside.frozen, choices, steer).lead(name)

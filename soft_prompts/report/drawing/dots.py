@@ -1,13 +1,14 @@
 """What came of each of several things that were done? A row each: a dot a value with its interval, all on one axis of
-shares, and the value in words beside it."""
+shares that holds every one of them, and the value in words beside it."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from soft_prompts.report.drawing.axes import NAME_ROOM, TICK_SIZE, Frame, Tick, along_ticks
+from soft_prompts.report.drawing.axes import NAME_ROOM, TICK_SIZE, Frame, Tick, along_ticks, value_ticks
 from soft_prompts.report.drawing.letters import shortened, text_width
 from soft_prompts.report.drawing.scene import Cloud, Label, Mark, Scene, Shape, Stroke
-from soft_prompts.report.text import Number
+from soft_prompts.report.text import MINUS, Number
 
 WIDTH, HEAD = 360.0, 26.0
 SIZE, SMALL = 11.0, 10.0  # of the heading; of names and words
@@ -36,22 +37,39 @@ class Row(NamedTuple):
 
 
 def dots_scene(name: str, title: str, rows: Sequence[Row], heading: str, along: str, least: Number = 0.0) -> Scene:
-    """Shares from 0 to 1; `along` names the axis. With room for words at the least: scenes under each other stand
-    flush."""
+    """Shares from 0 to 1, and as far beyond as any goes; `along` names the axis. With room for words at the least:
+    scenes under each other stand flush."""
     left = 14 + min(NAMES * WIDTH, max((text_width(row.name, SMALL) for row in rows), default=0.0))
     right = WIDTH - 14 - min(WORDS * WIDTH, max([least, *(text_width(row.words, SMALL) for row in rows)]))
     tops, bottom = list[float](), HEAD
     for row in rows:
         tops.append(bottom)
         bottom += STEP * (len(row.dots) + bool(row.parts)) + GAP
-    frame = Frame(left, right, HEAD, bottom, (-0.03, 0), (1.03, 1))
+    (low, high), ticks = _axis(rows)
+    frame = Frame(left, right, HEAD, bottom, (low, 0), (high, 1))
     shapes: list[Shape] = [Label((4, 14), shortened(heading, WIDTH - 8, SIZE), "ink", SIZE)]
-    shapes += [Stroke([(frame.x(tick.at), HEAD), (frame.x(tick.at), bottom)], "rule") for tick in TICKS]
+    shapes += [Stroke([(frame.x(tick.at), HEAD), (frame.x(tick.at), bottom)], "rule") for tick in ticks]
     middle = (left + right) / 2
-    shapes += along_ticks(frame, TICKS, shortened(along, 2 * min(middle, WIDTH - middle) - 8, TICK_SIZE))
+    shapes += along_ticks(frame, ticks, shortened(along, 2 * min(middle, WIDTH - middle) - 8, TICK_SIZE))
     for row, top in zip(rows, tops, strict=True):
         shapes += _row(frame, row, top)
     return Scene(name, title, WIDTH, bottom + NAME_ROOM, shapes)
+
+
+def _axis(rows: Sequence[Row]) -> tuple[tuple[float, float], Sequence[Tick]]:
+    """Ends with a little room, and ticks."""
+    dots = [dot for row in rows for dot in row.dots]
+    values = [0.0, 1.0, *(part for row in rows for part in row.parts)]
+    values += [end for dot in dots for end in (dot.value, dot.low, dot.high) if end is not None]
+    low, high = min(values), max(values)
+    room = 0.03 * (high - low)
+    ticks = TICKS if (low, high) == (0.0, 1.0) else [Tick(one.at, _short(one.at)) for one in value_ticks(low, high, 4)]
+    return (low - room, high + room), ticks
+
+
+def _short(value: Number) -> str:
+    """`.5`, as shares are written."""
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:g}").replace("-", MINUS)
 
 
 def _row(frame: Frame, row: Row, top: Number) -> list[Shape]:

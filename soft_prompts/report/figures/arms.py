@@ -1,7 +1,7 @@
 """Which figures show what a change inside a model did beside its controls? Arms of a vector; models with an association
 edited in, without and with steering."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from soft_prompts.report.drawing.dots import SMALL, WIDTH, Dot, Row, dots_scene
@@ -9,7 +9,7 @@ from soft_prompts.report.drawing.layout import stacked
 from soft_prompts.report.drawing.letters import text_width
 from soft_prompts.report.drawing.panels import Look, legend
 from soft_prompts.report.drawing.scene import SERIES, Scene
-from soft_prompts.report.text import share_text
+from soft_prompts.report.text import interval_text, share_text
 
 ARMS = {  # in the order of the picture
     "vector": SERIES[0],
@@ -30,10 +30,10 @@ def arms_scene(name: str, figures: Mapping[str, Any]) -> Scene | None:
     rows = []
     for arm, role in ARMS.items():
         if arm in together:
-            value, low, high = together[arm]["accuracy"]
+            value, low, high = found = together[arm]["accuracy"]
             parts = [one["arms"][arm]["accuracy"][0] for one in classes if arm in one["arms"]]
-            dot = Dot(value, low, high, role, title=f"{arm}: {_said(value, low, high)}")
-            rows.append(Row(arm, (dot,), _said(value, low, high), tuple(parts) if len(parts) > 1 else ()))
+            dot = Dot(value, low, high, role, title=f"{arm}: {interval_text(found)}")
+            rows.append(Row(arm, (dot,), interval_text(found), tuple(parts) if len(parts) > 1 else ()))
     if not rows:
         return None
     several = len(classes) > 1
@@ -75,17 +75,11 @@ def edited_scene(name: str, figures: Mapping[str, Any]) -> Scene | None:
     return Scene(name, title, whole.width, whole.height, whole.shapes)
 
 
-def _row(model: Mapping[str, Any], shares: Mapping[str, Sequence[Any]], others: float, words: str = "") -> Row:
+def _row(model: Mapping[str, Any], shares: Mapping[str, Any], others: float, words: str = "") -> Row:
     """Of the others there is a mean alone."""
     dots = list[Dot]()
     for who, look in (("nickname", NICKNAME), ("function", FUNCTION)):
-        value, low, high = shares[who]
-        dots.append(Dot(value, low, high, look.role, look.marker, f"{model['model']}: {_said(value, low, high)}"))
+        value, low, high = found = shares[who]
+        dots.append(Dot(value, low, high, look.role, look.marker, f"{model['model']}: {interval_text(found)}"))
     dots.append(Dot(others, None, None, OTHERS.role, OTHERS.marker, f"{model['model']}: {share_text(others)}"))
     return Row(model["model"], tuple(dots), words)
-
-
-def _said(value: float, low: float | None, high: float | None) -> str:
-    """.79 [.74, .84]."""
-    ends = "" if low is None or high is None else f" [{share_text(low)}, {share_text(high)}]"
-    return f"{share_text(value)}{ends}"

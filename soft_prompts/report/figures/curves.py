@@ -14,7 +14,7 @@ from soft_prompts.report.drawing.panels import LEFT, Box, Datum, Level, Look, Pa
 from soft_prompts.report.drawing.scene import Scene
 from soft_prompts.report.figures.groups import TOGETHER, Group, has_scale
 from soft_prompts.report.labels import NATS, unit_text
-from soft_prompts.report.text import Number, count_text, plain_name, share_text, value_text
+from soft_prompts.report.text import Number, count_text, interval_text, plain_name, value_text
 from soft_prompts.stats.bootstrap import Interval
 from soft_prompts.stats.brackets import Bracket
 
@@ -105,15 +105,6 @@ def _shares(one: Group, links: Links) -> list[Series]:
 def _datum(point: Point, found: Interval, title: str, links: Links, seeds: Sequence[Number] = ()) -> Datum:
     low, high = (found.value if end is None else end for end in (found.low, found.high))
     return Datum(point.tokens, found.value, low, high, tuple(seeds), title, links(point.chosen.path))
-
-
-def interval_text(found: Interval | None) -> str:
-    """`.62 [.55, .70]`."""
-    if found is None:
-        return share_text(None)
-    if found.low is None or found.high is None:
-        return share_text(found.value)
-    return f"{share_text(found.value)} [{share_text(found.low)}, {share_text(found.high)}]"
 
 
 def _loss(group: Group, links: Links) -> Panel:

@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from soft_prompts.report.drawing.axes import NAME_ROOM, Frame, Tick, along_ticks, down_ticks
+from soft_prompts.report.drawing.cells import cell
 from soft_prompts.report.drawing.letters import text_width
-from soft_prompts.report.drawing.scene import SERIES, Area, Label, Mark, Scene, Shape, Stroke
+from soft_prompts.report.drawing.scene import Label, Mark, Scene, Shape, Stroke
 from soft_prompts.report.figures.arms import ARMS
+from soft_prompts.report.text import count_text
 
 ROWS = 40  # components of a map, those of most effect
 CELL, LINE, LETTERS = 26.0, 13.0, 10.0
 PANEL, HEIGHT, LEFT, TOP = 170.0, 190.0, 34.0, 44.0
-PLUS, MINUS = SERIES[0], SERIES[1]
 
 Row = Mapping[str, Any]
 
 
-def causes_scene(name: str, figures: Mapping[str, Any]) -> Scene | None:
+def causes_scene(name: str, figures: Mapping[str, Any], n: int) -> Scene | None:
     """Shares by component (down) and position (across), the darker the larger; empty where nothing was patched."""
     patched = [row for row in figures["components"] if row["share"] is not None]
     if not patched:
@@ -36,10 +37,12 @@ def causes_scene(name: str, figures: Mapping[str, Any]) -> Scene | None:
     for row in patched:
         if row["component"] in rows:
             corner = (left + positions.index(row["position"]) * wide, 38 + rows.index(row["component"]) * LINE)
-            shapes += _cell(corner, (wide, LINE), row["share"])
+            shapes += cell(corner, (wide, LINE), row["share"])
+    foot = 38 + len(rows) * LINE
+    shapes.append(Label((4, foot + 18), f"{count_text(n, 'pair')}; blank: not patched, or alike in both", size=LETTERS))
     width = max(left + len(positions) * wide + 8, 330.0)
     title = "What each component at each position does when it is patched alone"
-    return Scene(name, title, width, 46 + len(rows) * LINE, shapes)
+    return Scene(name, title, width, foot + 26, shapes)
 
 
 def _largest(patched: Sequence[Row]) -> list[str]:
@@ -53,12 +56,6 @@ def _largest(patched: Sequence[Row]) -> list[str]:
 def _order(component: str) -> tuple[str, list[int]]:
     kind, *places = component.split(".")
     return kind, [int(place) for place in places]
-
-
-def _cell(corner: tuple[float, float], size: tuple[float, float], share: float) -> list[Shape]:
-    (x, y), (wide, tall) = corner, size
-    edge = [(x, y), (x + wide - 1, y), (x + wide - 1, y + tall - 1), (x, y + tall - 1)]
-    return [Area(edge, "rule", 0.5), Area(edge, PLUS if share > 0 else MINUS, round(min(abs(share), 1.0), 3))]
 
 
 def sweep_scene(name: str, figures: Mapping[str, Any]) -> Scene | None:

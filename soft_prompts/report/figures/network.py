@@ -5,16 +5,16 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+from soft_prompts.report.drawing.cells import MINUS, PLUS, cell
 from soft_prompts.report.drawing.layout import moved
 from soft_prompts.report.drawing.letters import shortened
-from soft_prompts.report.drawing.scene import SERIES, Area, Label, Mark, Scene, Shape, Stroke
+from soft_prompts.report.drawing.scene import Label, Mark, Scene, Shape, Stroke
 from soft_prompts.report.text import share_text
 
 WIDTH, TOP, SIZE, LETTERS = 360.0, 26.0, 11.0, 10.0
 CELL, ROW = 26.0, 16.0  # the widest a cell of cosines is; how high
 NAME = 80.0  # room for a concept's name
 RADIUS, MOST = 84.0, 12  # of the network; concepts on it: the names of more would touch
-PLUS, MINUS = SERIES[0], SERIES[1]
 WIDEST = 4.0  # line of the network: of the largest cosine
 
 
@@ -39,10 +39,7 @@ def _matrix(names: Sequence[str], cosines: Sequence[Sequence[float]]) -> tuple[l
         y = ROW * row
         for column in range(row):
             x = 8 + wide * column
-            edge = [(x, y), (x + wide - 1, y), (x + wide - 1, y + ROW - 1), (x, y + ROW - 1)]
-            value = cosines[row][column]
-            role, share = PLUS if value > 0 else MINUS, round(min(abs(value), 1.0), 3)
-            shapes += [Area(edge, "rule", 0.5), Area(edge, role, share)]
+            shapes += cell((x, y), (wide, ROW), cosines[row][column])
         shapes.append(Label((8 + wide * row + 3, y + 0.75 * ROW), name, "ink", LETTERS))
     return shapes, ROW * len(names)
 

@@ -9,10 +9,9 @@ from soft_prompts.analysis.bits import Code
 from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.analysis.scales import End, Scale
-from soft_prompts.report.figures.curves import interval_text
 from soft_prompts.report.labels import unit_text
 from soft_prompts.report.page.table import Cell, Links, Table, heads, number
-from soft_prompts.report.text import NOTHING, Number, listed, plain_name, value_text
+from soft_prompts.report.text import NOTHING, Number, interval_text, listed, plain_name, value_text
 from soft_prompts.results.roles import ANCHOR
 
 Row = tuple[Cell, ...]

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.points import Point
 from soft_prompts.analysis.readings import Reading
-from soft_prompts.report.figures.curves import interval_text
 from soft_prompts.report.page.table import Cell, Links, Table, heads, number
-from soft_prompts.report.text import NOTHING, Number, plain_name, value_text
+from soft_prompts.report.text import NOTHING, Number, interval_text, plain_name, value_text
 from soft_prompts.stats.bootstrap import Interval
 
 Named = Sequence[tuple[Reading, str]]

@@ -15,7 +15,7 @@ from tests.checks.made.readings import made_readings
 
 def test_two_sentences_stand_open_and_the_rest_behind_a_fold(tmp_path: Path) -> None:
     says = ("the first", "the second", "the third", "the <fourth>")
-    found = Finding("fit", "tiny-lands", "lands", 48, 0, {}, says=says, path=tmp_path / "words.steering.json")
+    found = Finding("items", "tiny-lands", "lands", 48, 0, {}, says=says, path=tmp_path / "words.steering.json")
     page = rendered(document(Readings((), (), ()), tmp_path, findings=[found]))
     part = page[page.index('<section id="findings"') : page.index('<section id="rest"')]
     opened, fold = part.split("<details><summary>2 more</summary>")

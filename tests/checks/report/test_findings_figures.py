@@ -10,6 +10,7 @@ from soft_prompts.report.drawing.panels import look_of
 from soft_prompts.report.drawing.scene import Area, Cloud, Label, Mark, Scene, Stroke
 from soft_prompts.report.figures.arms import ARMS
 from soft_prompts.report.figures.findings import scenes_of
+from soft_prompts.report.text import MINUS
 from soft_prompts.results.findings import Finding, find_findings
 from tests.checks.made.text_boxes import collisions
 
@@ -158,6 +159,72 @@ def test_cells_and_lines_are_as_strong_as_cosines() -> None:
     assert "as lines; widest: a and b, .50" in words(scene)
 
 
+def compared_figures() -> dict[str, dict[str, Any]]:
+    """Of each comparison."""
+    alike = {"layer": 3, "ratio": 0.0, "intervals": {"patch": [1.0, 0.875, 1.25], "mean": [-0.25, -0.5, 0.0]}}
+    told = {"layer": 3, "patch": 1.0, "mean": 0.75, "ratio": 0.75, "verdict": "vector-like"}
+    layer = {"layer": 0, "item_patch": 0.5, "model_mean": 2.0, "prompt_mean": -0.5, "cosine": 0.25}
+    return {
+        "likeness": {"dealt": {**alike, "patch": 1.0, "mean": -0.25, "verdict": "cannot be said: why"}, "told": told},
+        "sources": {
+            "prompt_accuracy": {"one": 1.0, "two": 0.5},
+            "vector_accuracy": {"one": 0.75, "two": 0.25},
+            "intervals": {"prompt_accuracy": {"two": [0.5, 0.25, 0.75]}},
+            "cosines": {"one and two": [0.5, -0.5]},
+            "ranges": {"one and two": [[0.25, 0.75], [-1.0, 0.0]]},
+            "layer": 2,
+        },
+        "taught": {"function": "king", "gap_nats": 2.0, "accuracy": 1.0, "layers": [layer, {**layer, "layer": 1}]},
+    }
+
+
+def lines_of(scene: Scene, mark: Mark) -> list[float]:
+    """What the ends of a mark's interval stand for."""
+    on = [one for one in scene.shapes if isinstance(one, Stroke) and one.role == mark.role and one.opacity < 1]
+    places = next((one.places for one in on if one.places[0][1] == mark.place[1]), [])
+    return shares(scene, [x for x, _ in places])
+
+
+def test_a_mean_stands_beside_each_item_s_own_activation_with_its_interval_on_an_axis_that_holds_both() -> None:
+    (scene,) = made("experiment", compared_figures()["likeness"])
+    own, mean, *_ = drawn = marks(scene)
+    assert shares(scene, [mark.place[0] for mark in drawn]) == pytest.approx([1.0, -0.25, 1.0, 0.75])
+    assert lines_of(scene, own) == pytest.approx([0.875, 1.25])
+    assert lines_of(scene, mean) == pytest.approx([-0.5, 0.0])
+    assert mean.title == f"dealt by item, the mean difference: {MINUS}.25 [{MINUS}.50, .00]"
+    assert {"cannot be said", "vector-like", "1 test item, 95 % intervals"} <= set(words(scene))
+
+
+def test_sources_have_accuracies_and_cosines_and_layers_their_three_shares() -> None:
+    (scene,) = made("experiment", compared_figures()["sources"])
+    above, below = marks(scene)[:4], marks(scene)[4:]
+    assert shares(scene, [mark.place[0] for mark in above]) == pytest.approx([1.0, 0.75, 0.5, 0.25])
+    assert lines_of(scene, above[2]) == pytest.approx([0.25, 0.75])
+    assert [mark.title.split(": ")[1] for mark in below] == [".50 [.25, .75]", f"{MINUS}.50 [{MINUS}1.00, .00]"]
+    assert {"same function", "one, two", "1.00, .75"} <= set(words(scene))
+    (layers,) = made("experiment", compared_figures()["taught"])
+    assert shares(layers, [mark.place[0] for mark in marks(layers)]) == pytest.approx([0.5, 2.0, -0.5] * 2)
+    assert {"layer 0", "layer 1", "cosine .25"} <= set(words(layers))
+
+
+def fit_figures(names: tuple[str, ...], layers: int = 2, strengths: tuple[float, ...] = (0.5, 1.0)) -> dict[str, Any]:
+    tried = [[layer, strength, 0.25 * (strength == 1), 0.0] for layer in range(layers) for strength in strengths]
+    vector = {"layer": 1, "strength": 1.0, "tried": [*tried, [1, 1.0, 0.9, 0.0]], "dev": {"items": 8, "groups": 4}}
+    return {"vectors": [{"class": name, **vector} for name in names]}
+
+
+def test_layers_and_strengths_are_a_map_with_the_chosen_cell_framed() -> None:
+    (scene,) = made("fit", fit_figures(("one",)))
+    cells = [shape for shape in scene.shapes if isinstance(shape, Area) and shape.role == "series-1"]
+    assert [cell.opacity > 0 for cell in cells if cell.opacity] == [True, True]  # of strength 1, at either layer
+    assert words(scene).count(".25") == 2
+    assert {"one", "layer 1, strength 1", ".25 [.05, .70] of 8 dev items"} <= set(words(scene))  # Wilson, of 4 groups
+    (frame,) = [shape for shape in scene.shapes if isinstance(shape, Stroke) and shape.role == "ink"]
+    chosen = next(cell for cell in reversed(cells) if cell.opacity)
+    assert list(frame.places)[:4] == list(chosen.places)
+    assert made("fit", {"vectors": [{"class": "one", "layer": 0, "strength": 1.0, "tried": []}]}) == ()
+
+
 def many(count: int) -> list[tuple[Scene, ...]]:
     """Names as long as they come."""
     names = [f"{'WM' * 20}-{number}" for number in range(count)]
@@ -168,12 +235,20 @@ def many(count: int) -> list[tuple[Scene, ...]]:
         "function": names[0],
         "models": [{**edited["models"][0], "model": one} for one in names],
     }
+    compared = compared_figures()
+    layer = compared["taught"]["layers"][0]
+    compared["taught"] |= {"function": names[0], "layers": [{**layer, "layer": n} for n in range(count)]}
+    compared["sources"] |= {part: dict.fromkeys(names, 0.5) for part in ("prompt_accuracy", "vector_accuracy")}
+    compared["sources"]["cosines"] = {f"{one} and {names[0]}": [0.5, -0.5] for one in names}
     worth["verdicts"] = [{**worth["verdicts"][0], "class": one} for one in names]
     return [
         made("concepts", {"classes": names, "layers": [{"layer": 0, "cosines": cosines}]}),
         made("eval", eval_figures(tuple(names))),
         made("experiment", edited),
         made("tokens", worth),
+        *(made("experiment", figures) for figures in compared.values()),
+        made("fit", fit_figures(tuple(names), layers=count)),
+        made("fit", fit_figures((names[0],), strengths=tuple(float(n) for n in range(1, count + 1)))),
     ]
 
 
@@ -190,7 +265,8 @@ def test_every_picture_of_the_stored_findings_is_there_and_legible() -> None:
     for path, scenes in drawn.items():
         for scene in scenes:
             assert collisions(scene) == [], scene.name
-            if path is not None and "real" not in path.parts:
+            if path is not None:
                 assert path.with_name(f"{scene.name}.png").stat().st_size > 10_000
     names = {scene.name for scenes in drawn.values() for scene in scenes}
     assert names >= {"eval-mean", "eval-mean-strength", "edited", "concepts", "tokens-capital", "activations-told"}
+    assert names >= {"likeness", "sources", "taught", "fit-upper", "activations-upper"}
