@@ -88,4 +88,6 @@ def _end(end: End | None) -> End | None:
 
 
 def _thin(run: Run) -> Run:
-    return run._replace(result=dataclasses.replace(run.result, config={}))
+    """Where it is, and how it was made as far as a table says it; its numbers are in points and scales."""
+    config = {name: value for name, value in run.result.config.items() if name == "init"}
+    return run._replace(result=dataclasses.replace(run.result, config=config, metrics={}))

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from soft_prompts.analysis.losses.curves import Curve, short_name
+from soft_prompts.analysis.losses.curves import Curve, short_names
 
 NATS = "nats/"
 
@@ -18,51 +18,62 @@ def grouped(curves: Iterable[Curve]) -> dict[tuple[Any, ...], list[Curve]]:
     return groups
 
 
-def row_label(curve: Curve, members: Sequence[Curve]) -> str:
-    """The model, and what else tells this curve from the others of its table."""
-    subject = subject_label(curve, members)
-    named = subject if len({other.model for other in members}) > 1 else model_label(curve, members)
-    parts = (named, subject, kind_label(curve, members) if curve.prompt else "")
-    return " · ".join(part for part in dict.fromkeys(parts) if part)
+class Labels:
+    """What tells each of some curves from the others. In what they differ is found once: a table may have thousands."""
 
+    def __init__(self, members: Iterable[Curve]) -> None:
+        members = list(members)
+        prompted = [curve for curve in members if curve.prompt]
+        subjects = {(curve.model, curve.variant, curve.data) for curve in members}
+        self.models = {curve.model for curve in members}
+        self.variants = {curve.variant for curve in members}
+        self.data = {curve.data for curve in members}
+        self.variant_says_model = len(self.variants) > 1 and len(subjects) == len({one[1:] for one in subjects})
+        self.short = short_names(self.models)
+        self.prompts = {curve.prompt for curve in prompted}
+        self.condition_modes = {curve.condition_mode for curve in prompted}
+        self.settings: dict[str, set[str]] = defaultdict(set)
+        for curve in prompted:
+            for name, value in curve.settings.items():
+                self.settings[name].add(str(value))
 
-def subject_label(curve: Curve, members: Sequence[Curve]) -> str:
-    """Model, variant and data, as far as they differ; the model where nothing does, and not where the variant says
-    which it is."""
-    subjects = {(other.model, other.variant, other.data) for other in members}
-    said = len({other.variant for other in members}) > 1 and len(subjects) == len({subject[1:] for subject in subjects})
-    parts = [
-        own
-        for own, others in (
-            (model_label(curve, members), set() if said else {other.model for other in members}),
-            (curve.variant, {other.variant for other in members}),
-            (curve.data, {other.data for other in members}),
+    def row(self, curve: Curve) -> str:
+        """The model, and what else tells this curve from the others of its table."""
+        subject = self.subject(curve)
+        named = subject if len(self.models) > 1 else self.model(curve)
+        parts = (named, subject, self.kind(curve))
+        return " · ".join(part for part in dict.fromkeys(parts) if part)
+
+    def subject(self, curve: Curve) -> str:
+        """Model, variant and data, as far as they differ; the model where nothing does, and not where the variant says
+        which it is."""
+        parts = (
+            self.model(curve) if len(self.models) > 1 and not self.variant_says_model else None,
+            curve.variant if len(self.variants) > 1 else None,
+            curve.data if len(self.data) > 1 else None,
         )
-        if own and len(others) > 1
-    ]
-    return " · ".join(parts) or model_label(curve, members)
+        return " · ".join(part for part in parts if part) or self.model(curve)
 
+    def model(self, curve: Curve) -> str:
+        """A folder's last part, unless another would be called the same; other names as they are."""
+        return self.short[curve.model]
 
-def model_label(curve: Curve, members: Sequence[Curve]) -> str:
-    """A folder's last part, unless another would be called the same; other names as they are."""
-    return short_name(curve.model, (other.model for other in members))
-
-
-def kind_label(curve: Curve, members: Sequence[Curve]) -> str:
-    """Prompt kind, condition mode and settings, as far as they differ among the curves with a prompt."""
-    prompted = [other for other in members if other.prompt]
-    conditions = f"{'no' if curve.condition_mode in (None, 'none') else curve.condition_mode} conditions"
-    settings = [
-        f"{name.replace('_', ' ')} {value}"
-        for name, value in curve.settings.items()
-        if len({str(other.settings.get(name, value)) for other in prompted}) > 1
-    ]
-    parts = (
-        curve.prompt if len({other.prompt for other in prompted}) > 1 else None,
-        conditions if len({other.condition_mode for other in prompted}) > 1 else None,
-        *settings,
-    )
-    return ", ".join(part for part in parts if part)
+    def kind(self, curve: Curve) -> str:
+        """Prompt kind, condition mode and settings, as far as they differ among the curves with a prompt; nothing
+        without one."""
+        if not curve.prompt:
+            return ""
+        conditions = f"{'no' if curve.condition_mode in (None, 'none') else curve.condition_mode} conditions"
+        parts = (
+            curve.prompt if len(self.prompts) > 1 else None,
+            conditions if len(self.condition_modes) > 1 else None,
+            *(
+                f"{name.replace('_', ' ')} {value}"
+                for name, value in curve.settings.items()
+                if len(self.settings[name]) > 1
+            ),
+        )
+        return ", ".join(part for part in parts if part)
 
 
 def unit_text(unit: str, in_bits: bool = False) -> str:

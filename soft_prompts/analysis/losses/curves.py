@@ -5,6 +5,7 @@ paired on the same test items, which takes most of the noise out of them.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -148,16 +149,17 @@ def difference(draft: Draft, tokens: int, other: Draft, against: int) -> Differe
     return None if paired is None else Difference(tokens, against, *paired[0], paired[1])
 
 
-def short_name(model: str, models: Iterable[str]) -> str:
+def short_names(models: Iterable[str]) -> dict[str, str]:
     """A folder's last part, unless another of the models would be called the same; other names, owner/name too, as they
     are."""
-    short = {name: PurePath(name).name if name.count("/") > 1 else name for name in {*models, model}}
-    return short[model] if [*short.values()].count(short[model]) == 1 else model
+    short = {name: PurePath(name).name if name.count("/") > 1 else name for name in models}
+    counts = Counter(short.values())
+    return {name: part if counts[part] == 1 else name for name, part in short.items()}
 
 
 def curve_title(curve: Curve, has_rivals: bool, models: Iterable[str] = ()) -> str:
     """Model, known from the others that are read, and task; the kind of prompt, where another was trained on them."""
     task = f"{curve.experiment} {curve.variant}" if curve.variant else curve.experiment
-    model = short_name(curve.model, models)
+    model = short_names({*models, curve.model})[curve.model]
     kind = f" ({curve.prompt}, conditions {curve.condition_mode or 'none'})" if has_rivals else ""
     return f"{model}, {task} on {curve.data}{kind}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.report.drawing.panels import Look, look_of
-from soft_prompts.report.labels import group_name, row_label, unit_text
+from soft_prompts.report.labels import Labels, group_name, unit_text
 from soft_prompts.report.text import anchor_id, plain_name
 
 TOGETHER = 6  # curves in one panel: more have a panel each
@@ -66,7 +66,7 @@ def has_scale(reading: Reading) -> bool:
 
 def _group(members: Sequence[Reading]) -> Group:
     curves = [reading.curve for reading in members]
-    return Group(tuple(members), tuple(row_label(curve, curves) for curve in curves), _looks(members))
+    return Group(tuple(members), tuple(map(Labels(curves).row, curves)), _looks(members))
 
 
 def _looks(members: Sequence[Reading]) -> tuple[Look, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.report.figures.groups import Group
-from soft_prompts.report.labels import model_label
+from soft_prompts.report.labels import Labels
 from soft_prompts.report.text import MINUS, plain_name, share_text
 
 MOST_MODELS = 5  # columns that fit a page
@@ -81,7 +81,7 @@ def _matrix(groups: Sequence[Group], models: tuple[str, ...]) -> Grid:
         for reading, square in zip(group.readings, _squares(group), strict=True):
             lines.setdefault(_task(reading), {})[reading.curve.model] = square
     curves = [reading.curve for group in groups for reading in group.readings]
-    short = {curve.model: model_label(curve, curves) for curve in curves}
+    short = Labels(curves).short
     rows = tuple(Line(_task_name(task), tuple(found.get(model) for model in models)) for task, found in lines.items())
     return Grid(tuple(short[model] for model in models), rows)
 

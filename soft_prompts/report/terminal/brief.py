@@ -9,7 +9,7 @@ from rich.text import Text
 
 from soft_prompts.analysis.losses.curves import Curve
 from soft_prompts.analysis.readings import Point, Reading
-from soft_prompts.report.labels import NATS, group_name, model_label, row_label, unit_text
+from soft_prompts.report.labels import NATS, Labels, group_name, unit_text
 from soft_prompts.report.terminal.exchange import bracket_text
 from soft_prompts.report.terminal.numbers import hundredths
 from soft_prompts.report.terminal.sentences import COLOURS
@@ -23,7 +23,8 @@ def print_brief(console: Console, readings: Sequence[Reading]) -> None:
     has_outcome = any(point.outcome for reading in readings for point in reading.points)
     counts = sorted({point.tokens for reading in readings for point in reading.points})
     shown = _outcome(readings) if has_outcome else unit_text(curves[0].unit)
-    title = f"{model_label(curves[0], curves)}, " if _is_of_one_model(curves) else ""
+    labels = Labels(curves)
+    title = f"{labels.model(curves[0])}, " if len(labels.models) == 1 else ""
     console.print(Text(f"{title}{group_name(curves)}: {shown} at each count of prompt tokens", style="bold"))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("", max_width=max(console.width // 3, 12), overflow="fold")
@@ -35,18 +36,14 @@ def print_brief(console: Console, readings: Sequence[Reading]) -> None:
         verdict = Text(reading.verdict.word, style=COLOURS[reading.verdict.word])
         cells = (own.get(tokens, "") for tokens in counts)
         evidence = f"{reading.evidence} of {len(reading.checks)}"
-        table.add_row(Text(_label(reading.curve, curves)), verdict, _half(reading), *cells, evidence)
+        table.add_row(Text(_label(reading.curve, labels)), verdict, _half(reading), *cells, evidence)
     console.print(table)
 
 
-def _is_of_one_model(curves: Sequence[Curve]) -> bool:
-    return len({curve.model for curve in curves}) == 1
-
-
-def _label(curve: Curve, curves: Sequence[Curve]) -> str:
+def _label(curve: Curve, labels: Labels) -> str:
     """Without the model where the title names it."""
-    label = row_label(curve, curves)
-    return label.removeprefix(f"{model_label(curve, curves)} · ") if _is_of_one_model(curves) else label
+    label = labels.row(curve)
+    return label.removeprefix(f"{labels.model(curve)} · ") if len(labels.models) == 1 else label
 
 
 def _outcome(readings: Sequence[Reading]) -> str:

@@ -8,7 +8,7 @@ from rich.text import Text
 from soft_prompts.analysis.losses.drafts import Run, metric_of
 from soft_prompts.analysis.readings import Bits, Control, ModelContrast, Reading
 from soft_prompts.analysis.scales import End, Scale
-from soft_prompts.report.labels import NATS, row_label, unit_text
+from soft_prompts.report.labels import NATS, Labels, unit_text
 from soft_prompts.report.terminal.numbers import mark_text, share_text
 from soft_prompts.report.terminal.sentences import print_hanging
 from soft_prompts.stats.brackets import Bracket
@@ -19,8 +19,9 @@ def print_details(console: Console, readings: Sequence[Reading]) -> None:
     curves = [reading.curve for reading in readings]
     if not curves[0].unit.startswith(NATS):
         return
+    labels = Labels(curves)
     for reading in readings:
-        console.print(Text(row_label(reading.curve, curves), style="bold cyan"))
+        console.print(Text(labels.row(reading.curve), style="bold cyan"))
         for line in detail_lines(reading):
             print_hanging(console, Text(f"  {line}"), 4)
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.analysis.units import Amount, Units, VectorShare, units, vector_shares
-from soft_prompts.report.labels import NATS, group_name, row_label
+from soft_prompts.report.labels import NATS, Labels, group_name
 from soft_prompts.report.terminal.numbers import count_text, hundredths, mark_text
 from soft_prompts.report.terminal.sentences import print_hanging
 from soft_prompts.results.findings import Finding
@@ -30,7 +30,8 @@ def print_exchange(console: Console, readings: Sequence[Reading], findings: Sequ
     curves = [reading.curve for reading in readings]
     if not curves[0].unit.startswith(NATS):
         return
-    priced = [(row_label(one.curve, curves), one, units(one)) for one in readings]
+    labels = Labels(curves)
+    priced = [(labels.row(one.curve), one, units(one)) for one in readings]
     found = [row for row in priced if row[2].soft_tokens is not None]
     if found:
         _print_table(

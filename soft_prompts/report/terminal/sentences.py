@@ -1,6 +1,7 @@
 """What does a curve say in one sentence? The verdict, the command that comes next, and what speaks against it."""
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from rich.text import Text
 from soft_prompts.analysis.losses.curves import Curve
 from soft_prompts.analysis.losses.drafts import PROMPT_SETTINGS, SETTINGS
 from soft_prompts.analysis.readings import Reading
-from soft_prompts.report.labels import NATS, kind_label, model_label, row_label
+from soft_prompts.report.labels import NATS, Labels
 
 COLOURS = {
     "PRESENT": "bold green",
@@ -34,8 +35,10 @@ def print_sentences(console: Console, readings: Sequence[Reading]) -> int:
     curves = [reading.curve for reading in readings]
     if not curves[0].unit.startswith(NATS):
         return 0
+    labels, of_model = Labels(curves), _by_model(curves)
     for reading in readings:
-        print_hanging(console, Text.assemble(_kind(reading.curve, curves), coloured(reading, curves)))
+        kind = of_model[reading.curve.model, reading.curve.variant].kind(reading.curve)
+        print_hanging(console, Text.assemble(f"{kind}: " if kind else "", coloured(reading, labels)))
         if reading.verdict.next_command:
             console.print(Text(command_lines(reading.verdict.next_command, console.width)), soft_wrap=True)
     return len(readings)
@@ -44,34 +47,36 @@ def print_sentences(console: Console, readings: Sequence[Reading]) -> int:
 def print_warnings(console: Console, readings: Sequence[Reading], every: bool) -> int:
     """Those that change what is read; the others, if `every` is not asked for, as a number. How many there are."""
     curves, silent = [reading.curve for reading in readings], 0
+    labels = Labels(curves)
     for curve in curves:
         shown = [warning for warning in curve.warnings if every or not QUIET.match(warning)]
         silent += len(curve.warnings) - len(shown)
         for warning in shown:
-            print_hanging(console, Text.assemble(("warning: ", "yellow"), f"{row_label(curve, curves)}: {warning}"))
+            print_hanging(console, Text.assemble(("warning: ", "yellow"), f"{labels.row(curve)}: {warning}"))
     if silent:
         notes = "more warning" if silent == 1 else "more warnings"
         console.print(f"{silent} {notes}: --long", style="dim")
     return sum(len(curve.warnings) for curve in curves)
 
 
-def coloured(reading: Reading, curves: Sequence[Curve]) -> Text:
+def coloured(reading: Reading, labels: Labels) -> Text:
     """The sentence, its verdict in colour, and of a model in a folder the last part."""
     verdict, model = reading.verdict, reading.curve.model
     said = verdict.sentence
     if said.startswith(model):
-        said = model_label(reading.curve, curves) + said.removeprefix(model)
+        said = labels.model(reading.curve) + said.removeprefix(model)
     text, start = Text(said), said.find(f": {verdict.word}")
     if start >= 0:
         text.stylize(COLOURS[verdict.word], start + 2, start + 2 + len(verdict.word))
     return text
 
 
-def _kind(curve: Curve, curves: Sequence[Curve]) -> str:
-    """What the sentence does not say: the kind of prompt, where the model has several on this task."""
-    alike = [one for one in curves if (one.model, one.variant) == (curve.model, curve.variant)]
-    kind = kind_label(curve, alike) if curve.prompt else ""
-    return f"{kind}: " if kind else ""
+def _by_model(curves: Sequence[Curve]) -> dict[tuple[str, str | None], Labels]:
+    """By model and variant, which a sentence names: of those it does not say the kind of prompt."""
+    alike: dict[tuple[str, str | None], list[Curve]] = defaultdict(list)
+    for curve in curves:
+        alike[curve.model, curve.variant].append(curve)
+    return {named: Labels(some) for named, some in alike.items()}
 
 
 def print_hanging(console: Console, text: Text, indent: int = INDENT) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 from soft_prompts.analysis.losses.curves import Curve, Difference, Gap
 from soft_prompts.analysis.losses.curves import Point as Losses
 from soft_prompts.analysis.readings import Point, Reading
-from soft_prompts.report.labels import NATS, estimate_text, group_name, row_label, unit_text
+from soft_prompts.report.labels import NATS, Labels, estimate_text, group_name, unit_text
 from soft_prompts.report.terminal.numbers import change_text, count_text, hundredths, share_text
 from soft_prompts.results.roles import BATTERY
 from soft_prompts.stats.paired import SeedValue, Share
@@ -41,7 +41,8 @@ def print_table(console: Console, readings: Sequence[Reading], view: View) -> No
     """Of curves with one experiment, data set and metric; cut into several where the console is narrower."""
     curves = [reading.curve for reading in readings]
     in_bits = view.bits and curves[0].unit.startswith(NATS)
-    rows = [row for reading in readings for row in _rows(reading, curves, view)]
+    labels = Labels(curves)
+    rows = [row for reading in readings for row in _rows(reading, labels, view)]
     counts = sorted({tokens for row in rows for tokens in row.cells})
     metric = curves[0].metric.replace("_", " ")
     console.print(Text(f"{group_name(curves)}: {metric}, {unit_text(curves[0].unit, in_bits)}", style="bold"))
@@ -75,11 +76,11 @@ def _table(console: Console, rows: Sequence[Row], counts: Sequence[int]) -> Tabl
     return table
 
 
-def _rows(reading: Reading, curves: Sequence[Curve], view: View) -> Iterator[Row]:
+def _rows(reading: Reading, labels: Labels, view: View) -> Iterator[Row]:
     """Of one curve: the headline of its chosen prompts, and below it what they are worth."""
     is_loss = reading.curve.unit.startswith(NATS)
     factor = 1 / math.log(2) if view.bits and is_loss else 1.0
-    yield Row(row_label(reading.curve, curves), _cells(reading, lambda point: _estimate(point, factor)), "")
+    yield Row(labels.row(reading.curve), _cells(reading, lambda point: _estimate(point, factor)), "")
     worth = [*_worth(reading, factor, view.long)] if is_loss else []
     yield from (row for row in worth if any(row.cells.values()))
     if view.long:
