@@ -20,7 +20,8 @@ class InputError(ValueError):
 
 
 class Interrupted(Exception):
-    """Stopped by a signal after the last whole step was published; the same command resumes."""
+    """Stopped by a signal after the last whole step was published, or left alone by another process of the launch; the
+    same command resumes."""
 
     exit_code = 4
 

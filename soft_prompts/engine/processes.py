@@ -2,7 +2,8 @@
 
 import atexit
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -12,20 +13,22 @@ from accelerate import PartialState
 from accelerate.utils import gather_object, reduce
 from torch import Tensor, distributed
 
+from soft_prompts.common.errors import Interrupted
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.task import Query
 
 T = TypeVar("T")
+SILENCE = timedelta(minutes=30)  # of a process that the others wait for in the middle of a run: it hangs
 PATIENCE = timedelta(days=30)  # of processes that wait for what the first one waits for: the end of another run
 
 
 def meet(cpu: bool) -> PartialState:
-    """This process among those of the launch, which it leaves when it ends.
+    """This process among those of the launch, which it leaves when it ends, or when another is silent for SILENCE.
 
     A group that is still there when Python goes down has threads that may hold a tensor, and such a thread takes
     the process with it (SIGABRT after all work is done): https://github.com/pytorch/pytorch/issues/190489.
     """
-    state = PartialState(cpu=cpu)
+    state = PartialState(cpu=cpu, timeout=SILENCE)
     if state.num_processes > 1:
         atexit.unregister(_leave)
         atexit.register(_leave)
@@ -42,6 +45,29 @@ def _leave() -> None:
         distributed.destroy_process_group()
     elif patient is not None:
         distributed.destroy_process_group(patient)
+
+
+@contextmanager
+def others_are_there() -> Iterator[None]:
+    """A process of the launch that died or hangs becomes Interrupted in the others, with a line that says what to do.
+
+    The launcher ends what is left, a process that hangs too.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        state = PartialState()
+        if state.num_processes == 1 or not _is_of_others(error):
+            raise
+        raise Interrupted(
+            f"process {state.process_index} of {state.num_processes} hears nothing of the others: one of them died or "
+            "hangs; the same command goes on from the last state"
+        ) from error
+
+
+def _is_of_others(error: RuntimeError) -> bool:
+    """NCCL has a class for it; gloo raises a plain RuntimeError, which names its file."""
+    return isinstance(error, distributed.DistError) or "gloo" in str(error)
 
 
 def told_by_first(find: Callable[[], T]) -> T:

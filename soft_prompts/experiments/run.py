@@ -16,7 +16,7 @@ from soft_prompts.common.console import StepProgress, say
 from soft_prompts.common.signals import stop_signals
 from soft_prompts.config import RunConfig, check_conditions
 from soft_prompts.engine.evaluation import LossNotFinite
-from soft_prompts.engine.processes import told_by_first
+from soft_prompts.engine.processes import others_are_there, told_by_first
 from soft_prompts.experiments.evidence.makers import Maker, maker_of
 from soft_prompts.experiments.progress import Turn
 from soft_prompts.models.model import FrozenModel
@@ -75,7 +75,13 @@ def run_together(
         if frozen is not None:
             refuse_other_model(config, frozen)
     first, turn, paths = configs[0], turn or Turn(titles(configs)), [run_paths(config) for config in configs]
-    with only_writers(paths), stop_signals(first.fresh) as stop, out_of_memory_is_out_of_room(), algorithms(first):
+    with (
+        only_writers(paths),
+        stop_signals(first.fresh) as stop,
+        others_are_there(),
+        out_of_memory_is_out_of_room(),
+        algorithms(first),
+    ):
         named = list(zip(configs, turn.titles, strict=True))
         finished = [finished_result(config, run_paths(config), title) for config, title in named]
         if all(finished):

@@ -223,29 +223,55 @@ def test_one_of_two_processes_dies(
     outcomes = []
     for trial, parallel in enumerate(("none", "none", "none", "fsdp", "tensor")):
         config = settings(tmp_path / str(trial), steps=40, checkpoint_every=1, validate_every=40, parallel=parallel)
-        kill_one(launch, config, victim)
+        harm_one(launch, config, victim, signal.SIGKILL)
         result = run(replace(config, parallel="none"), one_frozen)
         expected = pytest.approx(whole.metrics["test_loss"].value, abs=1e-3)
         outcomes.append(result.metrics["test_loss"].value == expected)
     count_fault(record_property, f"process {victim} of two dies", outcomes)
 
 
-def kill_one(launch: Callable[..., subprocess.Popen[str]], config: RunConfig, victim: int) -> None:
-    """Start two processes, kill one in the middle, and see both gone."""
+@pytest.mark.faults
+@pytest.mark.parametrize("victim", [0, 1])
+def test_one_of_two_processes_hangs(
+    launch: Callable[..., subprocess.Popen[str]],
+    settings: Callable[..., RunConfig],
+    one_frozen: FrozenModel,
+    tmp_path: Path,
+    record_property: Any,
+    victim: int,
+) -> None:
+    """For good: the other ends in a line when its patience does, and the launcher ends the one that hangs."""
+    whole = run(settings(tmp_path / "whole", steps=40, checkpoint_every=40, validate_every=40), one_frozen)
+    outcomes = []
+    for trial, parallel in enumerate(("none", "fsdp")):
+        config = settings(tmp_path / str(trial), steps=40, checkpoint_every=1, validate_every=40, parallel=parallel)
+        text = harm_one(launch, config, victim, signal.SIGSTOP, patience=20)
+        result = run(replace(config, parallel="none"), one_frozen)
+        expected = pytest.approx(whole.metrics["test_loss"].value, abs=1e-3)
+        said = f"process {1 - victim} of 2 hears nothing of the others" in text
+        outcomes.append(said and result.metrics["test_loss"].value == expected)
+    count_fault(record_property, f"process {victim} of two hangs", outcomes)
+
+
+def harm_one(
+    launch: Callable[..., subprocess.Popen[str]], config: RunConfig, victim: int, harm: signal.Signals, **around: float
+) -> str:
+    """Start two processes, harm one in the middle, and see both gone; what the launch said."""
     states = run_paths(config).snapshot / "state"
-    launched = launch(config, pause=0.2)
+    launched = launch(config, pause=0.2, **around)
     until = time.monotonic() + TIMEOUT
     while len(list(states.glob("step-*"))) < 2 and time.monotonic() < until and launched.poll() is None:
         time.sleep(0.1)
     workers = [process for process in children_of(launched.pid) if "command.py" in _words(process)]
     assert len(workers) == 2, workers
-    os.kill(sorted(workers)[victim], signal.SIGKILL)
+    os.kill(sorted(workers)[victim], harm)
     began = time.monotonic()
-    launched.communicate(timeout=TIMEOUT)
+    text, _ = launched.communicate(timeout=TIMEOUT)
     ended = time.monotonic() - began
     assert launched.returncode != 0
     assert not any(is_there(process) for process in workers)
-    assert ended < 120
+    assert ended < 120 + around.get("patience", 0)
+    return text
 
 
 def _words(process: int) -> str:
