@@ -60,12 +60,10 @@ def contrasted(readings: Sequence["Reading"]) -> list["Reading"]:
 
 def adjusted(readings: Sequence["Reading"]) -> list["Reading"]:
     """The same with Holm over all tasks."""
-    families: dict[tuple[Any, ...], dict[str, float]] = defaultdict(dict)
+    families = Families()
     for number, one in enumerate(readings):
-        for contrasted in one.contrasts:
-            if contrasted.p_value is not None:
-                families[_family(one, contrasted)][str(number)] = contrasted.p_value
-    found = {family: holm(p_values) for family, p_values in families.items()}
+        families.add(number, one)
+    found = families.holm()
     return [
         dataclasses.replace(
             one,
@@ -76,6 +74,32 @@ def adjusted(readings: Sequence["Reading"]) -> list["Reading"]:
         )
         for number, one in enumerate(readings)
     ]
+
+
+class Family(NamedTuple):
+    """Tasks over which two models are compared: those with the same kind of prompt, settings aside."""
+
+    model: str
+    other: str
+    prompt: str | None
+    condition_mode: str | None
+
+
+class Families:
+    """The p-values of all tasks, told one reading after another."""
+
+    def __init__(self) -> None:
+        self._found: dict[Family, dict[str, float]] = defaultdict(dict)
+
+    def add(self, number: int, reading: "Reading") -> None:
+        """Of the reading with this number."""
+        for contrasted in reading.contrasts:
+            if contrasted.p_value is not None:
+                self._found[_family(reading, contrasted)][str(number)] = contrasted.p_value
+
+    def holm(self) -> dict[Family, dict[str, float]]:
+        """Adjusted over each family, by the text of a reading's number."""
+        return {family: holm(p_values) for family, p_values in self._found.items()}
 
 
 def _contrast(one: "Reading", other: "Reading") -> ModelContrast:
@@ -122,6 +146,5 @@ def _kind(reading: "Reading") -> tuple[Any, ...]:
     return curve.prompt, curve.condition_mode, str(sorted(curve.settings.items()))
 
 
-def _family(one: "Reading", other: ModelContrast) -> tuple[Any, ...]:
-    """Tasks over which two models are compared: those with the same kind of prompt, settings aside."""
-    return one.curve.model, other.model, one.curve.prompt, one.curve.condition_mode
+def _family(one: "Reading", other: ModelContrast) -> Family:
+    return Family(one.curve.model, other.model, one.curve.prompt, one.curve.condition_mode)

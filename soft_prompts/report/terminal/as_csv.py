@@ -30,14 +30,16 @@ CURVES = (
 )
 
 
-def csv_text(readings: Iterable[Reading], kind: Kind) -> str:
-    """With a line of names first."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(POINTS if kind == "points" else CURVES)
+def csv_pieces(readings: Iterable[Reading], kind: Kind) -> Iterator[str]:
+    """A line of names, then the rows of one reading after another."""
+    yield _lines([POINTS if kind == "points" else CURVES])
     for reading in readings:
-        rows = _points(reading) if kind == "points" else [_curve(reading)]
-        writer.writerows([_cell(value) for value in row] for row in rows)
+        yield _lines(_points(reading) if kind == "points" else [_curve(reading)])
+
+
+def _lines(rows: Iterable[Sequence[Any]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
     return out.getvalue()
 
 

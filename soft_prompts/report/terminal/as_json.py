@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from soft_prompts.analysis.losses.drafts import Run
-from soft_prompts.analysis.readings import Bits, Control, Point, Reading, Readings
+from soft_prompts.analysis.readings import Bits, Control, Point, Reading
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.analysis.units import Units, units, witness_edl, witness_tokens
 from soft_prompts.stats.bootstrap import Interval
@@ -19,18 +19,8 @@ METRIC_FIELDS = ("headline", "metric", "unit", "scored_units")
 PAIRED_FIELDS = ("paired", "condition_information", "gaps", "warnings")
 
 
-def document(readings: Readings) -> dict[str, Any]:
-    """All that `compare --json` prints."""
-    return {
-        "version": VERSION,
-        "warnings": list(readings.warnings),
-        "problems": list(readings.problems),
-        "curves": [as_json(reading) for reading in readings.readings],
-    }
-
-
 def as_json(reading: Reading) -> dict[str, Any]:
-    """One of the curves; plain values, files by their paths."""
+    """One of the curves that `compare --json` prints; plain values, files by their paths."""
     curve, lead, verdict = reading.curve, reading.lead, reading.verdict
     values = {
         **_named(curve, CURVE_FIELDS),

@@ -1,6 +1,6 @@
 """Is the skill there, hidden or not found? The compare command: results in; sentences and tables, JSON or CSV out."""
 
-import json
+import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +11,18 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
+from soft_prompts.analysis.by_task import ByTask, Tasks, collected
 from soft_prompts.analysis.readings import Asked, Reading, Readings, read_all
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.common.urls import as_typed
 from soft_prompts.report.labels import NATS
-from soft_prompts.report.terminal.as_csv import Kind, csv_text
-from soft_prompts.report.terminal.as_json import document
+from soft_prompts.report.terminal.as_csv import Kind, csv_pieces
 from soft_prompts.report.terminal.brief import print_brief
 from soft_prompts.report.terminal.details import print_details
 from soft_prompts.report.terminal.exchange import print_exchange
 from soft_prompts.report.terminal.metrics import metric_lines
 from soft_prompts.report.terminal.sentences import print_hanging, print_sentences, print_warnings
+from soft_prompts.report.terminal.stream import json_pieces, on_disk, pieces_of, print_pieces
 from soft_prompts.report.terminal.tables import View, print_table
 from soft_prompts.results.files import find_results
 from soft_prompts.results.findings import find_findings
@@ -82,31 +83,57 @@ def compare_command(options: CompareOptions) -> int:
     """
     if options.metric == LIST:
         return _list_metrics(options.paths)
-    readings = _read(options)
-    _say(readings.problems)
-    if not readings.readings:
-        raise _nothing(options.paths)
-    if options.json:
-        _write(json.dumps(document(readings), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    elif options.brief and not any(one.curve.unit.startswith(NATS) for one in readings.readings):
-        raise UsageError(f"{readings.readings[0].curve.metric} is a score, which has no verdict; leave --brief out")
-    elif options.csv is not None:
-        _write(csv_text(readings.readings, options.csv))
+    source = _read(options)
+    if options.json or options.csv is not None:
+        problems = _stream(source, options)
     else:
-        _write(_text(readings, options))
+        problems = _print(_kept(source, options), options)
+    if options.plot is not None and isinstance(source, Readings):
+        _write_plot(source, options.plot)
+    return 1 if problems else 0
+
+
+def _read(options: CompareOptions) -> Tasks | Readings:
+    """A task at a time, so that very many results have room; all of every result where a figure is drawn of them."""
+    asked = Asked(options.reference, options.draws, options.same_scale)
     if options.plot is not None:
-        _write_plot(readings, options.plot)
-    return 1 if readings.problems else 0
+        return read_all(options.paths, options.metric, *asked)
+    return Tasks(options.paths, options.metric, asked)
 
 
-def _read(options: CompareOptions) -> Readings:
-    """All of every result where it is asked for, else what tables need: very many results have room."""
-    if options.long or options.units or options.json or options.csv or options.plot:
-        return read_all(options.paths, options.metric, options.reference, options.draws, options.same_scale)
-    from soft_prompts.analysis.by_task import read_by_task
+def _kept(source: Tasks | Readings, options: CompareOptions) -> ByTask:
+    """What tables need."""
+    if isinstance(source, Tasks):
+        return collected(source, options.long or options.units)
+    return ByTask(source.readings, source.problems, source.warnings, source.comparison.left_out)
 
-    found = read_by_task(options.paths, options.metric, Asked(options.reference, options.draws, options.same_scale))
-    return Readings(found.readings, found.problems, found.warnings)
+
+def _stream(source: Tasks | Readings, options: CompareOptions) -> Sequence[str]:
+    """Curve after curve; returns what is wrong with the results."""
+    readings = iter(source if isinstance(source, Tasks) else source.readings)
+    first = next(readings, None)
+    if first is None:
+        _say(source.problems)
+        raise _nothing(options.paths)
+    every = itertools.chain([first], readings)
+    with on_disk() as file:
+        for piece in json_pieces(every, source) if options.csv is None else csv_pieces(every, options.csv):
+            file.write(piece)
+        _say(source.problems)
+        print_pieces(lambda: pieces_of(file))
+    return source.problems
+
+
+def _print(found: ByTask, options: CompareOptions) -> Sequence[str]:
+    """Sentences and tables; returns what is wrong with the results."""
+    _say(found.problems)
+    if not found.readings:
+        raise _nothing(options.paths)
+    if options.brief and not any(one.curve.unit.startswith(NATS) for one in found.readings):
+        raise UsageError(f"{found.readings[0].curve.metric} is a score, which has no verdict; leave --brief out")
+    text = _text(found, options)
+    print_pieces(lambda: [text])
+    return found.problems
 
 
 def tables(readings: Sequence[Reading], any_data: bool = False) -> list[list[Reading]]:
@@ -125,7 +152,7 @@ def _list_metrics(paths: Sequence[Path]) -> int:
     lines = metric_lines(result for _, result in found.results)
     if not lines:
         raise _nothing(paths)
-    _write("\n".join(lines) + "\n")
+    print_pieces(lambda: ["\n".join(lines) + "\n"])
     return 0
 
 
@@ -139,13 +166,13 @@ def _nothing(paths: Sequence[Path]) -> InputError:
     return InputError(f"no results in {where}; give result files or folders of them, or run an experiment first")
 
 
-def _text(readings: Readings, options: CompareOptions) -> str:
+def _text(found: ByTask, options: CompareOptions) -> str:
     console = Console(file=sys.stdout, highlight=False)
     if not console.is_terminal:
         console.width = WIDTH
     findings = find_findings(options.paths) if options.units else []
     with console.capture() as captured:
-        for members in tables(readings.readings, options.brief):
+        for members in tables(found.readings, options.brief):
             if options.brief:
                 print_brief(console, members)
             elif options.units:
@@ -153,10 +180,11 @@ def _text(readings: Readings, options: CompareOptions) -> str:
             else:
                 _print_group(console, members, options)
             console.print()
-        for warning in readings.warnings:
+        for warning in found.warnings:
             print_hanging(console, Text.assemble(("warning: ", "yellow"), warning))
-        if options.long and (beside := sum(run.result.role != "run" for run in readings.results)):
-            console.print(f"{beside} results beside the runs: anchors, controls, trials, rounded prompts", style="dim")
+        if options.long and found.beside:
+            beside = f"{found.beside} results beside the runs: anchors, controls, trials, rounded prompts"
+            console.print(beside, style="dim")
     return "\n".join(line.rstrip() for line in captured.get().split("\n"))  # a table pads its cells
 
 
@@ -169,17 +197,6 @@ def _print_group(console: Console, members: Sequence[Reading], options: CompareO
     print_table(console, members, View(options.long, options.bits))
     if options.long:
         print_details(console, members)
-
-
-def _write(text: str) -> None:
-    """To stdout, in ASCII where it speaks nothing better."""
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        text = text.replace("±", "+-").replace("·", "|").encode(encoding, "replace").decode(encoding)
-    sys.stdout.write(text)
-    sys.stdout.flush()
 
 
 def _write_plot(readings: Readings, path: Path) -> None:

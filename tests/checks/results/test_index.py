@@ -1,5 +1,6 @@
 """Does the index of very many results say what reading them all says, whatever became of its file?"""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -13,9 +14,10 @@ from typing import Any
 import pytest
 
 from soft_prompts.analysis.by_task import read_by_task
-from soft_prompts.analysis.readings import Asked, read_all
+from soft_prompts.analysis.readings import Asked, Readings, read_all
 from soft_prompts.common.cache import VARIABLE
 from soft_prompts.common.errors import UsageError
+from soft_prompts.report.terminal.as_json import VERSION, as_json
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
 from soft_prompts.results import index as indexed
 from soft_prompts.results import kept
@@ -215,6 +217,13 @@ def hardly_utf8(folder: Path) -> None:
         path.write_bytes(path.read_bytes().replace(b'"name": "two"', rb'"name": "tw\udcff"'))
 
 
+def at_once(every: Readings) -> str:
+    """What `compare --json` prints, written in one go."""
+    told = {"version": VERSION, "warnings": list(every.warnings), "problems": list(every.problems)}
+    curves = [as_json(reading) for reading in every.readings]
+    return json.dumps(told | {"curves": curves}, indent=2, ensure_ascii=False) + "\n"
+
+
 @pytest.mark.parametrize("which", ["made", "rewritten", "hardly UTF-8", "reference"])
 def test_task_by_task_is_all_at_once(which: str, folder: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Word for word what the command prints when everything is read at once."""
@@ -232,13 +241,17 @@ def test_task_by_task_is_all_at_once(which: str, folder: Path, capfd: Any, monke
     assert [one.contrasts for one in parts.readings] == [one.contrasts for one in every.readings]
     assert (parts.problems, parts.warnings) == (every.problems, every.warnings)
     assert len(every.problems) == {"made": 2, "reference": 0}.get(which, 3)
-    for options in (CompareOptions(paths, draws=100), CompareOptions(paths, draws=100, brief=True)):
+    forms: list[dict[str, Any]] = [{}, {"brief": True}, {"long": True}, {"units": True}, {"json": True}]
+    forms += [{"csv": "points"}, {"csv": "curves"}]
+    for options in (CompareOptions(paths, draws=100, **form) for form in forms):
         compare_command(options)
         said = capfd.readouterr()
         with monkeypatch.context() as patched:
             patched.setattr("soft_prompts.report.terminal.command._read", lambda _: every)
             compare_command(options)
         assert capfd.readouterr() == said
+        if options.json and which != "hardly UTF-8":  # what cannot be encoded is written as a question mark
+            assert said.out == at_once(every)
 
 
 def test_a_metric_or_model_that_no_result_has(folder: Path) -> None:
