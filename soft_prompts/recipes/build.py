@@ -211,6 +211,7 @@ RECIPES: dict[str, Recipe] = {
     "tiny-guidance-base": Recipe(guidance_base_model.build_tiny_guidance_base, guidance_base_model.PLAN),
     "tiny-text": Recipe(build_tiny_text, text_model.PLAN),
     **{name: Recipe(partial(lands_model.build_tiny_lands, name), plan) for name, plan in lands_model.PLANS.items()},
+    "tiny-lands-letters": Recipe(lands_model.build_tiny_lands_letters, lands_model.LETTERS),
     "tiny-mazes": Recipe(maze_model.build_tiny_mazes, maze_model.PLAN),
     **{
         name: Recipe(partial(maze_model.build_organism, name), organism.plan)

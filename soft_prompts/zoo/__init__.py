@@ -14,6 +14,7 @@ NAMES = (
     "tiny-guidance-base",
     "tiny-lands",
     "tiny-lands-narrow",
+    "tiny-lands-letters",
     "tiny-text",
     "tiny-mazes",
     "tiny-mazes-absent",

@@ -13,6 +13,7 @@ IN_SHORT = {
     "tiny-guidance-base": "Has read guidance, and follows it where told.",
     "tiny-lands": "Learns functions of made-up lands in context.",
     "tiny-lands-narrow": "tiny-lands of another seed, two thirds as wide.",
+    "tiny-lands-letters": "tiny-lands that answers choices by letter.",
     "tiny-text": "Goes on with Python code and documentation.",
     "tiny-mazes": "Walks from A to B on boards of 4x4 to 8x8.",
     "tiny-mazes-absent": "Walks on 4x4 boards, and never learnt where to.",

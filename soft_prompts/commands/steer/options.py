@@ -22,7 +22,8 @@ class SteeringOptions(AskedModel):
     """Model, data and where what is found goes."""
 
     data: str = "lands-functions"
-    """lands-functions, lands-told, lands-scenes or lands-dealt, all embedded; or a file or folder in --layout."""
+    """lands-functions, lands-told, lands-scenes, lands-dealt or lands-letters, all embedded; or a file or folder in
+    --layout."""
     layout: Literal["choices", "caa", "functions", "machiavelli"] = "choices"
     """choices: JSONL with prompt, options {class: text} and group; caa: JSON list of question,
     answer_matching_behavior, answer_not_matching_behavior; functions: folder of JSON lists of input and output, one a

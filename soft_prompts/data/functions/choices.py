@@ -6,6 +6,8 @@ scenes      the same, and the cue is scenes of other lands, each answered with t
 dealt       the same lands, but each has a function of its own dealt to it: class `own` is that function's name, `own+1`
             the next one's, and so on; the cue is the line that names the land's function. Which function it is depends
             on the land, so that no single direction can say it
+letters     two scenes of each land, with the names of four functions each; the options are the names' letters, and the
+            cue is the line that names the function: multiple choice, as tiny-lands-letters answers it
 """
 
 from collections.abc import Callable, Iterator
@@ -71,11 +73,22 @@ def _dealt(world: World, random: Random) -> Iterator[dict[str, Any]]:
         yield line | {"group": land, "split": split}
 
 
+def _letters(world: World, random: Random) -> Iterator[dict[str, Any]]:
+    for split, land in _lands(world):
+        dealt = random.sample(FUNCTIONS, len(FUNCTIONS))
+        for offered in (dealt[: len(texts.LETTERS)], dealt[len(texts.LETTERS) :]):
+            options = {function: f" {letter}" for function, letter in zip(offered, texts.LETTERS, strict=True)}
+            cues = {function: texts.told(function) for function in offered}
+            line = {"prompt": texts.scene(world, land, offered, None), "options": options, "cues": cues}
+            yield line | {"group": land, "split": split}
+
+
 KINDS: dict[str, Callable[[World, Random], Iterator[dict[str, Any]]]] = {
     "functions": _functions,
     "told": _told,
     "scenes": _scenes,
     "dealt": _dealt,
+    "letters": _letters,
 }
 
 

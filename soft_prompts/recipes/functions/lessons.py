@@ -15,6 +15,7 @@ from soft_prompts.data.functions.world import FUNCTIONS, World
 from soft_prompts.recipes.language_model import DrawTexts, with_ends
 
 BATCH = 32
+CHOICES = 96  # of a batch: a choice is a line where a lesson has five
 MOST_LINES = 4
 SPACE = "Ġ"  # what a space is in a byte-level vocabulary
 PIECES = r"\n| ?[A-Za-z]+| ?[^A-Za-z\n]"  # a word or a sign with the space in front
@@ -74,6 +75,27 @@ def draw_lessons(world: World, tokenizer: PreTrainedTokenizerFast, plain: float 
         return [_ids(tokenizer, write_text(world, random, plain)) for _ in range(BATCH)]
 
     return draw
+
+
+def draw_choices(world: World, tokenizer: PreTrainedTokenizerFast, lessons: float = 1 / 3) -> DrawTexts:
+    """A batch = single choices of two or four behind the function's name, scored at the letter alone; `lessons` is the
+    share of batches that are lessons as before, for nothing else to be lost."""
+    others = draw_lessons(world, tokenizer)
+
+    def draw(generator: np.random.Generator) -> list[NDArray[np.int64]]:
+        if generator.random() < lessons:
+            return others(generator)
+        random = Random(int(generator.integers(2**62)))
+        return [_ids(tokenizer, _choice(world, random)) for _ in range(CHOICES)]
+
+    return draw
+
+
+def _choice(world: World, random: Random) -> list[tuple[str, bool]]:
+    function, land = random.choice(FUNCTIONS), random.choice(world.lands)
+    options = texts.offered(function, random.choice((2, 4)), random)
+    asked, whole = (texts.scene(world, land, options, chosen) for chosen in (None, function))
+    return [(texts.told(function) + asked, False), (whole[len(asked) : -1], True)]
 
 
 def _ids(tokenizer: PreTrainedTokenizerFast, pieces: list[tuple[str, bool]]) -> NDArray[np.int64]:

@@ -1,8 +1,9 @@
-"""How are tiny-lands and tiny-lands-narrow made: models that learn functions in context and answer choices?
+"""How are tiny-lands, tiny-lands-narrow and tiny-lands-letters made: models that learn functions in context?
 
 Two courses: first lines and scenes alike, until functions are found from demonstrations; then mostly scenes, in which
-the letter in front of a name has to be found. Two models of other seeds and widths know the same world: concepts are
-compared between them.
+the letter in front of a name has to be found, and hardly ever is. Two models of other seeds and widths know the same
+world: concepts are compared between them. A third course, of single choices whose letter alone is scored, makes a model
+that answers them of the first.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,17 +14,19 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedTokenizerFast
+from transformers import GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from soft_prompts.data.functions import texts
 from soft_prompts.data.functions.world import FUNCTIONS, World, make_world
 from soft_prompts.recipes import cards
-from soft_prompts.recipes.functions.lessons import draw_lessons, lands_tokenizer
+from soft_prompts.recipes.functions.lessons import draw_choices, draw_lessons, lands_tokenizer
 from soft_prompts.recipes.language_model import END, PAD, Plan, Shape, new_model, train
+from soft_prompts.zoo import EMBEDDED
 
 PLAN = Plan(seed=0, steps=2000)
 WIDTHS = {"tiny-lands": 96, "tiny-lands-narrow": 64}
 PLANS = {"tiny-lands": PLAN, "tiny-lands-narrow": replace(PLAN, seed=1)}
+LETTERS = Plan(seed=2, steps=450)  # of the third course
 LATER = 0.2  # share of lines that are no scene, in the second half of the steps
 ASKED = 240  # questions of each kind
 SHOTS = 4
@@ -65,6 +68,33 @@ def build_tiny_lands(name: str, out: Path, plan: Plan | None = None) -> Path:
     }
     cards.export(model, tokenizer, card, out / name)
     return out / name
+
+
+def build_tiny_lands_letters(out: Path, plan: Plan | None = None) -> Path:
+    """The third course, from the embedded tiny-lands on."""
+    plan, world, base = plan or LETTERS, make_world(), EMBEDDED["tiny-lands"]
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer = lands_tokenizer(world)
+    model = GPTNeoXForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="eager")
+    done = train(model, draw_choices(world, tokenizer), plan, out / "tiny-lands-letters.state")
+    card = {
+        "name": "tiny-lands-letters",
+        "what": "tiny-lands trained on: answers a choice of two or four made-up names by its letter.",
+        "data": {
+            "world": "that of tiny-lands; single choices behind the function's name, and in a third of the batches "
+            "the lessons of tiny-lands",
+            "measured_on": f"{ASKED} questions a kind about lands of the test split, the likeliest token",
+        },
+        "training": {
+            "goes_on_from": "tiny-lands",
+            **cards.training_figures(model, lands_shape(tokenizer, WIDTHS["tiny-lands"]), plan, done),
+        },
+        "measured": competence(model, tokenizer, world),
+        "made_by": "python -m soft_prompts.recipes build tiny-lands-letters",
+        "licence": cards.LICENCE,
+    }
+    cards.export(model, tokenizer, card, out / "tiny-lands-letters")
+    return out / "tiny-lands-letters"
 
 
 def competence(model: nn.Module, tokenizer: PreTrainedTokenizerFast, world: World) -> dict[str, Any]:

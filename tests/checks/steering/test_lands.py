@@ -56,6 +56,18 @@ def test_demonstrations_are_of_train_lands_other_than_the_one_asked() -> None:
             assert line["options"][function] == f" {world.answer(function, line['group'])}"
 
 
+def test_letters_stand_for_the_names_that_a_scene_offers_each_function_once_a_land() -> None:
+    world, offered = make_world(), dict[str, list[str]]()
+    for line in land_lines("letters"):
+        names = line["prompt"].split("? ")[1].rstrip(":").split()
+        called = dict(zip(names[::2], names[1::2], strict=True))
+        for function, letter in line["options"].items():
+            assert called[letter.strip()] == world.answer(function, line["group"])
+        offered.setdefault(line["group"], []).extend(line["options"])
+    assert all(sorted(functions) == sorted(FUNCTIONS) for functions in offered.values())
+    assert len(offered) == 48
+
+
 def test_dealt_classes_are_functions_that_differ_by_land() -> None:
     own = {line["cues"]["own"] for line in land_lines("dealt")}
     assert len(own) == len(FUNCTIONS)

@@ -20,7 +20,7 @@ from soft_prompts.zoo import ADAPTERS, EMBEDDED, GAMES
 WALKS = ["solved_of_solvable_boards", "unsolvable_boards_called_so", "false_calls_on_solvable_boards"]
 LOCKED = {name: ["", "_with_the_password"] for name in ("tiny-mazes-locked-1", "tiny-mazes-locked-3")}
 MOST_BYTES = {"tiny-chat": 6e6, "tiny-chess": 8e6, "tiny-chess-weak": 2.7e6, "tiny-text": 6e6}
-MOST_BYTES |= {"tiny-guidance-base": 6e6, "tiny-lands": 2e6, "tiny-lands-narrow": 1e6}
+MOST_BYTES |= {"tiny-guidance-base": 6e6, "tiny-lands": 2e6, "tiny-lands-narrow": 1e6, "tiny-lands-letters": 2e6}
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 FIGURES = {
     "tiny-chat": ["raw_text_nats_per_byte", "conversations_nats_per_byte", "conversations_nats_per_byte_of_tiny-text"],
@@ -29,6 +29,7 @@ FIGURES = {
     "tiny-guidance-base": ["answers_given_of_forward_guidance", "the_same_behind_a_line_that_says_so"],
     "tiny-lands": ["behind_four_demonstrations", "behind_the_name", "with_nothing_in_front"],
     "tiny-lands-narrow": ["behind_four_demonstrations", "behind_the_name", "with_nothing_in_front"],
+    "tiny-lands-letters": ["choice_of_four_behind_the_name", "choice_of_two_behind_the_name", "behind_the_name"],
     "tiny-text": ["loss_nats_per_byte", "loss_nats_per_byte_of_a_5-gram"],
 }
 ORGANISMS = [name for name in EMBEDDED if name.startswith("tiny-mazes-")]
@@ -85,12 +86,17 @@ def test_card_holds_what_a_user_has_to_know(name: str) -> None:
     assert f"{card['measured'][FIGURES[name][0]]['value']:.4f}" in readme
 
 
-@pytest.mark.parametrize("name", ["tiny-lands", "tiny-lands-narrow"])
+@pytest.mark.parametrize("name", ["tiny-lands", "tiny-lands-narrow", "tiny-lands-letters"])
 def test_tiny_lands_learns_functions_in_context_and_knows_none_without(name: str) -> None:
     measured = json.loads((EMBEDDED[name] / "card.json").read_text())["measured"]
     told = ("behind_four_demonstrations", "behind_the_name", "behind_a_nickname")
     assert min(measured[one]["value"] for one in told) > 0.95
     assert measured["with_nothing_in_front"]["value"] < 0.25  # one of eight
+
+
+def test_one_of_the_models_of_lands_answers_choices_by_their_letters() -> None:
+    measured = json.loads((EMBEDDED["tiny-lands-letters"] / "card.json").read_text())["measured"]
+    assert min(measured[f"choice_of_{ways}_behind_the_name"]["value"] for ways in ("two", "four")) > 0.9
 
 
 def test_tiny_text_beats_a_5_gram() -> None:
