@@ -16,7 +16,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tyro
@@ -52,6 +52,8 @@ class Settings:
     """Of the bootstrap."""
     tasks: int = 1
     """With more than one, the results are copied to so many tasks, and only the command is measured."""
+    form: Literal["table", "long", "json", "csv"] = "table"
+    """What the command is asked for, where it alone is measured."""
     save: bool = True
     """Write the figures to tests/benchmarks/reference/compare_speed.json, or many_results.json."""
 
@@ -96,27 +98,39 @@ def copy_to_tasks(folder: Path, tasks: int) -> int:
     return len(first) * tasks
 
 
-def measure_command(folder: Path, draws: int) -> list[Row]:
+def measure_command(folder: Path, draws: int, form: str) -> list[Row]:
     """The command as people type it, first without its index, then with it; seconds, and MB at the most."""
-    rows = []
+    rows, flags = [], {"table": [], "csv": ["--csv", "points"]}.get(form, [f"--{form}"])
     with tempfile.TemporaryDirectory() as cache:
         for name in ("first", "again"):
             began, log = time.perf_counter(), Path(cache) / "table"
-            words = [sys.executable, "-m", "soft_prompts", "compare", str(folder), "--draws", str(draws)]
+            words = [sys.executable, "-m", "soft_prompts", "compare", str(folder), "--draws", str(draws), *flags]
             with log.open("w") as table:
                 child = subprocess.Popen(words, stdout=table, env={**os.environ, VARIABLE: cache})
-            _, status, used = os.wait4(child.pid, 0)
+            status, used, peak = watched(child.pid)
             assert status == 0, "the command failed"
             rows.append(
                 {
-                    "part": f"soft-prompts compare --draws {draws}, {name}",
+                    "part": f"soft-prompts compare --draws {draws} {form}, {name}",
                     "count": log.read_text().count("model-"),
                     "seconds": round(time.perf_counter() - began, 1),
                     "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
-                    "peak_mb": used.ru_maxrss // 1024,
+                    "peak_mb": peak // 1024,
                 }
             )
     return rows
+
+
+def watched(process: int) -> tuple[int, Any, int]:
+    """Until it ends: its status, what it used, and its memory at the most in kB. What the system tells afterwards is
+    never less than this process holds, from which it was forked."""
+    peak, ended, status, used = 0, 0, 0, None
+    while not ended:
+        told = Path(f"/proc/{process}/status").read_text()
+        peak = max([peak, *(int(line.split()[1]) for line in told.splitlines() if line.startswith("VmHWM"))])
+        time.sleep(0.05)
+        ended, status, used = os.wait4(process, os.WNOHANG)
+    return status, used, peak
 
 
 def measure(folder: Path, draws: int) -> list[Row]:
@@ -150,7 +164,7 @@ def main() -> None:
         written = write_results(Path(folder), settings.results, settings.seeds)
         if settings.tasks > 1:
             written = copy_to_tasks(Path(folder), settings.tasks)
-            rows = measure_command(Path(folder), settings.draws)
+            rows = measure_command(Path(folder), settings.draws, settings.form)
         else:
             rows = measure(Path(folder), settings.draws)
     table = Table(*rows[0], title=f"compare on {written} result files")
