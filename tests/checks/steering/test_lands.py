@@ -110,7 +110,8 @@ def test_vectors_are_fitted_measured_and_applied(tmp_path: Path, capsys: pytest.
     page = (tmp_path / "page.html").read_text()
     assert "Activations and vectors" in page
     assert printed["says"][0] in page
-    assert [path.name for path in draw_findings(tmp_path)] == ["eval-mean.png", "eval-mean-strength.png"]
+    drawn = [path.name for path in draw_findings(tmp_path)]
+    assert drawn == ["eval-mean.png", "eval-mean-strength.png", "fit-mean.png"]
     assert page.count("accuracy on dev against strength, by layer") == 1
 
 
