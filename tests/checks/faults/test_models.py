@@ -3,7 +3,9 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +15,16 @@ from safetensors.torch import load_file, save_file
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig
 from soft_prompts.data.conditions import NO_CONDITIONS
+from soft_prompts.experiments.run import run
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.prompts.snapshot import Snapshot, load_snapshot, refuse_other_model, save_snapshot
 from soft_prompts.tasks.chess import ChessTask
-from soft_prompts.training.apparatus import refuse_long_prompts
+from soft_prompts.tasks.completion import CompletionTask
+from soft_prompts.training.apparatus import Apparatus, refuse_long_prompts
+from soft_prompts.training.resume import publish_state
 from tests.checks.conftest import save_tiny_model
 from tests.checks.made.disturbances import Record, count_fault, faults
 
@@ -66,6 +71,35 @@ def test_a_tokenizer_without_a_pad_token(tiny_folders: dict[str, Path], record_p
             outcomes.append(max(apart) <= 1e-5)
         assert (len(frozen.tokenizer), len(frozen.embedding.weight)) == (tokens, rows)
     count_fault(record_property, "tokenizer without a pad token", outcomes)
+
+
+@pytest.mark.parametrize("seeds", [1, pytest.param(5, marks=faults)])
+def test_a_model_in_half_precision(
+    tmp_path: Path, record_property: Record, monkeypatch: pytest.MonkeyPatch, seeds: int
+) -> None:
+    """Prompt and Adam's moments stay float32, and the final loss is within 1 % of that of the model in float32."""
+    outcomes, kinds = [], set[torch.dtype]()
+
+    def publish(at: Apparatus, *state: Any) -> None:
+        publish_state(at, *state)
+        for path in (at.paths.snapshot / "state").rglob("*.safetensors"):
+            kinds.update(value.dtype for value in load_file(path).values() if value.is_floating_point())
+
+    monkeypatch.setattr("soft_prompts.experiments.run.publish_state", publish)
+    for seed in range(seeds):
+        losses = {}
+        for dtype in ("float32", "bfloat16"):
+            config = RunConfig(
+                CompletionTask(), "tiny-text", 4, prompt="direct", seed=seed, dtype=dtype, output_dir=tmp_path / dtype
+            )
+            few = {"steps": 40, "batch_size": 8, "validation_samples": 20, "test_samples": 60}
+            config = replace(config, device="cpu", data="sums", learning_rate=0.05, checkpoint_every=20, **few)
+            trained = run(config)
+            losses[dtype] = trained.metrics[trained.headline].value
+            assert trained.model.dtype == dtype
+        outcomes.append(losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.01))
+    assert kinds == {torch.float32}
+    count_fault(record_property, "half-precision model", outcomes)
 
 
 def _edit(file: str, change: Callable[[dict], object]) -> Callable[[Path], None]:
