@@ -9,6 +9,7 @@ import pytest
 
 from soft_prompts.analysis.losses.comparison import Comparison, compare
 from soft_prompts.analysis.losses.curves import Curve
+from soft_prompts.analysis.readings import read_all
 from soft_prompts.commands.experiments import EXPERIMENTS
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.finetuning.stages import on_taught_models
@@ -112,9 +113,18 @@ def curve_of(comparison: Comparison, experiment: str, **wanted: str) -> Curve:
     return curve
 
 
+def test_a_real_model_says_one_token_again_and_again_behind_one_vector() -> None:
+    (reading,) = read_all([REFERENCE / "real" / "repetition-1-token"]).readings
+    assert reading.verdict.word == "HIDDEN"
+    assert reading.lead is not None
+    assert (reading.lead.half.at_most, reading.evidence) == (1, 4)
+
+
 def test_a_one_token_string_is_said_after_four_tokens_and_a_long_one_is_not(comparison: Comparison) -> None:
     losses = {
-        variant: {p.tokens: p.value for p in curve_of(comparison, "repetition", variant=variant).curve}
+        variant: {
+            p.tokens: p.value for p in curve_of(comparison, "repetition", model="tiny-text", variant=variant).curve
+        }
         for variant in ("1-token", "9-token")
     }
     assert min(value for tokens, value in losses["1-token"].items() if 0 < tokens <= 4 and value) < 0.05
@@ -122,7 +132,8 @@ def test_a_one_token_string_is_said_after_four_tokens_and_a_long_one_is_not(comp
 
 
 def test_the_loss_rises_with_the_distance_that_is_skipped(comparison: Comparison) -> None:
-    last = [curve_of(comparison, "skip_tokens", variant=f"skip-{skip}").curve[-1].value for skip in (1, 2, 4, 8)]
+    curves = [curve_of(comparison, "skip_tokens", model="tiny-text", variant=f"skip-{skip}") for skip in (1, 2, 4, 8)]
+    last = [curve.curve[-1].value for curve in curves]
     assert last == sorted(last)
 
 
