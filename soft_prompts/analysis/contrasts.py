@@ -114,6 +114,8 @@ def _contrast(one: "Reading", other: "Reading") -> ModelContrast:
             if found is not None and found.p_value < LEVEL:
                 text = f"{nearer} than {name}, beyond doubt"
                 return ModelContrast(name, text, None, found.difference, found.p_value, None)
+    if not (max(one.lead.shares) and max(other.lead.shares)):
+        return ModelContrast(name, f"no prompt was tried to tell it from {name}", None, None, None, None)
     if own.state == its.state == "not_reached":
         return ModelContrast(name, f"not reached, like {name}", None, None, 1.0, None)
     return _at_same_tokens(one, other)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from soft_prompts.analysis.anchors import BARE
 from soft_prompts.analysis.battery import Power
 from soft_prompts.analysis.checks import NO_PROMPT, Check, passed
 from soft_prompts.analysis.losses.drafts import Draft, Run, token_counts
@@ -34,7 +35,7 @@ FLOORS = {
     "constant": "the most frequent answer does",
     "placebo": "random tokens do",
     "frequencies": "frequencies tell",
-    "bare": "nothing in front does",
+    BARE: "nothing in front does",
 }
 
 
@@ -104,7 +105,7 @@ def _not_reached(case: Case, scale: Scale) -> tuple[Word, str | None, str | None
     counts = sorted(scale.shares)
     most = counts[-1]
     if most == 0:
-        return "UNDECIDED", NO_PROMPT, "--tokens 0 1 4 16"
+        return "UNDECIDED", NO_PROMPT, "--tokens 0 1 4 16" if _asked_for_none(case.draft.runs) else None
     if scale.half.in_doubt:
         doubt = token_counts(set(scale.half.in_doubt))
         return "UNDECIDED", f"the interval at {doubt} holds the mark: more test items", "--test-samples"
@@ -141,8 +142,7 @@ def _command_for(check: Check) -> str | None:
 
 def next_command(runs: Sequence[Run], flags: str) -> str | None:
     """The command that made the newest run, with other flags; None where no command made it."""
-    made = sorted(runs, key=lambda run: run.result.environment.finished or "")
-    command = next((run.result.environment.command for run in reversed(made) if run.result.environment.command), None)
+    command = _newest_command(runs)
     if command is None:
         return None
     given, words = flags.split(), shlex.split(command)
@@ -154,6 +154,16 @@ def next_command(runs: Sequence[Run], flags: str) -> str | None:
     if given == ["--test-samples"]:
         given.append(str(max(100, 4 * max(run.result.data.test_samples or 0 for run in runs))))
     return " ".join([*map(shlex.quote, _without(words, given[0])), *given])
+
+
+def _newest_command(runs: Sequence[Run]) -> str | None:
+    made = sorted(runs, key=lambda run: run.result.environment.finished or "")
+    return next((run.result.environment.command for run in reversed(made) if run.result.environment.command), None)
+
+
+def _asked_for_none(runs: Sequence[Run]) -> bool:
+    """Did the command ask for no prompt? Else the task asks the bare model alone, whatever the counts."""
+    return _taken(shlex.split(_newest_command(runs) or ""), "--tokens") == ["--tokens", "0"]
 
 
 def _value(words: Sequence[str], flag: str) -> str | None:
@@ -212,6 +222,8 @@ def _what(case: Case, scale: Scale, shown: int, word: Word) -> str:
         return f"Random tokens in front bring out {_number(scale.placebo.value)} of {of}"
     if shown == 0 and scale.shares[0].value > 0:
         return f"With nothing in front the model has {share} of {of}"
+    if shown == 0 and scale.floor is not None and scale.floor.kind == BARE:
+        return "What the model has with nothing in front is the zero of this scale"
     if shown == 0 and scale.floor is not None:
         return f"With nothing in front the model brings no more than {FLOORS[scale.floor.kind]}"
     tokens = token_counts({shown})

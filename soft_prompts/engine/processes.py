@@ -60,8 +60,8 @@ def others_are_there() -> Iterator[None]:
         if state.num_processes == 1 or not _is_of_others(error):
             raise
         raise Interrupted(
-            f"process {state.process_index} of {state.num_processes} hears nothing of the others: one of them died or "
-            "hangs; the same command goes on from the last state"
+            f"process {state.process_index} of {state.num_processes} hears nothing of the others: one of them died, "
+            f"or was silent for {SILENCE.total_seconds() / 60:g} minutes; the same command goes on from the last state"
         ) from error
 
 

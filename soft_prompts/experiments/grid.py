@@ -58,6 +58,8 @@ class Grid(Generic[TaskT]):
     """Show the traceback of an error too."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "models", tuple(_without_slash(model) for model in self.models))
+        object.__setattr__(self, "reference", self.reference and _without_slash(self.reference))
         check_settings(self)
         if self.settings.engine == "plain" and self.together not in ("auto", "off", 1):
             raise UsageError(f"together is {self.together} and engine plain, which shares nothing; leave either out")
@@ -75,16 +77,14 @@ class Grid(Generic[TaskT]):
                 raise UsageError(f"{what} is empty; give at least one value after --{what}")
         if len(self.data) > 1 and self.settings.test_data is not None:
             raise UsageError("test-data belongs to one data set, and --data names several; give one, or no test-data")
-        models = [_without_slash(model) for model in self.models]
-        reference = self.reference and _without_slash(self.reference)
-        if reference is not None and reference not in models:
-            raise UsageError(f"reference is {self.reference}; give one of the models, {', '.join(models)}")
+        if self.reference is not None and self.reference not in self.models:
+            raise UsageError(f"reference is {self.reference}; give one of the models, {', '.join(self.models)}")
         tasks = [one for one in self.task.each() if isinstance(one, type(self.task))]
-        axes = (dict.fromkeys(axis) for axis in (models, tasks, self.data, self.tokens, self.seeds))
+        axes = (dict.fromkeys(axis) for axis in (self.models, tasks, self.data, self.tokens, self.seeds))
         for model, task, data, tokens, seed in itertools.product(*axes):
             if tokens or seed == self.seeds[0]:
                 seed = seed if tokens else 0
-                named = {"model": model, "data": data, "reference": reference}
+                named = {"model": model, "data": data, "reference": self.reference}
                 run = replace(self.settings, task=task, tokens=tokens, seed=seed, **named)
                 check_conditions(run)
                 yield run

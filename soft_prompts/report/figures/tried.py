@@ -9,8 +9,7 @@ from soft_prompts.report.drawing.cells import cell
 from soft_prompts.report.drawing.layout import GAP, rows
 from soft_prompts.report.drawing.letters import shortened, text_width
 from soft_prompts.report.drawing.scene import Label, Scene, Shape, Stroke
-from soft_prompts.report.text import Number, count_text, interval_text, share_text
-from soft_prompts.stats.proportions import wilson
+from soft_prompts.report.text import Number, count_text, share_text
 
 WIDTH, HEAD, LEFT = 360.0, 66.0, 36.0
 CELL, HIGH = 60.0, 16.0  # the widest a cell is; how high
@@ -56,11 +55,10 @@ def _map(vector: Mapping[str, Any], width: Number) -> Scene:
 
 
 def _head(vector: Mapping[str, Any], accuracy: float, width: Number) -> list[Shape]:
-    """Whose map it is, what was chosen, and how sure that is: groups of items are what was drawn."""
+    """Whose map it is and what was chosen. No interval: the best of many has none of its own, and is asked on test."""
     dev = vector.get("dev")
-    ends = (None, None) if dev is None else wilson(accuracy * dev["groups"], dev["groups"])
-    of = "on dev" if dev is None else f"of {count_text(dev['items'], 'dev item')}"
-    lines = (f"layer {vector['layer']}, strength {vector['strength']:g}", f"{interval_text((accuracy, *ends))} {of}")
+    of = "on dev" if dev is None else f"of {count_text(dev['items'], 'dev item')}, the best of the map"
+    lines = (f"layer {vector['layer']}, strength {vector['strength']:g}", f"{share_text(accuracy)} {of}")
     shapes: list[Shape] = [Label((4, 14), shortened(vector["class"], width - 8, SIZE), "ink", SIZE)]
     shapes += [
         Label((4, 29 + 14 * at), shortened(one, width - 8, LETTERS), size=LETTERS) for at, one in enumerate(lines)

@@ -22,7 +22,7 @@ from soft_prompts.report.terminal.details import print_details
 from soft_prompts.report.terminal.exchange import print_exchange
 from soft_prompts.report.terminal.metrics import metric_lines
 from soft_prompts.report.terminal.sentences import print_hanging, print_sentences, print_warnings
-from soft_prompts.report.terminal.stream import json_pieces, on_disk, pieces_of, print_pieces
+from soft_prompts.report.terminal.stream import json_pieces, on_disk, pieces_of, print_pieces, to_stdout
 from soft_prompts.report.terminal.tables import View, print_table
 from soft_prompts.results.files import find_results
 from soft_prompts.results.findings import find_findings
@@ -119,8 +119,10 @@ def _stream(source: Tasks | Readings, options: CompareOptions) -> Sequence[str]:
     with on_disk() as file:
         for piece in json_pieces(every, source) if options.csv is None else csv_pieces(every, options.csv):
             file.write(piece)
+        file.flush()
         _say(source.problems)
-        print_pieces(lambda: pieces_of(file))
+        with to_stdout():
+            print_pieces(lambda: pieces_of(file))
     return source.problems
 
 
@@ -131,8 +133,9 @@ def _print(found: ByTask, options: CompareOptions) -> Sequence[str]:
         raise _nothing(options.paths)
     if options.brief and not any(one.curve.unit.startswith(NATS) for one in found.readings):
         raise UsageError(f"{found.readings[0].curve.metric} is a score, which has no verdict; leave --brief out")
-    text = _text(found, options)
-    print_pieces(lambda: [text])
+    with to_stdout():
+        text = _text(found, options)
+        print_pieces(lambda: [text])
     return found.problems
 
 

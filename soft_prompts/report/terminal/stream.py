@@ -16,6 +16,7 @@ from soft_prompts.common.errors import OutOfRoom
 from soft_prompts.report.terminal.as_json import VERSION, as_json
 
 AT_ONCE = 2**20  # characters
+FULL = (errno.ENOSPC, errno.EDQUOT)
 SIGNS = {"±": "+-", "·": "|"}
 EMPTY = "[]\n}"  # the end of a document without a curve
 
@@ -54,10 +55,21 @@ def on_disk() -> Iterator[IO[str]]:
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogatepass", newline="") as file:
             yield file
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in FULL:
             raise
         where = tempfile.gettempdir()
         raise OutOfRoom(f"{where}: the disk is full; make room, or name another folder by TMPDIR") from error
+
+
+@contextmanager
+def to_stdout() -> Iterator[None]:
+    """Raises OutOfRoom where the disk of the file that stdout is led to is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise OutOfRoom("the disk that this is written to is full; make room") from error
 
 
 def lines_of(file: IO[str]) -> Iterator[str]:

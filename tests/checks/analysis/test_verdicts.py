@@ -76,6 +76,22 @@ def test_a_bare_model_alone_is_present_or_asks_for_prompts(solved, expected, say
     assert reading.evidence == (4 if solved > 0.5 else 1)
 
 
+def test_a_bare_model_that_the_task_asks_alone_is_told_no_command(tmp_path):
+    """Asked for prompts, the same command would make none for it again."""
+    save_skill(tmp_path, {0: (1.2, 0.1)}, command="soft-prompts run pathfinding --evidence standard")
+    found = only(tmp_path).verdict
+    assert (found.word, found.why, found.next_command) == ("UNDECIDED", NO_PROMPT, None)
+
+
+def test_bare_models_alone_are_told_apart_by_no_search(tmp_path):
+    for model in ("one", "other"):
+        save_skill(tmp_path, {0: (1.2, 0.1)}, model=model)
+    for reading in read_all([tmp_path], draws=60).readings:
+        [contrast] = reading.contrasts
+        assert contrast.text.startswith("no prompt was tried to tell it from")
+        assert contrast.p_value is None
+
+
 def test_a_bare_model_alone_without_anchors_has_no_scale(tmp_path):
     save_flat(tmp_path, {0: (1.2, 0.9)}, command="soft-prompts run pathfinding --tokens 0")
     found = only(tmp_path).verdict

@@ -51,6 +51,7 @@ def test_a_grid_is_every_combination_and_the_bare_model_once() -> None:
 def test_a_folder_that_a_shell_completed_is_the_folder() -> None:
     once, twice = replace(GRID, models=("a",), reference="a"), replace(GRID, models=("a", "a/"), reference="a/")
     assert list(twice.runs()) == list(once.runs())
+    assert twice.reference == "a"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 from soft_prompts.analysis.battery import Tried
 from soft_prompts.analysis.readings import Reading, Readings
 from soft_prompts.analysis.units import VectorShare
-from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.common.errors import InputError, OutOfRoom, UsageError
 from soft_prompts.report.labels import estimate_text
 from soft_prompts.report.terminal import command, exchange
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
@@ -34,6 +34,7 @@ from tests.checks.made.readings import made_readings
 
 SCHEMA = json.loads(resources.files("soft_prompts.report.terminal").joinpath("compare.schema.json").read_text())
 LONG_WORDS = ("seed 0", "chosen ", "check ", "anchor", "control", "witness", "power", "share by loss", "training")
+RESULTS = Path(__file__).parents[3] / "results" / "reference" / "pathfinding-4x4"
 MODELS = ("tiny-text", "tiny-mazes", "tiny-mazes-absent", "tiny-mazes-locked-1", "tiny-mazes-strict-3")
 
 Show = Callable[..., str]
@@ -426,6 +427,17 @@ def test_two_digits_of_the_error_decide(value, stderr, signed, text):
 )
 def test_a_share_is_an_interval_where_that_is_wide(share, text):
     assert share_text(share) == text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("form", [["--json"], ["--csv", "points"], []])
+def test_a_full_disk_behind_stdout_is_not_blamed_on_another(form):
+    """Of a file that the output is led to."""
+    command = [sys.executable, "-m", "soft_prompts", "compare", str(RESULTS), "--draws", "0", *form]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == OutOfRoom.exit_code
+    assert ended.stderr.splitlines()[-1] == "error: the disk that this is written to is full; make room"
 
 
 def test_comparing_needs_no_torch():

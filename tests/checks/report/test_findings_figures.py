@@ -218,7 +218,7 @@ def test_layers_and_strengths_are_a_map_with_the_chosen_cell_framed() -> None:
     cells = [shape for shape in scene.shapes if isinstance(shape, Area) and shape.role == "series-1"]
     assert [cell.opacity > 0 for cell in cells if cell.opacity] == [True, True]  # of strength 1, at either layer
     assert words(scene).count(".25") == 2
-    assert {"one", "layer 1, strength 1", ".25 [.05, .70] of 8 dev items"} <= set(words(scene))  # Wilson, of 4 groups
+    assert {"one", "layer 1, strength 1", ".25 of 8 dev items, the best of the map"} <= set(words(scene))
     (frame,) = [shape for shape in scene.shapes if isinstance(shape, Stroke) and shape.role == "ink"]
     chosen = next(cell for cell in reversed(cells) if cell.opacity)
     assert list(frame.places)[:4] == list(chosen.places)
