@@ -49,7 +49,7 @@ def seeded_counts(bracket: Bracket | None, tried: Collection[int]) -> list[int]:
     if bracket is None or not is_read(bracket):
         return []
     if bracket.at_most is None:
-        return sorted({0, *tried} - {0})[-1:]
+        return sorted(set(tried) - {0})[-1:]
     return sorted({count for count in (bracket.more_than, bracket.at_most, *bracket.in_doubt) if count})
 
 
