@@ -21,8 +21,8 @@ from soft_prompts.tasks.task import Task
 ConditionMode = Literal["true", "none", "shuffled", "constant"]
 Precision = Literal["auto", "float32", "bfloat16", "fastest"]
 Schedule = Literal["constant", "cosine"]
-SHORT_MEMORY = (0.8, 0.9)
-"""Adam's `betas` for a prompt whose gradients shrink fast: it reaches about the same loss in half the steps."""
+SHORT_MEMORY = (0.5, 0.5)
+"""Adam's `betas` for a prompt, whose gradients shrink fast: what it sees now counts, not what the first steps saw."""
 
 
 def _architectures() -> Any:

@@ -9,7 +9,7 @@ Source: arXiv 2505.14943, pathfinding. It found that most of the loss goes with 
 go on from there, and that size helps a little. (Its losses at 64 tokens score the board too: they are not comparable.)
 """
 
-from soft_prompts.config import RunConfig
+from soft_prompts.config import SHORT_MEMORY, RunConfig
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.tasks.mazes.pathfinding import PathfindingTask
@@ -19,7 +19,16 @@ DEFAULT = Grid(
     tokens=(0, 1, 4),
     data=("mazes",),
     task=PathfindingTask(board="4x4"),
-    settings=RunConfig(PathfindingTask(), "tiny-mazes", 0, steps=100, learning_rate=3e-2, weight_decay=0.0),
+    settings=RunConfig(
+        PathfindingTask(),
+        "tiny-mazes",
+        0,
+        steps=75,
+        learning_rate=0.1,
+        betas=SHORT_MEMORY,
+        weight_decay=0.0,
+        warmup_steps=5,
+    ),
     jobs=2,
     evidence="standard",
 )

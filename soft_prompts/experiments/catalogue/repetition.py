@@ -6,7 +6,7 @@ Source: arXiv 2505.14943, repetition. It found that one to four tokens solve a o
 pass a plateau near the log of their length and need 16 to 64.
 """
 
-from soft_prompts.config import SHORT_MEMORY, RunConfig
+from soft_prompts.config import RunConfig
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.tasks.texts.repetition import RepetitionTask
@@ -25,7 +25,7 @@ DEFAULT = Grid(
         steps=150,
         batch_size=16,
         learning_rate=1.0,
-        betas=SHORT_MEMORY,
+        betas=(0.8, 0.9),
         weight_decay=0.0,
         sample_tokens=32,
         validation_samples=64,
