@@ -161,7 +161,10 @@ def json_files(named: Path, problems: list[str]) -> Iterator[Path]:
     stands for is fetched first."""
     asked, named = named, results_on_disk(named)
     if named.is_file():
-        yield named
+        if named.suffix == ".json":
+            yield named
+        else:  # a figure that `results/*` named too
+            problems.append(f"{as_typed(asked)}: no .json, so no result")
         return
     if not named.is_dir():
         problems.append(f"{as_typed(asked)}: no such file or folder")

@@ -40,6 +40,7 @@ Changes = Mapping[str, Any]
 BATCH = 16  # half of most presets: it changes no ranking, and twice as many ways fit into an hour
 FAILED = 1.0  # nats a token on an organism: half of what knows nothing, far above what has found the lock
 
+OLDER_MEMORY = (0.8, 0.9)
 PRESET = {"learning_rate": 1e-2, "warmup_steps": 20, "steps": 200}
 WAYS: Mapping[str, Changes] = {
     "200 steps at 0.01": PRESET,
@@ -51,13 +52,14 @@ WAYS: Mapping[str, Changes] = {
     "100 at 0.3, zeros": {"learning_rate": 0.3, "warmup_steps": 5, "steps": 100, "init": "zeros"},
     "100 at 0.3, mean_noise": {"learning_rate": 0.3, "warmup_steps": 5, "steps": 100, "init": "mean_noise"},
     **{
-        f"{steps} at {rate:g}, short memory": {
+        f"{steps} at {rate:g}, memory {keeps[0]:g} {keeps[1]:g}": {
             "learning_rate": rate,
             "warmup_steps": 5,
             "steps": steps,
-            "betas": SHORT_MEMORY,
+            "betas": keeps,
         }
-        for steps, rate in ((50, 0.3), (50, 1.0), (100, 0.3), (100, 1.0))
+        for keeps in (OLDER_MEMORY, SHORT_MEMORY)
+        for steps, rate in ((50, 0.1), (50, 0.3), (50, 1.0), (100, 0.1), (100, 0.3), (100, 1.0))
     },
     "100 steps at 1": {"learning_rate": 1.0, "warmup_steps": 5, "steps": 100},
     "100 at 0.1, constant": {"learning_rate": 0.1, "warmup_steps": 5, "steps": 100, "schedule": "constant"},
@@ -78,8 +80,8 @@ class Settings:
     """How a prompt is trained."""
     output_dir: Path = Path("runs/fewer_steps")
     """Where organisms are kept."""
-    save: bool = True
-    """Write the figures to tests/benchmarks/reference/fewer_steps.json."""
+    save: Path | None = REFERENCE
+    """Write the figures to this file."""
 
 
 def from_grid(grid: Grid[Any], model: str, **asked: str) -> RunConfig:
@@ -188,7 +190,7 @@ def main() -> None:
         every += rows
         if settings.save:  # after each case: the next may take long
             found = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "batch_size": BATCH, "rows": every}
-            REFERENCE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            settings.save.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -137,9 +137,12 @@ def test_what_is_no_result_is_named_with_its_fault(tmp_path, make_result, save_r
         (tmp_path / "results" / f"{name}.json").write_text(content)
     (tmp_path / "results" / "latin.json").write_bytes(b'{"\xff": 1}')
     (tmp_path / "results" / "dangling.json").symlink_to(tmp_path / "nowhere")
-    results, problems = find_results([tmp_path / "results", tmp_path / "missing"])
+    (tmp_path / "results" / "skill.png").write_bytes(b"\x89PNG")
+    asked = [tmp_path / "results", tmp_path / "missing", tmp_path / "results" / "skill.png"]
+    results, problems = find_results(asked)
     assert [path for path, _ in results] == [good]
-    assert len(problems) == len(cases) + 3
+    assert len(problems) == len(cases) + 4
+    assert problems[-1] == f"{asked[-1]}: no .json, so no result"
     for name, (_, fault) in cases.items():
         (problem,) = [line for line in problems if f"/{name}.json:" in line]
         assert fault in problem
