@@ -6,9 +6,9 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-from jaxtyping import install_import_hook
+from tests.checks.made.checked import check_package
 
-HOOK = install_import_hook("soft_prompts", "beartype.beartype")
+check_package("soft_prompts")
 
 from pathlib import Path
 
