@@ -5,13 +5,14 @@ A task that gives lessons gets its runs on the model that had the lesson: a cach
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig
 from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune_all, fine_tuned_folder
 from soft_prompts.models.frozen import load_tokenizer
-from soft_prompts.tasks.lesson import LessonTask
+from soft_prompts.tasks.lesson import Lesson, LessonTask
 from soft_prompts.training.apparatus import data_request
 
 
@@ -52,17 +53,17 @@ def after_lessons(configs: Sequence[RunConfig], jobs: int) -> list[RunConfig]:
     Raises InputError or UsageError for data that stage B could not use before stage A begins.
     """
     _check_data(configs)
-    plans = (_plan(config) for config in configs)
-    fine_tune_all(list(dict.fromkeys(plan for plan in plans if plan is not None)), jobs)
+    fine_tune_all(list(dict.fromkeys(plan for plan in _plans(configs) if plan is not None)), jobs)
     return on_taught_models(configs)
 
 
 def on_taught_models(configs: Sequence[RunConfig]) -> list[RunConfig]:
     """The same runs on the models that their lessons make, which need not be there yet."""
-    folders = {plan: str(fine_tuned_folder(plan)) for plan in map(_plan, configs) if plan is not None}
+    plans = _plans(configs)
+    folders = {plan: str(fine_tuned_folder(plan)) for plan in dict.fromkeys(plans) if plan is not None}
     return [
-        config if (plan := _plan(config)) is None else replace(config, model=folders[plan], revision=None)
-        for config in configs
+        config if plan is None else replace(config, model=folders[plan], revision=None)
+        for config, plan in zip(configs, plans, strict=True)
     ]
 
 
@@ -79,12 +80,23 @@ def _check_data(configs: Sequence[RunConfig]) -> None:
         config.task.open(data_request(config), tokenizers[config.model, config.revision])
 
 
-def _plan(config: RunConfig) -> FineTuning | None:
-    if not isinstance(config.task, LessonTask):
-        return None
-    lesson = config.task.lesson(config.data, config.folder / "snapshots" / "documents")
-    if lesson is None:
-        return None
+def _plans(configs: Sequence[RunConfig]) -> list[FineTuning | None]:
+    """Of each run its lesson, which is written once for all runs that have it."""
+    lessons: dict[tuple[LessonTask, str, Path], Lesson | None] = {}
+    plans: list[FineTuning | None] = []
+    for config in configs:
+        if not isinstance(config.task, LessonTask):
+            plans.append(None)
+            continue
+        which = (config.task, config.data, config.folder / "snapshots" / "documents")
+        if which not in lessons:
+            lessons[which] = config.task.lesson(*which[1:])
+        lesson = lessons[which]
+        plans.append(None if lesson is None else _plan(config, lesson))
+    return plans
+
+
+def _plan(config: RunConfig, lesson: Lesson) -> FineTuning:
     return FineTuning(
         model=config.model,
         lesson=lesson,
