@@ -24,6 +24,7 @@ from soft_prompts.experiments.run import run
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.files import items_path
 from soft_prompts.tasks.chess import ChessTask
+from soft_prompts.training import measures
 from soft_prompts.training.apparatus import run_paths
 from tests.checks.made.disturbances import at_call, at_step, count_calls
 
@@ -163,6 +164,14 @@ class Harness:
     def kill(self, config: RunConfig, call: int, number: int = signal.SIGKILL) -> Ended:
         """A run that gets a signal at its `call`-th call of a function, Python's or C's, unless it ended before."""
         return self.run(config, before=lambda: at_call(call, lambda: os.kill(os.getpid(), number)))
+
+
+@pytest.fixture(scope="module")
+def few_training_items() -> Iterator[None]:
+    """The loss of 256 training samples is most of the time of a run of three steps; test_training_facts.py has it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measures, "TRAINING_ITEMS", 16)
+        yield
 
 
 @pytest.fixture(scope="session")

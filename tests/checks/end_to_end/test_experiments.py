@@ -48,6 +48,7 @@ TINY_TASKS = {
 ARCHITECTURES = ("gpt_neox", "llama", "gpt2")
 KINDS = tuple(PROMPTS)
 SHAPES = list(itertools.product(ARCHITECTURES, KINDS))
+pytestmark = pytest.mark.usefixtures("few_training_items")
 
 
 def experiment_of(path: Path) -> Experiment:

@@ -16,6 +16,7 @@ from soft_prompts.finetuning.stages import on_taught_models
 from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.results.files import find_results
 from soft_prompts.results.findings import FINDING
+from soft_prompts.results.schema import Result
 from soft_prompts.tasks.task import DataRequest, Task
 from soft_prompts.training.apparatus import data_request, run_paths
 from soft_prompts.zoo import EMBEDDED
@@ -33,6 +34,11 @@ GRIDS = [
 
 
 @pytest.fixture(scope="module")
+def committed() -> dict[Path, Result]:
+    return dict(find_results([REFERENCE]).results)
+
+
+@pytest.fixture(scope="module")
 def comparison() -> Comparison:
     found = compare([REFERENCE])
     assert not found.problems
@@ -41,44 +47,44 @@ def comparison() -> Comparison:
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_every_run_of_a_default_experiment_is_there_and_made_by_committed_code(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, committed: dict[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Found by its settings, which are those of the preset; a later change of a default shows here."""
     monkeypatch.chdir(tmp_path)  # a fine-tuned model is called by its path from here
     experiment = importlib.import_module(EXPERIMENTS[name]).EXPERIMENT
     assert isinstance(experiment, Experiment)
     runs = on_taught_models(experiment.runs(experiment.presets["default"]))
-    results, place = dict(find_results([REFERENCE]).results), PLACES.get(name, REFERENCE)
+    place = PLACES.get(name, REFERENCE)
     for run in runs:
         path = place / run_paths(run).result.relative_to(run.output_dir / "results")
-        assert path in results, f"{path} is missing: run the experiment again"
-        assert results[path].status == "success"
-        assert results[path].environment.dirty is False
+        assert path in committed, f"{path} is missing: run the experiment again"
+        assert committed[path].status == "success"
+        assert committed[path].environment.dirty is False
     assert (place / f"{experiment.name}.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_every_committed_run_is_about_the_data_and_the_model_of_now(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, committed: dict[Path, Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the same command would refuse to take for its own: data or a model that changed since."""
     monkeypatch.chdir(tmp_path)
     experiment = importlib.import_module(EXPERIMENTS[name]).EXPERIMENT
     runs = on_taught_models(experiment.runs(experiment.presets["default"]))
-    results, place = dict(find_results([REFERENCE]).results), PLACES.get(name, REFERENCE)
+    place = PLACES.get(name, REFERENCE)
     assert runs
     for run in runs:
         path = place / run_paths(run).result.relative_to(run.output_dir / "results")
-        result = results[path]
+        result = committed[path]
         assert result.data.fingerprint == data_now(run.task, data_request(run)), path
         if run.model in EMBEDDED:  # others are made by their runs, and do not travel
             assert result.model.fingerprint == model_now(run.model, result.model.fingerprint), path
 
 
-def test_what_lies_beside_runs_is_about_their_data_and_model() -> None:
+def test_what_lies_beside_runs_is_about_their_data_and_model(committed: dict[Path, Result]) -> None:
     """Anchors, controls and batteries lie in the folders of the runs above."""
     folders: dict[Path, set[tuple[str, str]]] = {}
-    for path, result in find_results([REFERENCE]).results:
+    for path, result in committed.items():
         folders.setdefault(path.parent, set()).add((result.data.fingerprint, result.model.fingerprint))
     assert len(folders) > 20
     assert {folder: prints for folder, prints in folders.items() if len(prints) > 1} == {}
