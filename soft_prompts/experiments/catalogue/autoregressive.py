@@ -24,7 +24,7 @@ DEFAULT = Grid(
         "tiny-text",
         0,
         prompt="direct",
-        steps=75,
+        steps=100,
         batch_size=16,
         learning_rate=1.0,
         betas=SHORT_MEMORY,
