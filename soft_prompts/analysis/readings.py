@@ -155,6 +155,10 @@ def read_drafts(drafts: Sequence[Draft], curves: Sequence[Curve], stored: Stored
     )
 
 
+def _is_of(curve: Curve, run: Run) -> bool:
+    return (run.result.experiment, run.result.variant) == (curve.experiment, curve.variant)
+
+
 def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Run], draws: int) -> Reading:
     """One curve from its runs, the anchors, and the other results of its model and data."""
     prompts, why = prompts_of(draft, beside), reason_against(draft)
@@ -170,6 +174,7 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
     case = Case(
         title=curve_title(curve, pool.kinds.get(draft.subject, 1) > 1, pool.models),
         draft=draft,
+        beside=[run for run in beside if _is_of(curve, run)],
         scale=lead,
         checks=found,
         power=power,

@@ -56,6 +56,8 @@ class Case:
     title: str
     """Model, kind of prompt and task, as a reader knows them."""
     draft: Draft
+    beside: Sequence[Run]
+    """Controls, trials and planted secrets of the same task, model and data."""
     scale: Scale | None
     checks: Mapping[str, Check]
     power: Power | None
@@ -72,7 +74,8 @@ class Case:
 def verdict(case: Case) -> Verdict:
     """By the rules above."""
     word, why, wanted = _judged(case)
-    return Verdict(word, why, _sentence(case, word, why), next_command(case.draft.runs, wanted) if wanted else None)
+    made = [*case.draft.runs, *case.beside]  # a command that has found all runs there leaves its name beside them alone
+    return Verdict(word, why, _sentence(case, word, why), next_command(made, wanted) if wanted else None)
 
 
 def _judged(case: Case) -> tuple[Word, str | None, str | None]:
@@ -146,14 +149,21 @@ def next_command(runs: Sequence[Run], flags: str) -> str | None:
     if command is None:
         return None
     given, words = flags.split(), shlex.split(command)
+    if given == ["--test-samples"]:
+        if any(_all_are_tested(run) for run in runs):
+            return None
+        given.append(str(max(100, 4 * max(run.result.data.test_samples or 0 for run in runs))))
     asked = _value(words, "--evidence")
     if given == _taken(words, given[0]) or (given[:1] == ["--evidence"] and asked == "full"):
         return None  # it was asked already
     if given[:1] != ["--evidence"] and asked in (None, "none"):
         words = [*_without(words, "--evidence"), "--evidence", "standard"]  # other counts or items want their own
-    if given == ["--test-samples"]:
-        given.append(str(max(100, 4 * max(run.result.data.test_samples or 0 for run in runs))))
     return " ".join([*map(shlex.quote, _without(words, given[0])), *given])
+
+
+def _all_are_tested(run: Run) -> bool:
+    """Did the data have fewer items for the test than were asked for?"""
+    return (run.result.data.test_samples or 0) < run.result.config.get("test_samples", 0)
 
 
 def _newest_command(runs: Sequence[Run]) -> str | None:

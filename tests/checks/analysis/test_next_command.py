@@ -28,6 +28,7 @@ RUN = "soft-prompts run chess"
         (DOUBT, f"{RUN} --test-samples 40 --tokens 4", f"{RUN} --tokens 4 --evidence standard --test-samples 160"),
         (DOUBT, f"{RUN} --test-samples 40 --evidence full", f"{RUN} --evidence full --test-samples 160"),
         (DOUBT, f"{RUN} --test_samples=40 --evidence full", f"{RUN} --evidence full --test-samples 160"),
+        (DOUBT, f"{RUN} --tokens 4", f"{RUN} --tokens 4 --evidence standard --test-samples 160"),
         (FLAT, f"{RUN} --evidence standard --tokens 4", f"{RUN} --tokens 4 --evidence full"),
         (FLAT, f"{RUN} --evidence-x 1", f"{RUN} --evidence-x 1 --evidence full"),
         (FLAT, f"{RUN} --output-dir 'my results; $x'", f"{RUN} --output-dir 'my results; $x' --evidence full"),
@@ -56,6 +57,20 @@ def test_what_was_asked_already_is_not_asked_again(made, expected, tmp_path):
     save_skill(tmp_path, {0: (3.0, 0.0), 1: (1.2, 1.0)}, command=made)
     save_control(tmp_path, {0: (3.0, 0.0), 1: (1.2, 1.0)})
     assert following(tmp_path) == expected
+
+
+def test_data_that_has_no_more_items_is_not_asked_for_more(tmp_path):
+    save_skill(tmp_path, DOUBT, command=RUN, config={"test_samples": 40})
+    assert following(tmp_path) == f"{RUN} --evidence standard --test-samples 160"
+    save_skill(tmp_path, DOUBT, command=RUN, config={"test_samples": 41})
+    assert following(tmp_path) is None
+
+
+def test_a_command_that_found_every_run_there_is_known_by_what_it_made_beside_them(tmp_path):
+    save_skill(tmp_path, FLAT, command=RUN)
+    assert following(tmp_path) == f"{RUN} --evidence full"
+    save_control(tmp_path, FLAT, command=f"{RUN} --evidence full", finished="2027-01-01T00:00:00Z")
+    assert following(tmp_path) is None
 
 
 def test_it_is_the_newest_runs_command(tmp_path):
