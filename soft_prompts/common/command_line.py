@@ -13,14 +13,16 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import tyro
 
-from soft_prompts.common.errors import Interrupted, UsageError
+from soft_prompts.common.errors import FULL, Interrupted, OutOfRoom, UsageError
 from soft_prompts.common.urls import refuse_urls
 
 MOST_COLUMNS = 80
+STREAMS = 3  # numbers 0, 1 and 2 are theirs
 COMMAND = "SOFT_PROMPTS_COMMAND"  # among a process's variables, which those that it starts get too
 BOX = re.compile(r"[╭╮╰╯─│┌┐└┘━┃]+|^\s*[+|]-*|-*[+|]\s*$|-{5,}")  # drawn in ASCII where stdout speaks nothing better
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -212,17 +214,54 @@ class Ending:
 @contextlib.contextmanager
 def guarded(debug: bool = False) -> Iterator[Ending]:
     """Around a command: an error that has an exit code of its own becomes that code and a line on
-    stderr (docs/architecture.md, "Exit codes")."""
+    stderr (docs/architecture.md, "Exit codes"). All that was printed has been written when it ends; a reader that
+    wanted no more, as `head`, is no error."""
+    _refuse_closed_stdout()
     ending = Ending()
     try:
-        yield ending
+        try:
+            yield ending
+        except SystemExit:  # after help
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from there", file=sys.stderr)
         ending.exit_code = Interrupted.exit_code
     except BrokenPipeError:
         ending.exit_code = 0
     except Exception as error:
-        ending.exit_code = _say_error(error, debug)
+        ending.exit_code = _say_error(_out_of_room(error), debug)
+    _let_go_of_stdout()
+
+
+def _refuse_closed_stdout() -> None:
+    """At once, not when the work is done. A closed stream is none for Python, and its number goes to the next file that
+    is opened, which would get what others write to the stream."""
+    while (place := os.open(os.devnull, os.O_RDWR)) < STREAMS:
+        os.set_inheritable(place, True)
+    os.close(place)
+    if sys.stderr is None:  # else what is said there would be printed
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    if sys.stdout is None:
+        print("error: stdout is closed; lead it to a file, to a pipe or to /dev/null", file=sys.stderr)
+        raise SystemExit(UsageError.exit_code)
+
+
+def _out_of_room(error: Exception) -> Exception:
+    """Whoever writes a file says which one it is: a full disk without a name is that behind stdout."""
+    if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+        return OutOfRoom("the disk that this is written to is full; make room")
+    return error
+
+
+def _let_go_of_stdout() -> None:
+    """What cannot be written is not tried again when Python goes down, which would say so, and end with a code of its
+    own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say_error(error: Exception, debug: bool) -> int:

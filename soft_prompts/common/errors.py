@@ -4,7 +4,10 @@ Every error that a user can cause is one of these; its message is one line: what
 The command line prints that line and exits with `exit_code` (docs/architecture.md, "Exit codes").
 """
 
+import errno
 from difflib import get_close_matches
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what a system says of a disk without room
 
 
 class UsageError(ValueError):

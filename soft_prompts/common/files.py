@@ -1,6 +1,5 @@
 """How is a file written so that it is there whole or not at all, and is it still the same file?"""
 
-import errno
 import glob
 import hashlib
 import os
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from soft_prompts.common.errors import InputError, OutOfRoom
+from soft_prompts.common.errors import FULL, InputError, OutOfRoom
 
 
 @contextmanager
@@ -21,7 +20,7 @@ def writing_to(place: Path, instead: str = "give another --output-dir") -> Itera
     try:
         yield
     except (OSError, SafetensorError) as error:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        if getattr(error, "errno", None) in FULL or "No space left" in str(error):
             raise OutOfRoom(f"the disk of {place} is full; make room and start the same command again") from error
         raise InputError(f"{place} cannot be written: {error}; {instead}") from error
 
@@ -67,6 +66,14 @@ def fingerprint_files(paths: Iterable[Path], whole: bool = False) -> str:
 def write_atomically(path: Path, payload: bytes) -> None:
     """The file is there whole, with its old or its new content, whenever the power goes.
 
+    Raises as `write_pieces` does.
+    """
+    write_pieces(path, [payload])
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """As `write_atomically`, of a file that need not be in memory.
+
     Raises InputError where the target is a symbolic link or cannot be written, OutOfRoom where the disk is full.
     """
     refuse_link(path)
@@ -76,7 +83,7 @@ def write_atomically(path: Path, payload: bytes) -> None:
         for stale in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
             stale.unlink(missing_ok=True)
         with open(temporary, "xb") as file:
-            file.write(payload)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -84,7 +91,7 @@ def write_atomically(path: Path, payload: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             raise OutOfRoom(f"{path}: the disk is full; make room and start the same command again") from error
         raise InputError(f"{path}: cannot be written: {error.strerror or error}; give another place") from error
 
