@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +58,12 @@ class Index:
         """Results with a role, of models with one of these fingerprints."""
         marks = set(fingerprints)
         return [Path(path) for path in self._roles.get(role, []) if self._known[path][1].fingerprint in marks]
+
+    def runs(self, metric: str | None) -> Iterator[tuple[Path, tuple[str, str | None, str, str]]]:
+        """Of each run with the metric its experiment, variant, data and model."""
+        for path, (_, about) in self._known.items():
+            if about.role == "run" and (metric is None or metric in about.metrics):
+                yield Path(path), (about.experiment, about.variant, about.data, about.model)
 
     def read(self, path: Path) -> Result:
         """Without the schema where the file has not changed since it was checked.

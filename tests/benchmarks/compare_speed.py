@@ -1,5 +1,5 @@
 """How long does `compare` take on a thousand result files, and how much of that is the bootstrap? How long, and how
-much memory, does the command take on a hundred thousand?
+much memory, does the command take on a hundred thousand, and how much a page or a figure?
 
 `python -m tests.benchmarks.compare_speed` writes simulated results (known Hill curves, their anchors and five seeds) to
 a temporary folder and times each part; `--help` lists the settings. What compare needs is a thousand files read in
@@ -52,8 +52,8 @@ class Settings:
     """Of the bootstrap."""
     tasks: int = 1
     """With more than one, the results are copied to so many tasks, and only the command is measured."""
-    form: Literal["table", "long", "json", "csv"] = "table"
-    """What the command is asked for, where it alone is measured."""
+    form: Literal["table", "long", "json", "csv", "plot", "report"] = "table"
+    """What the command is asked for, where it alone is measured; `report` is the command of that name."""
     save: bool = True
     """Write the figures to tests/benchmarks/reference/compare_speed.json, or many_results.json."""
 
@@ -100,19 +100,27 @@ def copy_to_tasks(folder: Path, tasks: int) -> int:
 
 def measure_command(folder: Path, draws: int, form: str) -> list[Row]:
     """The command as people type it, first without its index, then with it; seconds, and MB at the most."""
-    rows, flags = [], {"table": [], "csv": ["--csv", "points"]}.get(form, [f"--{form}"])
+    rows = []
     with tempfile.TemporaryDirectory() as cache:
+        drawn = Path(cache) / ("page.html" if form == "report" else "figure.png")
+        asked = {
+            "table": ["compare"],
+            "csv": ["compare", "--csv", "points"],
+            "plot": ["compare", "--plot", str(drawn)],
+            "report": ["report", "--out", str(drawn)],
+        }.get(form, ["compare", f"--{form}"])
+        words = [sys.executable, "-m", "soft_prompts", *asked, "--draws", str(draws), str(folder)]
         for name in ("first", "again"):
             began, log = time.perf_counter(), Path(cache) / "table"
-            words = [sys.executable, "-m", "soft_prompts", "compare", str(folder), "--draws", str(draws), *flags]
             with log.open("w") as table:
                 child = subprocess.Popen(words, stdout=table, env={**os.environ, VARIABLE: cache})
             status, used, peak = watched(child.pid)
             assert status == 0, "the command failed"
+            said = drawn if form == "report" else log
             rows.append(
                 {
-                    "part": f"soft-prompts compare --draws {draws} {form}, {name}",
-                    "count": log.read_text().count("model-"),
+                    "part": f"soft-prompts {asked[0]} --draws {draws} {form}, {name}",
+                    "count": said.read_text().count("model-"),
                     "seconds": round(time.perf_counter() - began, 1),
                     "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
                     "peak_mb": peak // 1024,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import tyro
 
 from soft_prompts.common.errors import UsageError
-from soft_prompts.common.files import write_atomically
+from soft_prompts.common.files import write_pieces
 
 if TYPE_CHECKING:
     from soft_prompts.report.page.document import Document
@@ -49,19 +49,24 @@ class ReportOptions:
 def report_command(options: ReportOptions) -> int:
     """Writes the page, and figures if asked for; 1 where some file was no result (each is named on stderr), else 0.
 
-    Raises InputError where there is no result at all or a file cannot be written, UsageError for an unknown metric.
+    Raises InputError where there is no result at all or a file cannot be written, UsageError for an unknown metric or
+    more curves than a page has room for.
     """
-    from soft_prompts.analysis.readings import read_all  # scipy takes seconds to load
+    from soft_prompts.analysis.by_task import Tasks, collected_whole  # scipy takes seconds to load
+    from soft_prompts.analysis.readings import Asked
     from soft_prompts.behaviour.comparison.finding import read_comparison
-    from soft_prompts.report.page.document import document, rendered
+    from soft_prompts.report.crowd import refuse_crowd
+    from soft_prompts.report.page.document import document, pieces
     from soft_prompts.results.findings import find_findings
 
-    readings = read_all(options.paths, metric=options.metric, draws=options.draws)
+    tasks = Tasks(options.paths, options.metric, Asked(None, options.draws, False), texts=True)
+    refuse_crowd(tasks, "soft-prompts report PATH", "a page")
+    readings = collected_whole(tasks)
     for problem in readings.problems:
         print(f"skipped: {problem}", file=sys.stderr)
     comparisons = [read_comparison(path) for path in options.behaviour]
     page = document(readings, options.out.parent, comparisons, find_findings(options.paths))
-    write_atomically(options.out, rendered(page).encode())
+    write_pieces(options.out, (piece.encode() for piece in pieces(page)))
     print(f"report written to {options.out} ({options.out.stat().st_size / 1e6:.1f} MB)", file=sys.stderr)
     if options.figures is not None:
         _write_figures(page, options.figures)

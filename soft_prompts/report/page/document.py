@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -78,6 +78,11 @@ def _subtitle(readings: Readings) -> str:
 
 def rendered(page: Any, name: str = "page.html.jinja") -> str:
     """The whole page: style, script and figures inside; its policy lets nothing be fetched and nothing else run."""
+    return "".join(pieces(page, name))
+
+
+def pieces(page: Any, name: str = "page.html.jinja") -> Iterator[str]:
+    """The page from its first line to its last."""
     style, script = (_part(name) for name in ("style.css", "page.js"))
     environment = Environment(
         loader=PackageLoader("soft_prompts.report", "page"),
@@ -90,7 +95,7 @@ def rendered(page: Any, name: str = "page.html.jinja") -> str:
     allowed = f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
     template = environment.get_template(name)
-    return template.render(page=page, style=Markup(style), script=Markup(script), policy=policy)
+    return template.generate(page=page, style=Markup(style), script=Markup(script), policy=policy)
 
 
 def _part(name: str) -> str:

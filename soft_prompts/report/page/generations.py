@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from soft_prompts.analysis.by_task import run_with_texts
 from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.report.page.table import Links
@@ -40,12 +41,8 @@ class Gallery:
 
 def gallery(reading: Reading, name: str, links: Links) -> Gallery | None:
     """What the chosen prompt of every token count writes; None where no run has any text."""
-    runs: dict[int, Run] = {}
-    for point in reading.points:
-        same = [run for run in reading.runs if run.tokens == point.tokens]
-        written = [run for run in (point.chosen, *same) if run.result.generations]
-        if written:
-            runs[point.tokens] = written[0]
+    found = {point.tokens: run_with_texts(reading, point) for point in reading.points}
+    runs = {tokens: run for tokens, run in found.items() if run is not None}
     if not runs:
         return None
     texts = {tokens: _by_prompt(run) for tokens, run in runs.items()}

@@ -1,8 +1,9 @@
 """Is the skill there, hidden or not found? The compare command: results in; sentences and tables, JSON or CSV out."""
 
 import itertools
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -11,10 +12,11 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from soft_prompts.analysis.by_task import ByTask, Tasks, collected
-from soft_prompts.analysis.readings import Asked, Reading, Readings, read_all
+from soft_prompts.analysis.by_task import ByTask, Tasks, collected, kept
+from soft_prompts.analysis.readings import Asked, Reading
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.common.urls import as_typed
+from soft_prompts.report.crowd import refuse_crowd
 from soft_prompts.report.labels import NATS
 from soft_prompts.report.terminal.as_csv import Kind, csv_pieces
 from soft_prompts.report.terminal.brief import print_brief
@@ -22,7 +24,7 @@ from soft_prompts.report.terminal.details import print_details
 from soft_prompts.report.terminal.exchange import print_exchange
 from soft_prompts.report.terminal.metrics import metric_lines
 from soft_prompts.report.terminal.sentences import print_hanging, print_sentences, print_warnings
-from soft_prompts.report.terminal.stream import json_pieces, on_disk, pieces_of, print_pieces, to_stdout
+from soft_prompts.report.terminal.stream import json_pieces, on_disk, pieces_of, print_pieces, room_on_disk
 from soft_prompts.report.terminal.tables import View, print_table
 from soft_prompts.results.files import find_results
 from soft_prompts.results.findings import find_findings
@@ -79,64 +81,58 @@ class CompareOptions:
 def compare_command(options: CompareOptions) -> int:
     """Prints the comparison; 1 where some file was no result (each is named on stderr), else 0.
 
-    Raises InputError where there is no result at all, UsageError for an unknown metric.
+    Raises InputError where there is no result at all, UsageError for an unknown metric or more curves than a figure has
+    room for.
     """
     if options.metric == LIST:
         return _list_metrics(options.paths)
-    source = _read(options)
-    if options.json or options.csv is not None:
-        problems = _stream(source, options)
-    else:
-        problems = _print(_kept(source, options), options)
-    if options.plot is not None and isinstance(source, Readings):
-        _write_plot(source, options.plot)
-    return 1 if problems else 0
-
-
-def _read(options: CompareOptions) -> Tasks | Readings:
-    """A task at a time, so that very many results have room; all of every result where a figure is drawn of them."""
-    asked = Asked(options.reference, options.draws, options.same_scale)
+    tasks = Tasks(options.paths, options.metric, Asked(options.reference, options.draws, options.same_scale))
     if options.plot is not None:
-        return read_all(options.paths, options.metric, *asked)
-    return Tasks(options.paths, options.metric, asked)
+        refuse_crowd(tasks, f"soft-prompts compare PATH --plot {shlex.quote(str(options.plot))}", "a figure")
+    if options.json or options.csv is not None:
+        drawn = _stream(tasks, options)
+    else:
+        drawn = _print(collected(tasks, options.long or options.units), options)
+    if options.plot is not None:
+        _write_plot(drawn, options.plot)
+    return 1 if tasks.problems else 0
 
 
-def _kept(source: Tasks | Readings, options: CompareOptions) -> ByTask:
-    """What tables need."""
-    if isinstance(source, Tasks):
-        return collected(source, options.long or options.units)
-    return ByTask(source.readings, source.problems, source.warnings, source.comparison.left_out)
-
-
-def _stream(source: Tasks | Readings, options: CompareOptions) -> Sequence[str]:
-    """Curve after curve; returns what is wrong with the results."""
-    readings = iter(source if isinstance(source, Tasks) else source.readings)
-    first = next(readings, None)
-    if first is None:
-        _say(source.problems)
-        raise _nothing(options.paths)
-    every = itertools.chain([first], readings)
+def _stream(tasks: Tasks, options: CompareOptions) -> Sequence[Reading]:
+    """Curve after curve; returns what a figure needs of them, where one is asked for."""
+    drawn = list[Reading]()
     with on_disk() as file:
-        for piece in json_pieces(every, source) if options.csv is None else csv_pieces(every, options.csv):
-            file.write(piece)
-        file.flush()
-        _say(source.problems)
-        with to_stdout():
-            print_pieces(lambda: pieces_of(file))
-    return source.problems
+        readings = _seen(tasks, drawn) if options.plot is not None else iter(tasks)
+        if (first := next(readings, None)) is None:
+            _say(tasks.problems)
+            raise _nothing(options.paths)
+        every = itertools.chain([first], readings)
+        with room_on_disk():
+            for piece in json_pieces(every, tasks) if options.csv is None else csv_pieces(every, options.csv):
+                file.write(piece)
+            file.flush()
+        _say(tasks.problems)
+        print_pieces(lambda: pieces_of(file))
+    return drawn
 
 
-def _print(found: ByTask, options: CompareOptions) -> Sequence[str]:
-    """Sentences and tables; returns what is wrong with the results."""
+def _seen(readings: Iterable[Reading], seen: list[Reading]) -> Iterator[Reading]:
+    """The same ones, what a figure needs of each being put aside."""
+    for reading in readings:
+        seen.append(kept(reading))
+        yield reading
+
+
+def _print(found: ByTask, options: CompareOptions) -> Sequence[Reading]:
+    """Sentences and tables; returns what they are about."""
     _say(found.problems)
     if not found.readings:
         raise _nothing(options.paths)
     if options.brief and not any(one.curve.unit.startswith(NATS) for one in found.readings):
         raise UsageError(f"{found.readings[0].curve.metric} is a score, which has no verdict; leave --brief out")
-    with to_stdout():
-        text = _text(found, options)
-        print_pieces(lambda: [text])
-    return found.problems
+    text = _text(found, options)
+    print_pieces(lambda: [text])
+    return found.readings
 
 
 def tables(readings: Sequence[Reading], any_data: bool = False) -> list[list[Reading]]:
@@ -202,8 +198,8 @@ def _print_group(console: Console, members: Sequence[Reading], options: CompareO
         print_details(console, members)
 
 
-def _write_plot(readings: Readings, path: Path) -> None:
+def _write_plot(readings: Sequence[Reading], path: Path) -> None:
     from soft_prompts.report.figures.plots import write_figure
 
-    write_figure(readings.readings, path)
+    write_figure(readings, path)
     print(f"figure written to {path}", file=sys.stderr)

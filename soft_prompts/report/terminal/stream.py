@@ -1,7 +1,6 @@
 """How are the curves of very many results written? One after another; on the disk until all that is said of them is
 known, so that nothing is printed by a command that fails, and no more than a task is in memory."""
 
-import errno
 import json
 import sys
 import tempfile
@@ -11,17 +10,16 @@ from typing import IO, Any
 
 from soft_prompts.analysis.by_task import Tasks
 from soft_prompts.analysis.contrasts import Families, Family
-from soft_prompts.analysis.readings import Reading, Readings
-from soft_prompts.common.errors import OutOfRoom
+from soft_prompts.analysis.readings import Reading
+from soft_prompts.common.errors import FULL, OutOfRoom
 from soft_prompts.report.terminal.as_json import VERSION, as_json
 
 AT_ONCE = 2**20  # characters
-FULL = (errno.ENOSPC, errno.EDQUOT)
 SIGNS = {"±": "+-", "·": "|"}
 EMPTY = "[]\n}"  # the end of a document without a curve
 
 
-def json_pieces(readings: Iterable[Reading], told: Tasks | Readings) -> Iterator[str]:
+def json_pieces(readings: Iterable[Reading], told: Tasks) -> Iterator[str]:
     """All that `compare --json` prints, as one document.
 
     Curves wait for the last one: p-values are adjusted for all tasks, and what stands first, warnings and problems, is
@@ -29,9 +27,11 @@ def json_pieces(readings: Iterable[Reading], told: Tasks | Readings) -> Iterator
     """
     families = Families()
     with on_disk() as curves:
-        for number, reading in enumerate(readings):
-            families.add(number, reading)
-            curves.write(json.dumps(as_json(reading), allow_nan=False) + "\n")
+        with room_on_disk():
+            for number, reading in enumerate(readings):
+                families.add(number, reading)
+                curves.write(json.dumps(as_json(reading), allow_nan=False) + "\n")
+            curves.flush()
         found = families.holm()
         head = {"version": VERSION, "warnings": [*told.warnings], "problems": [*told.problems], "curves": []}
         yield _text(head).removesuffix(EMPTY)
@@ -50,26 +50,23 @@ def _text(values: Any) -> str:
 
 @contextmanager
 def on_disk() -> Iterator[IO[str]]:
-    """A file for text that is read when all of it stands; raises OutOfRoom where the disk is full."""
-    try:
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogatepass", newline="") as file:
-            yield file
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        where = tempfile.gettempdir()
-        raise OutOfRoom(f"{where}: the disk is full; make room, or name another folder by TMPDIR") from error
+    """A file for text that is read when all of it stands, to be written within `room_on_disk`."""
+    with room_on_disk():
+        file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogatepass", newline="")  # noqa: SIM115
+    with file:
+        yield file
 
 
 @contextmanager
-def to_stdout() -> Iterator[None]:
-    """Raises OutOfRoom where the disk of the file that stdout is led to is full."""
+def room_on_disk() -> Iterator[None]:
+    """Raises OutOfRoom where the disk of temporary files is full."""
     try:
         yield
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise OutOfRoom("the disk that this is written to is full; make room") from error
+        where = tempfile.gettempdir()
+        raise OutOfRoom(f"{where}: the disk is full; make room, or name another folder by TMPDIR") from error
 
 
 def lines_of(file: IO[str]) -> Iterator[str]:

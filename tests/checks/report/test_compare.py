@@ -30,6 +30,7 @@ from soft_prompts.report.terminal.numbers import share_text
 from soft_prompts.results.findings import Finding
 from soft_prompts.results.schema import Metric
 from soft_prompts.stats.bootstrap import Interval
+from tests.checks.made.at_once import give
 from tests.checks.made.readings import made_readings
 
 SCHEMA = json.loads(resources.files("soft_prompts.report.terminal").joinpath("compare.schema.json").read_text())
@@ -49,7 +50,7 @@ def show(monkeypatch, capsys) -> Show:
     """What the command prints of the readings made by hand, or of others."""
 
     def shown(*flags: object, readings: Readings | None = None) -> str:
-        monkeypatch.setattr(command, "_read", lambda _: readings or made_readings())
+        give(readings or made_readings(), monkeypatch)
         assert compare_command(options(*flags)) == 1  # one of the files is broken
         out, err = capsys.readouterr()
         assert err == "skipped: results/broken.json: broken or truncated JSON\n"

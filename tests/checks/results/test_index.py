@@ -13,16 +13,21 @@ from typing import Any
 
 import pytest
 
-from soft_prompts.analysis.by_task import read_by_task
+from soft_prompts.analysis.by_task import Tasks, collected_whole, read_by_task
 from soft_prompts.analysis.readings import Asked, Readings, read_all
 from soft_prompts.common.cache import VARIABLE
 from soft_prompts.common.errors import UsageError
+from soft_prompts.report import crowd
+from soft_prompts.report.figures.plots import write_figure
+from soft_prompts.report.page.command import ReportOptions, report_command
+from soft_prompts.report.page.document import document, rendered
 from soft_prompts.report.terminal.as_json import VERSION, as_json
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
 from soft_prompts.results import index as indexed
 from soft_prompts.results import kept
 from soft_prompts.results.files import BrokenResult, find_results, read_result
 from soft_prompts.results.index import Index, Task
+from tests.checks.made.at_once import give
 from tests.checks.made.stored_results import save_flat, save_skill
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
@@ -247,11 +252,47 @@ def test_task_by_task_is_all_at_once(which: str, folder: Path, capfd: Any, monke
         compare_command(options)
         said = capfd.readouterr()
         with monkeypatch.context() as patched:
-            patched.setattr("soft_prompts.report.terminal.command._read", lambda _: every)
+            give(every, patched)
             compare_command(options)
         assert capfd.readouterr() == said
         if options.json and which != "hardly UTF-8":  # what cannot be encoded is written as a question mark
             assert said.out == at_once(every)
+
+
+@pytest.mark.parametrize("which", ["made", "reference"])
+def test_a_page_and_a_figure_task_by_task_are_those_of_all_at_once(which: str, folder: Path, tmp_path: Path) -> None:
+    """Byte for byte, and without the settings that most of a result's room is for."""
+    paths = (REFERENCE / "pathfinding-4x4", REFERENCE / "repetition-1-token") if which == "reference" else (folder,)
+    every, page, drawn = read_all(paths, draws=100), tmp_path / "page.html", tmp_path / "drawn.svg"
+    report_command(ReportOptions(paths, page, draws=100))
+    assert page.read_text("utf-8") == rendered(document(every, tmp_path))
+    write_figure(every.readings, tmp_path / "at-once.svg")
+    for form in ({}, {"long": True}, {"json": True}):
+        compare_command(CompareOptions(paths, draws=100, plot=drawn, **form))
+        assert drawn.read_bytes() == (tmp_path / "at-once.svg").read_bytes()
+        drawn.unlink()
+    shorter = collected_whole(Tasks(paths, None, ASKED, texts=True)).results
+    assert {run.path for run in shorter} == {run.path for run in every.results}
+    assert not any(run.result.config for run in shorter)
+    texts = [sum(bool(run.result.generations) for run in some) for some in (shorter, every.results)]
+    assert texts[0] < texts[1] or which == "made"
+
+
+def test_more_curves_than_anybody_looks_at_are_refused_with_what_shows_some(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before any is read, with the largest folder that is not too large."""
+    monkeypatch.setattr(crowd, "MOST", 3)
+    monkeypatch.setattr(Tasks, "parts", None)
+    some = folder / "chess" / "b"
+    instead = rf"5 curves are too many for a page, which has room for 3: `soft-prompts report {some}` has 3 of them"
+    with pytest.raises(UsageError, match=instead):
+        report_command(ReportOptions((folder,), tmp_path / "page.html"))
+    with pytest.raises(UsageError, match=rf"for a figure, .*`soft-prompts compare {some} --plot x.png` has 3 of them"):
+        compare_command(CompareOptions((folder,), plot=Path("x.png")))
+    monkeypatch.setattr(crowd, "MOST", 0)
+    with pytest.raises(UsageError, match="has room for 0: give fewer, and"):
+        report_command(ReportOptions((folder,), tmp_path / "page.html"))
 
 
 def test_a_metric_or_model_that_no_result_has(folder: Path) -> None:

@@ -1,0 +1,30 @@
+"""How many curves can anybody look at? Of more, the command that shows a good part of them is named."""
+
+import shlex
+from collections import defaultdict
+from pathlib import Path
+
+from soft_prompts.analysis.by_task import Tasks
+from soft_prompts.common.errors import UsageError
+from soft_prompts.common.urls import as_typed
+
+MOST = 500  # curves: a page of some 25 MB, and a figure that is just legible
+
+
+def refuse_crowd(tasks: Tasks, command: str, where: str) -> None:
+    """Raises UsageError where there are more curves than MOST, before any is read; `command` with PATH where the
+    results are named."""
+    by_folder: dict[Path, set[object]] = defaultdict(set)
+    subjects = tasks.subjects()
+    if (count := len(set(subjects.values()))) <= MOST:
+        return
+    for path, subject in subjects.items():
+        for folder in path.parents:
+            by_folder[folder].add(subject)
+    fitting = [(len(found), folder) for folder, found in by_folder.items() if len(found) <= MOST]
+    most, folder = max(fitting, default=(0, Path()))
+    instead = f"`{command.replace('PATH', shlex.quote(as_typed(folder)))}` has {most} of them" if most else "give fewer"
+    raise UsageError(
+        f"{count} curves are too many for {where}, which has room for {MOST}: {instead}, "
+        "and `soft-prompts compare --csv curves` a line for each"
+    )
