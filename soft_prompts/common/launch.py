@@ -11,6 +11,11 @@ def is_main_process() -> bool:
     return _named(RANKS, "0") == "0" or _named(SIZES, "1") == "1"
 
 
+def place() -> tuple[int, int]:
+    """This process's number, and how many there are."""
+    return int(_named(RANKS, "0")), int(_named(SIZES, "1"))
+
+
 def _named(names: tuple[str, ...], otherwise: str) -> str:
     """The first of the launcher's variables that is set."""
     return next((value for name in names if (value := os.environ.get(name))), otherwise)

@@ -14,6 +14,7 @@ from accelerate.utils import gather_object, reduce
 from torch import Tensor, distributed
 
 from soft_prompts.common.errors import Interrupted
+from soft_prompts.common.launch import place
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.task import Query
 
@@ -28,7 +29,8 @@ def meet(cpu: bool) -> PartialState:
     A group that is still there when Python goes down has threads that may hold a tensor, and such a thread takes
     the process with it (SIGABRT after all work is done): https://github.com/pytorch/pytorch/issues/190489.
     """
-    state = PartialState(cpu=cpu, timeout=SILENCE)
+    with others_are_there():
+        state = PartialState(cpu=cpu, timeout=SILENCE)
     if state.num_processes > 1:
         atexit.unregister(_leave)
         atexit.register(_leave)
@@ -56,12 +58,12 @@ def others_are_there() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        state = PartialState()
-        if state.num_processes == 1 or not _is_of_others(error):
+        number, processes = place()
+        if processes == 1 or not _is_of_others(error):
             raise
         raise Interrupted(
-            f"process {state.process_index} of {state.num_processes} hears nothing of the others: one of them died, "
-            f"or was silent for {SILENCE.total_seconds() / 60:g} minutes; the same command goes on from the last state"
+            f"process {number} of {processes} hears nothing of the others: one of them died, or was silent "
+            f"for {SILENCE.total_seconds() / 60:g} minutes; the same command goes on from the last state"
         ) from error
 
 
@@ -74,17 +76,21 @@ def told_by_first(find: Callable[[], T]) -> T:
     """What the first process finds, in all of them: the others may be on machines that do not have its disk.
 
     What it raises is raised everywhere, so that none is left waiting for the others, who wait as long as it takes.
+    Raises Interrupted where one of them died.
     """
     state = PartialState()
     if state.num_processes == 1:
         return find()
-    group, told = _patient_group(), list[Any]([None, None])
+    told = list[Any]([None, None])
+    with others_are_there():
+        group = _patient_group()
     if state.is_main_process:
         try:
             told[0] = find()
         except Exception as error:
             told[1] = error
-    distributed.broadcast_object_list(told, src=0, group=group)
+    with others_are_there():
+        distributed.broadcast_object_list(told, src=0, group=group)
     found, error = told
     if error is not None:
         raise error
@@ -94,6 +100,7 @@ def told_by_first(find: Callable[[], T]) -> T:
 @cache
 def _patient_group() -> Any:
     """All processes, on the CPU; the usual group gives up on a peer after half an hour."""
+    PartialState().wait_for_everyone()  # who died before is missed now: a new group would wait for PATIENCE
     return distributed.new_group(timeout=PATIENCE, backend="gloo")
 
 

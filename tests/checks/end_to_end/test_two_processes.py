@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -251,6 +252,45 @@ def test_one_of_two_processes_hangs(
         said = f"process {1 - victim} of 2 hears nothing of the others" in text
         outcomes.append(said and result.metrics["test_loss"].value == expected)
     count_fault(record_property, f"process {victim} of two hangs", outcomes)
+
+
+BEFORE_A_RUN = """
+import os, sys
+from soft_prompts.common.command_line import guarded
+from soft_prompts.engine.processes import meet, told_by_first
+victim, met = sys.argv[1] == os.environ["RANK"], sys.argv[2] == "met"
+with guarded() as ending:
+    meet(cpu=True)
+    if victim and met:
+        os._exit(9)
+    told_by_first(lambda: 1)
+    if victim:
+        os._exit(9)
+    for _ in range(2):  # what the first one tells first may still be sent
+        told_by_first(lambda: 1)
+sys.exit(ending.exit_code)
+"""
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("when", ["met", "told"])
+@pytest.mark.parametrize("victim", [0, 1])
+def test_one_of_two_processes_dies_before_a_run_begins(victim: int, when: str) -> None:
+    """Without a launcher, which would end the other one: it ends by itself, in the same line and code."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    around = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **around, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
+    words = [sys.executable, "-c", BEFORE_A_RUN, str(victim), when]
+    two = [
+        subprocess.Popen(
+            words, env={**environment, "RANK": rank, "LOCAL_RANK": rank}, stderr=subprocess.PIPE, text=True
+        )
+        for rank in ("0", "1")
+    ]
+    said = [process.communicate(timeout=TIMEOUT)[1] for process in two]
+    assert [process.returncode for process in two] == [9 if rank == victim else 4 for rank in (0, 1)]
+    assert f"error: process {1 - victim} of 2 hears nothing of the others" in said[1 - victim].splitlines()[-1]
 
 
 def harm_one(
