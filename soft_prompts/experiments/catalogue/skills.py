@@ -41,10 +41,10 @@ DEFAULT = Grid(
 REAL = variant(
     DEFAULT,
     data=("number-to-words", "past-tense", "reverse"),
-    steps=40,
+    steps=45,
     learning_rate=0.1,
     betas=SHORT_MEMORY,
-    validate_every=20,
+    validate_every=15,
     test_samples=48,
     validation_samples=48,
 )
