@@ -25,7 +25,7 @@ from soft_prompts.analysis.losses.curves import Curve, curve_title
 from soft_prompts.analysis.losses.drafts import Draft, Run
 from soft_prompts.analysis.losses.gathering import drafts_of
 from soft_prompts.analysis.points import Point, plain_words, points_of
-from soft_prompts.analysis.prompts import by_seed, chosen_of, prompts_of, reason_against, scores_of, some_items
+from soft_prompts.analysis.prompts import belongs, by_seed, chosen_of, prompts_of, reason_against, scores_of, some_items
 from soft_prompts.analysis.scales import Scale, disagreements, scale_by
 from soft_prompts.analysis.verdicts import Case, Verdict, verdict
 from soft_prompts.results.files import find_results
@@ -155,10 +155,6 @@ def read_drafts(drafts: Sequence[Draft], curves: Sequence[Curve], stored: Stored
     )
 
 
-def _is_of(curve: Curve, run: Run) -> bool:
-    return (run.result.experiment, run.result.variant) == (curve.experiment, curve.variant)
-
-
 def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Run], draws: int) -> Reading:
     """One curve from its runs, the anchors, and the other results of its model and data."""
     prompts, why = prompts_of(draft, beside), reason_against(draft)
@@ -174,7 +170,7 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
     case = Case(
         title=curve_title(curve, pool.kinds.get(draft.subject, 1) > 1, pool.models),
         draft=draft,
-        beside=[run for run in beside if _is_of(curve, run)],
+        beside=[run for run in beside if run.tokens and belongs(run, draft)],
         scale=lead,
         checks=found,
         power=power,

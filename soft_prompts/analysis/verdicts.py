@@ -57,7 +57,7 @@ class Case:
     """Model, kind of prompt and task, as a reader knows them."""
     draft: Draft
     beside: Sequence[Run]
-    """Controls, trials and planted secrets of the same task, model and data."""
+    """Controls, trials and planted secrets of the same task, model and data, with the same kind of prompt."""
     scale: Scale | None
     checks: Mapping[str, Check]
     power: Power | None
@@ -150,9 +150,10 @@ def next_command(runs: Sequence[Run], flags: str) -> str | None:
         return None
     given, words = flags.split(), shlex.split(command)
     if given == ["--test-samples"]:
-        if any(_all_are_tested(run) for run in runs):
+        own = [run for run in runs if run.result.role == "run"]
+        if any(map(_all_are_tested, own)):
             return None
-        given.append(str(max(100, 4 * max(run.result.data.test_samples or 0 for run in runs))))
+        given.append(str(max(100, 4 * max(run.result.data.test_samples or 0 for run in own))))
     asked = _value(words, "--evidence")
     if given == _taken(words, given[0]) or (given[:1] == ["--evidence"] and asked == "full"):
         return None  # it was asked already

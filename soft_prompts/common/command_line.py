@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import re
+import select
 import shlex
 import shutil
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 
 import tyro
 
+from soft_prompts.common.console import unheard
 from soft_prompts.common.errors import FULL, Interrupted, OutOfRoom, UsageError
 from soft_prompts.common.urls import refuse_urls
 
@@ -217,6 +219,11 @@ def guarded(debug: bool = False) -> Iterator[Ending]:
     stderr (docs/architecture.md, "Exit codes"). All that was printed has been written when it ends; a reader that
     wanted no more, as `head`, is no error."""
     _refuse_closed_stdout()
+    with unheard():
+        yield from _guarded(debug)
+
+
+def _guarded(debug: bool) -> Iterator[Ending]:
     ending = Ending()
     try:
         try:
@@ -228,10 +235,11 @@ def guarded(debug: bool = False) -> Iterator[Ending]:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from there", file=sys.stderr)
         ending.exit_code = Interrupted.exit_code
-    except BrokenPipeError:
-        ending.exit_code = 0
     except Exception as error:
-        ending.exit_code = _say_error(_out_of_room(error), debug)
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            ending.exit_code = 0
+        else:
+            ending.exit_code = _say_error(_out_of_room(error), debug)
     _let_go_of_stdout()
 
 
@@ -246,6 +254,13 @@ def _refuse_closed_stdout() -> None:
     if sys.stdout is None:
         print("error: stdout is closed; lead it to a file, to a pipe or to /dev/null", file=sys.stderr)
         raise SystemExit(UsageError.exit_code)
+
+
+def _is_unread() -> bool:
+    """Has the reader of stdout gone? Else a pipe to another process broke."""
+    asked = select.poll()
+    asked.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in asked.poll(0))
 
 
 def _out_of_room(error: Exception) -> Exception:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -45,9 +45,45 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def each_line_once() -> Iterator[None]:
-    """Within, no line and no library's warning is said twice, here or in processes that are started from here."""
-    with _marks(), _warnings_once(), _log_lines_once():
+    """Within, no line and no library's warning is said twice, here or in processes that are started from here, and
+    nothing ends because nobody listens."""
+    with unheard(), _marks(), _warnings_once(), _log_lines_once():
         yield
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Within, a stderr that takes no more, as where its reader has gone, is no error."""
+    with redirect_stderr(_Forgiving(sys.stderr)):
+        yield
+
+
+class _Forgiving:
+    """A stream; what it cannot write is lost, and all that follows."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """The letters that were given."""
+        with self._losing():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As far as it goes."""
+        with self._losing():
+            self._stream.flush()
+
+    @contextmanager
+    def _losing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())  # else Python's end would try again
 
 
 @contextmanager

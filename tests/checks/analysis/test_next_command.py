@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from soft_prompts.analysis.readings import read_all
-from tests.checks.made.stored_results import save_control, save_flat, save_skill
+from tests.checks.made.stored_results import save_control, save_flat, save_power, save_skill
 
 
 def following(folder: Path) -> str | None:
@@ -71,6 +71,26 @@ def test_a_command_that_found_every_run_there_is_known_by_what_it_made_beside_th
     assert following(tmp_path) == f"{RUN} --evidence full"
     save_control(tmp_path, FLAT, command=f"{RUN} --evidence full", finished="2027-01-01T00:00:00Z")
     assert following(tmp_path) is None
+
+
+LATER = {"command": f"{RUN} --data b --evidence full", "finished": "2027-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize("values", [FLAT, DOUBT])
+def test_what_stands_beside_another_curve_names_no_command_of_this_one(values, tmp_path):
+    save_skill(tmp_path, values, command=RUN)
+    before = following(tmp_path)
+    save_control(tmp_path, FLAT, prompt__kind="direct", **LATER)
+    save_power(tmp_path, 4, [1.0], config={"test_samples": 400}, prompt__kind="direct", **LATER)
+    save_power(tmp_path, 4, [1.0], config={"test_samples": 400}, data__name="elsewhere", **LATER)
+    assert before is not None
+    assert following(tmp_path) == before
+
+
+def test_planted_secrets_have_fewer_items_than_runs(tmp_path):
+    save_skill(tmp_path, DOUBT, command=RUN)
+    save_power(tmp_path, 4, [1.0], config={"test_samples": 400}, **{**LATER, "command": f"{RUN} --evidence full"})
+    assert following(tmp_path) == f"{RUN} --evidence full --test-samples 160"
 
 
 def test_it_is_the_newest_runs_command(tmp_path):

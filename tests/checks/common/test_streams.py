@@ -63,6 +63,27 @@ def test_an_error_is_no_less_one_where_nothing_can_be_printed(how: str) -> None:
     assert ended(how, "1", "error") == (InputError.exit_code, "error: no such model\n")
 
 
+@pytest.mark.parametrize("how", ["2>/dev/full", "2>&1 | true", ">/dev/full 2>/dev/full"])
+def test_an_error_that_nobody_hears_keeps_its_code(how: str) -> None:
+    assert ended(how, "1", "error") == (InputError.exit_code, "")
+
+
+def test_a_pipe_that_is_not_stdout_is_an_error() -> None:
+    code = COMMAND.replace('print("." * int(sys.argv[1]))', "raise BrokenPipeError(32, 'Broken pipe')")
+    assert ended("", "1", code=code) == (
+        1,
+        "error: BrokenPipeError: [Errno 32] Broken pipe (<module>; --debug shows more)\n",
+    )
+
+
+def test_work_goes_on_where_nobody_listens() -> None:
+    """A run says where it is, and its results count whoever reads."""
+    said = 'for _ in range(2000): say("." * 100)'
+    code = COMMAND.replace('print("." * int(sys.argv[1]))', f"from soft_prompts.common.console import say\n    {said}")
+    assert ended("2>&1 | true", "1", code=code) == (0, "")
+    assert ended("2>/dev/full", "1", "error", code=code) == (InputError.exit_code, "")
+
+
 def test_help_too() -> None:
     assert ended(">/dev/full", "1", "help") == (OutOfRoom.exit_code, FULL)
     assert ended("| true", "1", "help") == (0, "")
