@@ -2,6 +2,7 @@
 
 import shlex
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from soft_prompts.analysis.by_task import Tasks
@@ -11,9 +12,9 @@ from soft_prompts.common.urls import as_typed
 MOST = 500  # curves: a page of some 25 MB, and a figure that is just legible
 
 
-def refuse_crowd(tasks: Tasks, command: str, where: str) -> None:
-    """Raises UsageError where there are more curves than MOST, before any is read; `command` with PATH where the
-    results are named."""
+def refuse_crowd(tasks: Tasks, paths: Sequence[Path], command: str, where: str) -> None:
+    """Raises UsageError where there are more curves than MOST in the paths, before any is read; `command` with PATH
+    where the results are named."""
     by_folder: dict[Path, set[object]] = defaultdict(set)
     subjects = tasks.subjects()
     if (count := len(set(subjects.values()))) <= MOST:
@@ -21,10 +22,11 @@ def refuse_crowd(tasks: Tasks, command: str, where: str) -> None:
     for path, subject in subjects.items():
         for folder in path.parents:
             by_folder[folder].add(subject)
-    fitting = [(len(found), folder) for folder, found in by_folder.items() if len(found) <= MOST]
-    most, folder = max(fitting, default=(0, Path()))
+    fitting = [(len(found), -len(folder.parts), folder) for folder, found in by_folder.items() if len(found) <= MOST]
+    most, _, folder = max(fitting, default=(0, 0, Path()))
+    named = shlex.join(map(as_typed, paths))
     instead = f"`{command.replace('PATH', shlex.quote(as_typed(folder)))}` has {most} of them" if most else "give fewer"
     raise UsageError(
         f"{count} curves are too many for {where}, which has room for {MOST}: {instead}, "
-        "and `soft-prompts compare --csv curves` a line for each"
+        f"and `soft-prompts compare {named} --csv curves` prints a line for each"
     )

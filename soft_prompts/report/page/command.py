@@ -60,7 +60,7 @@ def report_command(options: ReportOptions) -> int:
     from soft_prompts.results.findings import find_findings
 
     tasks = Tasks(options.paths, options.metric, Asked(None, options.draws, False), texts=True)
-    refuse_crowd(tasks, "soft-prompts report PATH", "a page")
+    refuse_crowd(tasks, options.paths, "soft-prompts report PATH", "a page")
     readings = collected_whole(tasks)
     for problem in readings.problems:
         print(f"skipped: {problem}", file=sys.stderr)

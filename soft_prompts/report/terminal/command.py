@@ -88,7 +88,9 @@ def compare_command(options: CompareOptions) -> int:
         return _list_metrics(options.paths)
     tasks = Tasks(options.paths, options.metric, Asked(options.reference, options.draws, options.same_scale))
     if options.plot is not None:
-        refuse_crowd(tasks, f"soft-prompts compare PATH --plot {shlex.quote(str(options.plot))}", "a figure")
+        refuse_crowd(
+            tasks, options.paths, f"soft-prompts compare PATH --plot {shlex.quote(str(options.plot))}", "a figure"
+        )
     if options.json or options.csv is not None:
         drawn = _stream(tasks, options)
     else:

@@ -291,7 +291,9 @@ def test_more_curves_than_anybody_looks_at_are_refused_with_what_shows_some(
     with pytest.raises(UsageError, match=rf"for a figure, .*`soft-prompts compare {some} --plot x.png` has 3 of them"):
         compare_command(CompareOptions((folder,), plot=Path("x.png")))
     monkeypatch.setattr(crowd, "MOST", 0)
-    with pytest.raises(UsageError, match="has room for 0: give fewer, and"):
+    with pytest.raises(
+        UsageError, match=f"has room for 0: give fewer, and `soft-prompts compare {folder} --csv curves`"
+    ):
         report_command(ReportOptions((folder,), tmp_path / "page.html"))
 
 
