@@ -61,7 +61,7 @@ def unheard() -> Iterator[None]:
 class _Forgiving:
     """A stream; what it cannot write is lost, and all that follows."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:

@@ -122,7 +122,7 @@ def stamp_of(path: str | os.PathLike[str]) -> str:
     return f"{found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino} {found.st_size}"
 
 
-def _parsed(said: bytes) -> Said:
+def _parsed(said: bytes | str) -> Said:
     """Raises ValueError, TypeError or LookupError for what was not written here."""
     value = json.loads(said)
     return value if isinstance(value, str) else About._make((*value[:-1], tuple(value[-1])))
