@@ -16,7 +16,6 @@ from soft_prompts.report.figures.groups import TOGETHER, Group, has_scale
 from soft_prompts.report.labels import NATS, unit_text
 from soft_prompts.report.text import Number, count_text, interval_text, plain_name, value_text
 from soft_prompts.stats.bootstrap import Interval
-from soft_prompts.stats.brackets import Bracket
 
 INTERVAL = 1.96  # standard errors either side: 95 % of a normal distribution
 SAME = 1e-3  # relative: ends nearer than this are one line
@@ -71,7 +70,12 @@ def loss_scenes(group: Group, links: Links = unlinked) -> list[Scene]:
 
 
 def bracket_scene(group: Group, links: Links = unlinked, width: Number = NARROW) -> Scene:
-    rows = [_row(reading, name, links) for reading, name in zip(group.readings, group.names, strict=True)]
+    """A row for every curve that has a scale."""
+    rows = [
+        _row(reading, lead, name, links)
+        for reading, name in zip(group.readings, group.names, strict=True)
+        if (lead := reading.lead) is not None and has_scale(reading)
+    ]
     return forest_scene(f"{group.place}-brackets", rows, width)
 
 
@@ -186,16 +190,9 @@ def _changes(reading: Reading, name: str, look: Look, links: Links) -> Series | 
     return Series(name, look, tuple(data)) if len(data) > 1 else None
 
 
-def _row(reading: Reading, name: str, links: Links) -> Row:
-    lead = reading.lead
+def _row(reading: Reading, lead: Scale, name: str, links: Links) -> Row:
     counts = tuple(point.tokens for point in reading.points)
-    if lead is None:
-        return _without_scale(name, counts)
     witness = [lead.witness.get(mark.mark) for mark in (lead.half, lead.nine_tenths)]
     addresses = tuple(links(run.path) if run is not None else "" for run in witness)
     last = links(reading.points[-1].chosen.path) if reading.points else ""
     return Row(name, lead.half, lead.nine_tenths, counts, (addresses[0], addresses[1]), last)
-
-
-def _without_scale(name: str, counts: tuple[int, ...]) -> Row:
-    return Row(name, Bracket(0.5, "no_scale"), Bracket(0.9, "no_scale"), counts)

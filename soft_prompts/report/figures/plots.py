@@ -50,11 +50,11 @@ def write_figure(readings: Sequence[Reading], path: Path) -> None:
 def _block(group: Group) -> Scene:
     drawn = group.drawn()
     shares, losses = share_scenes(group), loss_scenes(group)
+    scaled = len(group.names) - len(no_scale_names(group))
     if len(drawn.readings) > TOGETHER or len(group.readings) > 2 * TOGETHER:
         panels = [rows(part, SMALL_COLUMNS) for part in (shares, losses) if part]
-        return stacked([_head(group, WIDTH), *panels, bracket_scene(group, width=WIDE)], GAP)
-    brackets = [bracket_scene(group)] if len(no_scale_names(group)) < len(group.names) else []
-    panels = beside([*shares, *losses, *brackets])
+        return stacked([_head(group, WIDTH), *panels, *([bracket_scene(group, width=WIDE)] if scaled else [])], GAP)
+    panels = beside([*shares, *losses, *([bracket_scene(group)] if scaled else [])])
     width = max(panels.width, LEAST)
     names = legend(list(zip(drawn.names, drawn.looks, strict=True)), width)
     return stacked([_head(group, width), names, panels, *_missing(group, shares)])

@@ -123,10 +123,10 @@ def _figures(group: Group, links: Links) -> Iterable[Drawn]:
         yield Drawn(
             heading, _loss_caption(many), tuple(losses), "many" if many else "one", folded=many and bool(shares)
         )
-    if any(has_scale(reading) for reading in group.readings):
+    if scaled := sum(map(has_scale, group.readings)):
         caption = "A bar leads from the most tokens found too few to the fewest shown to be enough."
         narrow = bracket_scene(group, links.to)
-        if len(group.readings) > TOGETHER:
+        if scaled > TOGETHER:
             yield Drawn("Brackets", caption, (bracket_scene(group, links.to, WIDE), narrow), "wide")
         else:
             yield Drawn("Brackets", caption, (narrow,))
