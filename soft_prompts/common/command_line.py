@@ -19,7 +19,7 @@ from typing import Any
 
 import tyro
 
-from soft_prompts.common.console import unheard
+from soft_prompts.common.console import let_go, unheard
 from soft_prompts.common.errors import FULL, Interrupted, OutOfRoom, UsageError
 from soft_prompts.common.urls import refuse_urls
 
@@ -240,7 +240,10 @@ def _guarded(debug: bool) -> Iterator[Ending]:
             ending.exit_code = 0
         else:
             ending.exit_code = _say_error(_out_of_room(error), debug)
-    _let_go_of_stdout()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        let_go(sys.stdout)
 
 
 def _refuse_closed_stdout() -> None:
@@ -268,15 +271,6 @@ def _out_of_room(error: Exception) -> Exception:
     if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
         return OutOfRoom("the disk that this is written to is full; make room")
     return error
-
-
-def _let_go_of_stdout() -> None:
-    """What cannot be written is not tried again when Python goes down, which would say so, and end with a code of its
-    own."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say_error(error: Exception, debug: bool) -> int:

@@ -58,6 +58,12 @@ def unheard() -> Iterator[None]:
         yield
 
 
+def let_go(stream: Any) -> None:
+    """What could not be written is not tried again when Python goes down, which would say so, and end with a code of
+    its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 class _Forgiving:
     """A stream; what it cannot write is lost, and all that follows."""
 
@@ -83,7 +89,7 @@ class _Forgiving:
         try:
             yield
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())  # else Python's end would try again
+            let_go(self._stream)
 
 
 @contextmanager
