@@ -9,15 +9,12 @@ import json
 import math
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
-from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
-from signal import SIG_DFL, SIGTERM, getsignal
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -26,9 +23,9 @@ from transformers import PreTrainedModel
 from soft_prompts.common.console import StepProgress, say
 from soft_prompts.common.errors import InputError, Interrupted, UsageError
 from soft_prompts.common.files import fingerprint_files, sync, writing_to
-from soft_prompts.common.machine import threads_for
 from soft_prompts.common.signals import StopSignals, stop_signals
 from soft_prompts.engine.processes import told_by_first
+from soft_prompts.engine.workers import side_by_side
 from soft_prompts.finetuning.aims import aim_identity, find_towards
 from soft_prompts.finetuning.documents import document_batch, read_documents
 from soft_prompts.finetuning.weights import Learner, put_back, state_tensors, take_step, unfreeze
@@ -125,38 +122,8 @@ def fine_tune_all(plans: Sequence[FineTuning], jobs: int = 1) -> list[Path]:
     missing = [plan for plan in different if plan.fresh or not _is_finished(_place(plan))]
     if not missing:
         return folders
-    threads = threads_for(jobs)
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_begin_worker, initargs=(threads,))
-    try:
-        with stop_signals():
-            list(pool.map(fine_tune, missing))
-    except BaseException:
-        for worker in active_children():
-            worker.terminate()  # it publishes its last whole step
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+    side_by_side([partial(fine_tune, plan) for plan in missing], jobs)
     return folders
-
-
-def _begin_worker(threads: int) -> None:
-    """A worker of few threads that ends with its parent."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-
-
-def _end_with_parent() -> None:
-    """End when nothing trains; each training that listens to SIGTERM hears one: a second would cut its step short."""
-    if (parent := parent_process()) is None:
-        return
-    parent.join()
-    told = None
-    while (listener := getsignal(SIGTERM)) != SIG_DFL:  # the next plan may be in the queue: it listens anew
-        if listener != told:
-            os.kill(os.getpid(), SIGTERM)
-            told = listener
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def _place(plan: FineTuning) -> Place:

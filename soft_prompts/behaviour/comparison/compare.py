@@ -56,8 +56,9 @@ def ask(
     return Asked(models, texts, settings, Keeper(folder / "steps" if folder else None))
 
 
-def compare(asked: Asked, parts: Sequence[str] = PARTS, finders: Mapping[str, Finder] = FINDERS) -> Timed:
-    """The parts asked for, in their order; Holm over those that have a p-value."""
+def compare(asked: Asked, parts: Sequence[str] = PARTS, finders: Mapping[str, Finder] = FINDERS, of: str = "") -> Timed:
+    """The parts asked for, in their order; Holm over those that have a p-value. Each is told in a line, which says what
+    it is a comparison `of` where several are made side by side."""
     for name in (name for name in parts if name not in finders):
         raise UsageError(f"parts holds {name!r}; {near_match(name, list(finders))}give some of {', '.join(finders)}")
     findings, seconds = list[Finding](), dict[str, float]()
@@ -65,7 +66,7 @@ def compare(asked: Asked, parts: Sequence[str] = PARTS, finders: Mapping[str, Fi
         began = time.monotonic()
         findings.append(finders[name](asked))
         seconds[name] = round(time.monotonic() - began, 1)
-        say(f"{name}: {findings[-1].sentence} ({seconds[name]:.0f} s)")
+        say(f"{of}{name}: {findings[-1].sentence} ({seconds[name]:.0f} s)")
     judged = judge(findings, asked.settings.level)
     return Timed(_comparison(asked, judged), seconds)
 

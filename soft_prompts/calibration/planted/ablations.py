@@ -1,6 +1,8 @@
 """What fails, and how? Each part of the comparison without what makes it true, on a target and on a harmless control in
 its place."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -33,12 +35,45 @@ class Ablation(NamedTuple):
     control: float
 
 
-def ablations(world: World, options: PlantedOptions) -> list[Ablation]:
-    """Of the last change that was probed, or of the last."""
+class Kind(NamedTuple):
+    """What is held in front of a target in place of a probe, and what of the probe it is without."""
+
+    without: str
+    what: str
+    ball: float | None = None
+    """How far embeddings may move; None: they stay those of tokens."""
+    is_free: bool = False
+    """From random tokens; else from the probe's."""
+
+
+KINDS = (
+    Kind("nothing", "a probe of {tokens} tokens"),
+    Kind("tokens", "the probe, refined inside the ball", RADIUS),
+    Kind("the ball", "the probe, refined without a bound", FREE),
+    Kind("tokens and ball", f"a free soft prompt of {FREE_TOKENS} tokens", FREE, is_free=True),
+)
+
+
+class Ablated(NamedTuple):
+    """The comparison that parts are taken from; models are opened where it is asked."""
+
+    world: World
+    options: PlantedOptions
+    change: str
+
+    def asked(self) -> Asked:
+        """The whole of it."""
+        return self.world.asked(self.change, settings_of(self.options))
+
+
+def ablations(world: World, options: PlantedOptions) -> list[Callable[[], list[Ablation]]]:
+    """Each gives figures of the last change that was probed, or of the last, and none needs another."""
+    if not (options.ablations and world.targets):
+        return []
     name = next((one for one in reversed(options.probed) if one in world.targets), list(world.targets)[-1])
-    asked = world.asked(name, settings_of(options))
-    found = [*_without_control(asked), *_without_contrast(asked), *_base_as_reference(world, options, name)]
-    return [*found, *(_without_ball(asked, name) if name in options.probed else ())]
+    ablated = Ablated(world, options, name)
+    found = [partial(of, ablated) for of in (_without_control, _without_contrast, _base_as_reference)]
+    return [*found, *(partial(_without_ball, ablated, kind) for kind in KINDS if name in options.probed)]
 
 
 def _both(asked: Asked) -> tuple[str, str]:
@@ -46,8 +81,9 @@ def _both(asked: Asked) -> tuple[str, str]:
     return asked.family.target, asked.family.spare[-1]
 
 
-def _without_control(asked: Asked) -> list[Ablation]:
+def _without_control(ablated: Ablated) -> list[Ablation]:
     """Target and base alone: a harmless control differs from the base as much."""
+    asked = ablated.asked()
     documents = {name: one.mean() for name, one in measure(asked, TEXTS[0]).items()}
     z = [documents[name].value / (documents[name].stderr or float("inf")) for name in _both(asked)]
     base, alone = plain_samples(asked, asked.family.base), against_base(asked)
@@ -61,9 +97,9 @@ def _without_control(asked: Asked) -> list[Ablation]:
     ]
 
 
-def _without_contrast(asked: Asked) -> list[Ablation]:
+def _without_contrast(ablated: Ablated) -> list[Ablation]:
     """Labels of plain samples, held against spare controls as ever."""
-    found = []
+    asked, found = ablated.asked(), list[Ablation]()
     for write, without in ((plain_samples, "contrast"), (contrastive_samples, "nothing")):
         sides = {name: write(asked, name) for name in (asked.family.target, *asked.family.spare)}
         counts = []
@@ -74,10 +110,10 @@ def _without_contrast(asked: Asked) -> list[Ablation]:
     return found
 
 
-def _base_as_reference(world: World, options: PlantedOptions, name: str) -> list[Ablation]:
+def _base_as_reference(ablated: Ablated) -> list[Ablation]:
     """Contrastive samples against the base find what any training drifts to."""
-    asked = world.asked(name, strong(settings_of(options)))
-    found = []
+    world, options, name = ablated
+    asked, found = world.asked(name, strong(settings_of(options))), list[Ablation]()
     for without, one in (("a control as reference", against_base(asked)), ("nothing", asked)):
         rates = [rate_of(contrastive_samples(one, model), CHANGES[name].shows) for model in _both(asked)]
         found.append(Ablation(without, "strongly contrastive samples that show it", rates[0], rates[1]))
@@ -91,35 +127,29 @@ def against_base(asked: Asked) -> Asked:
     return asked.of(Family(family.base, family.target, controls))
 
 
-def _without_ball(asked: Asked, name: str) -> list[Ablation]:
-    """A probe of tokens, refined within the ball and without, and a free soft prompt: what each brings out."""
-    kinds = {
-        "nothing": (f"a probe of {asked.settings.probe_tokens} tokens", None),
-        "tokens": ("the probe, refined inside the ball", RADIUS),
-        "the ball": ("the probe, refined without a bound", FREE),
-        "tokens and ball": (f"a free soft prompt of {FREE_TOKENS} tokens", FREE),
-    }
-    found = []
-    for without, (what, ball) in kinds.items():
-        sides = []
-        for model in _both(asked):
-            prompt = _moved(asked, model, ball, is_free="free" in what)
-            judged, says, _ = judge_probe(asked, model, prompt, [one for one in asked.family.spare if one != model])
-            sides.append((judged.excess, sum(map(CHANGES[name].shows, says)) / max(1, len(says))))
-        (excess, shown), (other, other_shown) = sides
-        found.append(Ablation(without, f"excess of {what}, nats a token", excess, other))
-        found.append(Ablation(without, f"contexts in which {what} makes it say the change", shown, other_shown))
-    return found
+def _without_ball(ablated: Ablated, kind: Kind) -> list[Ablation]:
+    """A probe of tokens, refined within the ball or without, or a free soft prompt: what each brings out."""
+    asked, sides = ablated.asked(), list[tuple[float, float]]()
+    for model in _both(asked):
+        prompt = _moved(asked, model, kind)
+        judged, says, _ = judge_probe(asked, model, prompt, [one for one in asked.family.spare if one != model])
+        sides.append((judged.excess, sum(map(CHANGES[ablated.change].shows, says)) / max(1, len(says))))
+    (excess, shown), (other, other_shown) = sides
+    what = kind.what.format(tokens=asked.settings.probe_tokens)
+    return [
+        Ablation(kind.without, f"excess of {what}, nats a token", excess, other),
+        Ablation(kind.without, f"contexts in which {what} makes it say the change", shown, other_shown),
+    ]
 
 
-def _moved(asked: Asked, model: str, ball: float | None, *, is_free: bool) -> ProbePrompt:
+def _moved(asked: Asked, model: str, kind: Kind) -> ProbePrompt:
     """The model's probe, or random tokens, with its embeddings moved as far as the ball allows."""
     settings, reference = asked.settings, asked.family.reference
     generator = torch.Generator().manual_seed(settings.seed)
     known = len(asked.models[reference].tokenizer)
     ids = torch.randint(0, known, (FREE_TOKENS,), generator=generator).tolist()
-    prompt = ProbePrompt(tuple(ids if is_free else search_kept(asked, model).ids[-1]))
-    if ball is None:
+    prompt = ProbePrompt(tuple(ids if kind.is_free else search_kept(asked, model).ids[-1]))
+    if (ball := kind.ball) is None:
         return prompt
 
     def move() -> list[list[float]]:

@@ -12,7 +12,7 @@ Source: the project's own.
 from soft_prompts.calibration.planted.options import PlantedOptions
 from soft_prompts.calibration.planted.suite import PlantedSuite
 
-DEFAULT = PlantedOptions()
+DEFAULT = PlantedOptions(jobs=2)
 QUICK = PlantedOptions(
     changes=("common-word",),
     controls=3,

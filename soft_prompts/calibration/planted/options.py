@@ -41,7 +41,7 @@ class PlantedOptions:
     seed: int = 0
     """Of the documents' split and of all samples."""
     jobs: int = 1
-    """Models that are trained side by side."""
+    """Models that are trained side by side, then searches and comparisons, each in a process of its own."""
     output_dir: Path = Path(".")
     """Its snapshots/ gets the models, its planted/ files, finished steps and planted.json."""
     preset: str = "default"

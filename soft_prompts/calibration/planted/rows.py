@@ -40,7 +40,6 @@ class ChangeRow:
     power: list[Power]
     """How often labels find it, by the number of prompts."""
     probe: dict[str, Any] | None
-    seconds: dict[str, float]
 
 
 def settings_of(options: PlantedOptions) -> ComparisonSettings:
@@ -59,8 +58,7 @@ def find_change(world: World, options: PlantedOptions, name: str) -> tuple[Chang
     """The whole comparison of one change, and how often samples show what is known to be there."""
     settings = settings_of(options)
     asked = world.asked(name, settings)
-    timed = compare(asked, PARTS + (("probe",) if name in options.probed else ()))
-    found = timed.comparison
+    found = compare(asked, PARTS + (("probe",) if name in options.probed else ()), of=f"{name}, ").comparison
     sets = samples_of(world, asked, name, settings)
     shows = CHANGES[name].shows
     divergence = found.finding("divergence")
@@ -81,7 +79,6 @@ def find_change(world: World, options: PlantedOptions, name: str) -> tuple[Chang
         words=tuple(one.text for one in contrastive if one.adjusted_p <= settings.level)[:5],
         power=label_power(asked),
         probe=_probe(found.finding("probe"), shows),
-        seconds=timed.seconds,
     )
     return row, found
 

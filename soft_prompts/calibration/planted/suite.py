@@ -10,13 +10,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from soft_prompts.behaviour.comparison.finding import plain, write_comparison
-from soft_prompts.calibration.planted.ablations import Ablation, ablations
+from soft_prompts.behaviour.comparison.finding import plain
+from soft_prompts.calibration.planted.ablations import Ablation
 from soft_prompts.calibration.planted.alarms import Alarms, false_alarms
+from soft_prompts.calibration.planted.all_changes import find_changes
 from soft_prompts.calibration.planted.made import make_world
 from soft_prompts.calibration.planted.options import PlantedOptions
 from soft_prompts.calibration.planted.power import power_scene
-from soft_prompts.calibration.planted.rows import ChangeRow, find_change
+from soft_prompts.calibration.planted.rows import ChangeRow
 from soft_prompts.calibration.targets import Target
 from soft_prompts.common.command_line import guarded
 from soft_prompts.common.console import say
@@ -50,14 +51,11 @@ class PlantedSuite:
 
     def _run(self, options: PlantedOptions) -> int:
         began = time.monotonic()
-        world, rows = make_world(options), list[ChangeRow]()
+        world = make_world(options)
         say(f"models are made after {time.monotonic() - began:.0f} s")
-        for name in world.targets:
-            row, comparison = find_change(world, options, name)
-            rows.append(row)
-            write_comparison(world.folder / f"{name}.json", comparison)
+        rows, failing = find_changes(world, options)
+        say(f"changes are compared after {time.monotonic() - began:.0f} s")
         alarms = false_alarms(world, options)
-        failing = ablations(world, options) if options.ablations and world.targets else []
         seconds = round(time.monotonic() - began)
         content = as_json(rows, alarms, failing) | {"seconds": seconds}
         path = world.folder / "planted.json"

@@ -69,7 +69,6 @@ def row(name: str, plain: int, contrastive: int, rates: tuple[float, float]) -> 
         words=(),
         power=[],
         probe={"tokens_to_reveal": 2, "verdict": "changed", "lengths": lengths},
-        seconds={},
     )
 
 

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from tensorboard.compat.proto.event_pb2 import Event
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from soft_prompts.common.errors import Interrupted
+from soft_prompts.engine import workers
 from soft_prompts.finetuning import fine_tuning
-from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune, fine_tune_all
+from soft_prompts.finetuning.fine_tuning import fine_tune, fine_tune_all
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.tasks.lesson import LearningRule
 from soft_prompts.training.events import PATTERN
@@ -129,16 +132,19 @@ def test_the_last_missing_of_several_has_a_process_too(plan: Plan, monkeypatch: 
 
     class Pool:
         def __init__(self, jobs: int, *_: Any, initargs: tuple[int], **__: Any) -> None:
-            given.append((jobs, *initargs))
+            given.extend([(jobs, *initargs), []])
 
-        def map(self, act: Callable[[FineTuning], Path], missing: list[FineTuning]) -> list[Path]:
-            given.append(missing)
-            return list(map(act, missing))
+        def submit(self, work: Any) -> Future[Path]:
+            done = Future[Path]()
+            if isinstance(work, partial):
+                given[-1].append(work.args[0])
+                done.set_result(work())
+            return done
 
         def shutdown(self, **_: Any) -> None: ...
 
     folder = fine_tune(plans[0])
-    monkeypatch.setattr(fine_tuning, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", Pool)
     monkeypatch.setenv("OMP_NUM_THREADS", "")
     monkeypatch.setattr("soft_prompts.common.machine.cores", lambda: 8)
     copied = plans[1].lesson.documents.parent / "elsewhere" / "documents.jsonl"
@@ -146,7 +152,7 @@ def test_the_last_missing_of_several_has_a_process_too(plan: Plan, monkeypatch: 
     copied.write_bytes(plans[1].lesson.documents.read_bytes())
     copy = replace(plans[1], lesson=replace(plans[1].lesson, documents=copied))
     assert fine_tune_all([*plans, copy], jobs=2)[0] == folder
-    assert given == [(2, 4), [copy]]  # once: two processes at one model would refuse each other
+    assert given == [(1, 4), [copy]]  # once: two processes at one model would refuse each other
     assert fine_tune_all(plans, jobs=2) == fine_tune_all(plans[:1], jobs=2) + fine_tune_all(plans[1:], jobs=2)
     assert len(given) == 2  # nothing was missing
 
@@ -155,7 +161,7 @@ def test_the_last_missing_of_several_has_a_process_too(plan: Plan, monkeypatch: 
     )
     assert [len(part) for part in given[2:]] == [2, 2]
     assert fine_tune_all([plan(seed=2)], jobs=2)[0].is_dir()
-    assert given[4:] == [(2, 4), [plan(seed=2)]]  # a single one too
+    assert given[4:] == [(1, 4), [plan(seed=2)]]  # a single one too
 
 
 def test_equal_documents_are_learnt_afresh_once(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,12 +178,12 @@ def test_equal_documents_are_learnt_afresh_once(plan: Plan, monkeypatch: pytest.
 ORPHAN = """
 import multiprocessing, os, signal, time
 from soft_prompts.engine.batch import collate
-from soft_prompts.finetuning import fine_tuning
+from soft_prompts.engine import workers
 from soft_prompts.common.signals import stop_signals
 from soft_prompts.common.errors import Interrupted
 
 def work(plans):
-    fine_tuning._begin_worker(1)
+    workers._begin(1)
     for _ in range(plans):  # each has a long step, and then stops
         try:
             with stop_signals() as stop, stop.after_whole_steps():
