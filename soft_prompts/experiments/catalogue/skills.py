@@ -8,7 +8,7 @@ the skills, `--models` another model.
 Source: the proxy of arXiv 2505.14943 for a behaviour, of words and numbers of our own.
 """
 
-from soft_prompts.config import RunConfig
+from soft_prompts.config import SHORT_MEMORY, RunConfig
 from soft_prompts.data.made_rows import SKILLS
 from soft_prompts.experiments.catalogue import completion
 from soft_prompts.experiments.experiment import Experiment
@@ -41,8 +41,10 @@ DEFAULT = Grid(
 REAL = variant(
     DEFAULT,
     data=("number-to-words", "past-tense", "reverse"),
-    steps=60,
-    validate_every=30,
+    steps=50,
+    learning_rate=0.1,
+    betas=SHORT_MEMORY,
+    validate_every=25,
     test_samples=48,
     validation_samples=48,
 )
