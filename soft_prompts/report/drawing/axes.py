@@ -109,11 +109,3 @@ def along_ticks(frame: Frame, ticks: Sequence[Tick], name: str) -> list[Shape]:
             taken = x - half
     middle = (frame.left + frame.right) / 2
     return [*shapes, Label((middle, frame.bottom + 33), name, size=TICK_SIZE, anchor="middle")]
-
-
-def apart(heights: Sequence[Number], gap: Number) -> list[Number]:
-    """The heights, moved down where one is less than `gap` below the one above it."""
-    moved, above = list(heights), -math.inf
-    for index in sorted(range(len(heights)), key=heights.__getitem__):
-        moved[index] = above = max(heights[index], above + gap)
-    return moved

@@ -10,7 +10,6 @@ from soft_prompts.report.drawing.axes import (
     Frame,
     Tick,
     along_ticks,
-    apart,
     down_ticks,
     left_room,
     padded,
@@ -19,7 +18,20 @@ from soft_prompts.report.drawing.axes import (
     value_ticks,
 )
 from soft_prompts.report.drawing.letters import shortened, text_width
-from soft_prompts.report.drawing.scene import DASHES, MARKERS, SERIES, Area, Cloud, Label, Mark, Scene, Shape, Stroke
+from soft_prompts.report.drawing.line_names import Line, line_names
+from soft_prompts.report.drawing.scene import (
+    DASHES,
+    MARKERS,
+    SERIES,
+    Area,
+    Cloud,
+    Label,
+    Mark,
+    Place,
+    Scene,
+    Shape,
+    Stroke,
+)
 from soft_prompts.report.text import Number
 
 LEFT, RIGHT, TOP = 30.0, 12.0, 24.0  # room for ticks; for the last tick's name; for the upright axis' name
@@ -27,7 +39,6 @@ HEADING, BARE = 20.0, 9.0  # room for a heading; under an axis without names
 NAMES = 11.0  # font size
 SHARES = (-0.1, 1.1)
 SHARE_TICKS = (Tick(0, "0"), Tick(0.5, ".5"), Tick(0.9, ".9"), Tick(1, ""))
-ABOVE, BELOW, NAME_HEIGHT = -4.0, 12.0, 16.0  # of a level's name, from its line
 NAMED_LEVELS = 4  # more than these would hide the curves with their names
 
 
@@ -178,7 +189,7 @@ def _ends(panel: Panel) -> tuple[Number, Number]:
 def _series(frame: Frame, series: Series) -> list[Shape]:
     look = series.look
     places = [(token_place(datum.tokens), datum) for datum in series.data]
-    line = [frame.place(x, frame.inside(datum.value)) for x, datum in places]
+    line = _line(frame, series)
     shapes: list[Shape] = []
     for (x, _), (_, datum) in zip(line, places, strict=True):
         ends = [(x, frame.y(frame.inside(end))) for end in (datum.low, datum.high)]
@@ -194,6 +205,10 @@ def _series(frame: Frame, series: Series) -> list[Shape]:
     return [*shapes, *(_mark(frame, look, x, datum) for x, datum in places)]
 
 
+def _line(frame: Frame, series: Series) -> list[Place]:
+    return [frame.place(token_place(datum.tokens), frame.inside(datum.value)) for datum in series.data]
+
+
 def _mark(frame: Frame, look: Look, x: Number, datum: Datum) -> Mark:
     shown = frame.inside(datum.value)
     marker = look.marker if shown == datum.value else "up" if datum.value > shown else "down"
@@ -201,8 +216,7 @@ def _mark(frame: Frame, look: Look, x: Number, datum: Datum) -> Mark:
 
 
 def _levels(frame: Frame, panel: Panel) -> tuple[list[Shape], list[Shape]]:
-    """Dashed lines, and their names on them, at the end that is farther from the curves; names that would touch are
-    moved apart."""
+    """Dashed lines, and their names on them."""
     inside = [level for level in dict.fromkeys(panel.levels) if frame.inside(level.value) == level.value]
     heights = [frame.y(level.value) for level in inside]
     lines: list[Shape] = [_band(frame, level) for level in inside if level.ends[0] < level.ends[1]]
@@ -212,31 +226,10 @@ def _levels(frame: Frame, panel: Panel) -> tuple[list[Shape], list[Shape]]:
     ]
     if len(inside) > NAMED_LEVELS:
         return lines, []
-    ends = [[one.data[at].value for one in panel.series if one.data] for at in (0, -1)]
-    sides = [_freer(level, ends) for level in inside]
-    wanted = [y + _beside_line(frame, y, ends[side]) for y, side in zip(heights, sides, strict=True)]
-    places = apart(wanted, 13)
-    below = max(0.0, max(places, default=0.0) - (frame.bottom - 4))  # where the axis has its own names
-    names: list[Shape] = []
-    for y, level, side in zip((y - below for y in places), inside, sides, strict=True):
-        place, anchor = ((frame.right, y), "end") if side else ((frame.left + 3, y), "start")
-        name = shortened(level.name, (frame.right - frame.left) / 2, 10)
-        names += [Label(place, name, level.role, 10, anchor)] if name else []
-    return lines, names
+    named = [Line(level.name, y, level.role) for y, level in zip(heights, inside, strict=True)]
+    return lines, [*line_names(frame, named, [_line(frame, series) for series in panel.series])]
 
 
 def _band(frame: Frame, level: Level) -> Area:
     low, high = (frame.y(frame.inside(end)) for end in level.ends)
     return Area([(frame.left, low), (frame.right, low), (frame.right, high), (frame.left, high)], level.role)
-
-
-def _freer(level: Level, ends: Sequence[Sequence[Number]]) -> int:
-    """The end of the axis, 0 or 1, where the curves are farther from the line."""
-    left, right = (min((abs(value - level.value) for value in end), default=0.0) for end in ends)
-    return 0 if left > right else 1
-
-
-def _beside_line(frame: Frame, y: Number, values: Sequence[Number]) -> Number:
-    """From the line to its name's foot: above it, or below where a curve runs just above."""
-    curves = [frame.y(frame.inside(value)) for value in values]
-    return BELOW if any(y - NAME_HEIGHT < curve <= y for curve in curves) else ABOVE

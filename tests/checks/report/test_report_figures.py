@@ -3,6 +3,7 @@
 import io
 import re
 from importlib import resources
+from itertools import pairwise
 
 import matplotlib.image
 import numpy as np
@@ -15,7 +16,7 @@ from soft_prompts.report.drawing.paint import png
 from soft_prompts.report.drawing.panels import Datum, Level, Panel, Series, look_of
 from soft_prompts.report.drawing.scene import DASHES, LIGHT, MARKERS, SERIES, Label, Mark, Scene, Stroke
 from soft_prompts.report.text import share_text, value_text, visible
-from tests.checks.made.text_boxes import collisions, measured_width
+from tests.checks.made.text_boxes import boxes, collisions, measured_width
 
 COUNTS = (0, 1, 3, 15)
 
@@ -67,6 +68,22 @@ def test_a_levels_name_keeps_off_a_curve_that_runs_just_above(level, below):
     (name,) = [one for one in labels(scene) if one.text == "floor"]
     line = min(one.places[0][1] for one in scene.shapes if isinstance(one, Stroke) and one.dash == (5, 3))
     assert (name.place[1] > line) == below
+
+
+@pytest.mark.parametrize("values", [(4.0, 1.0, 0.9, 0.8), (1.0, 1.1, 4.0, 4.0), (4.0, 0.5, 4.0, 0.5), (2.0,) * 4])
+@pytest.mark.parametrize("levels", [(2.2, 3.0), (1.1, 1.9, 2.1), (0.55, 3.9), (0.6, 4.6)])
+def test_no_curve_runs_through_a_levels_name(values, levels):
+    scene = panel(values=values, levels=tuple(Level("frequencies", value) for value in levels)).scene()
+    curve = next(one for one in scene.shapes if isinstance(one, Stroke) and one.width == 1.9)
+    x, y = (
+        np.concatenate([np.linspace(a, b, 400) for a, b in pairwise(ends)]) for ends in zip(*curve.places, strict=True)
+    )
+    named = [box for box in boxes(scene) if box.text == "frequencies"]
+    assert len(named) == len(levels)
+    for box in named:
+        assert not ((box.left < x) & (x < box.right) & (box.top < y) & (y < box.bottom)).any()
+        lines = [one.places[0][1] for one in scene.shapes if isinstance(one, Stroke) and one.dash == (5, 3)]
+        assert not any(box.top < height < box.bottom for height in lines)
 
 
 @pytest.mark.parametrize("bold", [False, True])
