@@ -117,6 +117,7 @@ def compared(
     loading = Loading(device, options.dtype, options.offline, options.trust_remote_code)
     family = Family(base, target, controls)
     asked = ask(family, options.documents, options.prompts, options.settings, options.out, loading)
+    asked.models.refuse_base_among_controls()
     timed = compare(asked, parts, finders(options, asked))
     path = options.out / "comparison.json"
     write_comparison(path, timed.comparison)

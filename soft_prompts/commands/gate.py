@@ -11,7 +11,7 @@ import tyro
 from soft_prompts.behaviour.comparison.settings import PARTS
 from soft_prompts.commands.behaviour import FamilyOptions, compared
 from soft_prompts.common.console import say
-from soft_prompts.common.errors import UsageError, near_match
+from soft_prompts.common.errors import InputError, UsageError, near_match
 from soft_prompts.common.files import write_atomically
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class GateOptions(FamilyOptions):
     """One verdict on a release: what changed in behaviour beyond the controls, how many tokens reveal it, and which
-    named skills moved. Exit code 1 where something changed that was not allowed to."""
+    named skills moved. Exit code 1 where something changed that was not allowed to, 3 where nothing could be judged."""
 
     old: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="OLD")]
     """The model that is there."""
@@ -42,10 +42,22 @@ class GateOptions(FamilyOptions):
     def __post_init__(self) -> None:
         for name in (name for name in self.parts if name not in PARTS):
             raise UsageError(f"parts holds {name!r}; {near_match(name, list(PARTS))}give some of {', '.join(PARTS)}")
+        for path in (path for path in self.skills if not path.is_file()):
+            raise InputError(f"{path} is no file; give a JSONL file of prompt and completion")
+        names = [path.stem for path in self.skills]
+        if len(set(names)) < len(names):
+            raise UsageError(f"skills are named by their files, and two are alike: {', '.join(names)}; rename one")
+        if not (known := [*self.parts, *names]):
+            raise UsageError("there is neither a part nor a skill to judge by; give --parts or --skills")
+        for name in (name for name in self.allow if name not in known):
+            raise UsageError(
+                f"allow holds {name!r}; {near_match(name, known)}give parts or skills asked: {', '.join(known)}"
+            )
 
 
 def gate_command(options: GateOptions) -> int:
-    """Write gate.json and gate.html beside the comparison; 1 where something changed beyond what is allowed."""
+    """Write gate.json and gate.html beside the comparison; 1 where something changed beyond what is allowed, 3 where
+    neither a part nor a skill could say."""
     from soft_prompts.experiments.gate import ask_skills, gate  # torch takes seconds to load
     from soft_prompts.report.behaviour.page import write_page
 
@@ -70,7 +82,7 @@ def gate_command(options: GateOptions) -> int:
         print(f"tokens to reveal what changed: {found.reveal}; tokens to elicit a skill stand with it")
     print(found.sentence)
     say(f"the page is {page}")
-    return 1 if found.beyond else 0
+    return 1 if found.beyond else 0 if found.is_judged else InputError.exit_code
 
 
 def _skills_table(found: "Gate") -> "Table":

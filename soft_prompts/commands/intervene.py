@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import dataclass
 
+from soft_prompts.common.errors import UsageError
 from soft_prompts.finetuning.intervention import Intervention
 
 
@@ -18,6 +19,11 @@ class InterveneOptions(Intervention):
     """Trainings side by side."""
     debug: bool = False
     """Show the traceback of an error too."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.jobs < 1:
+            raise UsageError(f"jobs is {self.jobs}; give 1 or more")
 
 
 def intervene_command(options: InterveneOptions) -> int:

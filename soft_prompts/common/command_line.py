@@ -24,6 +24,7 @@ from soft_prompts.common.errors import FULL, Interrupted, OutOfRoom, UsageError
 from soft_prompts.common.urls import refuse_urls
 
 MOST_COLUMNS = 80
+INTERNAL = 70  # exit code of an error that is nobody's input: as of sysexits.h
 STREAMS = 3  # numbers 0, 1 and 2 are theirs
 COMMAND = "SOFT_PROMPTS_COMMAND"  # among a process's variables, which those that it starts get too
 BOX = re.compile(r"[╭╮╰╯─│┌┐└┘━┃]+|^\s*[+|]-*|-*[+|]\s*$|-{5,}")  # drawn in ASCII where stdout speaks nothing better
@@ -282,9 +283,9 @@ def _say_error(error: Exception, debug: bool) -> int:
     if code is None and not debug:
         where = traceback.extract_tb(error.__traceback__)[-1]
         print(f"error: {type(error).__name__}: {_flat(error)} ({where.name}; --debug shows more)", file=sys.stderr)
-        return 1
+        return INTERNAL
     print(f"error: {_flat(error)}", file=sys.stderr)
-    return 1 if code is None else code
+    return INTERNAL if code is None else code
 
 
 def _flat(error: BaseException) -> str:

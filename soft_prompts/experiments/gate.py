@@ -13,9 +13,15 @@ from typing import Any, NamedTuple
 
 from soft_prompts.analysis.readings import Reading, read_all
 from soft_prompts.behaviour.comparison.finding import Comparison
-from soft_prompts.common.errors import InputError, UsageError
+from soft_prompts.behaviour.comparison.settings import JUDGED
+from soft_prompts.common.errors import InputError
 from soft_prompts.experiments.catalogue.completion import EXPERIMENT
+from soft_prompts.experiments.grid import without_slash
+from soft_prompts.results.paths import settings_hash
 from soft_prompts.stats.brackets import Bracket
+
+UNSCALED = "NO SCALE"
+JUDGING = ("changed", "not shown", "identical")  # verdicts that say whether something changed
 
 
 class Skill(NamedTuple):
@@ -39,8 +45,10 @@ class Gate:
     moved: tuple[str, ...]
     """Skills."""
     allowed: tuple[str, ...]
+    judged: tuple[str, ...]
+    """Parts with a verdict."""
     untested: tuple[str, ...]
-    """Parts without a verdict."""
+    """Parts that should have one, and have none."""
     skills: tuple[Skill, ...]
     reveal: str = "not asked"
     """Tokens that reveal whatever changed, as the probe found them; the skills' brackets are tokens that elicit."""
@@ -51,11 +59,24 @@ class Gate:
         return tuple(name for name in (*self.changed, *self.moved) if name not in self.allowed)
 
     @property
+    def unjudged(self) -> tuple[str, ...]:
+        """Parts and skills that can say neither that something changed nor that nothing did."""
+        skills = (one.name for one in self.skills if not one.moved and UNSCALED in (one.before, one.after))
+        return (*self.untested, *skills)
+
+    @property
+    def is_judged(self) -> bool:
+        """Did any part or skill say anything?"""
+        return bool(self.judged) or len(self.unjudged) < len(self.untested) + len(self.skills)
+
+    @property
     def sentence(self) -> str:
         """The verdict."""
-        rest = f"; no verdict by {', '.join(self.untested)}" if self.untested else ""
+        rest = f"; no verdict by {', '.join(self.unjudged)}" if self.unjudged else ""
         if self.beyond:
             return f"STOP: changed beyond what is allowed: {', '.join(self.beyond)}{rest}"
+        if not self.is_judged:
+            return f"NOT JUDGED: give 3 controls or more, or skills that have a scale{rest}"
         known = ", ".join(name for name in (*self.changed, *self.moved) if name in self.allowed)
         return f"PASS: {f'changed as allowed: {known}' if known else 'no change was shown'}{rest}"
 
@@ -67,6 +88,7 @@ class Gate:
             "changed": list(self.changed),
             "moved": list(self.moved),
             "allowed": list(self.allowed),
+            "judged": list(self.judged),
             "untested": list(self.untested),
             "skills": [skill._asdict() for skill in self.skills],
             "tokens_to_reveal": self.reveal,
@@ -74,16 +96,13 @@ class Gate:
 
 
 def gate(comparison: Comparison, skills: Sequence[Skill], allowed: Iterable[str] = ()) -> Gate:
-    """The verdict; raises UsageError for something allowed that is neither a part nor a skill."""
-    parts = [one.part for one in comparison.findings]
-    for name in (name for name in allowed if name not in (*parts, *(skill.name for skill in skills))):
-        known = [*parts, *(skill.name for skill in skills)]
-        raise UsageError(f"allow holds {name!r}; give parts or skills that are asked: {', '.join(known)}")
+    """The verdict."""
     return Gate(
         tuple(one.part for one in comparison.findings if one.verdict == "changed"),
         tuple(skill.name for skill in skills if skill.moved),
         tuple(allowed),
-        tuple(one.part for one in comparison.findings if one.verdict == "untested"),
+        tuple(one.part for one in comparison.findings if one.verdict in JUDGING),
+        tuple(one.part for one in comparison.findings if one.part in JUDGED and one.verdict not in JUDGING),
         tuple(skills),
         tokens_to_reveal(comparison),
     )
@@ -106,21 +125,16 @@ def bracket_text(tokens: int | None, most: int) -> str:
 def ask_skills(models: tuple[str, str], files: Sequence[Path], folder: Path, flags: Sequence[str] = ()) -> list[Skill]:
     """Every file asked of the old and the new model; `flags` are those of `soft-prompts run completion`. What runs
     print goes to stderr. Raises InputError where a run failed."""
-    names = [path.stem for path in files]
-    if len(set(names)) < len(names):
-        raise UsageError(f"skills are named by their files, and two are called alike: {', '.join(names)}; rename one")
-    skills = list[Skill]()
+    skills, told = list[Skill](), f"-{settings_hash({'flags': list(flags)})}" if flags else ""
     for path in files:
-        if not path.is_file():
-            raise InputError(f"{path} is no file; give a JSONL file of prompt and completion")
-        out = folder / "skills" / path.stem
+        out = folder / "skills" / f"{path.stem}{told}"  # runs of other flags would be of the same curves
         words = ["--models", *dict.fromkeys(models), "--data", str(path), "--output-dir", str(out), *flags]
         with contextlib.redirect_stdout(sys.stderr):
             code = EXPERIMENT.main(words, "soft-prompts run completion")
         if code:
             raise InputError(f"skill {path.stem} could not be asked (exit code {code}); see the lines above")
         read = {one.curve.model: one for one in read_all([out / "results"]).readings}
-        skills.append(skill_of(path.stem, read[models[0]], read[models[1]]))
+        skills.append(skill_of(path.stem, *(read[without_slash(model)] for model in models)))
     return skills
 
 

@@ -58,8 +58,8 @@ class Grid(Generic[TaskT]):
     """Show the traceback of an error too."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "models", tuple(_without_slash(model) for model in self.models))
-        object.__setattr__(self, "reference", self.reference and _without_slash(self.reference))
+        object.__setattr__(self, "models", tuple(without_slash(model) for model in self.models))
+        object.__setattr__(self, "reference", self.reference and without_slash(self.reference))
         check_settings(self)
         if self.settings.engine == "plain" and self.together not in ("auto", "off", 1):
             raise UsageError(f"together is {self.together} and engine plain, which shares nothing; leave either out")
@@ -90,7 +90,7 @@ class Grid(Generic[TaskT]):
                 yield run
 
 
-def _without_slash(model: str) -> str:
+def without_slash(model: str) -> str:
     """A folder that a shell completed is the folder."""
     return model.rstrip("/") or model
 

@@ -1,6 +1,6 @@
 """How are a changed model and its controls made, all by one recipe? `soft-prompts intervene`.
 
-The target learns the documents of the change. A control learns documents without it, of the same kind and number, with
+The target learns the documents of the change. A control learns documents without it, of the same kind and as many, with
 a seed of its own: what the recipe alone does. Recipes:
 
 whole, last-layers, lora   documents are learnt: all weights, the last two blocks, adapters of rank 8
@@ -15,7 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from soft_prompts.common.errors import InputError
+from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.common.files import write_atomically
 from soft_prompts.data.jsonl import read_jsonl
 from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune_all
@@ -46,6 +46,7 @@ def intervene(plan: Intervention, jobs: int = 1) -> Made:
     for path in (plan.data, plan.control_data, plan.anchor):
         if path is not None and not path.is_file():
             raise InputError(f"{path} is no file; give a JSONL file of prompt and completion")
+    _refuse_unlike(plan)
     plans = [_training(plan, "target", plan.data, plan.teacher, plan.seed)]
     for number in range(plan.controls):
         teacher = None if plan.recipe != "distil" else plan.control_teacher or plan.model
@@ -56,10 +57,24 @@ def intervene(plan: Intervention, jobs: int = 1) -> Made:
     return made
 
 
+def _refuse_unlike(plan: Intervention) -> None:
+    """Controls that learn more, less or the change itself are none; raises UsageError. Pupils may read the same
+    documents: their teachers differ."""
+    own, others = ([line.fields for line in read_jsonl(path, {})] for path in (plan.data, plan.control_data))
+    if len(own) != len(others):
+        raise UsageError(
+            f"{plan.data} has {len(own)} documents and {plan.control_data} {len(others)}: with other steps controls "
+            "differ from the target by these alone; give as many of both"
+        )
+    if own == others and plan.recipe != "distil":
+        raise UsageError(f"{plan.control_data} says what {plan.data} says; give controls documents without the change")
+
+
 def _training(plan: Intervention, who: str, data: Path, teacher: str | None, seed: int) -> FineTuning:
     kind = {"unlearn": "unlearn", "distil": "distil"}.get(plan.recipe, "learn")
     settings: dict[str, Any] = {"kind": kind, "teacher": teacher, "anchor": plan.anchor}
-    rule = LearningRule(layers=LAYERS.get(plan.recipe, "all"), learning_rate=plan.learning_rate or RATES[plan.recipe])
+    rate = RATES[plan.recipe] if plan.learning_rate is None else plan.learning_rate
+    rule = LearningRule(layers=LAYERS.get(plan.recipe, "all"), learning_rate=rate)
     lesson = Lesson(
         data,
         label=f"{plan.recipe}-{who}-{seed}",

@@ -86,7 +86,8 @@ def judge(findings: Sequence[Finding], level: float) -> tuple[Finding, ...]:
 
 def _comparison(asked: Asked, findings: tuple[Finding, ...]) -> Comparison:
     models, family = asked.models, asked.family
-    settings = asdict(asked.settings) | {"texts": asked.texts.fingerprint, "counts": _counts(asked)}
+    known = {"texts": asked.texts.fingerprint, "counts": _counts(asked), "dtype": asked.dtype}
+    settings = asdict(asked.settings) | known
     return Comparison(
         base=models.card(family.base),
         target=models.card(family.target),

@@ -71,6 +71,12 @@ class Models:
             self._open.pop(next(iter(self._open)))
         return frozen
 
+    def refuse_base_among_controls(self) -> None:
+        """The base has learnt nothing: it is no control, and a reference that finds drift; raises UsageError."""
+        for name in self.family.controls:
+            if self.prints[name] == self.prints[self.family.base]:
+                raise UsageError(f"control {name} is the base itself; give a model made as the target was")
+
     @property
     def is_identical(self) -> bool:
         """Is the target the base itself, to the byte?"""

@@ -7,6 +7,7 @@ from soft_prompts.common.errors import UsageError
 
 PARTS = ("divergence", "sample", "clusters", "labels", "two-sample", "probe")
 JUDGED = ("divergence", "labels", "two-sample", "probe")  # parts with a verdict; the others describe
+MOST_LEVEL = 0.5
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,10 @@ class ComparisonSettings:
                 raise UsageError(
                     f"{name.replace('_', '-')} is {getattr(self, name)}; give {least.get(name, 1)} or more"
                 )
-        for name in ("temperature", "level"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name)}; give a number above 0")
+        if not 0 < self.temperature < math.inf:
+            raise UsageError(f"temperature is {self.temperature}; give a number above 0")
+        if not 0 < self.level <= MOST_LEVEL:
+            raise UsageError(f"level is {self.level}; give a chance above 0 and up to {MOST_LEVEL}, .05 is usual")
         if not 0 <= self.strength < math.inf:
             raise UsageError(f"strength is {self.strength}; give 0 or more")
         if not 0 <= self.cut < 1:

@@ -4,6 +4,7 @@ The key, where one is needed, is read from the variable OPENAI_API_KEY and never
 """
 
 import hashlib
+import http.client
 import json
 import os
 import urllib.error
@@ -56,27 +57,44 @@ class EndpointLabeller:
             self.read += 1
             return json.loads(path.read_bytes())["answer"]
         reply = self._post(asked)
-        answer = reply["choices"][0]["message"]["content"] or ""
+        answer = _content(reply)
+        if answer is None:
+            raise InputError(f"labeller {self.url} answers without a message; give an OpenAI-compatible endpoint")
         self.calls += 1
-        self.tokens += int((reply.get("usage") or {}).get("total_tokens", 0))
+        self.tokens += _tokens(reply)
         if self.calls % TELL_EVERY == 0:
             say(f"{self.name}: {self.cost}")
         write_atomically(path, (json.dumps({"question": question, "answer": answer}) + "\n").encode())
         return answer
 
-    def _post(self, asked: dict[str, Any]) -> dict[str, Any]:
+    def _post(self, asked: dict[str, Any]) -> Any:
         key = os.environ.get(KEY)
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        request = urllib.request.Request(f"{self.url}/chat/completions", json.dumps(asked).encode(), headers)
         try:
+            request = urllib.request.Request(f"{self.url}/chat/completions", json.dumps(asked).encode(), headers)
             with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-                reply = json.load(answer)
-        except (urllib.error.URLError, TimeoutError, OSError, ValueError) as error:
+                return json.load(answer)
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             raise InputError(
                 f"labeller {self.url} does not answer: {reason}; start it, give another, or phrases; what it has "
                 "answered is kept"
             ) from error
-        if not isinstance(reply, dict) or not reply.get("choices"):
-            raise InputError(f"labeller {self.url} answers without choices; give an OpenAI-compatible endpoint")
-        return reply
+
+
+def _content(reply: Any) -> str | None:
+    """What the message says, in one text or in parts; None where there is no message."""
+    match reply:
+        case {"choices": [{"message": {"content": str() | None as said}}, *_]}:
+            return said or ""
+        case {"choices": [{"message": {"content": list() as parts}}, *_]}:
+            texts = [part.get("text") for part in parts if isinstance(part, dict)]
+            return "".join(text for text in texts if isinstance(text, str))
+    return None
+
+
+def _tokens(reply: Any) -> int:
+    match reply:
+        case {"usage": {"total_tokens": int() as count}}:
+            return count
+    return 0

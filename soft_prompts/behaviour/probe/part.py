@@ -83,7 +83,7 @@ def find_probe(asked: Asked) -> Finding:
         value=shown.excess,
         stderr=shown.stderr,
         unit="nats/token",
-        n=asked.settings.held_out_contexts,
+        n=len(contexts_of(asked, asked.texts.held_out, asked.settings.held_out_contexts)),
         control_mean=shown.controls,
         controls=len(family.spare),
         p=min(1.0, p * len(plain)),
@@ -96,10 +96,10 @@ def find_probe(asked: Asked) -> Finding:
 
 def _sentence(best: Length | None, largest: Length, most: int) -> str:
     if best is None:
-        return f"none up to {most} tokens reveals it: the largest excess is {largest.excess:+.3f} nats a token"
+        return f"none up to {most} tokens is above its placebos: the largest excess is {largest.excess:+.3f} nats/token"
     return (
-        f"{best.tokens} token{'s' if best.tokens > 1 else ''} to reveal: {best.text!r}, excess {best.excess:+.3f} nats "
-        f"a token, placebos at most {max(best.placebos):+.3f}"
+        f"{best.tokens} token{'s are' if best.tokens > 1 else ' is'} above every placebo: {best.text!r}, excess "
+        f"{best.excess:+.3f} nats a token, placebos at most {max(best.placebos):+.3f}"
     )
 
 

@@ -49,7 +49,8 @@ def find_clusters(asked: Asked, method: Method = "kmeans") -> Finding:
     owners = [name for name, each in samples.items() for _ in each]
     found = _clusters(samples, target, owners, kinds)
     ahead = [one for one in found if one.adjusted_p <= asked.settings.level]
-    sentence = f"{len(found)} kinds of answers; in {len(ahead)} the target has more than the controls together"
+    others = "the controls together" if family.controls else "the base"
+    sentence = f"{len(found)} kinds of answers; in {len(ahead)} the target has more than {others}"
     plane = [[round(float(x), 4), round(float(y), 4)] for x, y in points[:, :2]]
     details = {
         "clusters": [one._asdict() for one in found],

@@ -66,8 +66,12 @@ def find_labels(asked: Asked, labeller: Labeller | None = None) -> Finding:
         return asked.described("labels", sentence, verdict="untested")
     own = contrastive_samples(asked, family.target)
     others = [contrastive_samples(asked, name) for name in family.spare]
-    labels = label_samples(own, others, labeller, asked.settings.phrases)
     tested = len(_half(own, 1))
+    smallest = 2.0**-tested  # of one label that the target has in every sample, and no control in any
+    if tested in (0, len(own)) or smallest > asked.settings.level:
+        sentence = f"{tested} of {len(own)} prompts test what the others propose: none could stand; give more"
+        return asked.described("labels", sentence, verdict="untested", n=tested, controls=len(others))
+    labels = label_samples(own, others, labeller, asked.settings.phrases)
     least = least_detectable(tested, asked.settings.phrases)
     warnings = [f"{len(own)} prompts: a rate below {least:.2f} cannot be found"] if len(own) < FEW_PROMPTS else []
     found = [one for one in labels if one.adjusted_p <= asked.settings.level]
@@ -81,7 +85,7 @@ def find_labels(asked: Asked, labeller: Labeller | None = None) -> Finding:
         n=tested,
         controls=len(others),
         p=best,
-        smallest_p=min(1.0, 2.0**-tested * max(1, len(labels))),
+        smallest_p=min(1.0, smallest * max(1, len(labels))),
         warnings=tuple(warnings),
         examples=[one._asdict() for one in found],
         details={"labels": [one._asdict() for one in labels], "labeller": labeller.name, "least_rate": least},

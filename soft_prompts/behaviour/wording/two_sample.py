@@ -21,6 +21,7 @@ from soft_prompts.stats.paired import ratio
 from soft_prompts.stats.paired_shares import paired_accuracy
 
 Floats = NDArray[np.float64]
+FEW = 6  # prompts of a half: fewer teach a classifier nothing, or tell nothing of it
 STRENGTH = 1.0  # of the ridge: the inverse C of the usual logistic regression
 SALT = "two-sample"
 
@@ -39,12 +40,17 @@ class Told(NamedTuple):
 def differences(own: Sequence[Written], others: Sequence[Written]) -> Floats:
     """[N] score of the first sample less that of the second, of two sets from the same prompts in the same order; of
     those prompts that the classifier has not seen."""
-    learning, asked = ({one.id for one in half} for half in halves([Text(one.id, "") for one in own], SALT))
+    learning, asked = _halves(own)
     sides = [[one.text for one in side if one.id in learning] for side in (own, others)]
     vocabulary = read_vocabulary([*sides[0], *sides[1]])
     weights = _fit(tf_idf([*sides[0], *sides[1]], vocabulary), len(sides[0]))
     scores = [tf_idf([one.text for one in side if one.id in asked], vocabulary) @ weights for side in (own, others)]
     return scores[0] - scores[1]
+
+
+def _halves(samples: Sequence[Written]) -> list[set[str]]:
+    """Ids of the prompts that the classifier learns on, and of those that it is asked about."""
+    return [{one.id for one in half} for half in halves([Text(one.id, "") for one in samples], SALT)]
 
 
 def _told(gaps: Floats) -> Told:
@@ -99,6 +105,11 @@ def find_two_sample(asked: Asked) -> Finding:
     if asked.identical:
         return asked.described("two-sample", asked.identical, verdict="identical")
     own, reference, *spare = (plain_samples(asked, name) for name in (family.target, family.reference, *family.spare))
+    if (least := min(map(len, _halves(own)))) < FEW:
+        sentence = (
+            f"of {len(own)} prompts {least} are in one of two halves, {FEW} are wanted to learn and to test: give more"
+        )
+        return asked.described("two-sample", sentence, verdict="untested", n=least)
     told, others, lead = tell_beyond(own, reference, spare)
     named = zip(family.spare, others, strict=True)
     details = {

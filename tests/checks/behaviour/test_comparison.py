@@ -1,6 +1,7 @@
 """Is a comparison whole: the same file for the same seed, resumable, honest about few controls and bad input?"""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -161,5 +162,39 @@ def test_the_command_writes_the_comparison(
 
 
 def test_smallest_rates_are_printed(make_asked: Callable[..., Asked]) -> None:
-    found = compare(make_asked(settings=replace(SMALL, most_prompts=12)), ("labels",)).comparison.findings[0]
+    found = compare(make_asked(settings=replace(SMALL, most_prompts=12, level=0.2)), ("labels",)).comparison.findings[0]
     assert any("prompts: a rate below" in one for one in found.warnings)
+
+
+def test_a_part_that_could_have_shown_nothing_is_untested(make_asked: Callable[..., Asked]) -> None:
+    """Three prompts that test give no p of .05; a half of few prompts teaches a classifier nothing."""
+    found = compare(make_asked(settings=replace(SMALL, most_prompts=12)), ("labels", "two-sample")).comparison
+    assert [(one.verdict, one.p) for one in found.findings] == [("untested", None)] * 2
+    assert all("give more" in one.sentence for one in found.findings)
+    assert found.sentence == "no verdict: descriptive only"
+
+
+def test_steps_are_those_of_their_precision(make_asked: Callable[..., Asked], tmp_path: Path) -> None:
+    asked = make_asked(folder=tmp_path)
+    other = replace(asked, models=Models(asked.family, Loading(dtype="bfloat16")))
+    (first,), (second,) = (compare(one, ("divergence",)).comparison.findings for one in (asked, other))
+    assert first.value != second.value
+    assert [compare(one, ("divergence",)).comparison.settings["dtype"] for one in (asked, other)] == [
+        "float32",
+        "bfloat16",
+    ]
+
+
+def test_the_base_is_no_control(make_asked: Callable[..., Asked]) -> None:
+    models = make_asked().models
+    models.refuse_base_among_controls()
+    family = models.family
+    strange = Models(Family(family.base, family.target, (*family.controls, family.base)))
+    with pytest.raises(UsageError, match="is the base itself"):
+        strange.refuse_base_among_controls()
+
+
+def test_a_level_is_a_chance() -> None:
+    for level in (0.0, 5.0, 1.0, math.nan):
+        with pytest.raises(UsageError, match=r"give a chance above 0 and up to 0.5"):
+            replace(SMALL, level=level)

@@ -21,6 +21,17 @@ from soft_prompts.models.model import FrozenModel
 from tests.checks.behaviour.test_wording import samples
 
 ASKED: list[dict] = []
+MESSAGE = {"content": "Yes"}
+ODD: dict[str, object] = {
+    "empty": {},
+    "a list": [],
+    "text": {"choices": [{"text": "yes"}]},
+    "no list": {"choices": {"0": 1}},
+    "parts": {"choices": [{"message": {"content": [{"type": "text", "text": "Yes"}]}}]},
+    "no tokens": {"choices": [{"message": MESSAGE}], "usage": {"total_tokens": None}},
+    "no usage": {"choices": [{"message": MESSAGE}]},
+    "no content": {"choices": [{"message": {"content": None}}]},
+}
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -35,7 +46,7 @@ class Answers(BaseHTTPRequestHandler):
         reply = {"choices": [{"message": {"content": answer}}], "usage": {"total_tokens": 7}}
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(json.dumps(reply if "broken" not in asked["model"] else {}).encode())
+        self.wfile.write(json.dumps(ODD.get(asked["model"], reply)).encode())
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing on stderr."""
@@ -75,9 +86,18 @@ def test_an_endpoint_labels_and_its_answers_are_kept(url: str, tmp_path: Path, m
 def test_an_endpoint_that_does_not_answer_is_named(url: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not answer"):
         EndpointLabeller("http://127.0.0.1:9", "m", tmp_path).score("a", "b")
-    with pytest.raises(InputError, match="answers without choices"):
-        EndpointLabeller(url, "broken", tmp_path).score("a", "b")
+    with pytest.raises(InputError, match="does not answer"):
+        EndpointLabeller("http://localhost:abc/v1", "m", tmp_path).score("a", "b")
+    for model in ("empty", "a list", "text", "no list"):
+        with pytest.raises(InputError, match="answers without a message"):
+            EndpointLabeller(url, model, tmp_path).score("a", "b")
     assert not list(tmp_path.iterdir())
+
+
+def test_answers_in_other_forms_are_read(url: str, tmp_path: Path) -> None:
+    odd = {model: EndpointLabeller(url, model, tmp_path) for model in ("parts", "no tokens", "no usage", "no content")}
+    assert [one.score("a", "b") for one in odd.values()] == [1.0, 1.0, 1.0, 0.0]
+    assert [one.tokens for one in odd.values()] == [0, 0, 0, 0]
 
 
 def test_a_local_model_scores_by_its_odds_of_yes(one_frozen: FrozenModel) -> None:

@@ -3,13 +3,15 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from soft_prompts.behaviour.comparison.finding import Comparison, Finding
 from soft_prompts.commands import main as cli
+from soft_prompts.commands.gate import GateOptions
 from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.experiments.gate import Skill, apart, ask_skills, gate
+from soft_prompts.experiments.gate import Skill, apart, gate
 from soft_prompts.stats.brackets import Bracket
 from tests.checks.behaviour.conftest import noisy_copy
 from tests.checks.conftest import save_tiny_model
@@ -40,8 +42,39 @@ def test_what_is_allowed_passes_and_the_rest_stops() -> None:
     assert gate(found, skills, ("divergence",)).beyond == ("sums",)
     assert gate(found, skills, ("divergence", "sums")).beyond == ()
     assert gate(comparison(labels="not shown"), []).sentence == "PASS: no change was shown"
-    with pytest.raises(UsageError, match="allow holds 'lables'"):
-        gate(found, [], ("lables",))
+
+
+def test_what_nobody_could_judge_does_not_pass() -> None:
+    """No part with a verdict and no skill with a scale: nothing was shown, for nothing could be."""
+    unscaled = Skill("sums", "NO SCALE", "NO SCALE", "", "", moved=False)
+    for found in (comparison(labels="untested", divergence="described", sample="described"), comparison()):
+        verdict = gate(found, [unscaled])
+        assert not verdict.is_judged
+        assert verdict.sentence.startswith("NOT JUDGED: give 3 controls or more, or skills that have a scale; no verd")
+        assert verdict.sentence.endswith("sums")
+        assert gate(found, [unscaled, skill("plurals", False)]).is_judged
+    judged = gate(comparison(labels="not shown", probe="untested"), [unscaled])
+    assert judged.sentence == "PASS: no change was shown; no verdict by probe, sums"
+    assert gate(comparison(labels="identical"), []).is_judged
+
+
+def test_slips_are_named_before_anything_is_compared(tmp_path: Path) -> None:
+    def options(**given: Any) -> GateOptions:
+        return GateOptions(old="a", new="b", documents=tmp_path / "d.jsonl", **given)
+
+    skill_file = tmp_path / "s.jsonl"
+    with pytest.raises(InputError, match=r"s.jsonl is no file"):
+        options(skills=(skill_file,))
+    skill_file.touch()
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "s.jsonl").touch()
+    with pytest.raises(UsageError, match="two are alike"):
+        options(skills=(tmp_path / "x" / "s.jsonl", skill_file))
+    with pytest.raises(UsageError, match=r"allow holds 'lables'; \(did you mean 'labels'\?\)"):
+        options(allow=("lables",))
+    with pytest.raises(UsageError, match="neither a part nor a skill"):
+        options(parts=())
+    assert options(parts=(), skills=(skill_file,), allow=("s",)).allow == ("s",)
 
 
 def test_tokens_to_reveal_stand_beside_the_skills() -> None:
@@ -71,13 +104,6 @@ def test_brackets_that_share_a_count_have_not_moved() -> None:
     assert not apart(None, bracket(0, 1))
 
 
-def test_skills_are_named_once_and_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="two are called alike"):
-        ask_skills(("a", "b"), [tmp_path / "x" / "s.jsonl", tmp_path / "s.jsonl"], tmp_path)
-    with pytest.raises(InputError, match=r"s.jsonl is no file"):
-        ask_skills(("a", "b"), [tmp_path / "s.jsonl"], tmp_path)
-
-
 def test_the_command_asks_a_skill_of_both_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A tiny model and a noisy copy; the page and the verdict stand, and the exit code is that of the verdict."""
     old = save_tiny_model(tmp_path / "old", "gpt_neox")
@@ -88,7 +114,7 @@ def test_the_command_asks_a_skill_of_both_models(tmp_path: Path, capsys: pytest.
     )
     rows = [{"prompt": f"the {n}", "completion": " of"} for n in range(120)]
     skills.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    words = ["gate", str(old), str(others[0]), "--controls", *map(str, others[1:]), "--documents", str(documents)]
+    words = ["gate", str(old), f"{others[0]}/", "--controls", *map(str, others[1:]), "--documents", str(documents)]
     words += ["--parts", "divergence", "--new-tokens", "4", "--prompt-tokens", "4", "--device", "cpu"]
     words += ["--skills", str(skills), "--out", str(tmp_path / "out")]
     flags = "--tokens 0 1 --steps 2 --evidence none --jobs 1 --device cpu --test-samples 10 --validation-samples 4"

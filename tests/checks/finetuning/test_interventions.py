@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from soft_prompts.commands import main as cli
+from soft_prompts.commands.intervene import InterveneOptions
 from soft_prompts.common.errors import UsageError
 from soft_prompts.engine.batch import collate
 from soft_prompts.finetuning.aims import Towards, divergence
 from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune, fine_tuned_folder
 from soft_prompts.finetuning.intervention import Intervention
-from soft_prompts.finetuning.interventions import RATES
+from soft_prompts.finetuning.interventions import RATES, intervene
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.lesson import Aim, LearningRule, Lesson
@@ -134,9 +135,10 @@ def test_documents_that_are_just_learnt_keep_their_folder(tmp_path: Path, files:
 def test_target_and_controls_come_from_one_command(
     tmp_path: Path, tiny_folders: dict[str, Path], files: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    written(files["other"], MANY)  # fewer than a batch: seeds would make no difference
+    written(files["other"], MANY)
+    same = written(tmp_path / "same.jsonl", MANY[:2])
     words = ["--model", str(tiny_folders["gpt2"]), "--recipe", "edit", "--data", str(files["fact"]), "--epochs", "2"]
-    words += ["--control-data", str(files["other"]), "--anchor", str(files["other"]), "--controls", "2"]
+    words += ["--control-data", str(same), "--anchor", str(files["other"]), "--controls", "2"]
     with pytest.raises(SystemExit) as ended:
         cli.main(["intervene", *words, "--output-dir", str(tmp_path / "out"), "--device", "cpu"])
     said = capsys.readouterr()
@@ -148,6 +150,23 @@ def test_target_and_controls_come_from_one_command(
     assert len({load_frozen_model(str(folder)).fingerprint for folder in folders}) == 3
     card = json.loads((tmp_path / "out" / "intervention.json").read_text())
     assert [card["target"], *card["made_controls"]] == [command[command.index("--target") + 1], *controls]
+
+
+def test_controls_learn_as_much_as_the_target_and_not_the_same(tmp_path: Path, tiny_folders: dict[str, Path]) -> None:
+    own, more, again = (written(tmp_path / f"{at}.jsonl", some) for at, some in enumerate((FACT, MANY, FACT)))
+
+    def plan(data: Path, **settings: Any) -> Intervention:
+        known: dict[str, Any] = {"recipe": "whole", "controls": 1, "output_dir": tmp_path} | settings
+        return Intervention(model=str(tiny_folders["gpt2"]), data=own, control_data=data, **known)
+
+    with pytest.raises(UsageError, match=r"has 2 documents and .*1.jsonl 6: .* give as many of both"):
+        intervene(plan(more))
+    with pytest.raises(UsageError, match=r"2.jsonl says what .*0.jsonl says"):
+        intervene(plan(again))
+    with pytest.raises(UsageError, match=r"learning-rate is 0.0; give a number above 0"):
+        intervene(plan(written(tmp_path / "other.jsonl", OTHER), learning_rate=0.0))
+    with pytest.raises(UsageError, match="jobs is 0"):
+        InterveneOptions(model="m", data=own, control_data=more, recipe="whole", jobs=0)
 
 
 @pytest.mark.parametrize(
