@@ -195,7 +195,7 @@ def test_an_unforeseen_error_is_one_line(ask: Callable[..., Said], monkeypatch: 
         raise RuntimeError("nobody thought\nof this")
 
     monkeypatch.setattr(sweep, "run_all", fail)
-    is_one_line(ask(), 1, "RuntimeError: nobody thought of this", "--debug")
+    is_one_line(ask(), 70, "RuntimeError: nobody thought of this", "--debug")
     assert "Traceback" in ask("--debug").err
 
 
