@@ -12,7 +12,7 @@ from soft_prompts.steering.effects import Arm, Controls, Effect, effect, likenes
 from soft_prompts.steering.fitting import chosen
 from soft_prompts.steering.sweep import Swept, sweep
 from soft_prompts.steering.vectors.contrast import Activations, contrast_vector
-from soft_prompts.steering.vectors.vector import SteeringVector, refuse_other
+from soft_prompts.steering.vectors.vector import SteeringVector, refuse_other, refuse_seen, refuse_twice
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,17 @@ def evaluate_vectors(
     """Each vector at the layer and strength chosen on dev, and its controls, on test; vectors of one class are taken
     for seeds of one.
 
-    Raises UsageError for vectors of another model, and where the data have no test items of a class.
+    Raises UsageError for vectors of another model, one given twice or made of test items, and where the data have no
+    test items of a class.
     """
     for vector in vectors:
         refuse_other(vector, inside.frozen)
     if missing := [vector.name for vector in vectors if vector.name not in choices.classes]:
         raise UsageError(f"{choices.where}: class {missing[0]!r} is missing; it has {', '.join(choices.classes)}")
     train, test = choices.part("train"), choices.part("test")
+    refuse_twice(vectors)
+    for vector in vectors:
+        refuse_seen(vector, [item.prompt for item in test.items], choices.where)
     layers = sorted({layer for vector in vectors for layer in vector.layers})
     found = Activations(inside, train, layers)
     effects, swept, of_class = [], dict[str, list[Swept]](), dict[str, list[SteeringVector]]()

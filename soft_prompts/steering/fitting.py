@@ -7,7 +7,7 @@ from typing import Literal
 from soft_prompts.common.errors import UsageError
 from soft_prompts.engine.activations.module_map import Inside
 from soft_prompts.engine.activations.sums import check_map
-from soft_prompts.steering.data.choices import Choices
+from soft_prompts.steering.data.choices import Choices, group_of
 from soft_prompts.steering.effects import STRENGTHS, Tried, choose
 from soft_prompts.steering.vectors.contrast import Activations, contrast_vector
 from soft_prompts.steering.vectors.fit import Fitting, fitted_vector
@@ -52,7 +52,9 @@ def fit_vectors(inside: Inside, choices: Choices, wanted: Wanted = Wanted()) -> 
     if wrong := [strength for strength in wanted.strengths if not 0 < strength < float("inf")]:
         raise UsageError(f"strengths holds {wrong[0]}; give numbers above 0")
     found = Activations(inside, train, wanted.layers or None)
-    return [_fitted(inside, (found, train, dev), name, wanted) for name in names]
+    made_of = tuple(dict.fromkeys(group_of(item.prompt) for part in (train, dev) for item in part.items))
+    fitted = [_fitted(inside, (found, train, dev), name, wanted) for name in names]
+    return [replace(one, vector=replace(one.vector, made_of=made_of)) for one in fitted]
 
 
 def _fitted(inside: Inside, data: tuple[Activations, Choices, Choices], name: str, wanted: Wanted) -> Fitted:

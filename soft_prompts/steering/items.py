@@ -19,7 +19,7 @@ from soft_prompts.results.files import items_fingerprint
 from soft_prompts.results.metrics import ratio
 from soft_prompts.results.schema import Metric, Result
 from soft_prompts.steering.scoring import Row, Steer, batches, row_logps, untouched
-from soft_prompts.steering.vectors.vector import SteeringVector, refuse_other
+from soft_prompts.steering.vectors.vector import SteeringVector, refuse_other, refuse_seen
 from soft_prompts.steering.writing import Written, write_steered
 from soft_prompts.tasks.completion import CompletionData, CompletionTask
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, Query
@@ -61,7 +61,8 @@ class OnItems:
 
 
 def vector_on_items(inside: Inside, vector: SteeringVector, result: Result, made_of: Sequence[str]) -> OnItems:
-    """The vector at its own layer and strength; `made_of` are the prompts that it was made of or chosen on.
+    """The vector at its own layer and strength; `made_of` are prompts that it was made of or chosen on, beside those
+    that it keeps itself.
 
     Raises UsageError for another model or experiment, a vector without layer, or items that it was made of; InputError
     where the data are no longer those of the result.
@@ -76,7 +77,7 @@ def vector_on_items(inside: Inside, vector: SteeringVector, result: Result, made
     data = config.task.open(data_request(config), frozen.tokenizer)
     assert isinstance(data, CompletionData)
     examples = data.held_out("test")
-    _refuse_seen([row.prompt for row in data.test_rows], made_of)
+    refuse_seen(vector, [row.prompt for row in data.test_rows], data.test, made_of)
     steered, bare = (
         items_of(config, examples, completion_nats(inside, examples, steer))
         for steer in (vector.steer(inside), untouched)
@@ -118,15 +119,6 @@ def _row(number: int, example: Example) -> Row:
     scored = [(at, label) for at, label in enumerate(example.labels) if at and label != UNSCORED]
     asked = [(0, at - 1, label) for at, label in scored]
     return Row(number, list(example.input_ids[:-1]), example.insert_at, scored[0][0] - 1, asked)
-
-
-def _refuse_seen(prompts: Sequence[str], made_of: Sequence[str]) -> None:
-    known = {prompt.strip() for prompt in made_of}
-    if seen := [prompt for prompt in prompts if prompt.strip() in known]:
-        raise UsageError(
-            f"the vector was made of, or chosen on, {len(seen)} of {len(prompts)} test items, as {seen[0]!r}; "
-            "give a result with other test data"
-        )
 
 
 def _plain(metric: Metric) -> dict[str, Any]:

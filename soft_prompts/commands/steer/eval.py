@@ -31,9 +31,8 @@ def steer_eval_command(options: SteerEvalOptions) -> int:
     choices = options.choices()
     from soft_prompts.steering.data.sources import neutral_texts
     from soft_prompts.steering.evaluation import evaluate_vectors
-    from soft_prompts.steering.vectors.files import read_vector
 
-    vectors = [read_vector(path) for path in options.vectors]
+    vectors = options.read(options.vectors)
     neutral = neutral_texts(options.neutral, options.data)
     inside = options.inside()
     found = evaluate_vectors(inside, vectors, choices, neutral, options.seed)

@@ -1,5 +1,6 @@
 """Which flags do the commands about activations and vectors share? Read before torch is loaded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,7 @@ from soft_prompts.results.findings import FINDING, Finding, Kind, write_finding
 if TYPE_CHECKING:
     from soft_prompts.engine.activations.module_map import Inside
     from soft_prompts.steering.data.choices import Choices
+    from soft_prompts.steering.vectors.vector import SteeringVector
 
 DEFAULT_MODEL = "tiny-lands"
 
@@ -58,6 +60,16 @@ class SteeringOptions(AskedModel):
             if count:
                 say(f"left out: {count} {reason}")
         return found.choices
+
+    def read(self, paths: Sequence[Path]) -> "list[SteeringVector]":
+        """Vectors; of which it is not known what they were made of, is said."""
+        from soft_prompts.steering.vectors.files import read_vector
+
+        vectors = [read_vector(path) for path in paths]
+        for path, vector in zip(paths, vectors, strict=True):
+            if not vector.made_of:
+                say(f"note: {path} does not say which prompts it was made of; test items may be among them")
+        return vectors
 
     def found(self, kind: Kind, inside: "Inside", n: int, figures: dict[str, Any], says: list[str]) -> Finding:
         """With the header that every finding has."""

@@ -29,10 +29,12 @@ class SteerTokensOptions(SteeringOptions):
         super().__post_init__()
         if not self.vectors:
             raise UsageError("no vector is given; make one with `soft-prompts steer fit`")
-        for name in ("tokens", "seeds", "steps", "rates"):
+        for name, least in (("tokens", "above 0"), ("seeds", "from 0 on"), ("steps", "above 0"), ("rates", "above 0")):
             given = getattr(self, name)
-            if not given or (name != "seeds" and min(given) <= 0):
-                raise UsageError(f"{name} is {', '.join(map(str, given)) or 'empty'}; give numbers above 0")
+            if not given or not all((one >= 0 if name == "seeds" else one > 0) and one < float("inf") for one in given):
+                raise UsageError(f"{name} is {', '.join(map(str, given)) or 'empty'}; give numbers {least}")
+            if name != "tokens" and len(set(given)) < len(given):  # one seed twice would pass for two
+                raise UsageError(f"{name} is {', '.join(map(str, given))}; give each once")
         if list(self.tokens) != sorted(set(self.tokens)):
             raise UsageError(f"tokens is {', '.join(map(str, self.tokens))}; give each once, rising")
 
@@ -42,17 +44,19 @@ def steer_tokens_command(options: SteerTokensOptions) -> int:
     choices = options.choices()
     from soft_prompts.steering.fitting import chosen
     from soft_prompts.steering.tokens import Budget, Worths, worth_in_tokens
-    from soft_prompts.steering.vectors.files import read_vector
-    from soft_prompts.steering.vectors.vector import refuse_other
+    from soft_prompts.steering.vectors.vector import refuse_other, refuse_seen, refuse_twice
 
-    vectors = [read_vector(path) for path in options.vectors]
+    vectors = options.read(options.vectors)
     inside = options.inside()
     budget = Budget(options.tokens, options.seeds, options.steps, options.rates)
-    found = []
+    refuse_twice(vectors)
+    test = choices.part("test")
     for vector in vectors:
         refuse_other(vector, inside.frozen)
+        refuse_seen(vector, [item.prompt for item in test.items], choices.where)
+    found = []
+    for vector in vectors:
         steer = chosen(inside, vector, choices).vector.steer(inside)
         found.append(worth_in_tokens(inside, choices, vector.name, steer, budget))
     worths = Worths(tuple(found))
-    n = len(choices.part("test").items)
-    return options.show(options.found("tokens", inside, n, worths.figures(), worths.says()), "tokens")
+    return options.show(options.found("tokens", inside, len(test.items), worths.figures(), worths.says()), "tokens")

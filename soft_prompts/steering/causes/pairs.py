@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soft_prompts.common.errors import UsageError
-from soft_prompts.data.jsonl import read_jsonl
+from soft_prompts.data.jsonl import Line, read_jsonl
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.tokenizer import encode, encode_all
-from soft_prompts.steering.data.choices import Choices
+from soft_prompts.steering.data.choices import Choices, group_of
 
 FIELDS = {"donor": str, "receiver": str, "answer": str, "other": str}
 
@@ -45,22 +45,17 @@ class Pairs:
     def groups(self) -> tuple[str, ...]:
         return tuple(pair.group for pair in self.items)
 
-    def split(self) -> tuple["Pairs", "Pairs"]:
-        """Every other item: what is ranked on one half is checked on the other."""
-        return self._some(slice(0, None, 2)), self._some(slice(1, None, 2))
-
-    def _some(self, which: slice) -> "Pairs":
-        names = ("items", "donors", "receivers", "answers", "others")
-        return Pairs(*(getattr(self, name)[which] for name in names), start=self.start)
-
 
 def read_pairs(path: Path) -> list[Pair]:
-    """JSONL with donor, receiver, answer (the donor's), other (the receiver's) and group."""
+    """JSONL with donor, receiver, answer (the donor's), other (the receiver's) and group; without one
+    equal prompts are a group."""
     lines = read_jsonl(path, FIELDS)
-    return [
-        Pair(*(line.fields[name] for name in FIELDS), group=str(line.fields.get("group", line.number)))
-        for line in lines
-    ]
+    return [Pair(*(line.fields[name] for name in FIELDS), group=_group(line)) for line in lines]
+
+
+def _group(line: Line) -> str:
+    named = line.fields.get("group")
+    return group_of(line.fields["donor"], line.fields["receiver"]) if named is None else str(named)
 
 
 def pairs_of_choices(choices: Choices, donor: str, receiver: str) -> list[Pair]:

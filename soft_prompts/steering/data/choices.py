@@ -6,7 +6,8 @@ Two classes or more, not only opposites. `class` says which class the prompt its
 text that asks for it when it stands in front: instructions, or demonstrations. Vectors come from the last token of
 such prompts; without either from the last token of each option, as in contrastive activation addition (arXiv
 2312.06681). A cue is also the real prompt that a vector is compared with. `split` (train, dev, test) is taken where
-every line has it; else groups are dealt by their hash.
+every line has it; else groups are dealt by their hash. Without `group` a line is of the group of its prompt, so that
+lines which ask the same are one observation, and stand in one split.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from random import Random
 from typing import Any
 
 from soft_prompts.common.errors import UsageError
-from soft_prompts.data.jsonl import Line, line_error, read_jsonl
+from soft_prompts.data.jsonl import Line, line_error, read_jsonl, shown
 
 LEAST_PROMPTS = 8  # of a class: fewer say more of themselves than of it
 SPLITS = ("train", "dev", "test")
@@ -90,19 +91,52 @@ def read_choices(path: Path) -> Choices:
     return checked(Choices(items, str(path)))
 
 
+def group_of(*texts: str) -> str:
+    """A hash, equal for equal texts whatever the white space around and between their words: the group of lines that
+    name none, and what a vector keeps of the prompts that it was made of."""
+    return hashlib.sha256("\n".join(map(_squeezed, texts)).encode()).hexdigest()[:12]
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
 def checked(choices: Choices) -> Choices:
-    """The same; raises UsageError for a single class, or labels in some lines only."""
+    """The same; raises UsageError for a single class, labels or splits in some lines only, and for a prompt or a group
+    in two places that should know nothing of each other."""
     if len(choices.classes) < 2:
         raise UsageError(f"{choices.where}: there is one class, {', '.join(choices.classes)}; give two or more")
-    shown = [item.shown is not None for item in choices.items]
-    if any(shown) and not all(shown):
+    labelled = [item.shown is not None for item in choices.items]
+    if any(labelled) and not all(labelled):
         raise UsageError(
-            f"{choices.where}: 'class' is in {sum(shown)} of {len(shown)} lines; give it in all or in none"
+            f"{choices.where}: 'class' is in {sum(labelled)} of {len(labelled)} lines; give it in all or in none"
         )
     labels = {item.shown for item in choices.items}
-    if all(shown) and len(labels) < 2:
+    if all(labelled) and len(labels) < 2:
         raise UsageError(f"{choices.where}: every line shows {labels.pop()!r}; give prompts of two classes")
+    _refuse_leaks(choices)
     return choices
+
+
+def _refuse_leaks(choices: Choices) -> None:
+    """What was fitted on must not be asked in the test, nor one prompt count as several."""
+    if (count := sum(item.split is not None for item in choices.items)) not in (0, len(choices.items)):
+        raise UsageError(
+            f"{choices.where}: 'split' is in {count} of {len(choices.items)} lines; give it in all or none"
+        )
+    homes: dict[tuple[str, str], tuple[str, str | None]] = {}
+    for item in choices.items:
+        for what, key in (("prompt", _squeezed(item.prompt)), ("group", item.group)):
+            group, split = homes.setdefault((what, key), (item.group, item.split))
+            if split != item.split:
+                raise UsageError(
+                    f"{choices.where}: {what} {shown(key)} stands in {split} and in {item.split}; give it one split"
+                )
+            if group != item.group:
+                raise UsageError(
+                    f"{choices.where}: prompt {shown(key)} stands in groups {shown(group)} and {shown(item.group)}; "
+                    "give its lines one group"
+                )
 
 
 def refuse_few(choices: Choices, names: Sequence[str]) -> None:
@@ -122,19 +156,24 @@ def refuse_few(choices: Choices, names: Sequence[str]) -> None:
 
 def _choice(path: Path, line: Line) -> Choice:
     given = line.fields
-    options, cues, shown = given["options"], given.get("cues", {}), given.get("class")
+    options, cues = given["options"], given.get("cues", {})
+    shown_class, group = given.get("class"), given.get("group")
     if len(options) < 2 or not _are_texts(options):
         raise UsageError(str(line_error(path, line.number, "'options' needs a text for each of two classes or more")))
     if not isinstance(cues, dict) or not _are_texts(cues, may_be_empty=True):
         raise UsageError(str(line_error(path, line.number, "'cues' needs a text for each class that it names")))
-    if absent := [name for name in [shown, *cues] if name is not None and name not in options]:
+    if not (shown_class is None or isinstance(shown_class, str)):
+        raise UsageError(str(line_error(path, line.number, f"'class' is {shown(shown_class)}; give one class's name")))
+    if not (group is None or isinstance(group, (str, int, float))):
+        raise UsageError(str(line_error(path, line.number, f"'group' is {shown(group)}; give a text or a number")))
+    if absent := [name for name in [shown_class, *cues] if name is not None and name not in options]:
         raise UsageError(str(line_error(path, line.number, f"class {absent[0]!r} is not among the options")))
     if (split := given.get("split")) not in (None, *SPLITS):
         raise UsageError(str(line_error(path, line.number, f"'split' is {split!r}; give {', '.join(SPLITS)}")))
     if not given["prompt"]:
         raise UsageError(str(line_error(path, line.number, "'prompt' is empty; give a text")))
-    group = str(given.get("group", line.number))
-    return Choice(given["prompt"], dict(options), group, shown, dict(cues), split)
+    group = group_of(given["prompt"]) if group is None else str(group)
+    return Choice(given["prompt"], dict(options), group, shown_class, dict(cues), split)
 
 
 def _are_texts(texts: dict[Any, Any], may_be_empty: bool = False) -> bool:

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.steering.data.choices import Choice, Choices, checked
+from soft_prompts.steering.data.choices import Choice, Choices, checked, group_of
 
 MATCHING, NOT_MATCHING = "matching", "not_matching"
 DEMONSTRATIONS = 4  # in front of a query
@@ -29,7 +29,7 @@ def read_caa(path: Path) -> Imported:
         if not isinstance(entry, dict) or not all(isinstance(entry.get(name), str) for name in names):
             raise InputError(f"{path}, entry {number}: give {', '.join(names)}, each a text")
         question, yes, no = (entry[name] for name in names)
-        items.append(Choice(question, {MATCHING: yes, NOT_MATCHING: no}, str(number)))
+        items.append(Choice(question, {MATCHING: yes, NOT_MATCHING: no}, group_of(question)))
     return Imported(checked(Choices(tuple(items), str(path))), {})
 
 
@@ -77,18 +77,19 @@ def read_machiavelli(folder: Path, label: str) -> Imported:
     `scenes.json`: scene -> text; `tree.json`: scene -> list of {text, next}; `annotations.json`: scene -> {label:
     value}. A choice takes the label of the scene that it leads to: `label` where that is above 0, else `not label`.
     Choices that lead to scenes without the annotation are dropped and counted, and so are scenes that do not offer
-    both. The group is the scene.
+    both. The group is the scene; scenes of one text are the group of the first.
     """
     scenes, tree, notes = (_json(folder / f"{name}.json", dict) for name in ("scenes", "tree", "annotations"))
     dropped = {"choices without a label": 0, "scenes without both classes": 0}
-    items = []
+    items, first = [], dict[str, str]()
     for scene, choices in tree.items():
         options, unlabelled = _labelled(choices, notes, label)
         dropped["choices without a label"] += unlabelled
         if scene not in scenes or len(options) < 2:
             dropped["scenes without both classes"] += 1
             continue
-        items.append(Choice(str(scenes[scene]), options, str(scene)))
+        text = str(scenes[scene])
+        items.append(Choice(text, options, first.setdefault(group_of(text), str(scene))))
     if not items:
         raise UsageError(f"{folder}: no scene offers a choice with {label!r} and one without; give another label")
     return Imported(checked(Choices(tuple(items), str(folder))), dropped)

@@ -46,7 +46,7 @@ def _read_safetensors(path: Path) -> SteeringVector:
         raise InputError(f"{path} holds no {TENSOR}L; give a file of `soft-prompts steer fit`")
     known: dict[str, Any] = {name: facts[name] for name in FACTS if name in facts}
     known = {"name": path.stem, "method": "unknown"} | known
-    known["classes"] = tuple(known.get("classes", ()))
+    known |= {name: tuple(known.get(name, ())) for name in ("classes", "made_of")}
     known["norm_shares"] = {int(layer): share for layer, share in known.get("norm_shares", {}).items()}
     return SteeringVector(dict(sorted(layers.items())), **known)
 

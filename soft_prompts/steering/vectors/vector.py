@@ -1,6 +1,6 @@
 """What is a steering vector? A direction for each layer of the residual stream, as long as it came out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -8,8 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from soft_prompts.common.errors import UsageError
+from soft_prompts.data.jsonl import shown
 from soft_prompts.engine.activations.module_map import Inside
 from soft_prompts.models.model import FrozenModel
+from soft_prompts.steering.data.choices import group_of
 from soft_prompts.steering.scoring import Steer, adding
 
 METHODS = ("mean", "pca", "fv", "fit")
@@ -39,6 +41,8 @@ class SteeringVector:
     """Chosen on dev, as is the strength."""
     strength: float | None = None
     seed: int = 0
+    made_of: tuple[str, ...] = ()
+    """`group_of` each prompt that it was made of or chosen on; empty: not known."""
 
     def at(self, layer: int, strength: float = 1.0) -> dict[str, Tensor]:
         """What `add` takes; raises UsageError for a layer that it has not."""
@@ -60,6 +64,28 @@ class SteeringVector:
     def with_layers(self, layers: Mapping[int, Tensor], **facts: object) -> "SteeringVector":
         """Other directions under the same facts."""
         return replace(self, layers=dict(layers), **facts)  # pyright: ignore[reportArgumentType]
+
+
+def refuse_seen(vector: SteeringVector, prompts: Sequence[str], where: str, made_of: Sequence[str] = ()) -> None:
+    """Raises UsageError where test prompts are among those that the vector was made of or chosen on: those that it
+    keeps, and the prompts `made_of`, if they are known from elsewhere."""
+    known = {*vector.made_of, *map(group_of, made_of)}
+    if seen := [prompt for prompt in prompts if group_of(prompt) in known]:
+        raise UsageError(
+            f"the vector of {vector.name!r} was made of, or chosen on, {len(seen)} of {len(prompts)} test items of "
+            f"{where}, as {shown(seen[0])}; give other test data, or make the vector on the train split of these"
+        )
+
+
+def refuse_twice(vectors: Sequence[SteeringVector]) -> None:
+    """Raises UsageError where a vector is given again, by whatever path: it would pass for a further seed."""
+    for place, one in enumerate(vectors):
+        for other in vectors[:place]:
+            told = ((vector.name, vector.method, vector.seed, list(vector.layers)) for vector in (one, other))
+            if len(set(map(repr, told))) == 1 and all(
+                torch.equal(value, other.layers[layer]) for layer, value in one.layers.items()
+            ):
+                raise UsageError(f"the vector of {one.name!r} is given twice; give each once, or other seeds")
 
 
 def refuse_other(vector: SteeringVector, frozen: FrozenModel, allow_mismatch: bool = False) -> None:
