@@ -34,6 +34,8 @@ class ExportOptions(AskedModel):
     def __post_init__(self) -> None:
         if wrong := [given for given in self.condition if "=" not in given]:
             raise UsageError(f"--condition is {wrong[0]}; give NAME=VALUE, behind DIR")
+        if "" in self.text:
+            raise UsageError("--text is empty; give a text of one token or more, or leave it out")
 
 
 def export_command(options: ExportOptions) -> int:

@@ -137,6 +137,9 @@ def _unrecognised(found: re.Match[str], arguments: Sequence[str], text: str) -> 
         return f"{words[0]} is no command{_did_you_mean(words[0], known)}; give one of {', '.join(known)}"
     if flag is None:
         return f"{words[0]} is not expected here: a value follows its flag"
+    if near and near[1] == flag:  # of other commands: to propose it would be to repeat what was typed
+        homes = dict.fromkeys(home.split(" ", 1)[-1] for home in re.findall(r"\) in ([\w. -]+?) --help", text))
+        return f"{flag} is no flag here" + (f": it belongs to {', '.join(homes)}" if homes else "")
     return f"{flag} is no flag" + (f" (did you mean {near[1]}?)" if near else "")
 
 

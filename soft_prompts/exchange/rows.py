@@ -58,6 +58,8 @@ def text_ids(frozen: FrozenModel, text: str, rows: Rows) -> list[int]:
     """The text's tokens, as a recipe asks the tokenizer for them; raises UsageError where they are not what stands
     behind the prompt here."""
     asked = frozen.tokenizer(text, add_special_tokens=rows.special).input_ids
+    if not asked:
+        raise UsageError(f"--text is {text!r}, which has no token; give a text of one token or more")
     if [*rows.begin, *asked] != encode(frozen.tokenizer, text).ids:
         how = "with its special tokens" if rows.special else "without special tokens"
         raise UsageError(f"{how} the tokenizer reads {text!r} otherwise than here; give another --text")

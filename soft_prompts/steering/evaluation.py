@@ -10,6 +10,7 @@ from soft_prompts.stats.bootstrap import Interval
 from soft_prompts.steering.data.choices import Choices
 from soft_prompts.steering.effects import Arm, Controls, Effect, effect, likeness, pooled
 from soft_prompts.steering.fitting import chosen
+from soft_prompts.steering.scoring import neutral_rows
 from soft_prompts.steering.sweep import Swept, sweep
 from soft_prompts.steering.vectors.contrast import Activations, contrast_vector
 from soft_prompts.steering.vectors.vector import SteeringVector, refuse_other, refuse_seen, refuse_twice
@@ -65,6 +66,8 @@ def evaluate_vectors(
     refuse_twice(vectors)
     for vector in vectors:
         refuse_seen(vector, [item.prompt for item in test.items], choices.where)
+    if neutral:
+        neutral_rows(inside.frozen, neutral)  # what cannot be read is said before anything is measured
     layers = sorted({layer for vector in vectors for layer in vector.layers})
     found = Activations(inside, train, layers)
     effects, swept, of_class = [], dict[str, list[Swept]](), dict[str, list[SteeringVector]]()

@@ -128,7 +128,7 @@ def rows_of(frozen: FrozenModel, choices: Choices) -> list[Row]:
             row = rows.setdefault(tuple(whole), Row(number, whole, prompt.start, last, []))
             row.asked.extend((option, last + place, token) for place, token in enumerate(ids))
         found += rows.values()
-    _refuse_long(frozen, found)
+    _refuse_unread(frozen, found)
     return found
 
 
@@ -180,6 +180,7 @@ def embedded(
     embeds, mask, shift = frozen.embed(batch.input_ids), batch.mask, 0
     if prompt is not None:
         vectors = prompt(batch.conditions)
+        refuse_long(frozen, max(len(row.ids) for row in rows), vectors.shape[1])
         embeds, _, mask = insert_prompt(embeds, vectors, batch.labels, mask, batch.insert_at)
         shift = vectors.shape[1]
     return embeds, Batch(list(rows), mask, torch.tensor([row.last + shift for row in rows]))
@@ -192,7 +193,7 @@ def captured(
     """Values of components at the last `back` tokens of each text, float32 on the CPU."""
     encoded = encode_all(inside.frozen.tokenizer, texts)
     rows = [Row(n, one.ids, one.start, len(one.ids) - 1, []) for n, one in enumerate(encoded)]
-    _refuse_long(inside.frozen, rows)
+    _refuse_unread(inside.frozen, rows)
     if short := [texts[row.item] for row in rows if len(row.ids) < back]:
         raise UsageError(f"{short[0]!r} has fewer than {back} tokens; give longer texts or fewer positions")
     found: dict[str, list[Tensor]] = {name: [] for name in names}
@@ -220,6 +221,14 @@ def batches(rows: Sequence[Row], size: int = BATCH) -> Iterator[list[Row]]:
 
 def text_nats(frozen: FrozenModel, texts: Sequence[str], steer: Steer = untouched) -> float:
     """Nats a token of plain texts, from the second token on: what a vector costs where nothing is asked."""
+    rows = neutral_rows(frozen, texts)
+    with torch.no_grad():
+        return float(torch.cat([row_logps(frozen, some, steer) for some in batches(rows)]).double().mean().neg())
+
+
+def neutral_rows(frozen: FrozenModel, texts: Sequence[str]) -> list[Row]:
+    """Every token but the first is asked; raises UsageError for a line beyond the model's positions, which none of
+    its figures would mean anything for, and where no line has two tokens."""
     encoded = [one for one in encode_all(frozen.tokenizer, texts) if len(one.ids) > 1]
     rows = [
         Row(number, one.ids[:-1], one.start, 0, [(0, at, token) for at, token in enumerate(one.ids[1:])])
@@ -227,14 +236,29 @@ def text_nats(frozen: FrozenModel, texts: Sequence[str], steer: Steer = untouche
     ]
     if not rows:
         raise UsageError("neutral text has no two tokens in a line; give sentences")
-    with torch.no_grad():
-        return float(torch.cat([row_logps(frozen, some, steer) for some in batches(rows)]).double().mean().neg())
+    refuse_long(frozen, max(len(row.ids) for row in rows), what="a line of neutral text")
+    return rows
 
 
-def _refuse_long(frozen: FrozenModel, rows: Sequence[Row]) -> None:
+def refuse_no_room(frozen: FrozenModel, choices: Choices, tokens: int) -> None:
+    """Raises UsageError where a soft prompt of so many tokens and the longest item, its option whole, do not fit."""
+    refuse_long(frozen, max(len(row.ids) for row in rows_of(frozen, choices)) + 1, tokens)
+
+
+def refuse_long(frozen: FrozenModel, longest: int, tokens: int = 0, what: str = "a text") -> None:
+    """Raises UsageError beyond the model's positions: rotary models raise nothing by themselves."""
     room = frozen.context_length
-    longest = max(len(row.ids) for row in rows)
-    if room is not None and longest > room:
-        raise UsageError(f"a text has {longest} tokens; {frozen.name} has {room}; give shorter texts")
+    if room is None or tokens + longest <= room:
+        return
+    if not tokens:
+        raise UsageError(f"{what} has {longest} tokens; {frozen.name} has {room} positions; give shorter texts")
+    raise UsageError(
+        f"tokens {tokens} + {what} of {longest} = {tokens + longest} positions; {frozen.name} has {room}; "
+        "give fewer tokens or shorter texts"
+    )
+
+
+def _refuse_unread(frozen: FrozenModel, rows: Sequence[Row]) -> None:
+    refuse_long(frozen, max(len(row.ids) for row in rows))
     if any(row.last < 0 for row in rows):
         raise UsageError("a prompt has no token; give a text")

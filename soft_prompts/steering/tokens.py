@@ -26,7 +26,7 @@ from soft_prompts.prompts.build import build_prompt
 from soft_prompts.stats.bootstrap import DRAWS, Interval, Scores, drawn_means, interval, over_seeds
 from soft_prompts.steering.data.choices import Choices
 from soft_prompts.steering.effects import MEASURES, interval_of
-from soft_prompts.steering.scoring import Steer, option_scores, untouched
+from soft_prompts.steering.scoring import Steer, option_scores, refuse_no_room, untouched
 from soft_prompts.steering.vectors.fit import only
 from soft_prompts.tasks.completion import CompletionTask
 from soft_prompts.tasks.task import UNSCORED, Example
@@ -124,7 +124,9 @@ class Worth:
 
 
 def worth_in_tokens(inside: Inside, choices: Choices, name: str, steer: Steer, budget: Budget = Budget()) -> Worth:
-    """What `steer`, the vector at work, is worth on the test items of a class."""
+    """What `steer`, the vector at work, is worth on the test items of a class; raises UsageError where the largest
+    prompt and an item do not fit the model."""
+    refuse_no_room(inside.frozen, choices.having(name), max(budget.tokens))
     train_part, dev, test = (choices.part(split).having(name) for split in ("train", "dev", "test"))
     vector, bare = (_items(inside, test, name, one, None) for one in (steer, untouched))
     runs, items = list[Trained](), list[Items]()

@@ -38,6 +38,10 @@ class SteerApplyOptions(AskedModel):
             raise UsageError("--text has no value after it; give one text or more")
         if self.max_new_tokens < 1:
             raise UsageError(f"--max-new-tokens is {self.max_new_tokens}; give 1 or more")
+        if not 0 <= self.temperature < float("inf"):
+            raise UsageError(f"--temperature is {self.temperature}; give 0 or more")
+        if self.strength is not None and not abs(self.strength) < float("inf"):
+            raise UsageError(f"--strength is {self.strength}; give a number")
 
 
 def steer_apply_command(options: SteerApplyOptions) -> int:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from soft_prompts.commands.steer.options import SteeringOptions
 from soft_prompts.common.errors import UsageError
+from soft_prompts.results.paths import slug
 
 if TYPE_CHECKING:
     from soft_prompts.engine.activations.module_map import Inside
@@ -54,7 +55,7 @@ def _write(options: SteerFitOptions, inside: "Inside", one: "Fitted") -> str:
     from soft_prompts.steering.vectors.files import write_gguf, write_vector
 
     vector, best = one.vector, one.tried[0]
-    path = options.out / "vectors" / f"{options.method}-{vector.name}.safetensors"
+    path = options.out / "vectors" / f"{options.method}-{slug(vector.name)}.safetensors"
     write_vector(path, vector)
     if options.gguf:
         kept = {layer: value for layer, value in vector.layers.items() if layer >= 1}

@@ -10,6 +10,7 @@ from soft_prompts.common.command_line import command_line
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import UsageError
 from soft_prompts.results.findings import FINDING, Finding, Kind, write_finding
+from soft_prompts.results.paths import slug
 
 if TYPE_CHECKING:
     from soft_prompts.engine.activations.module_map import Inside
@@ -93,7 +94,7 @@ class SteeringOptions(AskedModel):
         """Write the finding, and print it."""
         import json
 
-        path = self.out / f"{name}{FINDING}"
+        path = self.out / f"{slug(name)}{FINDING}"  # a class or a method may be called like a path
         write_finding(path, finding)
         print(json.dumps(finding.to_json(), indent=1) if self.json else "\n".join(finding.says))
         say(f"written to {path}")

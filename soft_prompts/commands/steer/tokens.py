@@ -43,6 +43,7 @@ def steer_tokens_command(options: SteerTokensOptions) -> int:
     """Write and print what each vector is worth."""
     choices = options.choices()
     from soft_prompts.steering.fitting import chosen
+    from soft_prompts.steering.scoring import refuse_no_room
     from soft_prompts.steering.tokens import Budget, Worths, worth_in_tokens
     from soft_prompts.steering.vectors.vector import refuse_other, refuse_seen, refuse_twice
 
@@ -54,6 +55,7 @@ def steer_tokens_command(options: SteerTokensOptions) -> int:
     for vector in vectors:
         refuse_other(vector, inside.frozen)
         refuse_seen(vector, [item.prompt for item in test.items], choices.where)
+    refuse_no_room(inside.frozen, choices, max(options.tokens))
     found = []
     for vector in vectors:
         steer = chosen(inside, vector, choices).vector.steer(inside)

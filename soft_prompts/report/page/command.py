@@ -14,14 +14,16 @@ from soft_prompts.common.files import write_pieces
 if TYPE_CHECKING:
     from soft_prompts.report.page.document import Document
 
+RESULTS = Path("results")
+
 
 @dataclass(frozen=True)
 class ReportOptions:
     """One self-contained page of all results: verdicts, curves, brackets, items, texts and settings."""
 
-    paths: tyro.conf.Positional[tuple[Path, ...]] = (Path("results"),)
+    paths: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Files of results and of findings about activations and vectors, folders of them, or URLs; a folder's reference/
-    counts only when named itself."""
+    counts only when named itself. Default: results; beside --behaviour only where that is there."""
     out: Path = Path("report.html")
     """The page: one file, which needs no network."""
     figures: Path | None = None
@@ -34,6 +36,13 @@ class ReportOptions:
     """Files that `soft-prompts behaviour` wrote: a section each."""
 
     takes_urls: ClassVar = ("paths",)
+
+    @property
+    def asked(self) -> tuple[Path, ...]:
+        """The paths, or what stands for them where none is given: a page of comparisons alone needs no results."""
+        if self.paths or (self.behaviour and not RESULTS.exists()):
+            return self.paths
+        return (RESULTS,)
 
     def __post_init__(self) -> None:
         if self.out.suffix.lower() not in (".html", ".htm"):
@@ -59,13 +68,14 @@ def report_command(options: ReportOptions) -> int:
     from soft_prompts.report.page.document import document, pieces
     from soft_prompts.results.findings import find_findings
 
-    tasks = Tasks(options.paths, options.metric, Asked(None, options.draws, False), texts=True)
-    refuse_crowd(tasks, options.paths, "soft-prompts report PATH", "a page")
+    paths = options.asked
+    tasks = Tasks(paths, options.metric, Asked(None, options.draws, False), texts=True)
+    refuse_crowd(tasks, paths, "soft-prompts report PATH", "a page")
     readings = collected_whole(tasks)
     for problem in readings.problems:
         print(f"skipped: {problem}", file=sys.stderr)
     comparisons = [read_comparison(path) for path in options.behaviour]
-    page = document(readings, options.out.parent, comparisons, find_findings(options.paths))
+    page = document(readings, options.out.parent, comparisons, find_findings(paths))
     write_pieces(options.out, (piece.encode() for piece in pieces(page)))
     print(f"report written to {options.out} ({options.out.stat().st_size / 1e6:.1f} MB)", file=sys.stderr)
     if options.figures is not None:

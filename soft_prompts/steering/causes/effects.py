@@ -19,6 +19,7 @@ from soft_prompts.engine.activations.hooks import capture, patch
 from soft_prompts.engine.activations.module_map import Inside
 from soft_prompts.engine.activations.places import Places
 from soft_prompts.steering.causes.pairs import Pairs
+from soft_prompts.steering.scoring import refuse_long
 
 STEPS = 5  # of the integral
 BATCH = 32
@@ -47,7 +48,8 @@ class Activity(NamedTuple):
 
 
 def activity(inside: Inside, texts: Sequence[list[int]], pairs: Pairs, names: Sequence[str]) -> Activity:
-    """Of plain texts; the answers are those of the pairs."""
+    """Of plain texts; the answers are those of the pairs. Raises UsageError for texts beyond the model's positions."""
+    refuse_long(inside.frozen, max(map(len, texts)), what="a prompt")
     held: dict[str, list[Tensor]] = {name: [] for name in names}
     leads = []
     with torch.no_grad():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soft_prompts.common.errors import UsageError
-from soft_prompts.data.jsonl import Line, read_jsonl
+from soft_prompts.data.jsonl import Line, line_error, read_jsonl
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.tokenizer import encode, encode_all
 from soft_prompts.steering.data.choices import Choices, group_of
@@ -50,7 +50,13 @@ def read_pairs(path: Path) -> list[Pair]:
     """JSONL with donor, receiver, answer (the donor's), other (the receiver's) and group; without one
     equal prompts are a group."""
     lines = read_jsonl(path, FIELDS)
-    return [Pair(*(line.fields[name] for name in FIELDS), group=_group(line)) for line in lines]
+    pairs = [Pair(*(line.fields[name] for name in FIELDS), group=_group(line)) for line in lines]
+    homes: dict[str, str] = {}
+    for line, pair in zip(lines, pairs, strict=True):
+        if (home := homes.setdefault(group_of(pair.donor, pair.receiver), pair.group)) != pair.group:
+            said = f"the same donor and receiver stand in groups {home!r} and {pair.group!r}; give them one"
+            raise UsageError(str(line_error(path, line.number, said)))
+    return pairs
 
 
 def _group(line: Line) -> str:

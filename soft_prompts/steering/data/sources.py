@@ -10,6 +10,10 @@ from soft_prompts.steering.data.choices import Choice, Choices, checked, read_ch
 from soft_prompts.steering.data.importers import Imported, named_files, read_caa, read_function_pairs, read_machiavelli
 
 Layout = Literal["choices", "caa", "functions", "machiavelli"]
+FOLDERS = {
+    "functions": "a JSON list of input and output for each function",
+    "machiavelli": "scenes.json, tree.json and annotations.json",
+}
 EMBEDDED = {f"lands-{kind}": kind for kind in KINDS}
 
 
@@ -21,6 +25,8 @@ def find_choices(name: str, layout: Layout = "choices", label: str | None = None
     if not path.exists():
         known = list(EMBEDDED)
         raise InputError(f"{name} does not exist; {near_match(name, known)}give {', '.join(known)}, or a path")
+    if layout in FOLDERS and not path.is_dir():
+        raise InputError(f"{name} is a file; --layout {layout} reads a folder with {FOLDERS[layout]}")
     readers: dict[str, Callable[[], Imported]] = {
         "choices": lambda: Imported(read_choices(path), {}),
         "caa": lambda: read_caa(path),
@@ -42,9 +48,14 @@ def neutral_texts(path: Path | None, data: str) -> list[str]:
     if path is None:
         return neutral_lines() if data in EMBEDDED else []
     try:
-        return [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+        lines = [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}; give a text file") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no UTF-8 (byte {error.start + 1}); save the text as UTF-8") from error
+    if not lines:
+        raise InputError(f"{path} holds no line of text; give sentences, or leave --neutral out")
+    return lines
 
 
 def _needed(label: str | None) -> str:

@@ -306,6 +306,12 @@ def test_models_are_a_line_each(command: Callable[..., Said]) -> None:
     is_one_line(command("models", "tiny-tex"), 2, "did you mean 'tiny-text'?")
 
 
+def test_a_flag_of_other_commands_is_not_proposed_again(command: Callable[..., Said]) -> None:
+    said = command("models", "--json")
+    is_one_line(said, 2, "--json is no flag here: it belongs to activations, ", "compare", "; see soft-prompts --help")
+    assert "did you mean" not in said.err
+
+
 def test_the_list_of_experiments(command: Callable[..., Said]) -> None:
     listed = subprocess.run([sys.executable, "-m", "tests"], cwd=ROOT, capture_output=True, text=True, check=True)
     files = {

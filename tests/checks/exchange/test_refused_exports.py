@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
+from soft_prompts.commands.export import ExportOptions
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.exchange import agreement
 from soft_prompts.exchange.export import Wanted, export_loaded, export_prompt
@@ -31,6 +32,13 @@ def test_what_says_something_else_is_not_kept(
     with pytest.raises(InputError, match="from ours, so it says something else; nothing is kept of it"):
         export_prompt(folder, form, tmp_path / "out", texts=TEXTS[:1])
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_text_without_a_token_is_said(one_frozen: FrozenModel, save: Save, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--text is '', which has no token; give a text"):
+        export_prompt(save(one_frozen), "embeds", tmp_path / "out", texts=("",))
+    with pytest.raises(UsageError, match="--text is empty; give a text"):
+        ExportOptions(snapshot=tmp_path, folder=tmp_path / "out", to="embeds", text=("a", ""))
 
 
 def test_a_prompt_is_found_by_its_result_and_its_events(one_frozen: FrozenModel, save: Save, tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ from xml.etree import ElementTree
 import pytest
 
 from soft_prompts.analysis.losses.curves import Curve
+from soft_prompts.behaviour.comparison.finding import write_comparison
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.report.page.command import ReportOptions, report_command
 from soft_prompts.report.page.paper import published
 from soft_prompts.results.schema import Generation
 from tests.checks.made.report_results import hostile_runs, paper_runs, save
+from tests.checks.report.test_behaviour_page import comparison
 
 VOID = {"meta", "input", "img", "br", "link"}
 
@@ -203,6 +205,21 @@ def test_what_cannot_be_made_is_one_line(tmp_path):
         ReportOptions(out=Path("page.txt"))
     with pytest.raises(UsageError, match="--draws is 0"):
         ReportOptions(draws=0)
+
+
+def test_a_page_of_comparisons_alone_needs_no_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_comparison(Path("comparison.json"), comparison())
+    alone = ReportOptions(out=Path("rep.html"), behaviour=(Path("comparison.json"),))
+    assert report_command(alone) == 0
+    assert "skipped" not in capsys.readouterr().err
+    assert Path("rep.html").exists()
+    assert report_command(dataclasses.replace(alone, paths=(Path("results"),))) == 1  # asked for by name
+    assert "skipped: results: no such file or folder" in capsys.readouterr().err
+    with pytest.raises(InputError, match="no result to report: results: no such file"):
+        report_command(ReportOptions())
+    Path("results").mkdir()
+    assert alone.asked == (Path("results"),)
 
 
 def test_published_numbers_are_the_paper_s():

@@ -58,6 +58,8 @@ def test_pairs_given_eight_times_have_no_p(tmp_path: Path) -> None:
     groups = [pair.group for pair in read_pairs(written(tmp_path / "p.jsonl", rows * 8))]
     assert len(set(groups)) == 3
     assert max_t([np.ones((24, 2), np.float32)], groups, 0) is None
+    with pytest.raises(UsageError, match="line 2: the same donor and receiver stand in groups 'x' and 'y'"):
+        read_pairs(written(tmp_path / "p.jsonl", [rows[0] | {"group": group} for group in "xy"]))
 
 
 @pytest.mark.parametrize(
