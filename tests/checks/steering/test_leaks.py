@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from soft_prompts.commands import main as cli
 from soft_prompts.commands.steer.tokens import SteerTokensOptions
 from soft_prompts.common.errors import UsageError
 from soft_prompts.engine.activations.module_map import Inside
+from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.steering.causes.differences import max_t
 from soft_prompts.steering.causes.pairs import read_pairs
 from soft_prompts.steering.data.choices import Choices, group_of, read_choices
@@ -122,3 +124,23 @@ def test_a_vector_given_twice_is_no_second_seed(inside: Inside, choices: Choices
 def test_one_seed_does_not_pass_for_three(given: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         SteerTokensOptions((Path("v"),), **given)
+
+
+def test_tokens_refuse_what_the_vector_was_made_of_and_say_where_it_is_not_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    width = load_frozen_model("tiny-lands").hidden_size
+    vector = SteeringVector({2: torch.ones(width)}, "king", "mean", layer=2, strength=1.0)
+    asked = land_choices("functions").part("test").items[0].prompt
+    write_vector(tmp_path / "seen.safetensors", replace(vector, made_of=(group_of(asked),)))
+    write_vector(tmp_path / "old.safetensors", vector)
+    said = {}
+    for name in ("seen", "old"):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["steer", "tokens", str(tmp_path / f"{name}.safetensors"), "--tokens", "1100"])
+        assert stop.value.code == 2
+        said[name] = capsys.readouterr().err
+    assert "made of, or chosen on, 1 of 12 test items of lands-functions" in said["seen"]
+    assert "note: " not in said["seen"]
+    assert "old.safetensors does not say which prompts it was made of" in said["old"]
+    assert "tokens 1100 + a text of 3 = 1103 positions; tiny-lands has 1024" in said["old"]
