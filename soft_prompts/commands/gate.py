@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from soft_prompts.behaviour.comparison.settings import PARTS
+from soft_prompts.behaviour.comparison.settings import JUDGED, PARTS
 from soft_prompts.commands.behaviour import FamilyOptions, compared
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError, UsageError, near_match
@@ -42,13 +42,12 @@ class GateOptions(FamilyOptions):
     def __post_init__(self) -> None:
         for name in (name for name in self.parts if name not in PARTS):
             raise UsageError(f"parts holds {name!r}; {near_match(name, list(PARTS))}give some of {', '.join(PARTS)}")
-        for path in (path for path in self.skills if not path.is_file()):
-            raise InputError(f"{path} is no file; give a JSONL file of prompt and completion")
         names = [path.stem for path in self.skills]
         if len(set(names)) < len(names):
             raise UsageError(f"skills are named by their files, and two are alike: {', '.join(names)}; rename one")
-        if not (known := [*self.parts, *names]):
-            raise UsageError("there is neither a part nor a skill to judge by; give --parts or --skills")
+        if not names and not set(self.parts) & set(JUDGED):
+            raise UsageError(f"parts holds none that judges, and there is no skill; give one of {', '.join(JUDGED)}")
+        known = [*self.parts, *names]
         for name in (name for name in self.allow if name not in known):
             raise UsageError(
                 f"allow holds {name!r}; {near_match(name, known)}give parts or skills asked: {', '.join(known)}"
@@ -61,6 +60,8 @@ def gate_command(options: GateOptions) -> int:
     from soft_prompts.experiments.gate import ask_skills, gate  # torch takes seconds to load
     from soft_prompts.report.behaviour.page import write_page
 
+    for path in (path for path in options.skills if not path.is_file()):
+        raise InputError(f"{path} is no file; give a JSONL file of prompt and completion")
     timed = compared(options, options.old, options.new, options.controls, options.parts)
     flags = shlex.split(options.skill_flags)
     skills = ask_skills((options.old, options.new), options.skills, options.out, flags)

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context, parent_process
 from signal import SIG_DFL, SIGTERM, getsignal
@@ -24,20 +24,17 @@ def side_by_side(work: Sequence[Callable[[], T]], jobs: int) -> list[T]:
     afresh (no fork of a process that has threads). One job: one after another, in this process.
 
     Raises what the first of them to fail raised, and Interrupted where this process was told to stop or one of them
-    died; the others are then told to stop as by SIGTERM.
+    died; nothing more is begun then, and those at work are told to stop as by SIGTERM; told twice they end at once.
     """
     if jobs == 1:
         return [one() for one in work]
     if not work:
         return []
-    pool = ProcessPoolExecutor(
-        min(jobs, len(work)), get_context("spawn"), initializer=_begin, initargs=(threads_for(jobs),)
-    )
+    threads = threads_for(jobs)
+    pool = ProcessPoolExecutor(min(jobs, len(work)), get_context("spawn"), initializer=_begin, initargs=(threads,))
     try:
         with stop_signals():
-            begun = [pool.submit(one) for one in work]
-            pool.submit(int)  # wakes the pool's thread, which does not see a process end that it has not seen begin
-            return [one.result() for one in begun]
+            return _all(pool, work, jobs)
     except BrokenProcessPool:
         raise Interrupted(f"a process died; {goes_on(fresh=False)}") from None
     except BaseException:
@@ -45,7 +42,25 @@ def side_by_side(work: Sequence[Callable[[], T]], jobs: int) -> list[T]:
             worker.terminate()
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        try:
+            pool.shutdown(cancel_futures=True)
+        except KeyboardInterrupt:
+            for worker in active_children():
+                worker.kill()
+            raise
+
+
+def _all(pool: Executor, work: Sequence[Callable[[], T]], jobs: int) -> list[T]:
+    """No more than `jobs` are given to the pool at a time: what lies in its queue would be begun whatever happens."""
+    begun = dict[Future[T], int]()
+    done, todo = dict[int, T](), iter(enumerate(work))
+    while len(done) < len(work):
+        while len(begun) < jobs and (one := next(todo, None)) is not None:
+            begun[pool.submit(one[1])] = one[0]
+        pool.submit(int)  # wakes the pool's thread, which does not see a process end that it has not seen begin
+        for future in wait(begun, return_when=FIRST_COMPLETED).done:
+            done[begun.pop(future)] = future.result()
+    return [done[place] for place in range(len(work))]
 
 
 def _begin(threads: int) -> None:

@@ -20,7 +20,7 @@ from soft_prompts.experiments.grid import without_slash
 from soft_prompts.results.paths import settings_hash
 from soft_prompts.stats.brackets import Bracket
 
-UNSCALED = "NO SCALE"
+OPEN = ("NO SCALE", "UNDECIDED")  # verdicts on a skill of which nobody can say that it has stayed
 JUDGING = ("changed", "not shown", "identical")  # verdicts that say whether something changed
 
 
@@ -61,8 +61,8 @@ class Gate:
     @property
     def unjudged(self) -> tuple[str, ...]:
         """Parts and skills that can say neither that something changed nor that nothing did."""
-        skills = (one.name for one in self.skills if not one.moved and UNSCALED in (one.before, one.after))
-        return (*self.untested, *skills)
+        skills = (one for one in self.skills if not one.moved and {one.before, one.after} & set(OPEN))
+        return (*self.untested, *(one.name for one in skills))
 
     @property
     def is_judged(self) -> bool:
@@ -76,7 +76,7 @@ class Gate:
         if self.beyond:
             return f"STOP: changed beyond what is allowed: {', '.join(self.beyond)}{rest}"
         if not self.is_judged:
-            return f"NOT JUDGED: give 3 controls or more, or skills that have a scale{rest}"
+            return f"NOT JUDGED: give 3 controls, more prompts, or skills with a verdict{rest}"
         known = ", ".join(name for name in (*self.changed, *self.moved) if name in self.allowed)
         return f"PASS: {f'changed as allowed: {known}' if known else 'no change was shown'}{rest}"
 

@@ -60,13 +60,17 @@ def intervene(plan: Intervention, jobs: int = 1) -> Made:
 def _refuse_unlike(plan: Intervention) -> None:
     """Controls that learn more, less or the change itself are none; raises UsageError. Pupils may read the same
     documents: their teachers differ."""
-    own, others = ([line.fields for line in read_jsonl(path, {})] for path in (plan.data, plan.control_data))
+    fields = {"prompt": str, "completion": str}
+    own, others = (
+        sorted(tuple(line.fields[name] for name in fields) for line in read_jsonl(path, fields))
+        for path in (plan.data, plan.control_data)
+    )
     if len(own) != len(others):
         raise UsageError(
             f"{plan.data} has {len(own)} documents and {plan.control_data} {len(others)}: with other steps controls "
             "differ from the target by these alone; give as many of both"
         )
-    if own == others and plan.recipe != "distil":
+    if own == others and (plan.recipe != "distil" or plan.control_teacher == plan.teacher):
         raise UsageError(f"{plan.control_data} says what {plan.data} says; give controls documents without the change")
 
 

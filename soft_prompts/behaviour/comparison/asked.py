@@ -33,13 +33,10 @@ class Asked:
     def identity(self, *names: str, **settings: Any) -> dict[str, Any]:
         """What a step on these models depends on."""
         prints = [self.models.prints[name] for name in names]
-        known = {"texts": self.texts.fingerprint, "seed": self.settings.seed, "dtype": self.dtype}
+        known: dict[str, Any] = {"texts": self.texts.fingerprint, "seed": self.settings.seed}
+        if self.models.dtype != "float32":
+            known["dtype"] = self.models.dtype
         return {"models": prints} | known | settings
-
-    @property
-    def dtype(self) -> str:
-        """Precision of the models."""
-        return self.models[self.family.base].dtype
 
     @property
     def identical(self) -> str | None:

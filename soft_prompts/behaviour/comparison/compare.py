@@ -86,7 +86,7 @@ def judge(findings: Sequence[Finding], level: float) -> tuple[Finding, ...]:
 
 def _comparison(asked: Asked, findings: tuple[Finding, ...]) -> Comparison:
     models, family = asked.models, asked.family
-    known = {"texts": asked.texts.fingerprint, "counts": _counts(asked), "dtype": asked.dtype}
+    known = {"texts": asked.texts.fingerprint, "counts": _counts(asked), "dtype": asked.models.dtype}
     settings = asdict(asked.settings) | known
     return Comparison(
         base=models.card(family.base),

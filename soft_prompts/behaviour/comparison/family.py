@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
+
 from soft_prompts.common.errors import UsageError
 from soft_prompts.models.fingerprint import find_fingerprint
-from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.frozen import dtype_for, load_frozen_model
 from soft_prompts.models.model import FrozenModel
 
 RESIDENT = 6  # models in memory at once: base, target and four controls
@@ -62,6 +64,7 @@ class Models:
             or find_fingerprint(name, offline=loading.offline, trust_remote_code=loading.trust_remote_code)
             for name in family.names
         }
+        self.dtype = dtype_for(family.base, loading.dtype, torch.device(loading.device))
         _refuse_strange(family, self.prints)
 
     def __getitem__(self, name: str) -> FrozenModel:

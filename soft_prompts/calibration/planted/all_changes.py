@@ -1,7 +1,8 @@
 """How are all planted changes compared, and what fails beside them, on several cores?
 
-What several of them need comes first: the samples of the controls, which the first comparison leaves behind, and the
-probe's searches. The rest needs only what is kept by then, so it goes side by side to the figures of one after another.
+In stages, for what is kept of one is read in the next: the probe's searches beside the comparison of a change that is
+not probed, which leaves the controls' samples behind; the other comparisons; what fails without a part of them. In a
+stage nothing makes what another makes too.
 """
 
 from collections.abc import Callable
@@ -21,13 +22,14 @@ Work = Callable[[], Found]
 
 def find_changes(world: World, options: PlantedOptions) -> tuple[list[ChangeRow], list[Ablation]]:
     """A row a change, each comparison written to its own file, and the figures of what fails."""
-    compared: list[Work] = [partial(_compare, world, options, name) for name in world.targets]
+    names = sorted(world.targets, key=lambda name: name in options.probed)
+    compared: list[Work] = [partial(_compare, world, options, name) for name in names]
     pieces: list[Work] = [partial(_ablate, piece) for piece in ablations(world, options)]
-    found = side_by_side([*compared[:1], *_searches(world, options)], options.jobs)
-    found += side_by_side([*compared[1:], *pieces], options.jobs)
-    every = [one for some in found for one in some]
-    rows = [one for one in every if isinstance(one, ChangeRow)]
-    return rows, [one for one in every if isinstance(one, Ablation)]
+    searches, beside = _searches(world, options), sum(name not in options.probed for name in names[:1])
+    stages = [[*compared[:beside], *searches], compared[beside:1], compared[1:], pieces]
+    every = [one for stage in stages for some in side_by_side(stage, options.jobs) for one in some]
+    rows = {one.change: one for one in every if isinstance(one, ChangeRow)}
+    return [rows[name] for name in world.targets], [one for one in every if isinstance(one, Ablation)]
 
 
 def _compare(world: World, options: PlantedOptions, name: str) -> Found:
@@ -41,15 +43,14 @@ def _ablate(piece: Callable[[], list[Ablation]]) -> Found:
 
 
 def _searches(world: World, options: PlantedOptions) -> list[Work]:
-    """The probe's, for the target and for every control in its place."""
-    probed = [name for name in world.targets if name in options.probed]
-    return [
-        partial(_search, world, options, name, model)
-        for name in probed
-        for model in (world.targets[name], *world.family(name).spare)
-    ]
+    """The probe's, for every target that is probed and once for every control in its place."""
+    probed = {model: name for name, model in world.targets.items() if name in options.probed}
+    if not probed:
+        return []
+    spare = world.family(name := next(iter(probed.values()))).spare
+    return [partial(_search, world, options, model, of) for model, of in (probed | dict.fromkeys(spare, name)).items()]
 
 
-def _search(world: World, options: PlantedOptions, name: str, model: str) -> Found:
-    search_kept(world.asked(name, settings_of(options)), model)
+def _search(world: World, options: PlantedOptions, model: str, of: str) -> Found:
+    search_kept(world.asked(of, settings_of(options)), model)
     return []

@@ -27,9 +27,8 @@ def steer_items_command(options: SteerItemsOptions) -> int:
     """Write and print what the vector does there."""
     result, choices = read_result(options.result), options.choices()
     from soft_prompts.steering.items import vector_on_items
-    from soft_prompts.steering.vectors.files import read_vector
 
-    vector = read_vector(options.vector)
+    (vector,) = options.read([options.vector])
     made_of = [item.prompt for split in ("train", "dev") for item in choices.part(split).items]
     inside = options.inside()
     found = vector_on_items(inside, vector, result, made_of)

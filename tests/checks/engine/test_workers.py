@@ -46,6 +46,9 @@ def test_an_error_ends_the_others(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(InputError, match="x is no file"):
         side_by_side([fail, partial(wait, tmp_path / "a")], 2)
+    with pytest.raises(InputError, match="x is no file"):
+        side_by_side([partial(wait, tmp_path / "d"), fail, *[partial(wait, tmp_path / "e")] * 3], 2)
+    assert not (tmp_path / "e").exists()  # nothing more was begun
     with pytest.raises(Interrupted, match="a process died; the same command goes on from there"):
         side_by_side([die, partial(wait, tmp_path / "b")], 2)
     with pytest.raises(Interrupted, match="a process died"):  # whichever process it was

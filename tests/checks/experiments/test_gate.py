@@ -9,7 +9,7 @@ import pytest
 
 from soft_prompts.behaviour.comparison.finding import Comparison, Finding
 from soft_prompts.commands import main as cli
-from soft_prompts.commands.gate import GateOptions
+from soft_prompts.commands.gate import GateOptions, gate_command
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.experiments.gate import Skill, apart, gate
 from soft_prompts.stats.brackets import Bracket
@@ -47,10 +47,13 @@ def test_what_is_allowed_passes_and_the_rest_stops() -> None:
 def test_what_nobody_could_judge_does_not_pass() -> None:
     """No part with a verdict and no skill with a scale: nothing was shown, for nothing could be."""
     unscaled = Skill("sums", "NO SCALE", "NO SCALE", "", "", moved=False)
+    assert not gate(comparison(), [Skill("sums", "UNDECIDED", "UNDECIDED", "", "", moved=False)]).is_judged
     for found in (comparison(labels="untested", divergence="described", sample="described"), comparison()):
         verdict = gate(found, [unscaled])
         assert not verdict.is_judged
-        assert verdict.sentence.startswith("NOT JUDGED: give 3 controls or more, or skills that have a scale; no verd")
+        assert verdict.sentence.startswith(
+            "NOT JUDGED: give 3 controls, more prompts, or skills with a verdict; no ver"
+        )
         assert verdict.sentence.endswith("sums")
         assert gate(found, [unscaled, skill("plurals", False)]).is_judged
     judged = gate(comparison(labels="not shown", probe="untested"), [unscaled])
@@ -64,7 +67,7 @@ def test_slips_are_named_before_anything_is_compared(tmp_path: Path) -> None:
 
     skill_file = tmp_path / "s.jsonl"
     with pytest.raises(InputError, match=r"s.jsonl is no file"):
-        options(skills=(skill_file,))
+        gate_command(options(skills=(skill_file,)))
     skill_file.touch()
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "s.jsonl").touch()
@@ -72,8 +75,9 @@ def test_slips_are_named_before_anything_is_compared(tmp_path: Path) -> None:
         options(skills=(tmp_path / "x" / "s.jsonl", skill_file))
     with pytest.raises(UsageError, match=r"allow holds 'lables'; \(did you mean 'labels'\?\)"):
         options(allow=("lables",))
-    with pytest.raises(UsageError, match="neither a part nor a skill"):
-        options(parts=())
+    for parts in ((), ("sample", "clusters")):
+        with pytest.raises(UsageError, match="parts holds none that judges, and there is no skill"):
+            options(parts=parts)
     assert options(parts=(), skills=(skill_file,), allow=("s",)).allow == ("s",)
 
 

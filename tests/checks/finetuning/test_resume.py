@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -130,11 +130,11 @@ def test_the_last_missing_of_several_has_a_process_too(plan: Plan, monkeypatch: 
     """Started again, a training has as many threads as before: with others its sums would differ."""
     plans, given = [plan(), plan(epochs=1)], []
 
-    class Pool:
+    class Pool(Executor):
         def __init__(self, jobs: int, *_: Any, initargs: tuple[int], **__: Any) -> None:
             given.extend([(jobs, *initargs), []])
 
-        def submit(self, work: Any) -> Future[Path]:
+        def submit(self, work: Any, /, *_: Any, **__: Any) -> Future[Any]:
             done = Future[Path]()
             if isinstance(work, partial):
                 given[-1].append(work.args[0])
