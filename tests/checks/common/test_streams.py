@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from soft_prompts.common.command_line import INTERNAL
 from soft_prompts.common.errors import InputError, OutOfRoom, UsageError
 
 ROOT = Path(__file__).parents[3]
@@ -17,6 +18,7 @@ MUCH = 10**6  # letters: more than any pipe or buffer holds
 COMMAND = """
 import os, sys
 from soft_prompts.common.command_line import guarded
+from soft_prompts.common.command_line import INTERNAL
 from soft_prompts.common.errors import InputError
 with guarded() as ending:
     print("." * int(sys.argv[1]))
@@ -71,7 +73,7 @@ def test_an_error_that_nobody_hears_keeps_its_code(how: str) -> None:
 def test_a_pipe_that_is_not_stdout_is_an_error() -> None:
     code = COMMAND.replace('print("." * int(sys.argv[1]))', "raise BrokenPipeError(32, 'Broken pipe')")
     assert ended("", "1", code=code) == (
-        1,
+        INTERNAL,
         "error: BrokenPipeError: [Errno 32] Broken pipe (<module>; --debug shows more)\n",
     )
 
