@@ -18,7 +18,6 @@ MUCH = 10**6  # letters: more than any pipe or buffer holds
 COMMAND = """
 import os, sys
 from soft_prompts.common.command_line import guarded
-from soft_prompts.common.command_line import INTERNAL
 from soft_prompts.common.errors import InputError
 with guarded() as ending:
     print("." * int(sys.argv[1]))
