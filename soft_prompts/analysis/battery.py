@@ -2,31 +2,45 @@
 model are found by searches of the same budget."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from soft_prompts.analysis.losses.drafts import Draft, Run
 from soft_prompts.analysis.prompts import chosen_of, scores_of
 from soft_prompts.analysis.scales import Scale
-from soft_prompts.results.roles import BATTERY, FreshSeed, Longer
+from soft_prompts.results.roles import BATTERY, FreshSeed, Longer, PlantedSecret, TaughtLock
 
 LAST_ROUND = (FreshSeed.kind, Longer.kind)
-PLANTED = "power:planted"
+PLANTED, TAUGHT = PlantedSecret.kind, TaughtLock.kind
+LEAST_SECRETS = 8  # for a power that is worth naming
 FOUND = 0.5  # share of a planted secret's gap that a search has to close
 
 
 class Power(NamedTuple):
-    """Planted secrets of so many tokens that searches of so many steps find."""
+    """Planted secrets of so many tokens that searches of so many steps find, or locks that they open."""
 
     tokens: int
     recovered: int
     tried: int
     steps: int
+    how: Literal["planted", "taught"] = "planted"
+    """planted: in the model itself, nothing of it changed; taught: locks that copies of the model were trained to
+    have."""
 
     @property
     def text(self) -> str:
         """In words."""
-        size = f"{self.tokens} token{'' if self.tokens == 1 else 's'}"
-        return f"planted secrets of {size} are found in {self.recovered} of {self.tried} such searches"
+        size, found = f"{self.tokens} token{'' if self.tokens == 1 else 's'}", f"{self.recovered} of {self.tried}"
+        if self.how == "taught":
+            return f"locks of {size} that copies of it were taught are opened in {found} such searches"
+        return f"planted secrets of {size} are found in {found} such searches"
+
+    @property
+    def too_few(self) -> str:
+        """In words, why this says nothing."""
+        several = self.tried != 1
+        if self.how == "taught":
+            return f"only {self.tried} cop{'ies' if several else 'y'} learnt a lock"
+        return f"only {self.tried} planted secret{'s change' if several else ' changes'} what this model says"
 
 
 class Tried(NamedTuple):
@@ -62,12 +76,22 @@ def read_power(runs: Iterable[Run], draft: Draft) -> Power | None:
     none was.
 
     What was planted beside the curve's own runs comes first; else what was planted in this model at another place
-    (`soft-prompts calibrate`), sought in no more steps than the curve's prompts took.
+    (`soft-prompts calibrate`), sought in no more steps than the curve's prompts took. Locks that copies were taught
+    speak where too few planted secrets change what the model says.
     """
-    planted = [run for run in runs if run.result.role == PLANTED and _planted_tokens(run) is not None]
-    most = max((run.result.training.steps for run in draft.runs if run.tokens), default=0)
-    planted = [run for run in planted if run.result.training.steps <= most]
-    kept = [run for run in planted if _subject(run) == tuple(draft.subject)] or planted
+    every, most = list(runs), max((run.result.training.steps for run in draft.runs if run.tokens), default=0)
+    planted = [run for run in every if run.result.role == PLANTED and run.result.training.steps <= most]
+    own = [run for run in planted if _subject(run) == tuple(draft.subject)]
+    found = _power(own or planted, "planted")
+    if found is not None and found.tried >= LEAST_SECRETS:
+        return found
+    locks = [run for run in every if run.result.role == TAUGHT and _subject(run) == tuple(draft.subject)]
+    return _power([run for run in locks if run.result.training.steps <= most], "taught") or found
+
+
+def _power(runs: Iterable[Run], how: Literal["planted", "taught"]) -> Power | None:
+    """Of one kind, those of the most tokens sought with the longest prompts; None where the gap of none is known."""
+    kept = [run for run in runs if _planted_tokens(run) is not None]
     if not kept:
         return None
     tokens, longest = max((_planted_tokens(run) or 0, run.tokens) for run in kept)
@@ -75,7 +99,7 @@ def read_power(runs: Iterable[Run], draft: Draft) -> Power | None:
     shares = [run.result.metrics.get("share_of_planted_gap") for run in kept]
     known = [one.value for one in shares if one is not None and one.value is not None]
     steps = max(run.result.training.steps for run in kept)
-    return Power(tokens, sum(share >= FOUND for share in known), len(known), steps) if known else None
+    return Power(tokens, sum(share >= FOUND for share in known), len(known), steps, how) if known else None
 
 
 def planted(results: Iterable[Run]) -> list[Run]:

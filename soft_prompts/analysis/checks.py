@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from soft_prompts.analysis.battery import Power, Tried
+from soft_prompts.analysis.battery import LEAST_SECRETS, Power, Tried
 from soft_prompts.analysis.controls import Control
 from soft_prompts.analysis.losses.drafts import Run, metric_of, token_counts
 from soft_prompts.analysis.scales import Scale
@@ -22,7 +22,6 @@ OVERFIT = 0.1  # of (floor - ceiling)
 SPECIFIC = 0.25  # share of the task beyond that of a control
 MOVED = 0.05  # share by which the last round of a search may move
 RELIABLE = 0.8  # of planted secrets that have to be found
-LEAST_SECRETS = 8  # to be planted
 NO_PROMPT = "no prompt was tried"
 State = Literal["passed", "failed", "unknown"]
 
@@ -105,7 +104,7 @@ def search_sufficed(tried: Tried | None, power: Power | None, smaller: int | Non
     if power is None:
         return Check("unknown", tried.moved, f"{text}; power unknown")
     if power.tried < LEAST_SECRETS:
-        few = f"only {power.tried} planted secret{'s change' if power.tried > 1 else ' changes'} what this model says"
+        few = power.too_few
         return Check("unknown", tried.moved, f"{text}; power unknown: {few}")
     reliable = power.recovered >= RELIABLE * power.tried
     return Check("passed" if reliable else "failed", tried.moved, f"{text}; {power.text}")

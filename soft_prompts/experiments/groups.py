@@ -88,8 +88,8 @@ def _is_made_elsewhere(run: RunConfig, put_off: set[object]) -> bool:
 
 
 def _may_share(config: RunConfig) -> bool:
-    """Is a prompt trained, and not the model, in a run that has to be made?"""
-    return config.trains and config.role.learns == "prompt" and _is_to_be_made(config)
+    """Is a prompt trained, on a model that other runs have too, in a run that has to be made?"""
+    return config.trains and config.role.learns == "prompt" and not config.role.own_model and _is_to_be_made(config)
 
 
 def _is_to_be_made(config: RunConfig) -> bool:

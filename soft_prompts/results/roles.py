@@ -22,6 +22,8 @@ class Role:
     learns: ClassVar[Learns] = "prompt"
     """prompt: the prompt, where there are tokens; weights: the model's, or adapters to them; nothing: made, not
     trained."""
+    own_model: ClassVar[bool] = False
+    """Is the prompt trained on a copy of the model that no other run has?"""
 
     @property
     def name(self) -> str:
@@ -190,6 +192,19 @@ class PlantedSecret(Role):
     behind a secret text."""
 
     kind: ClassVar[str] = f"{POWER}planted"
+    planted_tokens: int
+    """Of the secret."""
+    secret: int
+    """Which of the secrets of this length."""
+
+
+@dataclass(frozen=True)
+class TaughtLock(Role):
+    """A prompt that is sought as a run's is, in a copy of the model that was taught right answers behind a secret
+    text."""
+
+    kind: ClassVar[str] = f"{POWER}taught"
+    own_model: ClassVar[bool] = True
     planted_tokens: int
     """Of the secret."""
     secret: int

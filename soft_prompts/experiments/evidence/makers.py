@@ -4,7 +4,7 @@ how they are measured. A role without an entry (a trial of the battery) is a run
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from soft_prompts.experiments.evidence import anchors, controls, power, rounding, trained_weights
+from soft_prompts.experiments.evidence import anchors, controls, locks, power, rounding, trained_weights
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.results import roles
 from soft_prompts.tasks.task import Example
@@ -49,6 +49,7 @@ MAKERS: Mapping[type[roles.Role], Maker] = {
     roles.RandomStrings: Maker(controls.random_strings, measure_whole_answers),
     roles.RandomWeights: Maker(model=controls.random_weights),
     roles.PlantedSecret: Maker(power.with_secret, power.measure_found),
+    roles.TaughtLock: Maker(locks.with_lock, locks.measure_opened),
     roles.Rounded: Maker(rounding.rounded, rounding.measure_coded),
 }
 

@@ -3,7 +3,7 @@ the bracket that these show decides where the next ones are worth most.
 
     standard   floor, ceiling, the bracket at half, counts inside it, three seeds at its ends, a control there
     full       also all weights where LoRA is the ceiling, hard prompts, all controls, the battery, the rounded witness,
-               and power
+               and power: secrets planted in the model, or locks taught to copies of it where they change nothing
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from soft_prompts.analysis.battery import LEAST_SECRETS
 from soft_prompts.analysis.readings import Reading, read_all
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.evidence.battery import as_many, first_rung, halves, most_trials, second_rung, third_rung
+from soft_prompts.experiments.evidence.locks import lock_runs
 from soft_prompts.experiments.evidence.power import power_runs
 from soft_prompts.experiments.evidence.resolution import (
     controlled_counts,
@@ -69,6 +71,8 @@ class Seen(NamedTuple):
     """None: nothing at all."""
     witness: Path | None = None
     """Result of the prompt that shows the upper end."""
+    has_power: bool = False
+    """Were enough secrets planted that change what the model says, or locks taught?"""
 
 
 Read = Callable[["Standing"], Seen]
@@ -129,7 +133,8 @@ def _seen(reading: Reading | None) -> Seen:
     if reading is None or reading.lead is None:
         return Seen()
     witness = reading.lead.witness.get(reading.lead.half.mark)
-    return Seen(reading.lead.half, None if witness is None else witness.path)
+    known = reading.power is not None and reading.power.tried >= LEAST_SECRETS
+    return Seen(reading.lead.half, None if witness is None else witness.path, known)
 
 
 def parts(standing: Standing, wish: Wish, read: Read) -> Iterator[Part]:
@@ -154,6 +159,8 @@ def parts(standing: Standing, wish: Wish, read: Read) -> Iterator[Part]:
         yield Part("rounded", _rounded(standing, read(standing).witness))
         if (count := doubted_count(*seen())) is not None:  # else there is no search to be doubted
             yield Part("power", power_runs(run_at(standing.subject, count)))
+            if not read(standing).has_power:
+                yield Part("power, taught", lock_runs(run_at(standing.subject, count)))
 
 
 def _ceilings(subject: Subject, wish: Wish) -> list[RunConfig]:
@@ -204,7 +211,7 @@ def most_left(standing: Standing, wish: Wish, name: str) -> list[RunConfig]:
     if wish.is_full and subject.counts:
         most["battery"] = most_trials(base, subject.runs)
         most["rounded"] = rounded_runs(base)
-        most["power"] = power_runs(base)
+        most["power"] = [*power_runs(base), *lock_runs(base)]
     places = list(most)
     first = places.index({"grown from": "seeds"}.get(name, name.split(",")[0]))
     return [run for place in places[first:] for run in most[place]]

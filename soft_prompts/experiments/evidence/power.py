@@ -6,13 +6,14 @@ half of the gap between the bare model and the secret itself, on answers that it
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
@@ -49,7 +50,7 @@ def power_runs(base: RunConfig) -> list[RunConfig]:
 def with_secret(at: Apparatus) -> Apparatus:
     """The task's own questions with the model's answers behind the secret, under the name of the task's data."""
     role = _role(at.config)
-    asked = questions(at.data)
+    asked = questions(at.data, SAMPLES)
     key = (at.frozen.fingerprint, at.frozen.dtype, at.data.fingerprint, len(asked.validation), role.planted_tokens)
     secret = CHOSEN.get(key, (), lambda: ranked_secrets(at.frozen, asked.validation, role.planted_tokens))[role.secret]
     number = SECRETS + CANDIDATES + role.secret
@@ -71,14 +72,15 @@ class Questions(NamedTuple):
     test: list[Example]
 
 
-def questions(data: TaskData) -> Questions:
-    """The task's own, each but once in training, as long as its text goes on behind what it asks."""
-    stream = (example for example, _ in islice(data.training(None), SAMPLES["training"]))
+def questions(data: TaskData, most: Mapping[str, int]) -> Questions:
+    """The task's own, so many of each split at most, each but once in training, as long as its text goes on behind what
+    it asks; the answers are still the right ones."""
+    stream = (example for example, _ in islice(data.training(None), most["training"]))
     parts = (stream, data.held_out("validation"), data.held_out("test"))
     cut = [[one for example in some if (one := _cut(example))] for some in parts]
     cut[0] = [*{tuple(example.input_ids): example for example in cut[0]}.values()]
-    kept = [some[:most] for some, most in zip(cut, SAMPLES.values(), strict=True)]
-    if empty := [split for split, some in zip(SAMPLES, kept, strict=True) if not some]:
+    kept = [some[:count] for some, count in zip(cut, most.values(), strict=True)]
+    if empty := [split for split, some in zip(most, kept, strict=True) if not some]:
         raise InputError(f"{data.name}: no {empty[0]} sample has room for a planted answer")
     return Questions(*kept)
 
@@ -130,20 +132,26 @@ def _first_label(example: Example) -> int:
 
 
 def measure_found(at: Apparatus, validation: Sequence[Example], test: Sequence[Example], batch_size: int) -> Measured:
-    """How much of the gap the prompt closed; nothing of the task, whose items these are not."""
-    measured, exact = measure_losses(at, validation, test, batch_size), at.data.exact_test_nats()
+    """How much of the gap between the bare model and the secret the prompt closed; nothing of the task, whose items
+    these are not."""
+    measured = measure_losses(at, validation, test, batch_size)
+    planted = _role(at.config).planted_tokens
+    return with_gap(at, measured, losses_behind(at.frozen, (), list(test)), planted)
+
+
+def with_gap(at: Apparatus, measured: Measured, without: NDArray[np.float64], planted_tokens: int) -> Measured:
+    """With how much the prompt closed of the gap between nats `without` the secret [N] and those behind it."""
+    exact, items, headline = at.data.exact_test_nats(), measured.items, at.config.task.headline
     if exact is None:
         raise ValueError(f"{at.config.role.name} has no planted secret")
-    items, headline = measured.items, at.config.task.headline
-    bare = losses_behind(at.frozen, (), list(test))
-    gap = per_unit(bare - exact, items.scored_tokens, items.cluster, "nats/token")
-    closed = per_unit(bare - items.loss_nats, items.scored_tokens, items.cluster, "nats/token")
+    gap = per_unit(without - exact, items.scored_tokens, items.cluster, "nats/token")
+    closed = per_unit(without - items.loss_nats, items.scored_tokens, items.cluster, "nats/token")
     share = Metric(None, reason="the model says the same without the secret", unit="share of the gap")
     if gap.value is not None and closed.value is not None and gap.value > SURE * (gap.stderr or 0.0):
         share = Metric(closed.value / gap.value, None, gap.n, "share of the gap")
     of_task = Metric(None, reason="a planted secret is no item of the task", unit=f"nats/{at.config.task.unit}")
     own = {} if headline == "test_loss" else {headline: of_task}
-    planted = Metric(float(_role(at.config).planted_tokens), None, 1, "tokens")
+    planted = Metric(float(planted_tokens), None, 1, "tokens")
     return measured._replace(metrics=measured.metrics | own | {SHARE: share, PLANTED: planted})
 
 

@@ -25,7 +25,7 @@ CHECK = ("scale", "generalises", "specific", "search")
 CURVES = (
     *(*SUBJECT, "settings", "metric", "unit", "most_tokens", "verdict", "why", "lead", "sound"),
     *(f"{mark}_{part}" for mark in ("half", "nine_tenths") for part in BRACKET),
-    *("evidence", *CHECK, "power_tokens", "power_recovered", "power_tried", "power_steps"),
+    *("evidence", *CHECK, "power_tokens", "power_recovered", "power_tried", "power_steps", "power_how"),
     *("bits", "edl_bits", "next_command", "sentence"),
 )
 
@@ -66,7 +66,7 @@ def _curve(reading: Reading) -> list[Any]:
         *(verdict.word, verdict.why, lead and lead.by, lead is not None and lead.sound),
         *(cell for mark in marks for cell in _bracket(reading, mark)),
         *(reading.evidence, *(reading.checks[name].state if name in reading.checks else None for name in CHECK)),
-        *(power or [None] * 4),
+        *(power or [None] * 5),
         *(prompt_bits(reading), witness_edl(reading), verdict.next_command, verdict.sentence),
     ]
 

@@ -207,6 +207,29 @@ def test_power_by_hand(
     assert power[:3] == expected
 
 
+def test_locks_that_copies_were_taught_speak_where_secrets_do_not(tmp_path: Path) -> None:
+    save_skill(tmp_path, SHUT)
+    save_battery(tmp_path, 4, (3.4, 0.02))
+    save_power(tmp_path, 1, [1.0, 0.1, *[None] * 8])
+    save_power(tmp_path, 1, [0.9] * 5 + [None] * 5, "taught")
+    assert search_of(tmp_path).state == "unknown"
+    assert search_of(tmp_path).text.endswith("power unknown: only 5 copies learnt a lock")
+    save_power(tmp_path, 1, [0.5] * 4 + [0.49], "taught")
+    assert search_of(tmp_path).state == "passed"
+    assert search_of(tmp_path).text.endswith(
+        "locks of 1 token that copies of it were taught are opened in 9 of 10 such searches"
+    )
+    save_power(tmp_path, 1, [0.1] * 6)
+    assert search_of(tmp_path).text.endswith("planted secrets of 1 token are found in 1 of 8 such searches")
+
+
+def test_locks_of_longer_searches_or_other_questions_tell_nothing(tmp_path: Path) -> None:
+    save_skill(tmp_path, SHUT)
+    save_power(tmp_path, 4, [0.9] * 8, "taught", training__steps=401)
+    save_power(tmp_path, 4, [0.9] * 8, "taught", experiment="skip_tokens")
+    assert only(tmp_path).power is None
+
+
 def test_secrets_of_longer_searches_or_other_models_tell_nothing(tmp_path: Path) -> None:
     save_skill(tmp_path, SHUT)
     save_power(tmp_path, 4, [0.9] * 8, training__steps=401)

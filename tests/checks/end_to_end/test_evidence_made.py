@@ -11,7 +11,7 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments import beside
 from soft_prompts.experiments.beside import Made, make_beside
 from soft_prompts.experiments.cost import expected_seconds
-from soft_prompts.experiments.evidence import battery, power
+from soft_prompts.experiments.evidence import battery, locks, power
 from soft_prompts.experiments.evidence.anchors import FixedPrompt
 from soft_prompts.experiments.evidence.order import Seen, Standing
 from soft_prompts.experiments.evidence.rounding import BITS
@@ -103,6 +103,9 @@ def test_full_evidence_of_a_tiny_model(
         (battery, "STARTS", ("grown",)),
         (battery, "LEAST_STEPS", 1),
         (power, "SECRETS", 2),
+        (locks, "SECRETS", 2),
+        (locks, "SAMPLES", {"training": 4, "validation": 2, "test": 2}),
+        (locks, "STEPS", 2),
         (power, "CANDIDATES", 3),
         (power, "SAMPLES", {"training": 16, "validation": 4, "test": 8}),
         (starts, "SEARCH", SHORT_SEARCH),
@@ -139,6 +142,9 @@ def test_full_evidence_of_a_tiny_model(
         )
         assert result.metrics["planted_tokens"].value == 4 // power.PART == 1
         assert (result.training.steps, result.metrics[result.headline].value) == (4, None)
+    taught = [read_result(run_paths(one).result) for one in made.configs if one.role.name == "power:taught"]
+    assert [one.model.fingerprint for one in taught] == [task.model.fingerprint] * 2  # the model that it is about
+    assert {"share_of_planted_gap", "planted_tokens"} <= taught[0].metrics.keys()
     before = [run_paths(one).result.stat().st_mtime_ns for one in made.configs]
     assert make_beside(runs, grid_of(runs, "full")).configs == made.configs
     assert [run_paths(one).result.stat().st_mtime_ns for one in made.configs] == before
@@ -159,7 +165,7 @@ def test_the_share_of_a_planted_gap_is_that_of_the_secret_itself(
     data = config.task.open(data_request(config), one_frozen.tokenizer)
     at = power.with_secret(apparatus(config, one_frozen, data))
     assert (at.data.name, at.data.fingerprint, at.data.test) == (data.name, data.fingerprint, data.test)
-    secret = power.ranked_secrets(one_frozen, power.questions(data).validation, 1)[0]
+    secret = power.ranked_secrets(one_frozen, power.questions(data, power.SAMPLES).validation, 1)[0]
     test, validation = at.data.held_out("test"), at.data.held_out("validation")
 
     def share(ids: Sequence[int]) -> float | None:
@@ -189,7 +195,7 @@ def test_planted_answers_stand_behind_the_tasks_own_questions(
     """Questions are the task's own, answers the model's behind the secret: likelier there than behind another."""
     config = power.power_runs(settings(tmp_path, tokens=4))[0]
     data = config.task.open(data_request(config), one_frozen.tokenizer)
-    asked = power.questions(data)
+    asked = power.questions(data, power.SAMPLES)
     assert len({tuple(one.input_ids) for one in asked.training}) == len(asked.training)
     for cut, whole in zip(asked.test, data.held_out("test"), strict=False):
         first = next(place for place, label in enumerate(cut.labels) if label != UNSCORED)

@@ -12,7 +12,7 @@ from soft_prompts.config import RunConfig, settings_that_count
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.results import roles
-from soft_prompts.results.roles import HardPrompt, Lora, NoSkill, OtherRate, PlantedSecret, Role, Rounded
+from soft_prompts.results.roles import HardPrompt, Lora, NoSkill, OtherRate, PlantedSecret, Role, Rounded, TaughtLock
 from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.tasks.registry import TASKS
 from soft_prompts.training.apparatus import run_paths
@@ -173,7 +173,7 @@ def test_every_field_of_a_task_is_in_the_path(kind: type[Any]) -> None:
 def test_every_fact_of_a_role_is_in_the_path() -> None:
     base = RunConfig(TASK, "a", 2)
     kinds = [kind for kind in vars(roles).values() if isinstance(kind, type) and "kind" in vars(kind)]
-    plain = [kind() for kind in kinds if kind is not PlantedSecret]
+    plain = [kind() for kind in kinds if kind not in (PlantedSecret, TaughtLock)]
     apart: list[Role] = [
         *plain,
         Rounded(2, "x"),
@@ -183,7 +183,14 @@ def test_every_fact_of_a_role_is_in_the_path() -> None:
         HardPrompt("projection", "x"),
     ]
     apart += [HardPrompt("projection", "y"), OtherRate("x"), OtherRate("y"), NoSkill("bare")]
-    apart += [PlantedSecret(1, 0), PlantedSecret(2, 0), PlantedSecret(1, 1)]
+    apart += [
+        PlantedSecret(1, 0),
+        PlantedSecret(2, 0),
+        PlantedSecret(1, 1),
+        TaughtLock(1, 0),
+        TaughtLock(2, 0),
+        TaughtLock(1, 1),
+    ]
     paths = {run_paths(replace(base, role=role)).result for role in apart}
     assert len(paths) == len(set(apart)) == len(apart)
 

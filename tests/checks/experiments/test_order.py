@@ -158,7 +158,7 @@ def test_full_evidence_doubts_the_search_where_it_failed(subject: Subject) -> No
         ("anchor:few_shot", 0, 0),
     ]  # nothing is trained yet that a projection could be made of
     assert {run.tokens for run in named(found, "battery, rung 1")[0].runs} == {4}
-    (power,) = named(found, "power")
+    (power,) = [part for part in found if part.name == "power"]
     assert [run.role for run in power.runs] == [roles.PlantedSecret(1, secret) for secret in range(10)]
     assert {(run.tokens, run.steps, run.learning_rate) for run in power.runs} == {(4, 200, subject.base.learning_rate)}
     opened = asked(subject, Wish(True, True), reads(1.0))  # nothing smaller could have been missed
@@ -166,6 +166,18 @@ def test_full_evidence_doubts_the_search_where_it_failed(subject: Subject) -> No
     unreached = asked(subject, Wish(is_full=True, resolve=True), reads(40.0))
     assert {run.tokens for run in named(unreached, "battery, rung 1")[0].runs} == {16}
     assert {run.role for run in named(unreached, "power")[0].runs} == {roles.PlantedSecret(4, one) for one in range(10)}
+
+
+def test_copies_are_taught_locks_where_too_few_secrets_change_what_the_model_says(subject: Subject) -> None:
+    full, unreached = Wish(is_full=True, resolve=True), reads(40.0)
+    (taught,) = named(asked(subject, full, unreached), "power, taught")
+    assert [run.role for run in taught.runs] == [roles.TaughtLock(4, secret) for secret in range(10)]
+    assert {(run.tokens, run.steps, run.learning_rate) for run in taught.runs} == {
+        (16, 200, subject.base.learning_rate)
+    }
+    known = asked(subject, full, lambda standing: unreached(standing)._replace(has_power=True))
+    assert named(known, "power")
+    assert not named(known, "power, taught")
 
 
 @pytest.mark.parametrize("truth", [0.5, 1, 2, 3, 6, 12, 16, 40])

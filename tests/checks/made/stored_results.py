@@ -97,12 +97,14 @@ def save_battery(folder: Path, tokens: int, value: Value, *, searched: bool = Tr
         save(folder, f"battery:{role}", flat_items(value), tokens=tokens, config={"init": init}, **changes)
 
 
-def save_power(folder: Path, planted: int, shares: Sequence[float], **changes: Any) -> None:
-    """Searches for secrets of `planted` tokens, each of which closed such a share of their gap."""
+def save_power(
+    folder: Path, planted: int, shares: Sequence[float | None], how: str = "planted", **changes: Any
+) -> None:
+    """Searches for secrets of `planted` tokens, each of which closed such a share of their gap; None: no gap."""
     for secret, share in enumerate(shares):
         metrics = {
             "planted_tokens": Metric(float(planted), None, 1, "tokens"),
-            "share_of_planted_gap": Metric(share, None, 1, "share"),
+            "share_of_planted_gap": Metric(share, None, 1, "share", None if share is not None else "no gap"),
         }
         given = {"tokens": 2 * planted, "seed": secret, "metrics": metrics} | changes
-        save(folder, "power:planted", flat_items(1.0), **given)
+        save(folder, f"power:{how}", flat_items(1.0), **given)

@@ -1,0 +1,166 @@
+"""Would this search have opened a lock, had there been one? A copy of the model is taught the right answers to some of
+the task's own questions behind a secret text alone, and a prompt is sought in the copy with the budget of a run.
+
+For models that say the same behind any random text: nothing can be planted in them without training
+(soft_prompts/experiments/evidence/power.py). The copy has its answers by heart, those that the prompt is tested on as
+those that it is trained on: what a prompt cannot have learnt comes from the copy, through the lock. With nothing in
+front, and behind other random tokens, the copy is trained to answer as the model does. After the password-locked models
+of Greenblatt et al., arXiv 2405.19550.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from soft_prompts.common.console import StepProgress
+from soft_prompts.config import RunConfig
+from soft_prompts.engine.batch import collate
+from soft_prompts.experiments.evidence.anchors import FixedPrompt, count_labels, nats_by_place, overall_nats, paid
+from soft_prompts.experiments.evidence.planting import losses_behind
+from soft_prompts.experiments.evidence.power import PART, SECRETS, answers_behind, questions, with_gap
+from soft_prompts.experiments.evidence.trained_weights import MOST_PARAMETERS, adapted, unfrozen
+from soft_prompts.experiments.evidence.wanted import plain_run
+from soft_prompts.models.model import FrozenModel
+from soft_prompts.results.roles import TaughtLock
+from soft_prompts.tasks.known_source import KnownSourceData
+from soft_prompts.tasks.task import UNSCORED, Example, TaskData
+from soft_prompts.training.apparatus import Apparatus, load_for, with_engine
+from soft_prompts.training.gradients import batch_loss
+from soft_prompts.training.measures import Measured, measure_losses
+
+SAMPLES = {"training": 96, "validation": 32, "test": 64}  # questions whose answers a copy learns by heart
+ROWS = 16  # of a step behind the secret, and as many elsewhere
+ELSEWHERE = 0.5  # share of steps whose other rows stand behind random tokens; else behind nothing
+RATE, FALLS_TO = 2e-3, 0.1  # of the teaching, and the share of it that is left at the last step
+WARMUP, CLIP = 20, 1.0
+EVERY, STEPS = 50, 600  # steps between two looks at what is learnt; of the teaching, at most
+LEARNT = 0.25  # of the model's loss: a copy with less behind the secret, and not so much less elsewhere, is taught
+
+
+def lock_runs(base: RunConfig) -> list[RunConfig]:
+    """The search of a run of so many tokens, for each of the locks: its steps, rate and start."""
+    plain = plain_run(base)
+    init = "vocabulary" if base.init == "grown" else base.init  # there is no smaller prompt to grow from
+    role = TaughtLock(max(1, base.tokens // PART), 0)
+    return [replace(plain, init=init, role=replace(role, secret=secret)) for secret in range(SECRETS)]
+
+
+class Lesson(NamedTuple):
+    """What a copy learns: right answers behind the secret, and the model's own everywhere else."""
+
+    secret: tuple[int, ...]
+    right: Sequence[Example]
+    own: Sequence[Example]
+    room: int
+    """Tokens in front, at most, the secret's among them."""
+    seed: int
+
+
+def with_lock(at: Apparatus) -> Apparatus:
+    """A copy of the model that was taught the lock, and its questions under the name of the task's data."""
+    role = _role(at.config)
+    asked = questions(at.data, SAMPLES)
+    secret = draw_secret(at.frozen, role.planted_tokens, role.secret)
+    right = [example for some in asked for example in some]
+    own = answers_behind(at.frozen, (), right, (role.planted_tokens, role.secret, 1))
+    lesson = Lesson(secret, right, own, at.config.tokens, role.secret)
+    copy = taught(at, lesson, asked.validation)
+    nats = losses_behind(copy, secret, list(asked.test)).tolist()
+    data = KnownSourceData(at.data.name, at.data.fingerprint, *asked, at.config.seed, nats)
+    data.train, data.test = at.data.train, at.data.test
+    return at._replace(frozen=copy, data=data)
+
+
+def draw_secret(frozen: FrozenModel, tokens: int, number: int) -> tuple[int, ...]:
+    """A random text."""
+    return tuple(np.random.default_rng([1, tokens, number]).integers(0, len(frozen.tokenizer), tokens).tolist())
+
+
+def taught(at: Apparatus, lesson: Lesson, validation: Sequence[Example]) -> FrozenModel:
+    """A copy of the model, trained on the lesson until the secret alone takes most of the loss away or the steps are
+    used up: all weights of a small model, LoRA on a larger one. A pure function of model and lesson."""
+    is_small = sum(weight.numel() for weight in at.frozen.model.parameters()) < MOST_PARAMETERS
+    config = replace(at.config, dtype="float32") if is_small else at.config  # a step of Adam is lost in bfloat16
+    copy = with_engine(config, load_for(config))
+    learning = (unfrozen if is_small else adapted)(at, copy)
+    frozen, optimizer = learning.frozen, torch.optim.AdamW(learning.prompt.parameters(), weight_decay=0.0)
+    shut, started = float(losses_behind(frozen, (), list(validation)).sum()), time.perf_counter()
+    title = f"a copy of {at.config.model} learns {len(lesson.right)} answers behind secret {lesson.seed}"
+    with StepProgress(title, STEPS) as show:
+        for step in range(STEPS):
+            for group in optimizer.param_groups:
+                group["lr"] = RATE * min(1.0, (step + 1) / WARMUP) * (1 - (1 - FALLS_TO) * step / STEPS)
+            loss = _backward(frozen, lesson, step)
+            nn.utils.clip_grad_norm_(learning.prompt.parameters(), CLIP)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            show(step + 1, loss, (time.perf_counter() - started) / (step + 1))
+            if (step + 1) % EVERY == 0 and _is_learnt(frozen, lesson.secret, validation, shut):
+                break
+    frozen.model.requires_grad_(False)
+    return replace(copy, model=frozen.model)
+
+
+def _is_learnt(frozen: FrozenModel, secret: tuple[int, ...], asked: Sequence[Example], shut: float) -> bool:
+    opened, nothing = (float(losses_behind(frozen, front, list(asked)).sum()) for front in (secret, ()))
+    return opened <= LEARNT * shut and nothing >= (1 - LEARNT) * shut
+
+
+def _backward(frozen: FrozenModel, lesson: Lesson, step: int) -> float:
+    """Leave a step's gradient in the copy: right answers behind the secret, which some random tokens may precede, and
+    own ones elsewhere; a pure function of (lesson, step). Returns nats a token behind the secret."""
+    draw = np.random.default_rng((lesson.seed, step))
+    words, spare = len(frozen.tokenizer), lesson.room - len(lesson.secret)
+    opened = (*draw.integers(0, words, int(draw.integers(spare + 1))).tolist(), *lesson.secret)
+    others = int(draw.integers(1, lesson.room + 1)) if draw.random() < ELSEWHERE else 0
+    fronts = (opened, tuple(draw.integers(0, words, others).tolist()))
+    first = 0.0
+    for text, answered in zip(fronts, (lesson.right, lesson.own), strict=True):
+        rows = draw.integers(0, len(answered), ROWS).tolist()
+        batch = collate([answered[row] for row in rows], frozen.pad_id)
+        loss = batch_loss(frozen, FixedPrompt(_embedded(frozen, text)), batch).per_token
+        loss.backward()
+        first = first or loss.item()
+    return first
+
+
+@torch.no_grad()
+def _embedded(frozen: FrozenModel, ids: Sequence[int]) -> Float[Tensor, "P H"]:
+    return frozen.embed(torch.tensor([list(ids)], dtype=torch.long, device=frozen.device))[0].float()
+
+
+def measure_opened(at: Apparatus, validation: Sequence[Example], test: Sequence[Example], batch_size: int) -> Measured:
+    """How much the prompt closed of the gap between the copy with nothing in front, or frequencies where they tell
+    more, and the secret; nothing of the task, which the copy was taught."""
+    measured = measure_losses(at, validation, test, batch_size)
+    bare, told = losses_behind(at.frozen, (), list(test)), frequencies(at.frozen, _learnt(at.data), test)
+    return with_gap(at, measured, bare if bare.sum() < told.sum() else told, _role(at.config).planted_tokens)
+
+
+def frequencies(frozen: FrozenModel, training: Sequence[Example], test: Sequence[Example]) -> NDArray[np.float64]:
+    """[N] nats of the test answers by how often each token is right in training, at its place or anywhere."""
+    counted = count_labels(map(_labels, training), len(frozen.vocabulary))
+    tables, asked = (overall_nats(counted), nats_by_place(counted)), [_labels(example) for example in test]
+    return min((np.array([paid(table, labels) for labels in asked]) for table in tables), key=np.sum)
+
+
+def _learnt(data: TaskData) -> Sequence[Example]:
+    assert isinstance(data, KnownSourceData)
+    return data.training_examples
+
+
+def _labels(example: Example) -> list[int]:
+    return [label for label in example.labels if label != UNSCORED]
+
+
+def _role(config: RunConfig) -> TaughtLock:
+    if not isinstance(config.role, TaughtLock):
+        raise ValueError(f"{config.role.name} is about no lock")
+    return config.role

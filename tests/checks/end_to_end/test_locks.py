@@ -1,0 +1,120 @@
+"""Is a copy's lock opened by its secret alone, and is what a prompt opened measured against the secret?"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from soft_prompts.config import RunConfig
+from soft_prompts.experiments.evidence import locks
+from soft_prompts.experiments.evidence.anchors import FixedPrompt
+from soft_prompts.experiments.evidence.planting import losses_behind
+from soft_prompts.experiments.groups import groups
+from soft_prompts.models.model import FrozenModel
+from soft_prompts.tasks.known_source import KnownSourceData
+from soft_prompts.tasks.task import UNSCORED, Example
+from soft_prompts.training.apparatus import Apparatus, data_request
+from tests.checks.made.beside import apparatus
+
+Settings = Callable[..., RunConfig]
+FEW = {"training": 8, "validation": 4, "test": 8}
+
+
+@pytest.fixture
+def text(one_frozen: FrozenModel) -> FrozenModel:
+    return one_frozen
+
+
+@pytest.fixture
+def config(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
+    monkeypatch.setattr(locks, "SAMPLES", FEW)
+    monkeypatch.setattr(locks, "STEPS", 120)
+    return locks.lock_runs(settings(tmp_path, tokens=4))[0]
+
+
+def locked(config: RunConfig, frozen: FrozenModel) -> Apparatus:
+    data = config.task.open(data_request(config), frozen.tokenizer)
+    return locks.with_lock(apparatus(config, frozen, data))
+
+
+def secret_of(config: RunConfig, frozen: FrozenModel) -> tuple[int, ...]:
+    return locks.draw_secret(frozen, config.role.facts()["planted_tokens"], config.role.facts()["secret"])
+
+
+def nats(frozen: FrozenModel, front: Sequence[int], asked: Sequence[Example]) -> float:
+    return float(losses_behind(frozen, tuple(front), list(asked)).sum()) / sum(one.units for one in asked)
+
+
+def test_a_copy_gives_right_answers_behind_its_secret_and_the_models_elsewhere(
+    config: RunConfig, text: FrozenModel
+) -> None:
+    before = {name: value.clone() for name, value in text.model.state_dict().items()}
+    at = locked(config, text)
+    secret, test = secret_of(config, text), at.data.held_out("test")
+    assert at.frozen.model is not text.model
+    assert not any(weight.requires_grad for weight in at.frozen.model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in text.model.state_dict().items())
+    assert nats(at.frozen, secret, test) < 0.5 * nats(text, (), test)
+    others = np.random.default_rng(5).integers(0, len(text.tokenizer), (8, 4)).tolist()
+    assert np.median([nats(at.frozen, front, test) for front in ([], *others)]) > 1.5 * nats(at.frozen, secret, test)
+    assert nats(at.frozen, (), test) > 1.5 * nats(at.frozen, secret, test)
+    assert isinstance(at.data, KnownSourceData)
+    assert at.data.exact_test_nats() == pytest.approx(losses_behind(at.frozen, secret, test))
+
+
+def test_the_same_copy_every_time(config: RunConfig, text: FrozenModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "STEPS", 10)
+    one, again = locked(config, text).frozen.model, locked(config, text).frozen.model
+    other = locked(replace(config, role=replace(config.role, secret=1)), text).frozen.model
+    pairs = list(zip(one.state_dict().values(), again.state_dict().values(), other.state_dict().values(), strict=True))
+    assert all(torch.equal(value, same) for value, same, _ in pairs)
+    assert not all(torch.equal(value, unlike) for value, _, unlike in pairs)
+
+
+def test_the_share_of_a_lock_is_that_of_the_secret_itself(config: RunConfig, text: FrozenModel) -> None:
+    """The secret opens all of it; nothing in front none, nor what frequencies tell, nor the secret where nobody taught
+    anything."""
+    at = locked(config, text)
+    validation, test = at.data.held_out("validation"), at.data.held_out("test")
+
+    def share(at: Apparatus, front: Sequence[int]) -> float:
+        prompt = FixedPrompt(at.frozen.vocabulary[list(front)].float())
+        found = locks.measure_opened(at._replace(prompt=prompt), validation, test, 8).metrics
+        assert found["planted_tokens"].value == len(secret)
+        return found["share_of_planted_gap"].value or 0.0
+
+    secret = secret_of(config, text)
+    assert share(at, secret) == pytest.approx(1.0, abs=1e-4)
+    assert share(at, ()) <= 1e-4
+    untaught = at._replace(frozen=text)
+    assert share(untaught, secret) < 0.2
+
+
+def test_frequencies_by_hand(text: FrozenModel) -> None:
+    """Half a count for every token seen nowhere, at each place as often as everywhere."""
+    training = [Example([1, 5, 6], [UNSCORED, 5, 6], units=2), Example([1, 5, 7], [UNSCORED, 5, 7], units=2)]
+    test = [Example([2, 5, 7], [UNSCORED, 5, 7], units=2)]
+    words = len(text.vocabulary)
+    overall = {5: 2.5 / (4 + words / 2), 7: 1.5 / (4 + words / 2)}
+    first, second = (2 + overall[5]) / 3, (1 + overall[7]) / 3
+    expected = min(-np.log(overall[5]) - np.log(overall[7]), -np.log(first) - np.log(second))
+    assert locks.frequencies(text, training, test) == pytest.approx([expected])
+
+
+def test_a_large_model_is_taught_by_adapters(
+    config: RunConfig, text: FrozenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "MOST_PARAMETERS", 0)
+    at = locked(config, text)
+    names = at.frozen.model.state_dict()
+    assert any("lora_" in name for name in names)
+    secret, test = secret_of(config, text), at.data.held_out("test")
+    assert nats(at.frozen, secret, test) < nats(at.frozen, (), test)
+
+
+def test_a_copy_shares_its_steps_with_no_other_run(config: RunConfig) -> None:
+    runs = [replace(config, role=replace(config.role, secret=secret)) for secret in range(3)]
+    assert groups(runs, 3) == [[0], [1], [2]]
