@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from soft_prompts.analysis import checks
-from soft_prompts.analysis.anchors import AnchorPool
+from soft_prompts.analysis.anchors import TRAINED, AnchorPool
 from soft_prompts.analysis.battery import Power, Tried, planted, planted_elsewhere, read_battery, read_power
 from soft_prompts.analysis.bits import Bits, edl_bits, read_codes, training_bits
 from soft_prompts.analysis.checks import Check
@@ -170,7 +170,7 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
     case = Case(
         title=curve_title(curve, pool.kinds.get(draft.subject, 1) > 1, pool.models),
         draft=draft,
-        beside=[run for run in beside if run.tokens and belongs(run, draft)],
+        beside=[run for run in beside if (run.tokens or run.result.role in TRAINED) and belongs(run, draft)],
         scale=lead,
         checks=found,
         power=power,

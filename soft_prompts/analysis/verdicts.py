@@ -126,7 +126,7 @@ def _not_reached(case: Case, scale: Scale) -> tuple[Word, str | None, str | None
     for name in ("search", "specific"):
         check = case.checks[name]
         if check.state != "passed":
-            return "UNDECIDED", f"{name}: {check.text}", _command_for(check)
+            return "UNDECIDED", f"{name}: {check.text}", _command_for(check, case if name == "search" else None)
     return "NOT FOUND", None, None
 
 
@@ -139,8 +139,13 @@ def _gain(case: Case, scale: Scale, start: int, end: int) -> float:
     return max(0.0, scale.shares[end].value) - max(0.0, scale.shares[start].value)
 
 
-def _command_for(check: Check) -> str | None:
-    return "--evidence full" if check.state == "unknown" else "--seeds 0 1 2"
+def _command_for(check: Check, sought: Case | None = None) -> str | None:
+    """What would tell more; a search that failed (`sought` for its curve) wants more steps."""
+    if check.state == "unknown":
+        return "--evidence full"
+    if sought is None:
+        return "--seeds 0 1 2"
+    return f"--steps {2 * max(run.result.training.steps for run in sought.draft.runs)}"
 
 
 def next_command(runs: Sequence[Run], flags: str) -> str | None:

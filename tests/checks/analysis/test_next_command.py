@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from soft_prompts.analysis.readings import read_all
-from tests.checks.made.stored_results import save_control, save_flat, save_power, save_skill
+from tests.checks.made.stored_results import save_anchor, save_battery, save_control, save_flat, save_power, save_skill
 
 
 def following(folder: Path) -> str | None:
@@ -104,6 +104,23 @@ def test_it_is_the_newest_runs_command(tmp_path):
 def test_without_a_scale_it_asks_for_one(losses, tmp_path):
     save_flat(tmp_path, losses, command=RUN)
     assert following(tmp_path) == f"{RUN} --evidence standard"
+
+
+def test_a_scale_that_all_weights_did_not_make_sound_is_not_asked_for_again(tmp_path):
+    """Anchors alone were new to the command."""
+    save_flat(tmp_path, {0: 3.0, 4: 2.0}, command=RUN)
+    save_anchor(tmp_path, "no_skill", 3.5)
+    save_anchor(tmp_path, "lora", 3.5)
+    assert following(tmp_path) == f"{RUN} --evidence full"
+    save_anchor(tmp_path, "full", 3.6, command=f"{RUN} --evidence full", finished="2027-01-01T00:00:00Z")
+    assert following(tmp_path) is None
+
+
+def test_a_search_that_misses_planted_secrets_wants_more_steps(tmp_path):
+    save_skill(tmp_path, FLAT, command=f"{RUN} --evidence full")
+    save_battery(tmp_path, 4, (2.9, 0.0), command=f"{RUN} --evidence full")
+    save_power(tmp_path, 4, [1.0] * 5 + [0.0] * 5)
+    assert following(tmp_path) == f"{RUN} --evidence full --steps 800"
 
 
 def test_where_nothing_can_be_read_evidence_would_not_help(tmp_path):

@@ -123,7 +123,7 @@ def test_secrets_count_wherever_they_were_planted_in_this_model(tmp_path: Path) 
     save_power(tmp_path, 2, [0.9, 0.1], experiment="skip_tokens")
     assert of_model(tmp_path).power == (2, 1, 2, 400, "planted")
     save_power(tmp_path, 1, [0.9] * 3)
-    assert of_model(tmp_path).power == (1, 3, 3, 400)
+    assert of_model(tmp_path).power == (1, 3, 3, 400, "planted")
 
 
 def test_power_is_that_of_the_longest_prompts_in_the_curves_own_steps(tmp_path: Path) -> None:
