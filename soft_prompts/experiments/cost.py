@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
+from soft_prompts.experiments.evidence.locks import taught_samples
 from soft_prompts.results import roles
 from soft_prompts.results.files import read_result
 from soft_prompts.results.schema import TimingSection
@@ -29,6 +30,7 @@ def expected_seconds(config: RunConfig, runs: Sequence[RunConfig]) -> float:
         return took
     trained = took if timing.training_seconds is None else timing.training_seconds
     steps = config.steps * config.trains + searched / (FORWARD_AND_BACK * nearest.batch_size)
+    steps += taught_samples(config) / nearest.batch_size
     return trained * steps / nearest.steps + max(0.0, took - trained)
 
 

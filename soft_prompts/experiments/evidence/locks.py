@@ -52,6 +52,11 @@ def lock_runs(base: RunConfig) -> list[RunConfig]:
     return [replace(plain, init=init, role=replace(role, secret=secret)) for secret in range(SECRETS)]
 
 
+def taught_samples(config: RunConfig) -> int:
+    """Samples that a copy learns from before its prompt is sought, at most."""
+    return 2 * ROWS * STEPS if isinstance(config.role, TaughtLock) else 0
+
+
 class Lesson(NamedTuple):
     """What a copy learns: right answers behind the secret, and the model's own everywhere else."""
 

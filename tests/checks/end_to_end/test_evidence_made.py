@@ -234,3 +234,14 @@ def test_the_time_that_a_result_may_take_grows_with_its_steps_but_for_measuring(
     changes = {f"timing__{name}": value for name, value in timing.items()}
     write_result(run_paths(run_of_grid).result, make_result(items=items, **changes), items)
     assert expected_seconds(replace(run_of_grid, steps=steps, learning_rate=0.5), [run_of_grid]) == expected
+
+
+def test_a_copy_is_taught_before_its_prompt_is_sought(
+    settings: Settings, tmp_path: Path, make_result: Callable[..., Result], make_items: Callable[..., Any]
+) -> None:
+    run, items = settings(tmp_path, steps=10, batch_size=32), make_items([1.0, 2.0])
+    timing = {"timing__wall_seconds": 50.0, "timing__training_seconds": 50.0}
+    write_result(run_paths(run).result, make_result(items=items, **timing), items)
+    planted, taught = power.power_runs(run)[0], locks.lock_runs(run)[0]
+    steps = 2 * locks.ROWS * locks.STEPS / 32
+    assert expected_seconds(taught, [run]) == expected_seconds(planted, [run]) + 5.0 * steps
