@@ -1,5 +1,6 @@
 """How is a file written so that it is there whole or not at all, and is it still the same file?"""
 
+import fcntl
 import glob
 import hashlib
 import os
@@ -80,9 +81,9 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for stale in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-            stale.unlink(missing_ok=True)
+        _sweep(path)
         with open(temporary, "xb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)  # its writer lives
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
@@ -94,6 +95,14 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
         if error.errno in FULL:
             raise OutOfRoom(f"{path}: the disk is full; make room and start the same command again") from error
         raise InputError(f"{path}: cannot be written: {error.strerror or error}; give another place") from error
+
+
+def _sweep(path: Path) -> None:
+    """Remove what writers of the file have left that live no more."""
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(FileNotFoundError, BlockingIOError), open(stale, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stale.unlink(missing_ok=True)
 
 
 def create_atomically(path: Path, payload: bytes) -> None:

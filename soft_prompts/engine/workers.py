@@ -31,7 +31,9 @@ def side_by_side(work: Sequence[Callable[[], T]], jobs: int) -> list[T]:
     if not work:
         return []
     threads = threads_for(jobs)
-    pool = ProcessPoolExecutor(min(jobs, len(work)), get_context("spawn"), initializer=_begin, initargs=(threads,))
+    pool = ProcessPoolExecutor(
+        min(jobs, len(work)), get_context("spawn"), initializer=begin_worker, initargs=(threads,)
+    )
     try:
         with stop_signals():
             return _all(pool, work, jobs)
@@ -63,7 +65,8 @@ def _all(pool: Executor, work: Sequence[Callable[[], T]], jobs: int) -> list[T]:
     return [done[place] for place in range(len(work))]
 
 
-def _begin(threads: int) -> None:
+def begin_worker(threads: int) -> None:
+    """In a new process: it hears of Ctrl-C from its parent alone, ends with it, and has so many threads."""
     os.setpgrp()  # Ctrl-C goes to every process of a terminal; this one hears of it from its parent, once
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)

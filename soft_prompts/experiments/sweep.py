@@ -4,7 +4,6 @@ side in processes that take the next one when they are free."""
 import multiprocessing
 import os
 import signal
-import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -12,13 +11,12 @@ from importlib.util import find_spec
 from queue import Empty
 from typing import Any, NamedTuple
 
-import torch
-
 from soft_prompts.common.console import each_line_once, say, say_at_once
 from soft_prompts.common.errors import InputError, Interrupted, UsageError, goes_on
 from soft_prompts.common.machine import keep_freed_memory, threads_for
 from soft_prompts.common.signals import FINISHING
 from soft_prompts.config import RunConfig
+from soft_prompts.engine.workers import begin_worker
 from soft_prompts.experiments.grid import Together
 from soft_prompts.experiments.groups import fetch_results, free_first, groups
 from soft_prompts.experiments.progress import GridProgress, Turn
@@ -232,9 +230,7 @@ def _work(todo: Any, heard: Any, threads: int, prompts: Mapping[str, Any], spare
     """A worker's life: groups of runs from the queue, until there is none left or one ends badly; where it `spares` the
     others, they go on."""
     PROMPTS.update(prompts)  # architectures that were registered in the parent alone
-    os.setpgrp()  # Ctrl-C goes to every process of a terminal; this one hears of it from its parent, once
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
+    begin_worker(threads)
     keep_freed_memory()
     loaded = LoadedModel()
     with each_line_once():
@@ -248,14 +244,6 @@ def _work(todo: Any, heard: Any, threads: int, prompts: Mapping[str, Any], spare
                 code, said = getattr(error, "exit_code", 1), str(error) or type(error).__name__
                 heard.put(_Heard(places, True, (), said, code, traceback.format_exc()))
                 return
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed takes its workers along, each after its last whole step."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _stop(workers: Sequence[Any], stopped: list[int]) -> None:

@@ -183,7 +183,7 @@ from soft_prompts.common.signals import stop_signals
 from soft_prompts.common.errors import Interrupted
 
 def work(plans):
-    workers._begin(1)
+    workers.begin_worker(1)
     for _ in range(plans):  # each has a long step, and then stops
         try:
             with stop_signals() as stop, stop.after_whole_steps():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from soft_prompts.common.errors import InputError, OutOfRoom
-from soft_prompts.common.files import write_atomically
+from soft_prompts.common.files import write_atomically, write_pieces
 from soft_prompts.results.files import (
     find_results,
     items_fingerprint,
@@ -213,6 +213,17 @@ def test_temporaries_of_a_killed_writer_are_swept(tmp_path):
     (tmp_path / ".other.json.00ff00ff.tmp").write_bytes(b"half")
     write_atomically(tmp_path / "run.json", b"whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".other.json.00ff00ff.tmp", "run.json"]
+
+
+def test_two_writers_of_a_file_leave_each_other_alone(tmp_path):
+    def pieces():
+        yield b"first"
+        write_atomically(tmp_path / "run.json", b"second")
+        yield b", whole"
+
+    write_pieces(tmp_path / "run.json", pieces())
+    assert (tmp_path / "run.json").read_bytes() == b"first, whole"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_items_that_cannot_be_are_refused(make_items):
