@@ -7,10 +7,10 @@ from typing import Literal, NamedTuple
 from soft_prompts.analysis.losses.drafts import Draft, Run
 from soft_prompts.analysis.prompts import chosen_of, scores_of
 from soft_prompts.analysis.scales import Scale
-from soft_prompts.results.roles import BATTERY, FreshSeed, Longer, PlantedSecret, TaughtLock
+from soft_prompts.results.roles import BATTERY, POWER, FreshSeed, Longer, PlantedSecret, TaughtLock
 
 LAST_ROUND = (FreshSeed.kind, Longer.kind)
-PLANTED, TAUGHT = PlantedSecret.kind, TaughtLock.kind
+SOUGHT = PLANTED, TAUGHT = PlantedSecret.kind, TaughtLock.kind
 LEAST_SECRETS = 8  # for a power that is worth naming
 FOUND = 0.5  # share of a planted secret's gap that a search has to close
 
@@ -79,19 +79,16 @@ def read_power(runs: Iterable[Run], draft: Draft) -> Power | None:
     (`soft-prompts calibrate`), sought in no more steps than the curve's prompts took. Locks that copies were taught
     speak where too few planted secrets change what the model says.
     """
-    every, most = list(runs), max((run.result.training.steps for run in draft.runs if run.tokens), default=0)
-    planted = [run for run in every if run.result.role == PLANTED and run.result.training.steps <= most]
-    own = [run for run in planted if _subject(run) == tuple(draft.subject)]
-    found = _power(own or planted, "planted")
-    if found is not None and found.tried >= LEAST_SECRETS:
-        return found
-    locks = [run for run in every if run.result.role == TAUGHT and _subject(run) == tuple(draft.subject)]
-    return _power([run for run in locks if run.result.training.steps <= most], "taught") or found
+    most = max((run.result.training.steps for run in draft.runs if run.tokens), default=0)
+    sought = [run for run in runs if run.result.role in SOUGHT and run.result.training.steps <= most]
+    found = _power(sought, draft, "planted")
+    return found if found is not None and found.tried >= LEAST_SECRETS else _power(sought, draft, "taught") or found
 
 
-def _power(runs: Iterable[Run], how: Literal["planted", "taught"]) -> Power | None:
+def _power(runs: Iterable[Run], draft: Draft, how: Literal["planted", "taught"]) -> Power | None:
     """Of one kind, those of the most tokens sought with the longest prompts; None where the gap of none is known."""
-    kept = [run for run in runs if _planted_tokens(run) is not None]
+    kept = [run for run in runs if run.result.role == f"{POWER}{how}" and _planted_tokens(run) is not None]
+    kept = [run for run in kept if _subject(run) == tuple(draft.subject)] or kept
     if not kept:
         return None
     tokens, longest = max((_planted_tokens(run) or 0, run.tokens) for run in kept)
@@ -103,8 +100,8 @@ def _power(runs: Iterable[Run], how: Literal["planted", "taught"]) -> Power | No
 
 
 def planted(results: Iterable[Run]) -> list[Run]:
-    """Secrets that were sought in any model."""
-    return [run for run in results if run.result.role == PLANTED]
+    """Secrets that were sought in any model, or in copies of it."""
+    return [run for run in results if run.result.role in SOUGHT]
 
 
 def planted_elsewhere(results: Iterable[Run], draft: Draft) -> list[Run]:

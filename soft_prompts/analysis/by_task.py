@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from soft_prompts.analysis.battery import PLANTED
+from soft_prompts.analysis.battery import SOUGHT
 from soft_prompts.analysis.bits import Bits
 from soft_prompts.analysis.contrasts import adjusted
 from soft_prompts.analysis.losses.comparison import compared, finished_curves
@@ -75,7 +75,7 @@ class Tasks:
         results = self._read(self._index.paths(task))
         runs = [run for run in results if run.result.role == "run"]
         prints = {run.result.model.fingerprint for run in runs}
-        planted = self._read(self._index.of_role(PLANTED, prints))
+        planted = self._read([path for role in SOUGHT for path in self._index.of_role(role, prints)])
         drafts = drafts_by(runs, self._metric)
         comparison = compared(Found([], []), finished_curves(drafts, self._asked.reference))
         self._warnings += comparison.warnings

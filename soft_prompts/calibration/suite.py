@@ -3,7 +3,7 @@ their results are read as everybody's are: soft_prompts/analysis/readings.py.
 
 A question is one curve: prompts of a few token counts, frequencies, random tokens, what can be had, a control, three
 seeds at the ends of the bracket. Where the mark is not reached the search is doubted too: the whole battery, and
-secrets planted in the same model.
+secrets planted in the same model, or locks that copies of it are taught.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,6 +19,7 @@ from soft_prompts.calibration.suite_options import SuiteOptions
 from soft_prompts.common.console import say
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.beside import Going, Sharing, make_parts
+from soft_prompts.experiments.evidence.locks import lock_runs
 from soft_prompts.experiments.evidence.order import Part, Read, Reader, Standing, Wish, battery_parts, parts
 from soft_prompts.experiments.evidence.planting import Planting, plant
 from soft_prompts.experiments.evidence.power import power_runs
@@ -172,6 +173,8 @@ def evidence_of(standing: Standing, read: Read, planted: set[str]) -> Iterator[P
     if base.model not in planted:
         planted.add(base.model)
         yield Part("power", power_runs(base))
+        if not read(standing).has_power:
+            yield Part("power, taught", lock_runs(base))
 
 
 def read_cells(cells: Sequence[Cell], paths: Sequence[Path]) -> tuple[CellReading, ...]:

@@ -223,11 +223,17 @@ def test_locks_that_copies_were_taught_speak_where_secrets_do_not(tmp_path: Path
     assert search_of(tmp_path).text.endswith("planted secrets of 1 token are found in 1 of 8 such searches")
 
 
-def test_locks_of_longer_searches_or_other_questions_tell_nothing(tmp_path: Path) -> None:
+def test_locks_count_wherever_copies_of_this_model_were_taught_them(tmp_path: Path) -> None:
+    """Those of the curve's own question come first, and none of a longer search or of another model's copies."""
     save_skill(tmp_path, SHUT)
     save_power(tmp_path, 4, [0.9] * 8, "taught", training__steps=401)
-    save_power(tmp_path, 4, [0.9] * 8, "taught", experiment="skip_tokens")
+    save_power(tmp_path, 4, [0.9] * 8, "taught", model="other")
     assert only(tmp_path).power is None
+    save_power(tmp_path, 2, [0.9] * 7 + [0.1], "taught", experiment="skip_tokens")
+    save_power(tmp_path, 2, [0.9, 0.1])
+    assert only(tmp_path).power == (2, 7, 8, 400, "taught")
+    save_power(tmp_path, 1, [0.9] * 3, "taught")
+    assert only(tmp_path).power == (1, 3, 3, 400, "taught")
 
 
 def test_secrets_of_longer_searches_or_other_models_tell_nothing(tmp_path: Path) -> None:
