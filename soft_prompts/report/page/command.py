@@ -70,7 +70,7 @@ def report_command(options: ReportOptions) -> int:
 
     paths = options.asked
     tasks = Tasks(paths, options.metric, Asked(None, options.draws, False), texts=True)
-    refuse_crowd(tasks, paths, "soft-prompts report PATH", "a page")
+    refuse_crowd(tasks, paths, "report", options, "a page")
     readings = collected_whole(tasks)
     for problem in readings.problems:
         print(f"skipped: {problem}", file=sys.stderr)

@@ -1,7 +1,6 @@
 """Is the skill there, hidden or not found? The compare command: results in; sentences and tables, JSON or CSV out."""
 
 import itertools
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -88,9 +87,7 @@ def compare_command(options: CompareOptions) -> int:
         return _list_metrics(options.paths)
     tasks = Tasks(options.paths, options.metric, Asked(options.reference, options.draws, options.same_scale))
     if options.plot is not None:
-        refuse_crowd(
-            tasks, options.paths, f"soft-prompts compare PATH --plot {shlex.quote(str(options.plot))}", "a figure"
-        )
+        refuse_crowd(tasks, options.paths, "compare", options, "a figure")
     if options.json or options.csv is not None:
         drawn = _stream(tasks, options)
     else:

@@ -1,6 +1,7 @@
 """Which published data sets can be read as choices? CAA's pairs, function pairs, and Machiavelli's scenes."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -83,7 +84,7 @@ def read_machiavelli(folder: Path, label: str) -> Imported:
     dropped = {"choices without a label": 0, "scenes without both classes": 0}
     items, first = [], dict[str, str]()
     for scene, choices in tree.items():
-        options, unlabelled = _labelled(choices, notes, label)
+        options, unlabelled = _labelled(_choices(folder, scene, choices), notes, label, folder)
         dropped["choices without a label"] += unlabelled
         if scene not in scenes or len(options) < 2:
             dropped["scenes without both classes"] += 1
@@ -95,15 +96,31 @@ def read_machiavelli(folder: Path, label: str) -> Imported:
     return Imported(checked(Choices(tuple(items), str(folder))), dropped)
 
 
-def _labelled(choices: Sequence[Any], notes: Mapping[str, Any], label: str) -> tuple[dict[str, str], int]:
+def _choices(folder: Path, scene: str, choices: Any) -> Sequence[Mapping[str, Any]]:
+    known = isinstance(choices, list) and all(
+        isinstance(one, dict) and {"text", "next"} <= one.keys() for one in choices
+    )
+    if not known:
+        raise InputError(f"{folder / 'tree.json'}, scene {scene}: give a list of choices, each with 'text' and 'next'")
+    return choices
+
+
+def _labelled(
+    choices: Sequence[Mapping[str, Any]], notes: Mapping[str, Any], label: str, folder: Path
+) -> tuple[dict[str, str], int]:
     """The first choice of each class, and how many have no label."""
     options, unlabelled = dict[str, str](), 0
     for choice in choices:
         noted = notes.get(str(choice["next"]), {})
-        if label not in noted:
+        if not isinstance(noted, dict) or label not in noted:
             unlabelled += 1
             continue
-        options.setdefault(label if float(noted[label]) > 0 else f"not {label}", f" {str(choice['text']).strip()}")
+        value = noted[label]
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise InputError(
+                f"{folder / 'annotations.json'}, scene {choice['next']}: {label} is {value!r}; give a number"
+            )
+        options.setdefault(label if value > 0 else f"not {label}", f" {str(choice['text']).strip()}")
     return options, unlabelled
 
 

@@ -285,11 +285,13 @@ def test_more_curves_than_anybody_looks_at_are_refused_with_what_shows_some(
     monkeypatch.setattr(crowd, "MOST", 3)
     monkeypatch.setattr(Tasks, "parts", None)
     some = folder / "chess" / "b"
-    instead = rf"5 curves are too many for a page, which has room for 3: `soft-prompts report {some}` has 3 of them"
-    with pytest.raises(UsageError, match=instead):
-        report_command(ReportOptions((folder,), tmp_path / "page.html"))
-    with pytest.raises(UsageError, match=rf"for a figure, .*`soft-prompts compare {some} --plot x.png` has 3 of them"):
-        compare_command(CompareOptions((folder,), plot=Path("x.png")))
+    instead = rf"5 curves are too many for a page, which has room for 3: `soft-prompts report {some} --out p.html "
+    with pytest.raises(UsageError, match=instead + "--metric loss_per_move` has 3 of them"):
+        report_command(ReportOptions((folder,), Path("p.html"), metric="loss_per_move"))
+    with pytest.raises(
+        UsageError, match=rf"for a figure, .*`soft-prompts compare {some} --long --plot x.png` has 3 of them"
+    ):
+        compare_command(CompareOptions((folder,), plot=Path("x.png"), long=True))
     monkeypatch.setattr(crowd, "MOST", 0)
     with pytest.raises(
         UsageError, match=f"has room for 0: give fewer, and `soft-prompts compare {folder} --csv curves`"

@@ -78,6 +78,23 @@ def test_a_file_where_a_folder_is_read_is_said(tmp_path: Path) -> None:
             find_choices(str(tmp_path / "f.json"), layout, "deception")
 
 
+@pytest.mark.parametrize(
+    ("choices", "value", "says"),
+    [
+        ([{"text": "go"}], 1, "tree.json, scene 1: give a list of choices, each with 'text' and 'next'"),
+        ({"text": "go", "next": "2"}, 1, "tree.json, scene 1: give a list"),
+        ([{"text": "go", "next": "2"}], "yes", "annotations.json, scene 2: deception is 'yes'; give a number"),
+        ([{"text": "go", "next": "2"}], float("nan"), "scene 2: deception is nan"),
+    ],
+)
+def test_scenes_that_are_not_in_the_layout_are_said(choices: Any, value: Any, says: str, tmp_path: Path) -> None:
+    files = {"scenes": {"1": "a", "2": "b"}, "tree": {"1": choices}, "annotations": {"2": {"deception": value}}}
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=says):
+        find_choices(str(tmp_path), "machiavelli", "deception")
+
+
 def test_a_class_called_like_a_path_stays_in_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = ("a/../../esc", "b")
     cues = dict(zip(names, ("As king\n", "As river\n"), strict=True))
