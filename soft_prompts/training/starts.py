@@ -142,6 +142,6 @@ def smaller_prompt(config: RunConfig) -> Path:
     if folder is None or not (folder / "prompt.json").is_file():
         raise InputError(
             f"init is grown, but {folder} holds no trained prompt; run --tokens {config.tokens // 2} with these "
-            "settings and --init vocabulary first"
+            "settings and --init vocabulary first, and --fresh where its result is there without its snapshot"
         )
     return folder

@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
+from soft_prompts.experiments.evidence.wanted import is_trained
 from soft_prompts.prompts.kinds import FROM_ROWS, Initialisation
 from soft_prompts.results import roles
 from soft_prompts.results.files import read_result
@@ -36,11 +37,12 @@ def halves(base: RunConfig, configs: Sequence[RunConfig]) -> list[RunConfig]:
 
 
 def half_of(base: RunConfig, configs: Sequence[RunConfig]) -> RunConfig:
-    """The run of half the tokens: what a grown base grew from, or the grid's own if it has one."""
+    """The run of half the tokens: what a grown base grew from, or the grid's own if it has one and its prompt is still
+    there."""
     own = replace(base, tokens=base.tokens // 2)
     if base.init == "grown":
         return replace(own, init="vocabulary")
-    return own if own in configs else replace(own, init="vocabulary", role=roles.Half())
+    return own if own in configs and is_trained(own) else replace(own, init="vocabulary", role=roles.Half())
 
 
 def first_rung(base: RunConfig, configs: Sequence[RunConfig]) -> list[RunConfig]:

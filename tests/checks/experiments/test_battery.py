@@ -56,9 +56,16 @@ def test_starts_are_those_that_the_prompt_can_have(base: RunConfig) -> None:
     shared = replace(base, task=CompletionTask(condition_fields=("larger",)), prompt="shared_resnet")
     assert starts_of(shared) == ["vocabulary", "mean_noise"]
     assert [run.init for run in halves(base, [base])] == ["vocabulary"]
-    assert halves(base, [base, replace(base, tokens=2)]) == []
+    half = replace(base, tokens=2)
+    assert halves(base, [base, half]) == [
+        replace(half, init="vocabulary", role=roles.Half())
+    ]  # its prompt is not there
+    snapshot = run_paths(half).snapshot
+    snapshot.mkdir(parents=True)
+    (snapshot / "prompt.json").write_text("{}")
+    assert halves(base, [base, half]) == []
     grown = replace(base, init="grown")
-    assert halves(grown, [replace(base, tokens=2), grown]) == []
+    assert halves(grown, [half, grown]) == []
     sources = {source_folder(run) for run in first_rung(grown, [grown]) if run.init == "grown"}
     assert sources == {run_paths(replace(base, tokens=2)).snapshot} == {source_folder(grown)}
 
