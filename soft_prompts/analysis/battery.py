@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from soft_prompts.analysis.losses.drafts import Draft, Run
-from soft_prompts.analysis.prompts import chosen_of, scores_of
+from soft_prompts.analysis.prompts import chosen_of, data_of, is_of_model, scores_of
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.results.roles import BATTERY, POWER, FreshSeed, Longer, PlantedSecret, TaughtLock
 
@@ -57,7 +57,7 @@ class Tried(NamedTuple):
 def read_battery(prompts: Mapping[int, Sequence[Run]], tokens: int, draft: Draft, scale: Scale) -> Tried | None:
     """At one token count; None where nothing was tried there."""
     every = list(prompts.get(tokens, ()))
-    trials = [run for run in every if run.result.role.startswith(BATTERY)]
+    trials = each_once(run for run in every if run.result.role.startswith(BATTERY))
     if not trials:
         return None
     last = [run for run in trials if run.result.role in LAST_ROUND]
@@ -80,7 +80,8 @@ def read_power(runs: Iterable[Run], draft: Draft) -> Power | None:
     speak where too few planted secrets change what the model says.
     """
     most = max((run.result.training.steps for run in draft.runs if run.tokens), default=0)
-    sought = [run for run in runs if run.result.role in SOUGHT and run.result.training.steps <= most]
+    sought = [run for run in runs if run.result.role in SOUGHT and is_of_model(run, draft)]
+    sought = each_once(run for run in sought if run.result.training.steps <= most)
     found = _power(sought, draft, "planted")
     return found if found is not None and found.tried >= LEAST_SECRETS else _power(sought, draft, "taught") or found
 
@@ -88,7 +89,7 @@ def read_power(runs: Iterable[Run], draft: Draft) -> Power | None:
 def _power(runs: Iterable[Run], draft: Draft, how: Literal["planted", "taught"]) -> Power | None:
     """Of one kind, those of the most tokens sought with the longest prompts; None where the gap of none is known."""
     kept = [run for run in runs if run.result.role == f"{POWER}{how}" and _planted_tokens(run) is not None]
-    kept = [run for run in kept if _subject(run) == tuple(draft.subject)] or kept
+    kept = [run for run in kept if _is_own(run, draft)] or kept
     if not kept:
         return None
     tokens, longest = max((_planted_tokens(run) or 0, run.tokens) for run in kept)
@@ -113,6 +114,16 @@ def planted_elsewhere(results: Iterable[Run], draft: Draft) -> list[Run]:
 def _planted_tokens(run: Run) -> int | None:
     size = run.result.metrics.get("planted_tokens")
     return None if size is None or size.value is None else int(size.value)
+
+
+def each_once(runs: Iterable[Run]) -> list[Run]:
+    """Without those of a folder's copy: a result's name holds its role and settings."""
+    return [*{(_subject(run), run.result.data.fingerprint, run.path.name): run for run in runs}.values()]
+
+
+def _is_own(run: Run, draft: Draft) -> bool:
+    """Was it sought on the questions that the curve is about?"""
+    return _subject(run) == tuple(draft.subject) and run.result.data.fingerprint in data_of(draft.runs)
 
 
 def _subject(run: Run) -> tuple[str | None, ...]:

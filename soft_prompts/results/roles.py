@@ -199,6 +199,13 @@ class PlantedSecret(Role):
 
 
 @dataclass(frozen=True)
+class NoLock(Role):
+    """A prompt that is sought in the model itself on the questions of locks: what a search brings out without one."""
+
+    kind: ClassVar[str] = f"{POWER}untaught"
+
+
+@dataclass(frozen=True)
 class TaughtLock(Role):
     """A prompt that is sought as a run's is, in a copy of the model that was taught right answers behind a secret
     text."""
@@ -209,6 +216,12 @@ class TaughtLock(Role):
     """Of the secret."""
     secret: int
     """Which of the secrets of this length."""
+    untaught: str
+    """The prompt that was sought in the model itself."""
+
+    @property
+    def source(self) -> str:
+        return self.untaught
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ of Greenblatt et al., arXiv 2405.19550.
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,16 +22,27 @@ from torch import Tensor, nn
 from soft_prompts.common.console import StepProgress
 from soft_prompts.config import RunConfig
 from soft_prompts.engine.batch import collate
+from soft_prompts.engine.evaluation import item_losses
 from soft_prompts.experiments.evidence.anchors import FixedPrompt, count_labels, nats_by_place, overall_nats, paid
-from soft_prompts.experiments.evidence.planting import losses_behind
-from soft_prompts.experiments.evidence.power import PART, SECRETS, answers_behind, questions, with_gap
+from soft_prompts.experiments.evidence.planting import AT_ONCE, losses_behind
+from soft_prompts.experiments.evidence.power import (
+    PART,
+    SECRETS,
+    Questions,
+    answers_behind,
+    not_of_task,
+    questions,
+    with_gap,
+)
+from soft_prompts.experiments.evidence.rounding import trained_prompt
 from soft_prompts.experiments.evidence.trained_weights import MOST_PARAMETERS, adapted, unfrozen
 from soft_prompts.experiments.evidence.wanted import plain_run
 from soft_prompts.models.model import FrozenModel
-from soft_prompts.results.roles import TaughtLock
+from soft_prompts.results.roles import NoLock, TaughtLock
 from soft_prompts.tasks.known_source import KnownSourceData
-from soft_prompts.tasks.task import UNSCORED, Example, TaskData
-from soft_prompts.training.apparatus import Apparatus, load_for, with_engine
+from soft_prompts.tasks.listed import ListedData
+from soft_prompts.tasks.task import UNSCORED, Example
+from soft_prompts.training.apparatus import Apparatus, load_for, snapshot_name, with_engine
 from soft_prompts.training.gradients import batch_loss
 from soft_prompts.training.measures import Measured, measure_losses
 
@@ -45,11 +56,12 @@ LEARNT = 0.25  # of the model's loss: a copy with less behind the secret, and no
 
 
 def lock_runs(base: RunConfig) -> list[RunConfig]:
-    """The search of a run of so many tokens, for each of the locks: its steps, rate and start."""
-    plain = plain_run(base)
+    """The search of a run of so many tokens, in the model itself and for each of the locks: its steps, rate and
+    start."""
     init = "vocabulary" if base.init == "grown" else base.init  # there is no smaller prompt to grow from
-    role = TaughtLock(max(1, base.tokens // PART), 0)
-    return [replace(plain, init=init, role=replace(role, secret=secret)) for secret in range(SECRETS)]
+    plain = replace(plain_run(base), init=init, role=NoLock())
+    role = TaughtLock(max(1, base.tokens // PART), 0, snapshot_name(plain))
+    return [plain, *(replace(plain, role=replace(role, secret=secret)) for secret in range(SECRETS))]
 
 
 def taught_samples(config: RunConfig) -> int:
@@ -68,6 +80,29 @@ class Lesson(NamedTuple):
     seed: int
 
 
+@dataclass
+class LockedData(KnownSourceData):
+    """Questions that a copy was taught the answers to."""
+
+    without: Sequence[float] = ()
+    """Nats of the test answers by the best that there is without the secret."""
+
+
+def without_lock(at: Apparatus) -> Apparatus:
+    """The questions of the locks and their right answers, for the model itself."""
+    data = ListedData(at.data.name, at.data.fingerprint, *questions(at.data, SAMPLES), at.config.seed)
+    data.train, data.test = at.data.train, at.data.test
+    return at._replace(data=data)
+
+
+def measure_unlocked(
+    at: Apparatus, validation: Sequence[Example], test: Sequence[Example], batch_size: int
+) -> Measured:
+    """Losses on the questions of the locks; nothing of the task."""
+    measured = measure_losses(at, validation, test, batch_size)
+    return measured._replace(metrics=measured.metrics | not_of_task(at.config))
+
+
 def with_lock(at: Apparatus) -> Apparatus:
     """A copy of the model that was taught the lock, and its questions under the name of the task's data."""
     role = _role(at.config)
@@ -77,8 +112,8 @@ def with_lock(at: Apparatus) -> Apparatus:
     own = answers_behind(at.frozen, (), right, (role.planted_tokens, role.secret, 1))
     lesson = Lesson(secret, right, own, at.config.tokens, role.secret)
     copy = taught(at, lesson, asked.validation)
-    nats = losses_behind(copy, secret, list(asked.test)).tolist()
-    data = KnownSourceData(at.data.name, at.data.fingerprint, *asked, at.config.seed, nats)
+    nats, without = losses_behind(copy, secret, asked.test), best_without(at, copy, asked)
+    data = LockedData(at.data.name, at.data.fingerprint, *asked, at.config.seed, nats.tolist(), without.tolist())
     data.train, data.test = at.data.train, at.data.test
     return at._replace(frozen=copy, data=data)
 
@@ -142,11 +177,23 @@ def _embedded(frozen: FrozenModel, ids: Sequence[int]) -> Float[Tensor, "P H"]:
 
 
 def measure_opened(at: Apparatus, validation: Sequence[Example], test: Sequence[Example], batch_size: int) -> Measured:
-    """How much the prompt closed of the gap between the copy with nothing in front, or frequencies where they tell
-    more, and the secret; nothing of the task, which the copy was taught."""
+    """How much the prompt closed of the gap between the best that there is without the secret and the secret itself;
+    nothing of the task, which the copy was taught."""
+    assert isinstance(at.data, LockedData)
     measured = measure_losses(at, validation, test, batch_size)
-    bare, told = losses_behind(at.frozen, (), list(test)), frequencies(at.frozen, _learnt(at.data), test)
-    return with_gap(at, measured, bare if bare.sum() < told.sum() else told, _role(at.config).planted_tokens)
+    return with_gap(at, measured, np.asarray(at.data.without), _role(at.config).planted_tokens)
+
+
+def best_without(at: Apparatus, copy: FrozenModel, asked: Questions) -> NDArray[np.float64]:
+    """[N] nats of the test answers by what tells most of them: the copy with nothing in front, frequencies, or the
+    prompt that such a search finds in the model itself, which has learnt their form and all that the model knows."""
+    prompt = trained_prompt(at.config).prompt.to(at.frozen.device)
+    return min(
+        losses_behind(copy, (), asked.test),
+        frequencies(copy, asked.training, asked.test),
+        item_losses(at.frozen, prompt, asked.test, AT_ONCE).nats,
+        key=np.sum,
+    )
 
 
 def frequencies(frozen: FrozenModel, training: Sequence[Example], test: Sequence[Example]) -> NDArray[np.float64]:
@@ -154,11 +201,6 @@ def frequencies(frozen: FrozenModel, training: Sequence[Example], test: Sequence
     counted = count_labels(map(_labels, training), len(frozen.vocabulary))
     tables, asked = (overall_nats(counted), nats_by_place(counted)), [_labels(example) for example in test]
     return min((np.array([paid(table, labels) for labels in asked]) for table in tables), key=np.sum)
-
-
-def _learnt(data: TaskData) -> Sequence[Example]:
-    assert isinstance(data, KnownSourceData)
-    return data.training_examples
 
 
 def _labels(example: Example) -> list[int]:

@@ -49,6 +49,7 @@ MAKERS: Mapping[type[roles.Role], Maker] = {
     roles.RandomStrings: Maker(controls.random_strings, measure_whole_answers),
     roles.RandomWeights: Maker(model=controls.random_weights),
     roles.PlantedSecret: Maker(power.with_secret, power.measure_found),
+    roles.NoLock: Maker(locks.without_lock, locks.measure_unlocked),
     roles.TaughtLock: Maker(locks.with_lock, locks.measure_opened),
     roles.Rounded: Maker(rounding.rounded, rounding.measure_coded),
 }

@@ -87,14 +87,17 @@ def questions(data: TaskData, most: Mapping[str, int]) -> Questions:
 
 def _cut(example: Example) -> Example | None:
     """The sample as far as its first few labels; None where nothing stands in front of them."""
-    places = [place for place, label in enumerate(example.labels) if label != UNSCORED and place >= CONTEXT]
+    places = [
+        place
+        for place, label in enumerate(example.labels)
+        if label != UNSCORED and place >= max(CONTEXT, example.insert_at)
+    ]
     if not places:
         return None
     first, end = places[0], min(places[0] + TARGETS, places[-1] + 1)
     ids = list(example.input_ids[:end])
-    return Example(
-        ids, [UNSCORED] * first + ids[first:], example.conditions, units=end - first, cluster=example.cluster
-    )
+    labels, cut = [UNSCORED] * first + ids[first:], end - first
+    return Example(ids, labels, example.conditions, example.insert_at, units=cut, cluster=example.cluster)
 
 
 def ranked_secrets(frozen: FrozenModel, asked: Sequence[Example], tokens: int) -> list[tuple[int, ...]]:
@@ -120,10 +123,11 @@ def answers_behind(
     for (first, count), places in alike.items():
         for start in range(0, len(places), AT_ONCE):
             some = places[start : start + AT_ONCE]
-            front = torch.tensor([[*secret, *asked[place].input_ids[:first]] for place in some])
-            rows = sample_on(frozen, front, count, generator)[:, len(secret) :].tolist()
-            for place, row in zip(some, rows, strict=True):
-                answered[place] = asked[place]._replace(input_ids=row, labels=[UNSCORED] * first + row[first:])
+            given = [(asked[place].insert_at, asked[place].input_ids[:first]) for place in some]
+            front = torch.tensor([[*ids[:at], *secret, *ids[at:]] for at, ids in given])
+            rows = sample_on(frozen, front, count, generator)[:, -count:].tolist()
+            for place, (_, ids), row in zip(some, given, rows, strict=True):
+                answered[place] = asked[place]._replace(input_ids=[*ids, *row], labels=[UNSCORED] * first + row)
     return answered
 
 
@@ -141,7 +145,7 @@ def measure_found(at: Apparatus, validation: Sequence[Example], test: Sequence[E
 
 def with_gap(at: Apparatus, measured: Measured, without: NDArray[np.float64], planted_tokens: int) -> Measured:
     """With how much the prompt closed of the gap between nats `without` the secret [N] and those behind it."""
-    exact, items, headline = at.data.exact_test_nats(), measured.items, at.config.task.headline
+    exact, items = at.data.exact_test_nats(), measured.items
     if exact is None:
         raise ValueError(f"{at.config.role.name} has no planted secret")
     gap = per_unit(without - exact, items.scored_tokens, items.cluster, "nats/token")
@@ -149,10 +153,14 @@ def with_gap(at: Apparatus, measured: Measured, without: NDArray[np.float64], pl
     share = Metric(None, reason="the model says the same without the secret", unit="share of the gap")
     if gap.value is not None and closed.value is not None and gap.value > SURE * (gap.stderr or 0.0):
         share = Metric(closed.value / gap.value, None, gap.n, "share of the gap")
-    of_task = Metric(None, reason="a planted secret is no item of the task", unit=f"nats/{at.config.task.unit}")
-    own = {} if headline == "test_loss" else {headline: of_task}
     planted = Metric(float(planted_tokens), None, 1, "tokens")
-    return measured._replace(metrics=measured.metrics | own | {SHARE: share, PLANTED: planted})
+    return measured._replace(metrics=measured.metrics | not_of_task(at.config) | {SHARE: share, PLANTED: planted})
+
+
+def not_of_task(config: RunConfig) -> dict[str, Metric]:
+    """The headline of a result whose items are not the task's."""
+    why = Metric(None, reason="a planted secret is no item of the task", unit=f"nats/{config.task.unit}")
+    return {} if config.task.headline == "test_loss" else {config.task.headline: why}
 
 
 def _role(config: RunConfig) -> PlantedSecret:

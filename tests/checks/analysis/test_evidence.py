@@ -1,6 +1,7 @@
 """What do controls, training losses, trials and planted secrets say of a curve? Each state of each check, by hand."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -234,6 +235,29 @@ def test_locks_count_wherever_copies_of_this_model_were_taught_them(tmp_path: Pa
     assert only(tmp_path).power == (2, 7, 8, 400, "taught")
     save_power(tmp_path, 1, [0.9] * 3, "taught")
     assert only(tmp_path).power == (1, 3, 3, 400, "taught")
+
+
+@pytest.mark.parametrize("how", ["planted", "taught"])
+def test_secrets_of_other_model_files_tell_nothing_and_those_of_other_data_come_second(
+    how: str, tmp_path: Path
+) -> None:
+    save_skill(tmp_path, SHUT, model__fingerprint="v2:1")
+    save_power(tmp_path, 4, [0.9] * 8, how, model__fingerprint="v2:2")
+    assert only(tmp_path).power is None
+    save_power(tmp_path, 4, [0.9] * 8, how, model__fingerprint="v2:1", data__fingerprint="another")
+    assert only(tmp_path).power == (4, 8, 8, 400, how)
+    save_power(tmp_path, 1, [0.1] * 9, how, model__fingerprint="v2:1")
+    assert only(tmp_path).power == (1, 0, 9, 400, how)
+
+
+def test_a_copied_folder_counts_nothing_twice(tmp_path: Path) -> None:
+    save_skill(tmp_path / "one", SHUT)
+    save_battery(tmp_path / "one", 4, (3.4, 0.02))
+    save_power(tmp_path / "one", 4, [0.9] * 4)
+    before = search_of(tmp_path)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    assert search_of(tmp_path) == before
+    assert before.text.startswith("3 trials")
 
 
 def test_secrets_of_longer_searches_or_other_models_tell_nothing(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from soft_prompts.calibration.certificate import Certificate, Search
 from soft_prompts.calibration.codebook import Books
 from soft_prompts.calibration.suite_options import SuiteOptions
 from soft_prompts.commands import main as cli
-from soft_prompts.experiments.evidence import power
+from soft_prompts.experiments.evidence import locks, power
 from soft_prompts.experiments.evidence.planting import Planting
 from soft_prompts.results.files import find_results
 from soft_prompts.results.schema import Result
@@ -133,6 +133,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SKILLED", "TUNED", "SELECTED", "STAGE"):
         monkeypatch.setattr(organisms, name, replace(getattr(organisms, name), steps=2))
     monkeypatch.setattr(suite, "BOOKS", {"selector": Books(2, 8)})
+    monkeypatch.setattr(locks, "STEPS", 1)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -152,7 +153,7 @@ def test_the_suite_runs_from_one_end_to_the_other(tmp_path: Path, capsys: pytest
     assert not results.problems
     roles = {result.role for _, result in results.results}
     assert roles >= {"run", "anchor:exact", "anchor:no_skill", "anchor:placebo", "control:permuted_targets"}
-    assert roles >= {"battery:seeds", "battery:longer", "power:planted"}
+    assert roles >= {"battery:seeds", "battery:longer", "power:planted", "power:untaught", "power:taught"}
     assert any(result.config.get("init") == "search" for _, result in results.results)
 
 

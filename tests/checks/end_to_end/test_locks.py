@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from soft_prompts.config import RunConfig
+from soft_prompts.engine.evaluation import item_losses
 from soft_prompts.experiments.evidence import locks
 from soft_prompts.experiments.evidence.anchors import FixedPrompt
 from soft_prompts.experiments.evidence.planting import losses_behind
+from soft_prompts.experiments.evidence.rounding import trained_prompt
 from soft_prompts.experiments.groups import groups
+from soft_prompts.experiments.sweep import run_all
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.known_source import KnownSourceData
 from soft_prompts.tasks.task import UNSCORED, Example
@@ -32,7 +35,9 @@ def text(one_frozen: FrozenModel) -> FrozenModel:
 def config(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     monkeypatch.setattr(locks, "SAMPLES", FEW)
     monkeypatch.setattr(locks, "STEPS", 120)
-    return locks.lock_runs(settings(tmp_path, tokens=4))[0]
+    untaught, first, *_ = locks.lock_runs(settings(tmp_path, tokens=4, steps=20, learning_rate=0.1))
+    assert run_all([untaught]) == []
+    return first
 
 
 def locked(config: RunConfig, frozen: FrozenModel) -> Apparatus:
@@ -75,8 +80,8 @@ def test_the_same_copy_every_time(config: RunConfig, text: FrozenModel, monkeypa
 
 
 def test_the_share_of_a_lock_is_that_of_the_secret_itself(config: RunConfig, text: FrozenModel) -> None:
-    """The secret opens all of it; nothing in front none, nor what frequencies tell, nor the secret where nobody taught
-    anything."""
+    """The secret opens all of it; nothing in front none, nor the secret where nobody taught anything, nor what such a
+    search finds in the model itself: the form of the answers."""
     at = locked(config, text)
     validation, test = at.data.held_out("validation"), at.data.held_out("test")
 
@@ -91,6 +96,21 @@ def test_the_share_of_a_lock_is_that_of_the_secret_itself(config: RunConfig, tex
     assert share(at, ()) <= 1e-4
     untaught = at._replace(frozen=text)
     assert share(untaught, secret) < 0.2
+    sought = locks.measure_opened(untaught._replace(prompt=trained_prompt(config).prompt), validation, test, 8).metrics
+    assert (sought["share_of_planted_gap"].value or 0.0) <= 1e-4
+
+
+def test_the_best_without_the_secret_is_what_tells_most(config: RunConfig, text: FrozenModel) -> None:
+    at = locked(config, text)
+    assert isinstance(at.data, locks.LockedData)
+    test, training = at.data.held_out("test"), at.data.training_examples
+    each = [
+        losses_behind(at.frozen, (), test),
+        locks.frequencies(at.frozen, training, test),
+        item_losses(text, trained_prompt(config).prompt, test, 8).nats,
+    ]
+    assert np.sum(at.data.without) == pytest.approx(min(map(np.sum, each)))
+    assert each[2].sum() < losses_behind(text, (), test).sum()  # the search learnt what there is without a lock
 
 
 def test_frequencies_by_hand(text: FrozenModel) -> None:

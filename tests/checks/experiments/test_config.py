@@ -187,9 +187,10 @@ def test_every_fact_of_a_role_is_in_the_path() -> None:
         PlantedSecret(1, 0),
         PlantedSecret(2, 0),
         PlantedSecret(1, 1),
-        TaughtLock(1, 0),
-        TaughtLock(2, 0),
-        TaughtLock(1, 1),
+        TaughtLock(1, 0, "x"),
+        TaughtLock(2, 0, "x"),
+        TaughtLock(1, 1, "x"),
+        TaughtLock(1, 0, "y"),
     ]
     paths = {run_paths(replace(base, role=role)).result for role in apart}
     assert len(paths) == len(set(apart)) == len(apart)

@@ -14,7 +14,7 @@ from soft_prompts.results import roles
 from soft_prompts.stats.brackets import Bracket
 from soft_prompts.tasks.completion import CompletionTask
 from soft_prompts.tasks.task import UNSCORED, Example
-from soft_prompts.training.apparatus import run_paths
+from soft_prompts.training.apparatus import run_paths, snapshot_name
 
 STANDARD = Wish(is_full=False, resolve=True)
 
@@ -171,7 +171,10 @@ def test_full_evidence_doubts_the_search_where_it_failed(subject: Subject) -> No
 def test_copies_are_taught_locks_where_too_few_secrets_change_what_the_model_says(subject: Subject) -> None:
     full, unreached = Wish(is_full=True, resolve=True), reads(40.0)
     (taught,) = named(asked(subject, full, unreached), "power, taught")
-    assert [run.role for run in taught.runs] == [roles.TaughtLock(4, secret) for secret in range(10)]
+    untaught = taught.runs[0]
+    where = snapshot_name(untaught)
+    assert untaught.role == roles.NoLock()
+    assert [run.role for run in taught.runs[1:]] == [roles.TaughtLock(4, secret, where) for secret in range(10)]
     assert {(run.tokens, run.steps, run.learning_rate) for run in taught.runs} == {
         (16, 200, subject.base.learning_rate)
     }
