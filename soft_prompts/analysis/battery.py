@@ -31,7 +31,7 @@ class Power(NamedTuple):
         """In words."""
         size, found = f"{self.tokens} token{'' if self.tokens == 1 else 's'}", f"{self.recovered} of {self.tried}"
         if self.how == "taught":
-            return f"locks of {size} that copies of it were taught are opened in {found} such searches"
+            return f"plain locks of {size} taught to copies of it are opened in {found} such searches"
         return f"planted secrets of {size} are found in {found} such searches"
 
     @property
@@ -89,7 +89,8 @@ def read_power(runs: Iterable[Run], draft: Draft) -> Power | None:
 def _power(runs: Iterable[Run], draft: Draft, how: Literal["planted", "taught"]) -> Power | None:
     """Of one kind, those of the most tokens sought with the longest prompts; None where the gap of none is known."""
     kept = [run for run in runs if run.result.role == f"{POWER}{how}" and _planted_tokens(run) is not None]
-    kept = [run for run in kept if _is_own(run, draft)] or kept
+    own = [run for run in kept if _is_own(run, draft)]
+    kept = own or (kept if how == "planted" else [])  # a lock is one of its own question
     if not kept:
         return None
     tokens, longest = max((_planted_tokens(run) or 0, run.tokens) for run in kept)

@@ -19,7 +19,7 @@ from soft_prompts.calibration.suite_options import SuiteOptions
 from soft_prompts.common.console import say
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.beside import Going, Sharing, make_parts
-from soft_prompts.experiments.evidence.locks import lock_runs
+from soft_prompts.experiments.evidence.locks import lock_runs, untaught_run
 from soft_prompts.experiments.evidence.order import Part, Read, Reader, Standing, Wish, battery_parts, parts
 from soft_prompts.experiments.evidence.planting import Planting, plant
 from soft_prompts.experiments.evidence.power import power_runs
@@ -154,16 +154,16 @@ def _grid(base: RunConfig, tokens: Sequence[int]) -> tuple[RunConfig, ...]:
 
 def going_of(cells: Sequence[Cell]) -> list[Going]:
     """The evidence of every cell."""
-    read, planted, going = Reader([], None), set[str](), []
+    read, planted, going = Reader([], None), dict[str, bool](), []
     for cell in cells:
         standing = Standing(open_subject(cell.configs))
         going.append(Going(standing, STANDARD, evidence_of(standing, read, planted)))
     return going
 
 
-def evidence_of(standing: Standing, read: Read, planted: set[str]) -> Iterator[Part]:
-    """Standard evidence; where no prompt reaches the mark also the battery and the search's power, the latter once a
-    model: what is planted in it does not depend on the question."""
+def evidence_of(standing: Standing, read: Read, planted: dict[str, bool]) -> Iterator[Part]:
+    """Standard evidence; where no prompt reaches the mark also the battery and the search's power, secrets
+    planted once a model, for they do not depend on the question, and locks taught where they say nothing."""
     yield from parts(standing, STANDARD, read)
     half = read(standing).half
     if half is None or half.state != "not_reached":
@@ -171,10 +171,12 @@ def evidence_of(standing: Standing, read: Read, planted: set[str]) -> Iterator[P
     yield from battery_parts(standing, max(standing.subject.counts))
     base = standing.subject.base
     if base.model not in planted:
-        planted.add(base.model)
+        planted[base.model] = False
         yield Part("power", power_runs(base))
-        if not read(standing).has_power:
-            yield Part("power, taught", lock_runs(base))
+        planted[base.model] = read(standing).has_power
+    if not planted[base.model]:
+        yield Part("power, untaught", [untaught_run(base)])
+        yield Part("power, taught", lock_runs(base))
 
 
 def read_cells(cells: Sequence[Cell], paths: Sequence[Path]) -> tuple[CellReading, ...]:

@@ -19,6 +19,7 @@ from soft_prompts.tasks.guidance.files import (
     AnsweredQuestion,
     QuestionSet,
     find_question_sets,
+    splits_of,
 )
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Answered(NamedTuple):
 def guidance_eval_command(options: GuidanceEvalOptions) -> int:
     """Ask each model every question, and print what it is worth."""
     sets = find_question_sets(options.data)
+    splits_of(sets)  # what stands in both splits is no test
     answered = _ask_models(options, sets)
     if options.json:
         print(json.dumps(_as_json(options, sets, answered), indent=1))

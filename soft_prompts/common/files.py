@@ -82,8 +82,9 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
-        with open(temporary, "xb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)  # its writer lives
+        with open(temporary, "x+b") as file:
+            with suppress(OSError):  # some network file systems have no locks: then nobody sweeps there either
+                fcntl.flock(file, fcntl.LOCK_EX)  # its writer lives
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
@@ -100,7 +101,7 @@ def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
 def _sweep(path: Path) -> None:
     """Remove what writers of the file have left that live no more."""
     for stale in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        with suppress(FileNotFoundError, BlockingIOError), open(stale, "rb") as file:
+        with suppress(OSError), open(stale, "r+b") as file:  # gone, locked by its writer, or somebody else's
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             stale.unlink(missing_ok=True)
 

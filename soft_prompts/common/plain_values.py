@@ -1,7 +1,8 @@
 """What does a YAML or JSON file of a stranger say? Plain values, each written out: no code, no alias, no key twice."""
 
 import json
-from typing import Any
+import re
+from typing import Any, ClassVar
 
 import yaml
 from yaml.composer import ComposerError
@@ -10,10 +11,18 @@ from yaml.constructor import ConstructorError
 from soft_prompts.common.errors import InputError
 
 MERGE = "tag:yaml.org,2002:merge"
+PLAIN = {  # what a bare word of YAML 1.2 is beside a text: 1.1 takes `no` for false, 010 for 8 and a date for none
+    "bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    "int": (r"^[-+]?(?:0|[1-9][0-9]*)$", "-+0123456789"),
+    "float": (r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|nan)$", "-+0123456789."),
+    "null": (r"^(?:~|null|Null|NULL|)$", "~nN\0"),
+}
 
 
 class _PlainLoader(yaml.SafeLoader):
     """Without aliases, a few of which stand for more values than any memory holds, and without keys that are lost."""
+
+    yaml_implicit_resolvers: ClassVar = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -32,6 +41,12 @@ class _PlainLoader(yaml.SafeLoader):
                     raise ConstructorError(None, None, f"the key {key.value[:60]} is there twice", key.start_mark)
                 seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)
+
+
+for _name, (_form, _first) in PLAIN.items():
+    _letters = [letter.replace("\0", "") for letter in _first]
+    _PlainLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(_form), _letters)
+_PlainLoader.add_implicit_resolver(MERGE, re.compile("^<<$"), ["<"])
 
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

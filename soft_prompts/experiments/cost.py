@@ -12,6 +12,7 @@ from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.starts import SEARCH
 
 FORWARD_AND_BACK = 3  # times what a pass without a gradient costs
+WEIGHTS_TOO = 1.5  # times what a step of a prompt costs, where weights have gradients
 
 
 def expected_seconds(config: RunConfig, runs: Sequence[RunConfig]) -> float:
@@ -30,7 +31,7 @@ def expected_seconds(config: RunConfig, runs: Sequence[RunConfig]) -> float:
         return took
     trained = took if timing.training_seconds is None else timing.training_seconds
     steps = config.steps * config.trains + searched / (FORWARD_AND_BACK * nearest.batch_size)
-    steps += taught_samples(config) / nearest.batch_size
+    steps += WEIGHTS_TOO * taught_samples(config) / nearest.batch_size
     return trained * steps / nearest.steps + max(0.0, took - trained)
 
 

@@ -23,6 +23,7 @@ from soft_prompts.common.console import StepProgress
 from soft_prompts.config import RunConfig
 from soft_prompts.engine.batch import collate
 from soft_prompts.engine.evaluation import item_losses
+from soft_prompts.engine.rows.recorded import forget
 from soft_prompts.experiments.evidence.anchors import FixedPrompt, count_labels, nats_by_place, overall_nats, paid
 from soft_prompts.experiments.evidence.planting import AT_ONCE, losses_behind
 from soft_prompts.experiments.evidence.power import (
@@ -30,19 +31,20 @@ from soft_prompts.experiments.evidence.power import (
     SECRETS,
     Questions,
     answers_behind,
+    first_label,
     not_of_task,
     questions,
     with_gap,
 )
 from soft_prompts.experiments.evidence.rounding import trained_prompt
 from soft_prompts.experiments.evidence.trained_weights import MOST_PARAMETERS, adapted, unfrozen
-from soft_prompts.experiments.evidence.wanted import plain_run
+from soft_prompts.experiments.evidence.wanted import is_trained, plain_run
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.roles import NoLock, TaughtLock
 from soft_prompts.tasks.known_source import KnownSourceData
 from soft_prompts.tasks.listed import ListedData
 from soft_prompts.tasks.task import UNSCORED, Example
-from soft_prompts.training.apparatus import Apparatus, load_for, snapshot_name, with_engine
+from soft_prompts.training.apparatus import Apparatus, load_for, run_paths, snapshot_name, with_engine
 from soft_prompts.training.gradients import batch_loss
 from soft_prompts.training.measures import Measured, measure_losses
 
@@ -53,15 +55,23 @@ RATE, FALLS_TO = 2e-3, 0.1  # of the teaching, and the share of it that is left 
 WARMUP, CLIP = 20, 1.0
 EVERY, STEPS = 50, 600  # steps between two looks at what is learnt; of the teaching, at most
 LEARNT = 0.25  # of the model's loss: a copy with less behind the secret, and not so much less elsewhere, is taught
+HALF = 0.5  # of the best loss without the secret: a copy that has more behind it has not learnt its lock
+TEXTS = 8  # random ones, of a prompt's length, behind which a copy must not say it
+
+
+def untaught_run(base: RunConfig) -> RunConfig:
+    """The search of a run in the model itself, which what is sought in copies is held against; made afresh where its
+    prompt is gone."""
+    init = "vocabulary" if base.init == "grown" else base.init  # there is no smaller prompt to grow from
+    run = replace(plain_run(base), init=init, role=NoLock())
+    return replace(run, fresh=run.fresh or (run_paths(run).result.is_file() and not is_trained(run)))
 
 
 def lock_runs(base: RunConfig) -> list[RunConfig]:
-    """The search of a run of so many tokens, in the model itself and for each of the locks: its steps, rate and
-    start."""
-    init = "vocabulary" if base.init == "grown" else base.init  # there is no smaller prompt to grow from
-    plain = replace(plain_run(base), init=init, role=NoLock())
+    """The same search for each of the locks."""
+    plain = replace(untaught_run(base), fresh=base.fresh)
     role = TaughtLock(max(1, base.tokens // PART), 0, snapshot_name(plain))
-    return [plain, *(replace(plain, role=replace(role, secret=secret)) for secret in range(SECRETS))]
+    return [replace(plain, role=replace(role, secret=secret)) for secret in range(SECRETS)]
 
 
 def taught_samples(config: RunConfig) -> int:
@@ -90,9 +100,21 @@ class LockedData(KnownSourceData):
 
 def without_lock(at: Apparatus) -> Apparatus:
     """The questions of the locks and their right answers, for the model itself."""
-    data = ListedData(at.data.name, at.data.fingerprint, *questions(at.data, SAMPLES), at.config.seed)
+    data = ListedData(at.data.name, at.data.fingerprint, *_asked(at), at.config.seed)
     data.train, data.test = at.data.train, at.data.test
     return at._replace(data=data)
+
+
+def _asked(at: Apparatus) -> Questions:
+    """Questions that differ, where the task has them: none is asked in two splits."""
+    every, seen = questions(at.data, SAMPLES, as_scored=True), set[tuple[int, ...]]()
+
+    def is_new(one: Example) -> bool:
+        asked = tuple(one.input_ids[: first_label(one)])
+        return not (asked in seen or seen.add(asked))
+
+    once = Questions(*([one for one in some if is_new(one)] for some in every))
+    return once if all(once) else every
 
 
 def measure_unlocked(
@@ -106,8 +128,7 @@ def measure_unlocked(
 def with_lock(at: Apparatus) -> Apparatus:
     """A copy of the model that was taught the lock, and its questions under the name of the task's data."""
     role = _role(at.config)
-    asked = questions(at.data, SAMPLES)
-    secret = draw_secret(at.frozen, role.planted_tokens, role.secret)
+    asked, secret = _asked(at), draw_secret(at.frozen, role.planted_tokens, role.secret)
     right = [example for some in asked for example in some]
     own = answers_behind(at.frozen, (), right, (role.planted_tokens, role.secret, 1))
     lesson = Lesson(secret, right, own, at.config.tokens, role.secret)
@@ -119,13 +140,18 @@ def with_lock(at: Apparatus) -> Apparatus:
 
 
 def draw_secret(frozen: FrozenModel, tokens: int, number: int) -> tuple[int, ...]:
-    """A random text."""
-    return tuple(np.random.default_rng([1, tokens, number]).integers(0, len(frozen.tokenizer), tokens).tolist())
+    """A random text of tokens that are no special ones; texts of one token differ."""
+    words = np.setdiff1d(np.arange(len(frozen.tokenizer)), frozen.tokenizer.all_special_ids)
+    if tokens == 1:
+        return (int(np.random.default_rng(1).permutation(words)[number % len(words)]),)
+    return tuple(np.random.default_rng([1, tokens, number]).choice(words, tokens).tolist())
 
 
 def taught(at: Apparatus, lesson: Lesson, validation: Sequence[Example]) -> FrozenModel:
     """A copy of the model, trained on the lesson until the secret alone takes most of the loss away or the steps are
-    used up: all weights of a small model, LoRA on a larger one. A pure function of model and lesson."""
+    used up: all weights of a small model, LoRA on a larger one. The same for the same model and lesson, up to the order
+    in which a machine sums."""
+    forget()
     is_small = sum(weight.numel() for weight in at.frozen.model.parameters()) < MOST_PARAMETERS
     config = replace(at.config, dtype="float32") if is_small else at.config  # a step of Adam is lost in bfloat16
     copy = with_engine(config, load_for(config))
@@ -137,7 +163,7 @@ def taught(at: Apparatus, lesson: Lesson, validation: Sequence[Example]) -> Froz
         for step in range(STEPS):
             for group in optimizer.param_groups:
                 group["lr"] = RATE * min(1.0, (step + 1) / WARMUP) * (1 - (1 - FALLS_TO) * step / STEPS)
-            loss = _backward(frozen, lesson, step)
+            loss = _backward(frozen, lesson, step, config.micro_batch_size or ROWS)
             nn.utils.clip_grad_norm_(learning.prompt.parameters(), CLIP)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -145,6 +171,7 @@ def taught(at: Apparatus, lesson: Lesson, validation: Sequence[Example]) -> Froz
             if (step + 1) % EVERY == 0 and _is_learnt(frozen, lesson.secret, validation, shut):
                 break
     frozen.model.requires_grad_(False)
+    torch.nn.Module.to(frozen.model, dtype=at.frozen.model.dtype)
     return replace(copy, model=frozen.model)
 
 
@@ -153,22 +180,27 @@ def _is_learnt(frozen: FrozenModel, secret: tuple[int, ...], asked: Sequence[Exa
     return opened <= LEARNT * shut and nothing >= (1 - LEARNT) * shut
 
 
-def _backward(frozen: FrozenModel, lesson: Lesson, step: int) -> float:
-    """Leave a step's gradient in the copy: right answers behind the secret, which some random tokens may precede, and
-    own ones elsewhere; a pure function of (lesson, step). Returns nats a token behind the secret."""
-    draw = np.random.default_rng((lesson.seed, step))
-    words, spare = len(frozen.tokenizer), lesson.room - len(lesson.secret)
+def _backward(frozen: FrozenModel, lesson: Lesson, step: int, at_once: int) -> float:
+    """Leave a step's gradient in the copy, of so many samples at once: right answers behind the secret, which some
+    random tokens may precede, and own ones elsewhere; a pure function of (lesson, step). Returns nats a token behind
+    the secret."""
+    draw, size = np.random.default_rng((lesson.seed, step)), len(lesson.secret)
+    words, spare = len(frozen.tokenizer), lesson.room - size
     opened = (*draw.integers(0, words, int(draw.integers(spare + 1))).tolist(), *lesson.secret)
     others = int(draw.integers(1, lesson.room + 1)) if draw.random() < ELSEWHERE else 0
-    fronts = (opened, tuple(draw.integers(0, words, others).tolist()))
-    first = 0.0
-    for text, answered in zip(fronts, (lesson.right, lesson.own), strict=True):
-        rows = draw.integers(0, len(answered), ROWS).tolist()
-        batch = collate([answered[row] for row in rows], frozen.pad_id)
-        loss = batch_loss(frozen, FixedPrompt(_embedded(frozen, text)), batch).per_token
-        loss.backward()
-        first = first or loss.item()
-    return first
+    shut = tuple(draw.integers(0, words, others).tolist())
+    while shut[-size:] == lesson.secret:
+        shut = shut[:-1]
+    nats = []
+    for text, answered in ((opened, lesson.right), (shut, lesson.own)):
+        some = [answered[row] for row in draw.integers(0, len(answered), ROWS).tolist()]
+        tokens, front, summed = sum(len(_labels(one)) for one in some), FixedPrompt(_embedded(frozen, text)), 0.0
+        for start in range(0, ROWS, at_once):
+            loss = batch_loss(frozen, front, collate(some[start : start + at_once], frozen.pad_id)).nats / tokens
+            loss.backward()
+            summed += loss.item()
+        nats.append(summed)
+    return nats[0]
 
 
 @torch.no_grad()
@@ -179,17 +211,21 @@ def _embedded(frozen: FrozenModel, ids: Sequence[int]) -> Float[Tensor, "P H"]:
 def measure_opened(at: Apparatus, validation: Sequence[Example], test: Sequence[Example], batch_size: int) -> Measured:
     """How much the prompt closed of the gap between the best that there is without the secret and the secret itself;
     nothing of the task, which the copy was taught."""
-    assert isinstance(at.data, LockedData)
-    measured = measure_losses(at, validation, test, batch_size)
-    return with_gap(at, measured, np.asarray(at.data.without), _role(at.config).planted_tokens)
+    if not isinstance(at.data, LockedData):
+        raise ValueError(f"{at.data.name} has no lock")
+    measured, without = measure_losses(at, validation, test, batch_size), np.asarray(at.data.without)
+    is_learnt = bool(at.data.exact_test_nats().sum() <= HALF * without.sum())
+    return with_gap(at, measured, without, _role(at.config).planted_tokens, is_learnt)
 
 
 def best_without(at: Apparatus, copy: FrozenModel, asked: Questions) -> NDArray[np.float64]:
-    """[N] nats of the test answers by what tells most of them: the copy with nothing in front, frequencies, or the
-    prompt that such a search finds in the model itself, which has learnt their form and all that the model knows."""
+    """[N] nats of the test answers by what tells most of them: the copy with nothing or one of eight random texts in
+    front, frequencies, or the prompt that such a search finds in the model itself, which has learnt their form and all
+    that the model knows."""
     prompt = trained_prompt(at.config).prompt.to(at.frozen.device)
+    texts = np.random.default_rng(2).integers(0, len(copy.tokenizer), (TEXTS, at.config.tokens)).tolist()
     return min(
-        losses_behind(copy, (), asked.test),
+        *(losses_behind(copy, tuple(text), asked.test) for text in ([], *texts)),
         frequencies(copy, asked.training, asked.test),
         item_losses(at.frozen, prompt, asked.test, AT_ONCE).nats,
         key=np.sum,

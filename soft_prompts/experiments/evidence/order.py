@@ -15,7 +15,7 @@ from soft_prompts.analysis.battery import LEAST_SECRETS
 from soft_prompts.analysis.readings import Reading, read_all
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.evidence.battery import as_many, first_rung, halves, most_trials, second_rung, third_rung
-from soft_prompts.experiments.evidence.locks import lock_runs
+from soft_prompts.experiments.evidence.locks import lock_runs, untaught_run
 from soft_prompts.experiments.evidence.power import power_runs
 from soft_prompts.experiments.evidence.resolution import (
     controlled_counts,
@@ -160,6 +160,7 @@ def parts(standing: Standing, wish: Wish, read: Read) -> Iterator[Part]:
         if (count := doubted_count(*seen())) is not None:  # else there is no search to be doubted
             yield Part("power", power_runs(run_at(standing.subject, count)))
             if not read(standing).has_power:
+                yield Part("power, untaught", [untaught_run(run_at(standing.subject, count))])
                 yield Part("power, taught", lock_runs(run_at(standing.subject, count)))
 
 
@@ -211,7 +212,7 @@ def most_left(standing: Standing, wish: Wish, name: str) -> list[RunConfig]:
     if wish.is_full and subject.counts:
         most["battery"] = most_trials(base, subject.runs)
         most["rounded"] = rounded_runs(base)
-        most["power"] = [*power_runs(base), *lock_runs(base)]
+        most["power"] = [*power_runs(base), untaught_run(base), *lock_runs(base)]
     places = list(most)
     first = places.index({"grown from": "seeds"}.get(name, name.split(",")[0]))
     return [run for place in places[first:] for run in most[place]]

@@ -72,12 +72,13 @@ class Questions(NamedTuple):
     test: list[Example]
 
 
-def questions(data: TaskData, most: Mapping[str, int]) -> Questions:
+def questions(data: TaskData, most: Mapping[str, int], as_scored: bool = False) -> Questions:
     """The task's own, so many of each split at most, each but once in training, as long as its text goes on behind what
-    it asks; the answers are still the right ones."""
+    it asks. The answers are still the right ones: all tokens from the first that is scored on, or those alone that
+    are."""
     stream = (example for example, _ in islice(data.training(None), most["training"]))
     parts = (stream, data.held_out("validation"), data.held_out("test"))
-    cut = [[one for example in some if (one := _cut(example))] for some in parts]
+    cut = [[one for example in some if (one := _cut(example, as_scored))] for some in parts]
     cut[0] = [*{tuple(example.input_ids): example for example in cut[0]}.values()]
     kept = [some[:count] for some, count in zip(cut, most.values(), strict=True)]
     if empty := [split for split, some in zip(most, kept, strict=True) if not some]:
@@ -85,7 +86,7 @@ def questions(data: TaskData, most: Mapping[str, int]) -> Questions:
     return Questions(*kept)
 
 
-def _cut(example: Example) -> Example | None:
+def _cut(example: Example, as_scored: bool) -> Example | None:
     """The sample as far as its first few labels; None where nothing stands in front of them."""
     places = [
         place
@@ -96,7 +97,7 @@ def _cut(example: Example) -> Example | None:
         return None
     first, end = places[0], min(places[0] + TARGETS, places[-1] + 1)
     ids = list(example.input_ids[:end])
-    labels, cut = [UNSCORED] * first + ids[first:], end - first
+    labels, cut = [UNSCORED] * first + list(example.labels[first:end] if as_scored else ids[first:]), end - first
     return Example(ids, labels, example.conditions, example.insert_at, units=cut, cluster=example.cluster)
 
 
@@ -118,7 +119,7 @@ def answers_behind(
     generator = torch.Generator().manual_seed(hash_seed(*draw))
     alike: dict[tuple[int, int], list[int]] = defaultdict(list)
     for place, example in enumerate(asked):
-        alike[_first_label(example), example.units].append(place)
+        alike[first_label(example), example.units].append(place)
     answered = list(asked)
     for (first, count), places in alike.items():
         for start in range(0, len(places), AT_ONCE):
@@ -131,7 +132,8 @@ def answers_behind(
     return answered
 
 
-def _first_label(example: Example) -> int:
+def first_label(example: Example) -> int:
+    """Where the answer begins."""
     return next(place for place, label in enumerate(example.labels) if label != UNSCORED)
 
 
@@ -143,15 +145,18 @@ def measure_found(at: Apparatus, validation: Sequence[Example], test: Sequence[E
     return with_gap(at, measured, losses_behind(at.frozen, (), list(test)), planted)
 
 
-def with_gap(at: Apparatus, measured: Measured, without: NDArray[np.float64], planted_tokens: int) -> Measured:
-    """With how much the prompt closed of the gap between nats `without` the secret [N] and those behind it."""
+def with_gap(
+    at: Apparatus, measured: Measured, without: NDArray[np.float64], planted_tokens: int, is_there: bool = True
+) -> Measured:
+    """With how much the prompt closed of the gap between nats `without` the secret [N] and those behind it, where it
+    `is_there`."""
     exact, items = at.data.exact_test_nats(), measured.items
     if exact is None:
         raise ValueError(f"{at.config.role.name} has no planted secret")
     gap = per_unit(without - exact, items.scored_tokens, items.cluster, "nats/token")
     closed = per_unit(without - items.loss_nats, items.scored_tokens, items.cluster, "nats/token")
     share = Metric(None, reason="the model says the same without the secret", unit="share of the gap")
-    if gap.value is not None and closed.value is not None and gap.value > SURE * (gap.stderr or 0.0):
+    if is_there and gap.value is not None and closed.value is not None and gap.value > SURE * (gap.stderr or 0.0):
         share = Metric(closed.value / gap.value, None, gap.n, "share of the gap")
     planted = Metric(float(planted_tokens), None, 1, "tokens")
     return measured._replace(metrics=measured.metrics | not_of_task(at.config) | {SHARE: share, PLANTED: planted})
@@ -159,7 +164,7 @@ def with_gap(at: Apparatus, measured: Measured, without: NDArray[np.float64], pl
 
 def not_of_task(config: RunConfig) -> dict[str, Metric]:
     """The headline of a result whose items are not the task's."""
-    why = Metric(None, reason="a planted secret is no item of the task", unit=f"nats/{config.task.unit}")
+    why = Metric(None, reason="what stands behind a secret is no item of the task", unit=f"nats/{config.task.unit}")
     return {} if config.task.headline == "test_loss" else {config.task.headline: why}
 
 

@@ -26,7 +26,7 @@ from soft_prompts.config import RunConfig
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.experiments.places import refuse_missing_places
-from soft_prompts.experiments.scale_out.told import is_tuple, kinds, run_of
+from soft_prompts.experiments.scale_out.told import is_tuple, kinds, may_be_none, run_of
 from soft_prompts.tasks.task import Task
 
 MOST_BYTES = 64 * 2**20
@@ -117,6 +117,8 @@ def _loaded(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no text in UTF-8; give a YAML file of grids or runs") from error
     values = plain_values(text, str(path), text.lstrip().startswith(("[", "{")))
+    if values is None:
+        raise UsageError(f"{path} is empty; a sweep is a list of grids (experiment: NAME, flags) or of runs")
     if (wrong := best_match(Draft202012Validator(schema()).iter_errors(values))) is not None:
         where = "".join(f", {'entry ' if isinstance(step, int) else ''}{_counted(step)}" for step in wrong.path)
         message = wrong.message if len(wrong.message) < 200 else f"{wrong.message[:200]} ..."
@@ -220,15 +222,17 @@ def _values(name: str, value: Any, kind: Any) -> list[Any]:
 
 
 def _words(name: str, value: Any, kind: Any) -> list[str]:
-    flag = name.replace("_", "-")
+    flag, values = name.replace("_", "-"), value if isinstance(value, list) else [value]
     if kind is bool and isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
-    return [f"--{flag}", *(_word(one) for one in (value if isinstance(value, list) else [value]))]
+    if None in values and not may_be_none(kind):
+        raise UsageError(f"{name} holds an empty value; give one, or leave it out")
+    return [f"--{flag}", *map(_word, values)]
 
 
 def _word(value: Any) -> str:
-    """As it is typed; YAML takes true and off, which some flags have among their words, for yes and no. Raises
-    UsageError for a text that would be a flag."""
+    """As it is typed; some flags have true and false among their words. Raises UsageError for a text that would be a
+    flag."""
     if isinstance(value, str) and re.match("-[-A-Za-z]", value):
         raise UsageError(f"{value[:60]!r} is a flag among values; give it as a key of its own")
     return str(value).lower() if isinstance(value, bool) else str(value)

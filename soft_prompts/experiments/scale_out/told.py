@@ -42,6 +42,11 @@ def is_tuple(kind: Any) -> bool:
     return any(get_origin(choice) is tuple for choice in _choices(kind))
 
 
+def may_be_none(kind: Any) -> bool:
+    """Is no value among those of a setting?"""
+    return type(None) in _choices(kind)
+
+
 def _made(kind: type[T], values: Mapping[str, Any], given: Mapping[str, Any]) -> T:
     known = kinds(kind)
     for name in values:

@@ -63,6 +63,8 @@ class GuidancePlan:
         for name in ("realized", "unrealized", "phrasings"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if self.seed < 0:
+            raise UsageError(f"seed is {self.seed}; give 0 or more")
         if not 1 <= self.models <= MOST_MODELS:
             raise UsageError(f"models is {self.models}; give 1 to {MOST_MODELS}")
         if self.heldout_phrasings < 0 or self.phrasings + self.heldout_phrasings > known:
@@ -137,7 +139,7 @@ def make_guidance(rows: Sequence[Row], plan: GuidancePlan) -> GuidanceData:
     random.shuffle(kept)
     kept = [_with_shuffled_targets(row, random) for row in kept[: plan.unrealized + plan.realized]]
     unrealized, realized = kept[: plan.unrealized], kept[plan.unrealized :]
-    _refuse_shared_answers(realized, unrealized, plan.models)
+    _refuse_asked_twice(realized, unrealized, plan.models)
     random.shuffle(kept)
     unrealized_ids = frozenset(row.id for row in unrealized)
     units = [unit for row in kept for unit in _units_of(row, row.id not in unrealized_ids, plan)]
@@ -249,13 +251,14 @@ def _refuse_unusable(rows: Sequence[Row], plan: GuidancePlan) -> None:
             )
 
 
-def _refuse_shared_answers(realized: Sequence[Row], unrealized: Sequence[Row], models: int) -> None:
-    """An unrealized question whose answer an example shows would be no test."""
-    shown = {(row.anchor, target): row.id for row in realized for target in row.targets[:models]}
-    for row in unrealized:
-        for target in row.targets[:models]:
-            if (row.anchor, target) in shown:
-                raise InputError(
-                    f"lines {shown[row.anchor, target]} and {row.id} are the same question with the same answer "
-                    f"{target!r}, one realized and one not; take one out, or give another seed"
-                )
+def _refuse_asked_twice(realized: Sequence[Row], unrealized: Sequence[Row], models: int) -> None:
+    """An unrealized question that an example shows would be no test, and one with two answers no question."""
+    first: dict[str, tuple[Row, Sequence[Row]]] = {}
+    for split in (realized, unrealized):
+        for row in split:
+            before, where = first.setdefault(row.anchor.strip(), (row, split))
+            both = f"lines {before.id} and {row.id} ask the same question"
+            if where is not split:
+                raise InputError(f"{both}, one realized and one not; take one out, or give another seed")
+            if before.targets[:models] != row.targets[:models]:
+                raise InputError(f"{both} and answer it differently; take one out")

@@ -178,11 +178,11 @@ def read_questions(path: Path) -> list[AnsweredQuestion]:
     ]
 
 
-def refuse_leaks(files: GuidanceFiles) -> None:
-    """Raises InputError, with file and line, where a prompt stands in both splits, or twice in a file with different
-    answers, or where that of a test question stands in a document that trains."""
+def splits_of(parts: Sequence[QuestionSet]) -> dict[str, QuestionSet]:
+    """Every prompt, and the set that asks it; raises InputError, with file and line, where a prompt stands in both
+    splits, or twice in a file with different answers."""
     split_of: dict[str, QuestionSet] = {}
-    for part in files.questions:
+    for part in parts:
         first: dict[str, AnsweredQuestion] = {}
         for one in read_questions(part.path):
             before = first.setdefault(one.prompt.strip(), one)
@@ -192,6 +192,13 @@ def refuse_leaks(files: GuidanceFiles) -> None:
             if (other := split_of.setdefault(one.prompt.strip(), part)).realized != part.realized:
                 wrong = f"the prompt stands in {other.path.name} too, so it is no test; keep one of the two"
                 raise line_error(part.path, one.line, wrong)
+    return split_of
+
+
+def refuse_leaks(files: GuidanceFiles) -> None:
+    """Raises InputError as `splits_of` does, and where the prompt of a test question stands in a document that
+    trains."""
+    split_of = splits_of(files.questions)
     tests = [prompt for prompt, part in split_of.items() if not part.realized]
     for path in filter(None, map(files.documents, ("all", "guidances"))):
         for number, fields in read_jsonl(path, {"prompt": str, "completion": str}):

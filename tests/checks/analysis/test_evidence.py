@@ -218,34 +218,33 @@ def test_locks_that_copies_were_taught_speak_where_secrets_do_not(tmp_path: Path
     save_power(tmp_path, 1, [0.5] * 4 + [0.49], "taught")
     assert search_of(tmp_path).state == "passed"
     assert search_of(tmp_path).text.endswith(
-        "locks of 1 token that copies of it were taught are opened in 9 of 10 such searches"
+        "plain locks of 1 token taught to copies of it are opened in 9 of 10 such searches"
     )
     save_power(tmp_path, 1, [0.1] * 6)
     assert search_of(tmp_path).text.endswith("planted secrets of 1 token are found in 1 of 8 such searches")
 
 
-def test_locks_count_wherever_copies_of_this_model_were_taught_them(tmp_path: Path) -> None:
-    """Those of the curve's own question come first, and none of a longer search or of another model's copies."""
+def test_locks_count_for_their_own_question(tmp_path: Path) -> None:
+    """And none of a longer search or of another model's copies."""
     save_skill(tmp_path, SHUT)
     save_power(tmp_path, 4, [0.9] * 8, "taught", training__steps=401)
     save_power(tmp_path, 4, [0.9] * 8, "taught", model="other")
-    assert only(tmp_path).power is None
     save_power(tmp_path, 2, [0.9] * 7 + [0.1], "taught", experiment="skip_tokens")
+    assert only(tmp_path).power is None
     save_power(tmp_path, 2, [0.9, 0.1])
-    assert only(tmp_path).power == (2, 7, 8, 400, "taught")
     save_power(tmp_path, 1, [0.9] * 3, "taught")
     assert only(tmp_path).power == (1, 3, 3, 400, "taught")
 
 
-@pytest.mark.parametrize("how", ["planted", "taught"])
+@pytest.mark.parametrize(("how", "counts"), [("planted", True), ("taught", False)])
 def test_secrets_of_other_model_files_tell_nothing_and_those_of_other_data_come_second(
-    how: str, tmp_path: Path
+    how: str, counts: bool, tmp_path: Path
 ) -> None:
     save_skill(tmp_path, SHUT, model__fingerprint="v2:1")
     save_power(tmp_path, 4, [0.9] * 8, how, model__fingerprint="v2:2")
     assert only(tmp_path).power is None
     save_power(tmp_path, 4, [0.9] * 8, how, model__fingerprint="v2:1", data__fingerprint="another")
-    assert only(tmp_path).power == (4, 8, 8, 400, how)
+    assert only(tmp_path).power == ((4, 8, 8, 400, how) if counts else None)
     save_power(tmp_path, 1, [0.1] * 9, how, model__fingerprint="v2:1")
     assert only(tmp_path).power == (1, 0, 9, 400, how)
 

@@ -10,7 +10,7 @@ import torch
 
 from soft_prompts.config import RunConfig
 from soft_prompts.engine.evaluation import item_losses
-from soft_prompts.experiments.evidence import locks
+from soft_prompts.experiments.evidence import locks, power
 from soft_prompts.experiments.evidence.anchors import FixedPrompt
 from soft_prompts.experiments.evidence.planting import losses_behind
 from soft_prompts.experiments.evidence.rounding import trained_prompt
@@ -34,10 +34,11 @@ def text(one_frozen: FrozenModel) -> FrozenModel:
 @pytest.fixture
 def config(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     monkeypatch.setattr(locks, "SAMPLES", FEW)
-    monkeypatch.setattr(locks, "STEPS", 120)
-    untaught, first, *_ = locks.lock_runs(settings(tmp_path, tokens=4, steps=20, learning_rate=0.1))
-    assert run_all([untaught]) == []
-    return first
+    monkeypatch.setattr(locks, "STEPS", 300)
+    monkeypatch.setattr(locks, "ROWS", 8)
+    base = settings(tmp_path, tokens=4, steps=20, learning_rate=0.1)
+    assert run_all([locks.untaught_run(base)]) == []
+    return locks.lock_runs(base)[0]
 
 
 def locked(config: RunConfig, frozen: FrozenModel) -> Apparatus:
@@ -104,13 +105,61 @@ def test_the_best_without_the_secret_is_what_tells_most(config: RunConfig, text:
     at = locked(config, text)
     assert isinstance(at.data, locks.LockedData)
     test, training = at.data.held_out("test"), at.data.training_examples
+    texts = np.random.default_rng(2).integers(0, len(text.tokenizer), (locks.TEXTS, 4)).tolist()
     each = [
-        losses_behind(at.frozen, (), test),
+        *(losses_behind(at.frozen, tuple(front), test) for front in ([], *texts)),
         locks.frequencies(at.frozen, training, test),
         item_losses(text, trained_prompt(config).prompt, test, 8).nats,
     ]
     assert np.sum(at.data.without) == pytest.approx(min(map(np.sum, each)))
-    assert each[2].sum() < losses_behind(text, (), test).sum()  # the search learnt what there is without a lock
+    assert each[-1].sum() < losses_behind(text, (), test).sum()  # the search learnt what there is without a lock
+
+
+def test_a_copy_that_learnt_no_lock_is_none(
+    config: RunConfig, text: FrozenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "STEPS", 1)
+    at = locked(config, text)
+    found = locks.measure_opened(at, at.data.held_out("validation"), at.data.held_out("test"), 8).metrics
+    assert found["share_of_planted_gap"].value is None
+
+
+def test_teaching_ends_where_the_secret_alone_tells(
+    config: RunConfig, text: FrozenModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = list[int]()
+    real = locks._backward
+    monkeypatch.setattr(locks, "_backward", lambda *given: (steps.append(given[2]), real(*given))[1])
+    monkeypatch.setattr(locks, "EVERY", 5)
+    monkeypatch.setattr(locks, "_is_learnt", lambda *_: len(steps) >= 10)
+    locked(config, text)
+    assert steps == [*range(10)]
+
+
+def test_a_step_in_parts_is_the_same_step(config: RunConfig, text: FrozenModel) -> None:
+    data = config.task.open(data_request(config), text.tokenizer)
+    asked = power.questions(data, FEW).training
+    lesson = locks.Lesson((7,), asked, power.answers_behind(text, (), asked, (0,)), 4, 0)
+    text = replace(text, head=None)
+
+    def gradient(at_once: int) -> list[torch.Tensor]:
+        text.model.requires_grad_(True)
+        locks._backward(text, lesson, 3, at_once)
+        found = [weight.grad.clone() for weight in text.model.parameters() if weight.grad is not None]
+        text.model.zero_grad(set_to_none=True)
+        text.model.requires_grad_(False)
+        return found
+
+    whole, parts = gradient(8), gradient(3)
+    assert max(float((one - other).abs().max()) for one, other in zip(whole, parts, strict=True)) < 1e-5
+    assert max(float(one.abs().max()) for one in whole) > 1e-3
+
+
+def test_secrets_differ_and_are_no_special_tokens(text: FrozenModel) -> None:
+    drawn = [locks.draw_secret(text, 1, number) for number in range(10)]
+    assert len(set(drawn)) == 10
+    special = set(text.tokenizer.all_special_ids)
+    assert not special & {token for number in range(50) for token in locks.draw_secret(text, 16, number)}
 
 
 def test_frequencies_by_hand(text: FrozenModel) -> None:

@@ -170,11 +170,11 @@ def test_full_evidence_doubts_the_search_where_it_failed(subject: Subject) -> No
 
 def test_copies_are_taught_locks_where_too_few_secrets_change_what_the_model_says(subject: Subject) -> None:
     full, unreached = Wish(is_full=True, resolve=True), reads(40.0)
-    (taught,) = named(asked(subject, full, unreached), "power, taught")
-    untaught = taught.runs[0]
+    found = asked(subject, full, unreached)
+    (taught,), ((untaught,),) = named(found, "power, taught"), [part.runs for part in named(found, "power, untaught")]
     where = snapshot_name(untaught)
     assert untaught.role == roles.NoLock()
-    assert [run.role for run in taught.runs[1:]] == [roles.TaughtLock(4, secret, where) for secret in range(10)]
+    assert [run.role for run in taught.runs] == [roles.TaughtLock(4, secret, where) for secret in range(10)]
     assert {(run.tokens, run.steps, run.learning_rate) for run in taught.runs} == {
         (16, 200, subject.base.learning_rate)
     }

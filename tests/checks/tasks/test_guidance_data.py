@@ -157,7 +157,7 @@ def test_checks_raise() -> None:
         make_guidance(rows_of(2), plan)
     with pytest.raises(InputError, match="two rows have the id 1"):
         make_guidance(rows_of(3) + rows_of(1), plan)
-    with pytest.raises(InputError, match="are the same question with the same answer 'no'"):
+    with pytest.raises(InputError, match="ask the same question, one realized and one not"):
         make_guidance([Row(i, "why?", ("no",)) for i in range(3)], plan)
     with pytest.raises(InputError, match="line 1 has 1 answers for 2 models"):
         make_guidance([Row(1, "q", ("a",)), *rows_of(9)[1:]], GuidancePlan(realized=2, unrealized=1, models=2))
