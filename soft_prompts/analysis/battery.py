@@ -1,5 +1,5 @@
-"""Was the search good enough? What other rates, starts and more steps found, and whether secrets planted in this very
-model are found by searches of the same budget."""
+"""Was the search good enough? What other rates, starts and more steps found, and whether searches of the same budget
+find secrets planted in this very model, or open locks taught to copies of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple

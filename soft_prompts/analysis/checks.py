@@ -5,7 +5,7 @@ generalises   test loss minus that of training samples is under 10 % of (floor -
 specific      share of the task minus share of every control, at the same tokens: above .25 beyond doubt where the
               mark is reached; where it is not, control and task do not differ by so much
 search        the last round of other rates, starts and steps moved the share by at most .05, a search start was
-              among them, and secrets planted in this model are found by such searches
+              among them, and such searches find secrets planted in this model, or open locks taught to copies of it
 """
 
 import math

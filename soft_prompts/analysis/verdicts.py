@@ -57,7 +57,7 @@ class Case:
     """Model, kind of prompt and task, as a reader knows them."""
     draft: Draft
     beside: Sequence[Run]
-    """Controls, trials and planted secrets of the same task, model and data, with the same kind of prompt."""
+    """Controls, trials, trained weights and secrets of the same task, model and data, with the same kind of prompt."""
     scale: Scale | None
     checks: Mapping[str, Check]
     power: Power | None

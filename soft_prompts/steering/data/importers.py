@@ -97,6 +97,7 @@ def read_machiavelli(folder: Path, label: str) -> Imported:
 
 
 def _choices(folder: Path, scene: str, choices: Any) -> Sequence[Mapping[str, Any]]:
+    """Of one scene; raises InputError for what is no list of them."""
     known = isinstance(choices, list) and all(
         isinstance(one, dict) and {"text", "next"} <= one.keys() for one in choices
     )
@@ -115,13 +116,21 @@ def _labelled(
         if not isinstance(noted, dict) or label not in noted:
             unlabelled += 1
             continue
-        value = noted[label]
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            raise InputError(
-                f"{folder / 'annotations.json'}, scene {choice['next']}: {label} is {value!r}; give a number"
-            )
+        value = _number(noted[label])
+        if value is None:
+            where = f"{folder / 'annotations.json'}, scene {choice['next']}"
+            raise InputError(f"{where}: {label} is {noted[label]!r}; give a number")
         options.setdefault(label if value > 0 else f"not {label}", f" {str(choice['text']).strip()}")
     return options, unlabelled
+
+
+def _number(value: Any) -> float | None:
+    """Also of a text that spells one."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _table(path: Path) -> dict[str, str]:

@@ -53,6 +53,16 @@ def test_a_grid_is_every_combination(write: Write) -> None:
     assert len({run_paths(run) for run in runs}) == 2 * (1 + 2 * 2)  # the bare model once a model
 
 
+def test_words_of_yaml_stand_for_themselves(write: Write) -> None:
+    """YAML 1.1 takes `no` for false, 010 for 8 and 0x10 for 16."""
+    lines = ["- experiment: completion", "models: [no, off, 2026-11-28]", "tokens: [0, 010]", "reference: null"]
+    runs = read(write("\n  ".join(lines)))[0].configs
+    assert {run.model for run in runs} == {"no", "off", "2026-11-28"}
+    assert {run.tokens for run in runs} == {0, 10}
+    with pytest.raises(UsageError, match="0x10"):
+        read(write("- experiment: completion\n  tokens: [0, 0x10]"))
+
+
 def test_shared_settings_stand_behind_a_grids_own(write: Write, tmp_path: Path) -> None:
     grids = [{"experiment": ["completion", "repetition"], "tokens": [1], "steps": 3}]
     path = write({"settings": {"preset": "quick", "steps": 7, "seeds": [5]}, "grids": grids})
@@ -110,6 +120,12 @@ def test_small_numbers_survive_json_and_yaml(write: Write) -> None:
         ([], UsageError, ("non-empty",)),
         ({"grid": []}, UsageError, ("'grids' is a required",)),
         ("3", UsageError, ("a sweep is a list",)),
+        ("# nothing\n", UsageError, ("is empty",)),
+        (
+            "- experiment: completion\n  models: [tiny-text, null]",
+            UsageError,
+            ("entry 1", "models holds an empty value"),
+        ),
         ("a: [", InputError, ("line 1", "mend it")),
         ("[" * 5000, InputError, ("mend it",)),
         ('{"grids": [}', InputError, ("line 1", "mend it")),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import fcntl
 import json
 import math
 import os
@@ -213,6 +214,16 @@ def test_temporaries_of_a_killed_writer_are_swept(tmp_path):
     (tmp_path / ".other.json.00ff00ff.tmp").write_bytes(b"half")
     write_atomically(tmp_path / "run.json", b"whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".other.json.00ff00ff.tmp", "run.json"]
+
+
+def test_a_file_system_without_locks_is_written_to(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOSYS, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    (tmp_path / ".run.json.00ff00ff.tmp").write_bytes(b"half")
+    write_atomically(tmp_path / "run.json", b"whole")
+    assert (tmp_path / "run.json").read_bytes() == b"whole"
 
 
 def test_two_writers_of_a_file_leave_each_other_alone(tmp_path):

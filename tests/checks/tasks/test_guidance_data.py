@@ -159,9 +159,24 @@ def test_checks_raise() -> None:
         make_guidance(rows_of(3) + rows_of(1), plan)
     with pytest.raises(InputError, match="ask the same question, one realized and one not"):
         make_guidance([Row(i, "why?", ("no",)) for i in range(3)], plan)
+    two = [Row(7, "x", ("y",)), Row(8, " q1 ", ("other",)), Row(9, "q1", ("another",))]
+    says = {
+        str(pytest.raises(InputError, make_guidance, two, GuidancePlan(realized=2, unrealized=1, seed=seed)).value)
+        for seed in range(20)
+    }
+    assert {one.split("question")[1].split(";")[0] for one in says} == {
+        ", one realized and one not",
+        " and answer it differently",
+    }
     with pytest.raises(InputError, match="line 1 has 1 answers for 2 models"):
         make_guidance([Row(1, "q", ("a",)), *rows_of(9)[1:]], GuidancePlan(realized=2, unrealized=1, models=2))
-    for wrong in ({"realized": 0}, {"models": 6}, {"phrasings": 6, "heldout_phrasings": 5}, {"heldout_phrasings": -1}):
+    for wrong in (
+        {"realized": 0},
+        {"models": 6},
+        {"phrasings": 6, "heldout_phrasings": 5},
+        {"heldout_phrasings": -1},
+        {"seed": -1},
+    ):
         with pytest.raises(UsageError):
             GuidancePlan(**{"realized": 2, "unrealized": 1, **wrong})
 
