@@ -305,7 +305,7 @@ def test_a_data_set_is_evaluated_in_one_command(
 def test_an_answer_longer_than_what_is_written_is_named_with_its_line(
     tiny_folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lines = [{"prompt": "Q: q A:", "completion": f" {answer}\n"} for answer in ("a", "xyz" * 20)]
+    lines = [{"prompt": f"Q: {answer} A:", "completion": f" {answer}\n"} for answer in ("a", "xyz" * 20)]
     path = tmp_path / "own_unrealized_examples.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(SystemExit) as stop:
