@@ -49,7 +49,9 @@ def test_what_was_printed_is_of_the_same_run() -> None:
         assert target["found"] in printed
 
 
-@pytest.mark.parametrize("part", ["absent: none is", "present or hidden or strict: none is", "self-planted"])
+@pytest.mark.parametrize(
+    "part", ["absent: none is", "present or hidden or strict: none is", "strict lock", "UNDECIDED", "self-planted"]
+)
 def test_the_targets_that_a_verdict_stands_on_are_met(part: str) -> None:
     [target] = [one for one in REFERENCE["targets"] if one["target"].startswith(part)]
     assert target["met"] is True
