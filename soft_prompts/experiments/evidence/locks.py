@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -159,7 +160,7 @@ def taught(at: Apparatus, lesson: Lesson, validation: Sequence[Example]) -> Froz
     frozen, optimizer = learning.frozen, torch.optim.AdamW(learning.prompt.parameters(), weight_decay=0.0)
     shut, started = float(losses_behind(frozen, (), list(validation)).sum()), time.perf_counter()
     title = f"a copy of {at.config.model} learns {len(lesson.right)} answers behind secret {lesson.seed}"
-    with StepProgress(title, STEPS) as show:
+    with StepProgress(title, STEPS, quiet=not PartialState().is_main_process) as show:
         for step in range(STEPS):
             for group in optimizer.param_groups:
                 group["lr"] = RATE * min(1.0, (step + 1) / WARMUP) * (1 - (1 - FALLS_TO) * step / STEPS)

@@ -81,8 +81,8 @@ def test_the_same_copy_every_time(config: RunConfig, text: FrozenModel, monkeypa
 
 
 def test_the_share_of_a_lock_is_that_of_the_secret_itself(config: RunConfig, text: FrozenModel) -> None:
-    """The secret opens all of it; nothing in front none, nor the secret where nobody taught anything, nor what such a
-    search finds in the model itself: the form of the answers."""
+    """The secret opens all of it; where nobody taught anything neither the secret does, nor what such a search finds:
+    the form of the answers."""
     at = locked(config, text)
     validation, test = at.data.held_out("validation"), at.data.held_out("test")
 
@@ -94,7 +94,6 @@ def test_the_share_of_a_lock_is_that_of_the_secret_itself(config: RunConfig, tex
 
     secret = secret_of(config, text)
     assert share(at, secret) == pytest.approx(1.0, abs=1e-4)
-    assert share(at, ()) <= 1e-4
     untaught = at._replace(frozen=text)
     assert share(untaught, secret) < 0.2
     sought = locks.measure_opened(untaught._replace(prompt=trained_prompt(config).prompt), validation, test, 8).metrics
