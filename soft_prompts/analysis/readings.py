@@ -214,11 +214,13 @@ def _checks(
         unknown = Check("unknown", None, "there is no sound scale")
         return {name: holds if name == "scale" else unknown for name in checks.CHECKS}, None
     is_reached, most = lead.half.at_most is not None, max(lead.shares)
+    bare = chosen_of(prompts[0]) if 0 in prompts else None
+    hopeless = None if is_reached else checks.nothing_to_learn(bare, draft.metric)
     if not is_reached and most == 0:
         unknown = Check("unknown", None, checks.NO_PROMPT)
-        return {name: holds if name == "scale" else unknown for name in checks.CHECKS}, None
+        return dict.fromkeys(checks.CHECKS, unknown) | {"scale": holds, "search": hopeless or unknown}, None
     tokens = most if lead.half.at_most is None else lead.half.at_most
-    run, bare = chosen_of(prompts[tokens]), chosen_of(prompts[0]) if 0 in prompts else None
+    run = chosen_of(prompts[tokens])
     smaller = most if not is_reached else lead.half.more_than
     tried = read_battery(prompts, smaller, draft, lead) if smaller else None
     own = Check("passed", None, "nothing stands in front")
@@ -226,7 +228,7 @@ def _checks(
         "scale": holds,
         "generalises": checks.generalises(run, draft.metric, gap, bare),
         "specific": checks.specific(controls, tokens, is_reached) if tokens else own,
-        "search": checks.search_sufficed(tried, power, smaller),
+        "search": hopeless or checks.search_sufficed(tried, power, smaller),
     }, tried
 
 

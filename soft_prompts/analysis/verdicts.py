@@ -107,11 +107,13 @@ def _judged(case: Case) -> tuple[Word, str | None, str | None]:
 def _not_reached(case: Case, scale: Scale) -> tuple[Word, str | None, str | None]:
     counts = sorted(scale.shares)
     most = counts[-1]
-    if most == 0:
-        return "UNDECIDED", NO_PROMPT, "--tokens 0 1 4 16" if _asked_for_none(case.draft.runs) else None
-    if scale.half.in_doubt:
+    if most > 0 and scale.half.in_doubt:
         doubt = token_counts(set(scale.half.in_doubt))
         return "UNDECIDED", f"the interval at {doubt} holds the mark: more test items", "--test-samples"
+    if (search := case.checks["search"]).is_final:
+        return "UNDECIDED", f"search: {search.text}", None
+    if most == 0:
+        return "UNDECIDED", NO_PROMPT, "--tokens 0 1 4 16" if _asked_for_none(case.draft.runs) else None
     best = max(counts, key=lambda count: scale.shares[count].value)
     found = case.stray
     if found is None and best != most and _gain(case, scale, most, best) > RISES:

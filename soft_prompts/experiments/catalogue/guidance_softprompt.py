@@ -25,7 +25,7 @@ TINY = GuidanceTask(
 )
 DEFAULT = Grid(
     models=("tiny-guidance-base",),
-    tokens=(0, 1, 2, 4, 8, 16),
+    tokens=(0, 1, 4, 16),
     data=("questions",),
     task=TINY,
     settings=RunConfig(TINY, "tiny-guidance-base", 0, prompt="direct", steps=100, learning_rate=1e-2, weight_decay=0.0),

@@ -73,6 +73,8 @@ class Seen(NamedTuple):
     """Result of the prompt that shows the upper end."""
     has_power: bool = False
     """Were enough secrets planted that change what the model says, or locks taught?"""
+    is_final: bool = False
+    """Has the model the training samples already, so that no search can tell more?"""
 
 
 Read = Callable[["Standing"], Seen]
@@ -134,7 +136,8 @@ def _seen(reading: Reading | None) -> Seen:
         return Seen()
     witness = reading.lead.witness.get(reading.lead.half.mark)
     known = reading.power is not None and reading.power.tried >= LEAST_SECRETS
-    return Seen(reading.lead.half, None if witness is None else witness.path, known)
+    final = reading.checks["search"].is_final
+    return Seen(reading.lead.half, None if witness is None else witness.path, known, final)
 
 
 def parts(standing: Standing, wish: Wish, read: Read) -> Iterator[Part]:
@@ -155,6 +158,8 @@ def parts(standing: Standing, wish: Wish, read: Read) -> Iterator[Part]:
     yield Part("controls", control_runs(standing.subject, controlled_counts(*seen()), controls))
     if wish.is_full:
         yield Part("anchors", further_anchors(standing.subject, controlled_counts(*seen())))
+        if read(standing).is_final:
+            return
         yield from battery_parts(standing, doubted_count(*seen()))
         yield Part("rounded", _rounded(standing, read(standing).witness))
         if (count := doubted_count(*seen())) is not None:  # else there is no search to be doubted

@@ -75,9 +75,9 @@ EXPERIMENTS: dict[ExperimentName, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "1": (("B", "F"), ()),
     "2": (("F", "F-reversed"), ()),
     "3": (("F-spread", "F-grouped"), ()),
-    "G1": (("F", "B-in-context"), ("G", "B", "S")),
+    "G1": (("F",), ("B-in-context", "G", "B", "S")),
     "G2": (("F-reversed",), ("G-reversed",)),
-    "G3": (("F-grouped-hard-text",), ("F-grouped", "F-grouped-told", "F-grouped-M1", "F-grouped-M2")),
+    "G3": ((), ("F-grouped-hard-text", "F-grouped", "F-grouped-told", "F-grouped-M1", "F-grouped-M2")),
     "G4": ((), ("B", "S")),
 }
 

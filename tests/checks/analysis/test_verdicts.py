@@ -83,6 +83,37 @@ def test_a_bare_model_that_the_task_asks_alone_is_told_no_command(tmp_path):
     assert (found.word, found.why, found.next_command) == ("UNDECIDED", NO_PROMPT, None)
 
 
+@pytest.mark.parametrize(
+    ("values", "at_training"),
+    [({0: (3.0, 0.1)}, 0.06), ({0: (3.0, 0.1), 4: (2.9, 0.15)}, 0.06), ({0: (3.0, 0.1)}, 0.0)],
+)
+def test_a_model_that_has_the_training_samples_by_heart_teaches_a_prompt_nothing(values, at_training, tmp_path):
+    """Fine-tuned on these very answers: no other rate or start has a gradient to follow, and no command tells more."""
+    learnt = {"training_loss": Metric(at_training, 0.0, 256, "nats/move")}
+    save_skill(tmp_path, values, metrics=learnt, command="soft-prompts run pathfinding --tokens 0")
+    reading = only(tmp_path)
+    why = f"with nothing in front the training samples are solved ({at_training:.2g} nats/move; 3 on test samples), and"
+    assert reading.checks["search"] == ("failed", None, f"{why} teach a prompt nothing")
+    assert reading.verdict.why == f"search: {why} teach a prompt nothing"
+    assert (reading.verdict.word, reading.verdict.next_command) == ("UNDECIDED", None)
+
+
+def test_a_training_loss_above_a_fiftieth_of_the_tests_can_teach(tmp_path):
+    learnt = {"training_loss": Metric(0.061, 0.0, 256, "nats/move")}
+    save_skill(tmp_path, {0: (3.0, 0.1)}, metrics=learnt)
+    assert only(tmp_path).verdict.why == NO_PROMPT
+
+
+@pytest.mark.parametrize("solved", [0.5, 0.95])
+def test_learnt_by_heart_hides_neither_a_doubt_nor_what_is_there(solved, tmp_path):
+    """More items may show that the bare model has half, and a model that has it has it."""
+    learnt = {"training_loss": Metric(0.0, 0.0, 256, "nats/move")}
+    save_skill(tmp_path, {0: (3.0, solved), 4: (2.9, solved)}, metrics=learnt)
+    found, why = word(tmp_path)
+    assert found == ("UNDECIDED" if solved == 0.5 else "PRESENT")
+    assert why == ("the interval at 0, 4 tokens holds the mark: more test items" if solved == 0.5 else None)
+
+
 def test_bare_models_alone_are_told_apart_by_no_search(tmp_path):
     for model in ("one", "other"):
         save_skill(tmp_path, {0: (1.2, 0.1)}, model=model)

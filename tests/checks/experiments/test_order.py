@@ -168,6 +168,13 @@ def test_full_evidence_doubts_the_search_where_it_failed(subject: Subject) -> No
     assert {run.role for run in named(unreached, "power")[0].runs} == {roles.PlantedSecret(4, one) for one in range(10)}
 
 
+def test_no_other_search_is_made_where_the_training_samples_teach_nothing(subject: Subject) -> None:
+    full, unreached = Wish(is_full=True, resolve=True), reads(40.0)
+    found = asked(subject, full, lambda standing: unreached(standing)._replace(is_final=True))
+    assert named(found, "anchors")  # hard prompts are not trained
+    assert not any(part.name.startswith(("battery", "power")) for part in found)
+
+
 def test_copies_are_taught_locks_where_too_few_secrets_change_what_the_model_says(subject: Subject) -> None:
     full, unreached = Wish(is_full=True, resolve=True), reads(40.0)
     found = asked(subject, full, unreached)

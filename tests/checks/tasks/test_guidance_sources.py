@@ -184,7 +184,7 @@ def test_both_stages_on_files(tmp_path: Path, one_frozen: FrozenModel, capsys: p
     folder = set_in(tmp_path / "set", PLAN)
     asked = grid(folder / "simple_completion_ug5_rg10_gph1", tmp_path, one_frozen.name, experiment=("G1",))
     assert Experiment("guidance_softprompt", "?", {"default": asked}, metrics=("binding",)).main([]) == 0
-    assert len(list((tmp_path / "results").rglob("direct-2t-*.json"))) == 2  # B and G
+    assert len(list((tmp_path / "results").rglob("direct-2t-*.json"))) == 3  # B, B in context, G
     assert "left out: S: " in capsys.readouterr().err
 
 
