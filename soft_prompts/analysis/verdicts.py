@@ -107,9 +107,13 @@ def _judged(case: Case) -> tuple[Word, str | None, str | None]:
 def _not_reached(case: Case, scale: Scale) -> tuple[Word, str | None, str | None]:
     counts = sorted(scale.shares)
     most = counts[-1]
+    rise = _gain(case, scale, counts[-2], most) if len(counts) > 1 else 0.0
+    more = f"--tokens {' '.join(map(str, [*counts, 4 * most]))}"
     if most > 0 and scale.half.in_doubt:
-        doubt = token_counts(set(scale.half.in_doubt))
-        return "UNDECIDED", f"the interval at {doubt} holds the mark: more test items", "--test-samples"
+        why = f"the interval at {token_counts(set(scale.half.in_doubt))} holds the mark"
+        if rise > RISES and _has_no_more_items(case.draft.runs):
+            return "UNDECIDED", f"{why}, and the share still rises by {rise:.2f}: more tokens", more
+        return "UNDECIDED", f"{why}: more test items", "--test-samples"
     if (search := case.checks["search"]).is_final:
         return "UNDECIDED", f"search: {search.text}", None
     if most == 0:
@@ -121,10 +125,9 @@ def _not_reached(case: Case, scale: Scale) -> tuple[Word, str | None, str | None
     if found is not None:
         why = f"search: a prompt of {token_counts({found[0]})} has {_number(found[1])}, and none was chosen at {most}"
         return "UNDECIDED", why, "--evidence full"
-    rise = _gain(case, scale, counts[-2], most) if len(counts) > 1 else 0.0
     if rise > RISES:
         why = f"the share still rises by {rise:.2f} from {counts[-2]} to {most} tokens: more tokens"
-        return "UNDECIDED", why, f"--tokens {' '.join(map(str, [*counts, 4 * most]))}"
+        return "UNDECIDED", why, more
     for name in ("search", "specific"):
         check = case.checks[name]
         if check.state != "passed":
@@ -158,7 +161,7 @@ def next_command(runs: Sequence[Run], flags: str) -> str | None:
     given, words = flags.split(), shlex.split(command)
     if given == ["--test-samples"]:
         own = [run for run in runs if run.result.role == "run"]
-        if any(map(_all_are_tested, own)):
+        if _has_no_more_items(own):
             return None
         given.append(str(max(100, 4 * max(run.result.data.test_samples or 0 for run in own))))
     asked = _value(words, "--evidence")
@@ -169,9 +172,9 @@ def next_command(runs: Sequence[Run], flags: str) -> str | None:
     return " ".join([*map(shlex.quote, _without(words, given[0])), *given])
 
 
-def _all_are_tested(run: Run) -> bool:
+def _has_no_more_items(runs: Sequence[Run]) -> bool:
     """Did the data have fewer items for the test than were asked for?"""
-    return (run.result.data.test_samples or 0) < run.result.config.get("test_samples", 0)
+    return any((run.result.data.test_samples or 0) < run.result.config.get("test_samples", 0) for run in runs)
 
 
 def _newest_command(runs: Sequence[Run]) -> str | None:

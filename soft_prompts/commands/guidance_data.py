@@ -2,16 +2,12 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from soft_prompts.common.errors import UsageError
-from soft_prompts.tasks.guidance.dataset import GuidancePlan, Layout, make_guidance, read_rows
+from soft_prompts.tasks.guidance.dataset import GuidancePlan, Layout, guidance_of
 from soft_prompts.tasks.guidance.files import NAME, refuse_other_set, write_guidance
 from soft_prompts.tasks.guidance.text import Order
 from soft_prompts.zoo import GUIDANCE_ROWS
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class GuidanceDataOptions:
 
 def guidance_data_command(options: GuidanceDataOptions) -> int:
     """Write a data set and print where; raises InputError where it would overwrite another one."""
-    data = make_guidance(read_rows(options.rows), options.plan)
+    data = guidance_of(options.rows, options.plan)
     refuse_other_set(options.out, data, options.name)
     for path in write_guidance(options.out, data, options.name):
         print(path)

@@ -90,10 +90,16 @@ class Experiment(Generic[TaskT]):
         given = {argument.split("=")[0] for argument in arguments}
         if "--data" in given:
             preset = variant(preset, test_data=None)  # the preset's test data belong to the preset's data
+        usual = preset.reference if "--models" in given and "--reference" not in given else None
         if "--models" in given:
             preset = replace(preset, reference=None)  # and its reference to its models
         kind: Any = Grid[type(preset.task)]  # pyright: ignore[reportInvalidTypeArguments]
-        return parse(kind, arguments, program or started_as(), self.question, default=preset)
+        grid = parse(kind, arguments, program or started_as(), self.question, default=preset)
+        if usual in grid.models:
+            return replace(grid, reference=usual)
+        if usual is not None:
+            say(f"no reference: {usual}, that of the preset, is not among the models; --reference names another")
+        return grid
 
     def _show(self, grid: Grid[TaskT], made: Sequence[RunConfig], failures: Sequence[str]) -> int:
         """A table a metric, the figure, where all that was made is, and a line a failure; returns the exit code."""

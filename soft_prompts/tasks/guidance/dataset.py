@@ -131,6 +131,15 @@ def _row(path: Path, number: int, fields: dict[str, object]) -> Row:
     return Row(number, anchor, tuple(targets))
 
 
+def guidance_of(path: Path, plan: GuidancePlan) -> GuidanceData:
+    """The data set of a file's rows; raises InputError with the file where they do not do."""
+    rows = read_rows(path)
+    try:
+        return make_guidance(rows, plan)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 def make_guidance(rows: Sequence[Row], plan: GuidancePlan) -> GuidanceData:
     """The data set of rows and plan, the same bytes wherever it is made; raises InputError where the rows do not do."""
     _refuse_unusable(rows, plan)

@@ -15,7 +15,7 @@ from soft_prompts.common.console import say
 from soft_prompts.common.files import fingerprint_files
 from soft_prompts.data.jsonl import read_jsonl
 from soft_prompts.tasks.guidance.arms import Arm
-from soft_prompts.tasks.guidance.dataset import GuidancePlan, Layout, Record, Row, make_guidance, read_rows
+from soft_prompts.tasks.guidance.dataset import GuidancePlan, Layout, Record, Row, guidance_of
 from soft_prompts.tasks.guidance.files import (
     ANY_PART,
     NAME,
@@ -113,11 +113,11 @@ class GuidanceOfRows:
         return None
 
     def documents(self, folder: Path) -> Path:
-        write_guidance(folder, make_guidance(read_rows(self.path), self.plan))
+        write_guidance(folder, guidance_of(self.path, self.plan))
         return folder / f"{file_prefix(NAME, self.plan)}_{self.arm.lesson}.jsonl"
 
     def questions(self) -> Questions:
-        data = make_guidance(read_rows(self.path), self.plan)
+        data = guidance_of(self.path, self.plan)
         return Questions(self._answered(data.realized_rows), self._answered(data.unrealized_rows))
 
     def _answered(self, rows: Sequence[Row]) -> list[GuidedQuestion]:

@@ -63,7 +63,15 @@ def test_data_that_has_no_more_items_is_not_asked_for_more(tmp_path):
     save_skill(tmp_path, DOUBT, command=RUN, config={"test_samples": 40})
     assert following(tmp_path) == f"{RUN} --evidence standard --test-samples 160"
     save_skill(tmp_path, DOUBT, command=RUN, config={"test_samples": 41})
-    assert following(tmp_path) is None
+    assert following(tmp_path) == f"{RUN} --evidence standard --tokens 0 4 16"  # for its share still rises
+
+
+def test_neither_items_nor_tokens_are_asked_for_where_both_are_spent(tmp_path):
+    level = {0: (3.0, 0.0), 1: (1.2, 0.5), 4: (1.2, 0.5)}
+    save_skill(tmp_path, level, command=RUN, config={"test_samples": 41})
+    (reading,) = read_all([tmp_path], draws=60).readings
+    assert reading.verdict.why == "the interval at 1, 4 tokens holds the mark: more test items"
+    assert reading.verdict.next_command is None
 
 
 def test_a_command_that_found_every_run_there_is_known_by_what_it_made_beside_them(tmp_path):

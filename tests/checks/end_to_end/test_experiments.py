@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from soft_prompts.commands.experiments import EXPERIMENTS, question_of
+from soft_prompts.experiments.catalogue import chess
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid, variant
 from soft_prompts.prompts.kinds import PROMPTS
@@ -108,6 +109,25 @@ def test_every_preset_is_whole(path: Path) -> None:
     assert {"default", "quick", "paper"} <= experiment.presets.keys()
     for grid in experiment.presets.values():
         assert experiment.runs(grid)
+
+
+@pytest.mark.parametrize(
+    ("flags", "reference"),
+    [
+        ([], "tiny-chess"),
+        (["--models", "tiny-text", "tiny-chess/"], "tiny-chess"),
+        (["--models", "tiny-text", "gpt2"], None),
+        (["--models", "tiny-text", "tiny-chess", "--reference", "tiny-text"], "tiny-text"),
+        (["--models", "tiny-text", "--reference", "None"], None),
+    ],
+)
+def test_a_presets_reference_stays_where_it_is_among_the_models(
+    flags: list[str], reference: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert chess.EXPERIMENT.parse(flags, "x").reference == reference
+    said = capsys.readouterr().err
+    named = "no reference: tiny-chess, that of the preset, is not among the models; --reference names another\n"
+    assert said == (named if "gpt2" in flags else "")
 
 
 def three_steps(path: Path, folder: Path, kind: str, output: Path, most_cases: int | None = None) -> None:

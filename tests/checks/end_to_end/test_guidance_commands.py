@@ -130,7 +130,7 @@ def test_too_few_questions(files: Path, one_frozen: FrozenModel, capsys: pytest.
     rows.write_text("".join(rows.read_text().splitlines(keepends=True)[:11]))
     for road in ("guidance-data, rows", "experiment, rows"):
         code, [line] = answer_of(lambda road=road: travel(road, files, one_frozen.name), capsys)
-        assert (code, "there are 11 rows; realized 8 + unrealized 4 need 12" in line) == (3, True)
+        assert (code, "rows.jsonl: there are 11 rows; realized 8 + unrealized 4 need 12" in line) == (3, True)
     realized.write_text(realized.read_text().splitlines()[0])
     code, [line] = answer_of(lambda: experiment(files / "set", one_frozen.name, files / "out"), capsys)
     assert (code, "has 1 realized and 4 unrealized questions, which leaves none for train" in line) == (3, True)
