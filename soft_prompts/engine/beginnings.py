@@ -96,7 +96,7 @@ def _cache(frozen: FrozenModel, embeds: Float[Tensor, "1 S H"]) -> DynamicCache:
     """Keys and values of what every answer stands behind."""
     if embeds.shape[1] == 0:
         return DynamicCache(config=frozen.model.config)
-    return frozen.go_on(embeds, None, body=True)[1]
+    return frozen.remember(embeds)
 
 
 def _nats_of_answers(

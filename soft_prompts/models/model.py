@@ -18,10 +18,12 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from soft_prompts.models.batching import PADDED, Batching
 from soft_prompts.models.fingerprint import NOW, find_fingerprint
 from soft_prompts.models.loading.spread import IN_STEP, Mode
-from soft_prompts.models.packed import Heads, Layout, packed
+from soft_prompts.models.packed import Heads, Layout, NotPacked, packed
 
 CACHES = ("cache", "past_key_values", "cache_params", "state")  # what models call it; the newest name first
 KEPT_LOGITS = "logits_to_keep"  # what models call how many positions' logits are wanted, from the last
+FROM_PAD = ("camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl")
+"""Types of models whose positions are counted from behind the pad token's id."""
 LENGTHS = ("max_position_embeddings", "max_seq_len", "max_sequence_length", "max_target_positions", "n_positions")
 
 
@@ -72,8 +74,20 @@ class NoCache(ValueError):
 
 def context_length_of(config: PretrainedConfig) -> int | None:
     """Most positions that a model of this configuration was built for; None where it names no limit."""
-    named = (getattr(config.get_text_config(), name, None) for name in LENGTHS)
-    return next((length for length in named if type(length) is int), None)
+    text = config.get_text_config()
+    named = (getattr(text, name, None) for name in LENGTHS)
+    length = next((length for length in named if type(length) is int), None)
+    if length is not None and text.model_type in FROM_PAD:
+        return length - (text.pad_token_id or 0) - 1
+    if length is not None and text.model_type == "doge":  # beyond it earlier tokens depend on later ones
+        return min(length, text.keep_window_size)
+    return length
+
+
+def _fits(config: PretrainedConfig, positions: int) -> bool:
+    """May a row be so long? Llama 4 scales queries by their place in the row, from so many on, not in their text."""
+    text = config.get_text_config()
+    return not getattr(text, "attn_temperature_tuning", False) or positions < text.floor_scale
 
 
 @dataclass(frozen=True)
@@ -196,6 +210,8 @@ class FrozenModel:
 
         Keys and values are added to `kept`. Raises NotPacked where the model cannot read such a row.
         """
+        if not _fits(self.model.config, embeds.shape[1]):
+            raise NotPacked(f"{type(self.model).__name__} reads {embeds.shape[1]} positions in a row as one long text")
         with packed(self.model, layout, kept):
             if self.head is None:
                 return self._ask(self.model, embeds, layout.positions).logits[0]
@@ -208,6 +224,10 @@ class FrozenModel:
     def next_logits(self, embeds: Float[Tensor, "B S H"]) -> Float[Tensor, "B V"]:
         """Logits at the last position alone."""
         return self.logits(embeds)[:, -1] if self.head is None else self.head(self.hidden(embeds)[:, -1])
+
+    def remember(self, embeds: Float[Tensor, "B S H"]) -> Any:
+        """A cache of embeddings, to go on behind. Raises NoCache."""
+        return self.go_on(embeds, None, body=self.head is not None, last=True)[1]
 
     def go_on(
         self,

@@ -24,7 +24,8 @@ from transformers.masking_utils import sdpa_mask
 
 NAME = "soft_prompts_packed"
 SHORT = 256  # queries: of fewer the kernel goes back in float32 as fast as in 16 bits, or up to 14 times as fast
-SOFTENED = ("softcap", "s_aux", "position_bias", "head_mask")  # arguments of attentions that are more than a softmax
+# Arguments of attentions that are more than a softmax over all that is before.
+SOFTENED = ("softcap", "s_aux", "position_bias", "head_mask", "block_indices", "indices")
 
 Heads = tuple[Tensor, Tensor]
 

@@ -16,6 +16,7 @@ from soft_prompts.models.packed import Heads, Layout, NotPacked, stretches_of
 from soft_prompts.models.writing import ROADS, Choice
 
 LENGTHS = (13, 4, 9)  # longest first; beyond the sliding windows and chunks of small models
+PADDING = 160  # positions in front of rows that are to be written on: more than a block of sparse attentions has
 WRITTEN = 3  # tokens: from the first on, then out of a cache
 TOLERANCE = {torch.float32: 1e-4}  # of the largest logit: another order of summing, and no more
 COARSE = 3e-2  # the same in 16 bits
@@ -166,6 +167,9 @@ def writes_like_forward(frozen: FrozenModel, writing: Writing) -> bool:
     rows = [rows[0], rows[0].flip(0)] if writing.batching.kind == "equal" else rows
     rows = rows[:1] if writing.batching.kind == "alone" else rows
     embeds = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_side="left")
+    if len({len(row) for row in rows}) > 1:
+        spare = (frozen.context_length or PADDING) - embeds.shape[1] - WRITTEN
+        embeds = torch.nn.functional.pad(embeds, (0, 0, max(0, min(PADDING, spare)), 0))
     starts = torch.tensor([embeds.shape[1] - len(row) for row in rows], device=frozen.device)
     mask = torch.arange(embeds.shape[1], device=frozen.device) >= starts[:, None]
     try:

@@ -94,7 +94,7 @@ def by_shared_beginning(
     """The same of rows that are padded on the left and begin with `shared` positions alike: those go through the model
     once, and a row's padding then stands behind them. Every row has more positions than these."""
     first = int((~mask[0]).sum())
-    _, cache = frozen.go_on(embeds[:1, first : first + shared], None, body=True)
+    cache = frozen.remember(embeds[:1, first : first + shared])
     cache.batch_repeat_interleave(len(embeds))
     seen = torch.cat([mask.new_ones(len(mask), shared), mask[:, :-shared]], dim=1)
     return _loop(frozen, embeds[:, shared:], cache, None if seen.all() else seen, choice)
@@ -111,7 +111,7 @@ def _loop(
     """Go on behind what the cache holds; `seen` is of all positions, None where none is padding."""
     tokens, kept, pick = list[Tensor](), list[Tensor](), _pick_of(choice)
     while True:
-        logits, cache = _last_logits(frozen, entering, cache, seen)
+        logits, cache = last_logits(frozen, entering, cache, seen)
         tokens.append(pick(logits, len(tokens)))
         kept += [logits] if keep else []
         if _is_done(tokens, choice):
@@ -120,9 +120,10 @@ def _loop(
         seen = None if seen is None else torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
 
 
-def _last_logits(
-    frozen: FrozenModel, embeds: Float[Tensor, "B S H"], cache: Any, seen: Bool[Tensor, "B K"] | None
+def last_logits(
+    frozen: FrozenModel, embeds: Float[Tensor, "B S H"], cache: Any, seen: Bool[Tensor, "B K"] | None = None
 ) -> tuple[Float[Tensor, "B V"], Any]:
+    """Logits of the last position behind what the cache holds, and the new cache; `seen` is of all positions."""
     if frozen.head is None:
         logits, cache = frozen.go_on(embeds, cache, mask=seen, last=True)
         return logits[:, -1], cache

@@ -19,6 +19,7 @@ from soft_prompts.behaviour.probe.prompts import RADIUS, ProbePrompt, mean_lengt
 from soft_prompts.engine.distributions import positions_at_once
 from soft_prompts.engine.memory import in_batches
 from soft_prompts.models.model import FrozenModel
+from soft_prompts.models.writing import last_logits
 
 ROWS = 1536  # contexts times candidates that go through a model at once
 SHORTLIST = 24  # that are ranked again behind more contexts
@@ -53,7 +54,7 @@ def search_probe(pair: Pair, contexts: Int[Tensor, "N T"], settings: ComparisonS
 @torch.no_grad()
 def open_contexts(pair: Pair, ids: Int[Tensor, "N T"]) -> Contexts:
     """Keys and values of the contexts, once."""
-    caches = [model.go_on(model.embed(ids.to(model.device)), None, body=True)[1] for model in pair]
+    caches = [model.remember(model.embed(ids.to(model.device))) for model in pair]
     return Contexts(ids, (caches[0], caches[1]))
 
 
@@ -78,10 +79,7 @@ def _next(model: FrozenModel, cache: Any, ids: Int[Tensor, "C P"], contexts: int
     cache = copy.deepcopy(cache)
     cache.batch_repeat_interleave(len(ids))
     embeds = model.embed(ids.to(model.device)).repeat(contexts, 1, 1)
-    if model.head is None:
-        logits = model.go_on(embeds, cache)[0][:, -1]
-    else:
-        logits = model.head(model.go_on(embeds, cache, body=True)[0][:, -1])
+    logits, _ = last_logits(model, embeds, cache)
     return logits[:, : len(model.tokenizer)].float().log_softmax(dim=-1)
 
 

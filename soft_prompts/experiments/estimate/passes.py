@@ -20,6 +20,7 @@ from soft_prompts.experiments.estimate.sketch import mode_of, without_numbers
 from soft_prompts.experiments.evidence.trained_weights import TrainedWeights, adapted, unfrozen
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.tokenizer import encode
+from soft_prompts.models.writing import last_logits
 from soft_prompts.prompts.architectures import Prompt
 from soft_prompts.prompts.kinds import PROMPTS, UNCONDITIONAL
 from soft_prompts.results import roles
@@ -203,24 +204,19 @@ def _written(model: FrozenModel, prompt: Prompt, asked: Asked, some: int, machin
     kept = list[Any]()
 
     def begin() -> Any:
-        hidden, cache = model.go_on(model.embed(token.expand(rows, max(1, longest))), None, body=True)
+        logits, cache = last_logits(model, model.embed(token.expand(rows, max(1, longest))), None)
         kept.append(cache)
-        return _last(model, hidden)
+        return logits.float().argmax(dim=-1)
 
     def go_on() -> Any:
-        hidden, _ = model.go_on(model.embed(token), kept[0], body=True)
-        return _last(model, hidden)
+        logits, _ = last_logits(model, model.embed(token), kept[0])
+        return logits.float().argmax(dim=-1)
 
     text, one = work_of(machine, begin), work_of(machine, go_on)
     batches = math.ceil(len(asked.queries) / some)
     written = WRITTEN * asked.most_new_tokens
     cached = one.peak_bytes * (longest + asked.most_new_tokens) / max(1, longest)  # a step copies all that is kept
     return Work(cached, 0, 0) + text.times(batches) + one.times(batches * written)
-
-
-def _last(model: FrozenModel, hidden: torch.Tensor) -> Any:
-    head: Any = model.model.get_output_embeddings()
-    return head(hidden[:, -1]).float().argmax(dim=-1)
 
 
 def _positions(examples: Sequence[Example]) -> int:

@@ -58,18 +58,18 @@ OVERRIDES: dict[str, dict[str, Any]] = {
 }
 
 
-def make_config(kind: str) -> PretrainedConfig:
+def make_config(kind: str, **changes: Any) -> PretrainedConfig:
     """A small configuration; `kind` is transformers' model_type."""
     made = CONFIG_MAPPING[kind]
     known = made().to_dict()
     sizes = {name: size for name, size in SIZES.items() if name in known or name in made.attribute_map}
-    return made(**sizes | OVERRIDES.get(kind, {}))
+    return made(**sizes | OVERRIDES.get(kind, {}) | changes)
 
 
-def save_architecture(folder: Path, kind: str) -> Path:
+def save_architecture(folder: Path, kind: str, **changes: Any) -> Path:
     """A random model with a tokenizer of whole words, in Hugging Face form."""
     torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(make_config(kind)).eval().save_pretrained(folder)
+    AutoModelForCausalLM.from_config(make_config(kind, **changes)).eval().save_pretrained(folder)
     words = Tokenizer(models.WordLevel({f"w{number}": number for number in range(WORDS)}, unk_token="w1"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     words.decoder = decoders.Fuse()
