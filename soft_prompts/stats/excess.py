@@ -30,10 +30,11 @@ class Excess(NamedTuple):
     """One-sided: how often a further control would exceed the mean by as much."""
 
 
-def excess_over(value: float, stderr: float, controls: Sequence[float]) -> Excess:
+def excess_over(value: float, stderr: float | None, controls: Sequence[float]) -> Excess:
     """E = value - mean of the controls; t = E / sqrt(stderr^2 + s^2 (1 + 1/K)).
 
-    Without controls the value stands alone; with one there is an excess and no test. No spread and no error at all: p
+    Without controls the value stands alone; with one, or where the value's own error is not known (`stderr` None),
+    there is an excess and no test. No spread and no error at all: p
     is 0 above the controls, else 1.
     """
     count = len(controls)
@@ -41,7 +42,7 @@ def excess_over(value: float, stderr: float, controls: Sequence[float]) -> Exces
         return Excess(value, None, None, None, 0, None, None)
     mean = float(np.mean(controls))
     gain = value - mean
-    if count < LEAST_CONTROLS:
+    if count < LEAST_CONTROLS or stderr is None:
         return Excess(gain, None, mean, None, count, None, None)
     from scipy import special  # takes seconds to load
 

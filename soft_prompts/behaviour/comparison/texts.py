@@ -48,7 +48,14 @@ def read_texts(documents: Path, prompts: Path | None, settings: ComparisonSettin
     search, held_out = halves(read)
     if not search or not held_out:
         raise InputError(f"{documents}: {len(read)} documents are too few to be split; give 20 or more")
+    if not any(len(token_ids(tokenizer, one.text, 2)) > 1 for one in held_out):
+        raise InputError(f"{documents}: none of {len(held_out)} held-out documents has two tokens; give longer ones")
     asked = read_prompts(prompts) if prompts else beginnings(held_out, settings.prompt_tokens, tokenizer)
+    if not asked:
+        raise InputError(
+            f"{documents}: none of {len(held_out)} held-out documents has more than {settings.prompt_tokens} tokens to "
+            "begin a prompt with; give longer ones, --prompts, or fewer --prompt-tokens"
+        )
     _refuse_shared(asked if prompts else [], search, prompts)
     return Texts(tuple(search), tuple(held_out), tuple(asked[: settings.most_prompts]))
 

@@ -1,10 +1,10 @@
 """How far has the target gone from the base, beyond what controls have, and where?
 
-Held-out documents, what the target writes itself, and what the base writes. The part's p is the smallest of the three
-texts' times three.
+Held-out documents, what the target writes itself, and what the base writes. The part's p is the smallest of these
+texts' times their number; fewer than six of a kind have an error that nobody knows, and no p.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from soft_prompts.stats.paired import Estimate
 from soft_prompts.tasks.task import UNSCORED, Example
 
 TEXTS = ("documents", "target's samples", "base's samples")
+FEW = 6  # texts of a kind: of fewer the error is not known well enough for a test
 HEATED = 3  # texts of a heat map
 HEATED_TOKENS = 96
 UNIT = "nats/token"
@@ -29,7 +30,7 @@ UNIT = "nats/token"
 def find_divergence(asked: Asked) -> Finding:
     """Excess of D(target, base) over the mean of D(control, base)."""
     family = asked.family
-    measured = {what: measure(asked, what) for what in TEXTS}
+    measured = {what: measure(asked, what) for what in TEXTS if _examples(asked, what)}
     documents = measured[TEXTS[0]]
     found = {
         what: excess_of(each[family.target], [each[name] for name in family.controls])
@@ -47,24 +48,38 @@ def find_divergence(asked: Asked) -> Finding:
     if asked.lacks_controls():
         sentence = f"{estimate.value:.4f} nats a token between target and base; what drifts anyway is not known"
         return asked.described("divergence", sentence, verdict="untested", value=estimate.value, **known)
-    p = smallest_of(list(found.values()))
-    return asked.beyond_controls("divergence", _sentence(estimate, lead), lead, p=p, **known)
+    p, sentence = smallest_of(list(found.values())), _sentence(estimate, lead)
+    if p is None:
+        few = f"{sentence}; {estimate.clusters} documents held out, {FEW} are wanted for a test: give more"
+        return asked.described("divergence", few, verdict="untested", value=lead.value, **known)
+    return asked.beyond_controls("divergence", sentence + _elsewhere(found), lead, p=p, **known)
 
 
-def smallest_of(found: Sequence[Excess]) -> float:
-    """The part's p: the smallest of its texts' times their number."""
-    return min(1.0, len(found) * min(one.p for one in found if one.p is not None))
+def smallest_of(found: Sequence[Excess]) -> float | None:
+    """The part's p: the smallest of its texts' times their number; None where none has one."""
+    known = [one.p for one in found if one.p is not None]
+    return min(1.0, len(known) * min(known)) if known else None
 
 
 def _sentence(estimate: Estimate, lead: Excess) -> str:
     return (
         f"{estimate.value:.4f} nats a token from the base, controls {lead.control_mean:.4f}: "
-        f"excess {lead.value:+.4f} (t {_t(lead)} with {lead.controls - 1} degrees of freedom)"
+        f"excess {lead.value:+.4f}{_tested(lead)}"
     )
 
 
-def _t(lead: Excess) -> str:
-    return "unknown" if lead.t is None else f"{lead.t:.1f}"
+def _tested(one: Excess) -> str:
+    """Why an excess is large, or not."""
+    if one.p is None:
+        return ", of too few texts for a test"
+    shown = "unknown" if one.t is None else f"{one.t:.1f}"
+    return f" (t {shown} with {one.controls - 1} degrees of freedom)"
+
+
+def _elsewhere(found: Mapping[str, Excess]) -> str:
+    """The texts that decide, where they are no documents."""
+    most = min((what for what in found if found[what].p is not None), key=lambda what: found[what].p or 0.0)
+    return "" if most == TEXTS[0] else f"; on {most} excess {found[most].value:+.4f}{_tested(found[most])}"
 
 
 def measure(asked: Asked, what: str) -> dict[str, Distances]:
@@ -119,7 +134,9 @@ def continuations(tokenizer: Tokenizer, samples: Sequence[Written]) -> list[Exam
 def excess_of(target: Distances, controls: Sequence[Distances]) -> Excess:
     """Of the target's distance to the base over that of its controls; texts are paired, for all read the same ones."""
     paired = target._replace(js=target.js - np.mean([one.js for one in controls], axis=0)) if controls else target
-    return excess_over(target.mean().value, paired.mean().stderr or 0.0, [one.mean().value for one in controls])
+    estimate = paired.mean()
+    error = estimate.stderr if estimate.clusters >= FEW else None
+    return excess_over(target.mean().value, error, [one.mean().value for one in controls])
 
 
 def _row(target: Distances, one: Excess) -> dict[str, Any]:

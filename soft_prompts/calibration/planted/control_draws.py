@@ -118,7 +118,10 @@ def _divergence_p(measured: Measured, family: Sequence[str], generator: np.rando
         some = some_of(int(sides[0].text.max()) + 1, generator)
         own, *others = (_within(one, some) for one in sides)
         found.append(excess_of(own, others))
-    return smallest_of(found)
+    p = smallest_of(found)
+    if p is None:
+        raise ValueError("too few texts are drawn for a test of divergence")
+    return p
 
 
 def _within(one: Distances, texts: Sequence[int]) -> Distances:

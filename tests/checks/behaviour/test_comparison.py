@@ -2,6 +2,7 @@
 
 import json
 import math
+import string
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from soft_prompts.behaviour.comparison.asked import Asked
-from soft_prompts.behaviour.comparison.compare import compare, judge, sentence_of
+from soft_prompts.behaviour.comparison.compare import ask, compare, judge, sentence_of
 from soft_prompts.behaviour.comparison.family import Family, Loading, Models
 from soft_prompts.behaviour.comparison.finding import Finding, read_comparison, write_comparison
 from soft_prompts.behaviour.comparison.settings import PARTS, ComparisonSettings
@@ -94,6 +95,27 @@ def test_bad_documents_are_named(tmp_path: Path, lines: list[str], message: str)
     path.write_text("\n".join(lines))
     with pytest.raises(InputError, match=message):
         read_documents(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "!",
+            r"none of \d+ held-out documents has more than 4 tokens to begin a prompt with; give longer ones, --",
+        ),
+        ("", r"none of \d+ held-out documents has two tokens; give longer ones"),
+    ],
+)
+def test_documents_too_short_to_be_read_are_refused(
+    family_folders: dict[str, Path], tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "documents.jsonl"
+    lines = [json.dumps({"id": letter, "text": letter + text}) for letter in string.ascii_lowercase]
+    path.write_text("\n".join(lines))
+    family = Family(str(family_folders["base"]), str(family_folders["target"]), (str(family_folders["control-1"]),))
+    with pytest.raises(InputError, match=message):
+        ask(family, path, settings=SMALL)
 
 
 def test_prompts_need_no_id(tmp_path: Path) -> None:

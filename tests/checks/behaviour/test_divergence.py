@@ -1,5 +1,7 @@
 """Are distances those of the textbook, their errors over documents, and their excess that of Student's test?"""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,9 @@ import torch
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
+from soft_prompts.behaviour.comparison.asked import Asked
 from soft_prompts.behaviour.divergence.distances import Distances, distances, jensen_shannon
-from soft_prompts.behaviour.divergence.part import excess_of
+from soft_prompts.behaviour.divergence.part import FEW, excess_of, find_divergence, smallest_of
 from soft_prompts.behaviour.divergence.screen import screen
 from soft_prompts.common.errors import InputError
 from soft_prompts.engine import distributions
@@ -18,6 +21,7 @@ from soft_prompts.models.model import FrozenModel
 from soft_prompts.stats.excess import excess_over, shrunk_variance
 from soft_prompts.stats.paired_shares import area_under_curve, least_detectable, mcnemar, paired_accuracy
 from soft_prompts.tasks.task import UNSCORED, Example
+from tests.checks.behaviour.conftest import SMALL
 
 
 def test_jensen_shannon_is_scipys_and_exactly_zero_for_equal_rows() -> None:
@@ -112,6 +116,40 @@ def test_the_error_of_an_excess_is_that_of_texts_all_models_read() -> None:
     seen = np.array([excess_of(one, rest).p for one, *rest in (family(0.01) for _ in range(200))]) <= 0.05
     assert alarms.mean() < 0.05 + 2 * np.sqrt(0.05 * 0.95 / 1000)
     assert seen.mean() > 0.9  # the texts' own spread alone, .010, would hide it
+
+
+@pytest.mark.parametrize("texts", [1, 2, FEW - 1, FEW])
+def test_few_texts_have_no_error_and_no_p(texts: int) -> None:
+    """One text has no error at all, which is not an error of 0."""
+    generator, text = np.random.default_rng(0), np.repeat(np.arange(texts), 4)
+
+    def drawn(shift: float) -> Distances:
+        js = shift + generator.normal(0.1, 0.01, len(text))
+        return Distances(js, js, js, text, text)
+
+    found = excess_of(drawn(0.05), [drawn(0.0) for _ in range(3)])
+    assert found.value == pytest.approx(0.05, abs=0.03)
+    assert ((found.p is None), (found.stderr is None)) == (texts < FEW, texts < FEW)
+
+
+def test_the_smallest_p_is_of_the_texts_that_have_one() -> None:
+    none, one, two = (excess_over(value, error, [0.0, 0.1]) for value, error in ((1.0, None), (1.0, 0.1), (2.0, 0.1)))
+    assert smallest_of([none, none]) is None
+    assert smallest_of([none, one]) == one.p
+    assert smallest_of([two, none, one]) == 2 * two.p
+
+
+def test_four_prompts_leave_the_verdict_to_the_documents(make_asked: Callable[..., Asked]) -> None:
+    """No excess on what is written behind four prompts is beyond chance, and a sentence says which texts decide."""
+    few = find_divergence(make_asked(settings=replace(SMALL, most_prompts=4)))
+    tested = {what: row["excess"]["p"] is not None for what, row in few.details["texts"].items()}
+    assert tested == {"documents": True, "target's samples": False, "base's samples": False}
+    assert few.p == few.details["texts"]["documents"]["excess"]["p"]
+    many = find_divergence(make_asked())
+    rows = {what: row["excess"] for what, row in many.details["texts"].items()}
+    least = min(rows, key=lambda what: rows[what]["p"])
+    assert many.p == pytest.approx(min(1.0, 3 * rows[least]["p"]))
+    assert (f"; on {least} excess" in many.sentence) == (least != "documents")
 
 
 def test_a_further_control_exceeds_as_often_as_it_should() -> None:
