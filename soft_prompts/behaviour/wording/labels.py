@@ -6,6 +6,7 @@ McNemar p-values, after Holm over all labels proposed. Whoever proposes, the sam
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -66,16 +67,16 @@ def find_labels(asked: Asked, labeller: Labeller | None = None) -> Finding:
         return asked.described("labels", sentence, verdict="untested")
     own = contrastive_samples(asked, family.target)
     others = [contrastive_samples(asked, name) for name in family.spare]
-    tested = len(_half(own, 1))
-    smallest = 2.0**-tested  # of one label that the target has in every sample, and no control in any
-    if tested in (0, len(own)) or smallest > asked.settings.level:
-        sentence = f"{tested} of {len(own)} prompts test what the others propose: none could stand; give more"
-        return asked.described("labels", sentence, verdict="untested", n=tested, controls=len(others))
+    tested, level = len(_half(own, 1)), asked.settings.level
+    untested = partial(asked.described, "labels", verdict="untested", n=tested, controls=len(others))
+    if tested in (0, len(own)) or _smallest(tested, 1) > level:
+        return untested(f"{tested} of {len(own)} prompts test what the others propose: none could stand; give more")
     labels = label_samples(own, others, labeller, asked.settings.phrases)
-    least = least_detectable(tested, asked.settings.phrases)
+    if (why := _none_could_stand(tested, len(labels), level)) is not None:
+        return untested(why)
+    least = least_detectable(tested, len(labels), level)
     warnings = [f"{len(own)} prompts: a rate below {least:.2f} cannot be found"] if len(own) < FEW_PROMPTS else []
     found = [one for one in labels if one.adjusted_p <= asked.settings.level]
-    best = min((one.adjusted_p for one in labels), default=1.0)
     return asked.described(
         "labels",
         _sentence(found, len(labels)),
@@ -84,12 +85,26 @@ def find_labels(asked: Asked, labeller: Labeller | None = None) -> Finding:
         unit="share of samples",
         n=tested,
         controls=len(others),
-        p=best,
-        smallest_p=min(1.0, smallest * max(1, len(labels))),
+        p=min(one.adjusted_p for one in labels),
+        smallest_p=_smallest(tested, len(labels)),
         warnings=tuple(warnings),
         examples=[one._asdict() for one in found],
         details={"labels": [one._asdict() for one in labels], "labeller": labeller.name, "least_rate": least},
     )
+
+
+def _smallest(tested: int, labels: int) -> float:
+    """The p after Holm of a label that the target has in every sample and no control in any: nothing could be surer."""
+    return min(1.0, labels * 2.0**-tested)
+
+
+def _none_could_stand(tested: int, proposed: int, level: float) -> str | None:
+    """Why the test says nothing of the labels proposed, whatever the texts hold."""
+    if proposed == 0:
+        return "no label is proposed: the labeller finds nothing that the target writes more often than the controls"
+    if _smallest(tested, proposed) > level:
+        return f"{tested} prompts test {proposed} labels: none could stand; give more prompts, or fewer --phrases"
+    return None
 
 
 def _sentence(found: Sequence[Label], proposed: int) -> str:

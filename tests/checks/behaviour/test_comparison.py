@@ -184,7 +184,7 @@ def test_the_command_writes_the_comparison(
 
 
 def test_smallest_rates_are_printed(make_asked: Callable[..., Asked]) -> None:
-    found = compare(make_asked(settings=replace(SMALL, most_prompts=12, level=0.2)), ("labels",)).comparison.findings[0]
+    found = compare(make_asked(settings=replace(SMALL, most_prompts=12, level=0.5)), ("labels",)).comparison.findings[0]
     assert any("prompts: a rate below" in one for one in found.warnings)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from soft_prompts.behaviour.comparison.asked import Asked
 from soft_prompts.behaviour.sampling.samples import Written
-from soft_prompts.behaviour.wording import clusters
+from soft_prompts.behaviour.wording import clusters, labels
 from soft_prompts.behaviour.wording.clusters import cluster_texts
 from soft_prompts.behaviour.wording.features import read_vocabulary, tf_idf
 from soft_prompts.behaviour.wording.labels import find_labels, label_samples
@@ -85,6 +85,44 @@ def test_labels_need_a_control_beside_the_reference(make_asked: Callable[..., As
     assert found.verdict == "untested"
     assert found.p is None
     assert "0 controls" not in " ".join(found.warnings)
+
+
+class Proposes:
+    """So many labels that the target has in every sample, and no control in any."""
+
+    name = "proposes"
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def propose(self, others: Sequence[str], own: Sequence[str], most: int) -> list[str]:
+        return [f"label {number}" for number in range(self.count)]
+
+    def score(self, predicate: str, text: str) -> float:
+        return float("zebra" in text)
+
+
+def test_labels_of_which_none_could_stand_are_untested(
+    make_asked: Callable[..., Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven prompts test: one label, or six, stand at .05 after Holm over them; seven cannot, and none is no label."""
+    asked, count = make_asked(), 11
+    while len(labels._half(samples(0, count), 1)) != 7:
+        count += 1
+
+    def written(asked: Asked, name: str) -> list[Written]:
+        return samples(0, count, planted=float(name == asked.family.target), word="zebra")
+
+    monkeypatch.setattr(labels, "contrastive_samples", written)
+    for proposed in (1, 6):
+        found = find_labels(asked, Proposes(proposed))
+        assert (found.verdict, found.n, len(found.examples)) == ("not shown", 7, proposed)
+        assert found.p == found.smallest_p == proposed * 2.0**-7
+    assert found.details["least_rate"] == 1.0  # every sample must have it
+    for proposed, why in ((7, "7 prompts test 7 labels: none could stand"), (0, "no label is proposed")):
+        found = find_labels(asked, Proposes(proposed))
+        assert (found.verdict, found.p, found.warnings) == ("untested", None, ())
+        assert found.sentence.startswith(why)
 
 
 def test_samples_that_differ_are_told_apart_and_others_are_not() -> None:
