@@ -74,9 +74,8 @@ def gate_command(options: GateOptions) -> int:
     for finding in timed.comparison.findings:
         print(f"{finding.part}: {finding.verdict.upper()}. {finding.sentence}")
     for skill in found.skills:
-        what = "MOVED" if skill.moved else "same"
         print(
-            f"{skill.name}: {what}. {skill.before} ({skill.before_bracket}) before, {skill.after} "
+            f"{skill.name}: {skill.word}. {skill.before} ({skill.before_bracket}) before, {skill.after} "
             f"({skill.after_bracket}) after"
         )
     if skills:
@@ -90,18 +89,14 @@ def _skills_table(found: "Gate") -> "Table":
     from soft_prompts.report.page.table import Cell, Table, heads
 
     rows = [
-        tuple(
-            map(
-                Cell,
-                (one.name, one.before, one.before_bracket, one.after, one.after_bracket, "yes" if one.moved else ""),
-            )
-        )
+        tuple(map(Cell, (one.name, one.before, one.before_bracket, one.after, one.after_bracket, one.word)))
         for one in found.skills
     ]
-    columns = heads("*skill", "*before", "*tokens", "*after", "*tokens", "*moved")
+    columns = heads("*skill", "*before", "*tokens", "*after", "*tokens", "*verdict")
     rows.append(tuple(map(Cell, ("whatever changed, by the probe", "", "", "to reveal", found.reveal, ""))))
     note = (
         "A skill has moved where its verdict is another, or its brackets share no count of tokens: trained tokens that "
-        "elicit it. Tokens to reveal are those of the vocabulary that bring out a change which nobody named."
+        "elicit it. An open verdict (UNDECIDED, NO SCALE) leaves it to the brackets. Tokens to reveal are those of the "
+        "vocabulary that bring out a change which nobody named."
     )
     return Table("Skills", note, columns, tuple(rows))

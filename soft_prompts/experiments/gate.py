@@ -1,7 +1,7 @@
 """May the new model take the old one's place? What changed beyond the controls, and which named skills moved.
 
 A skill is a file of prompts and completions, asked of both models by an ordinary run with its evidence: it has moved
-where the verdict is another, or where the brackets of prompt tokens share no count.
+where the verdict is another and both say something, or where the brackets of prompt tokens share no count.
 """
 
 import contextlib
@@ -35,6 +35,16 @@ class Skill(NamedTuple):
     after_bracket: str
     moved: bool
 
+    @property
+    def is_judged(self) -> bool:
+        """Can anybody say that it has moved, or that it has stayed?"""
+        return self.moved or not {self.before, self.after} & set(OPEN)
+
+    @property
+    def word(self) -> str:
+        """For a person."""
+        return "MOVED" if self.moved else "same" if self.is_judged else "NOT JUDGED"
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -61,8 +71,7 @@ class Gate:
     @property
     def unjudged(self) -> tuple[str, ...]:
         """Parts and skills that can say neither that something changed nor that nothing did."""
-        skills = (one for one in self.skills if not one.moved and {one.before, one.after} & set(OPEN))
-        return (*self.untested, *(one.name for one in skills))
+        return (*self.untested, *(one.name for one in self.skills if not one.is_judged))
 
     @property
     def is_judged(self) -> bool:
@@ -145,8 +154,8 @@ def skill_of(name: str, before: Reading, after: Reading) -> Skill:
         "no scale" if half is None else half.text(max(point.tokens for point in one.points))
         for half, one in zip(brackets, (before, after), strict=True)
     ]
-    moved = before.verdict.word != after.verdict.word or apart(*brackets)
-    return Skill(name, before.verdict.word, after.verdict.word, texts[0], texts[1], moved)
+    asked = Skill(name, before.verdict.word, after.verdict.word, texts[0], texts[1], moved=apart(*brackets))
+    return asked._replace(moved=asked.moved or (asked.is_judged and asked.before != asked.after))
 
 
 def apart(first: Bracket | None, second: Bracket | None) -> bool:

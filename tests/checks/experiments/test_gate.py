@@ -7,14 +7,21 @@ from typing import Any
 
 import pytest
 
+from soft_prompts.analysis.losses.curves import Curve
+from soft_prompts.analysis.losses.drafts import Run
+from soft_prompts.analysis.points import Point
+from soft_prompts.analysis.readings import Reading
+from soft_prompts.analysis.scales import Scale
+from soft_prompts.analysis.verdicts import Verdict
 from soft_prompts.behaviour.comparison.finding import Comparison, Finding
 from soft_prompts.commands import main as cli
 from soft_prompts.commands.gate import GateOptions, gate_command
 from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.experiments.gate import Skill, apart, gate
+from soft_prompts.experiments.gate import Skill, apart, gate, skill_of
 from soft_prompts.stats.brackets import Bracket
 from tests.checks.behaviour.conftest import noisy_copy
 from tests.checks.conftest import save_tiny_model
+from tests.checks.made.results import build_result
 
 CARD = {"name": "m", "fingerprint": "f"}
 
@@ -59,6 +66,31 @@ def test_what_nobody_could_judge_does_not_pass() -> None:
     judged = gate(comparison(labels="not shown", probe="untested"), [unscaled])
     assert judged.sentence == "PASS: no change was shown; no verdict by probe, sums"
     assert gate(comparison(labels="identical"), []).is_judged
+
+
+def reading(word: str, half: Bracket | None) -> Reading:
+    verdict: Any = Verdict(word, None, "", None)  # pyright: ignore[reportArgumentType]
+    lead = None if half is None else Scale("loss", "nats", None, None, True, None, {}, half, half)
+    curve = Curve("completion", None, "sums", "a", "direct", "none", {}, "loss", "loss", "nats", ())
+    points = (Point(16, Run(Path("a.json"), build_result()), *([None] * 10)),)
+    return Reading(curve, points, (), (), None, lead, {}, None, verdict)
+
+
+def test_an_open_verdict_moves_a_skill_by_its_brackets_alone() -> None:
+    """Two verdicts of which one says nothing differ without anything having moved."""
+    shown, later = Bracket(0.5, "shown", None, 1), Bracket(0.5, "shown", 4, 16)
+    for before, after, moved, word in (
+        (("NO SCALE", None), ("UNDECIDED", shown), False, "NOT JUDGED"),
+        (("PRESENT", shown), ("NO SCALE", None), False, "NOT JUDGED"),
+        (("UNDECIDED", shown), ("HIDDEN", shown), False, "NOT JUDGED"),
+        (("UNDECIDED", shown), ("HIDDEN", later), True, "MOVED"),
+        (("HIDDEN", shown), ("HIDDEN", later), True, "MOVED"),
+        (("PRESENT", shown), ("HIDDEN", shown), True, "MOVED"),
+        (("HIDDEN", shown), ("HIDDEN", shown), False, "same"),
+    ):
+        found = skill_of("sums", reading(*before), reading(*after))
+        assert (found.moved, found.word) == (moved, word), (before, after)
+        assert found.is_judged == (gate(comparison(), [found]).unjudged == ())
 
 
 def test_slips_are_named_before_anything_is_compared(tmp_path: Path) -> None:
