@@ -44,9 +44,7 @@ class Experiment(Generic[TaskT]):
         arguments = sys.argv[1:] if arguments is None else list(arguments)
         typed = f"soft-prompts run {self.name}" if self._is_ours() else program or started_as()
         with guarded("--debug" in arguments) as ending, made_by(typed, arguments):
-            grid = self.parse(arguments, program)
-            refuse_missing_places(grid)
-            configs = self.runs(grid)
+            grid, configs = self.asked(arguments, program)
             if grid.print_config:
                 print(json.dumps([as_json(config) for config in configs], indent=2))
                 return 0
@@ -73,6 +71,12 @@ class Experiment(Generic[TaskT]):
         """Does `soft-prompts run` know it by its name?"""
         module = sys.modules.get(f"soft_prompts.experiments.catalogue.{self.name}")
         return getattr(module, "EXPERIMENT", None) is self
+
+    def asked(self, arguments: Sequence[str], program: str | None = None) -> tuple[Grid[TaskT], list[RunConfig]]:
+        """The grid that flags ask for and its runs; raises UsageError or InputError where flags or places are wrong."""
+        grid = self.parse(arguments, program)
+        refuse_missing_places(grid)
+        return grid, self.runs(grid)
 
     def runs(self, grid: Grid[TaskT]) -> list[RunConfig]:
         """Every run of the grid, in every case; the bare model, which no case changes, once."""

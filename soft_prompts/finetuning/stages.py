@@ -52,7 +52,7 @@ def after_lessons(configs: Sequence[RunConfig], jobs: int) -> list[RunConfig]:
 
     Raises InputError or UsageError for data that stage B could not use before stage A begins.
     """
-    _check_data(configs)
+    open_data([config for config in configs if isinstance(config.task, LessonTask)])
     fine_tune_all(list(dict.fromkeys(plan for plan in _plans(configs) if plan is not None)), jobs)
     return on_taught_models(configs)
 
@@ -67,15 +67,15 @@ def on_taught_models(configs: Sequence[RunConfig]) -> list[RunConfig]:
     ]
 
 
-def _check_data(configs: Sequence[RunConfig]) -> None:
-    """Open whatever stage B will, each once; no model is needed for it."""
-    asked = [config for config in configs if isinstance(config.task, LessonTask)]
-    by_model = {(config.model, config.revision): config for config in asked}
+def open_data(configs: Sequence[RunConfig]) -> None:
+    """Open whatever the runs will, each once; no model is needed for it. Raises InputError or UsageError for data that
+    they could not use."""
+    by_model = {(config.model, config.revision): config for config in configs}
     tokenizers = {
         which: load_tokenizer(config.model, config.revision, config.offline, config.trust_remote_code)
         for which, config in by_model.items()
     }
-    opened = {(config.model, config.revision, config.task, data_request(config)): config for config in asked}
+    opened = {(config.model, config.revision, config.task, data_request(config)): config for config in configs}
     for config in opened.values():
         config.task.open(data_request(config), tokenizers[config.model, config.revision])
 

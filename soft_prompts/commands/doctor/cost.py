@@ -12,10 +12,8 @@ from soft_prompts.common.console import duration
 from soft_prompts.common.errors import UsageError
 from soft_prompts.common.machine import cores, free_memory, resident_memory
 from soft_prompts.common.urls import on_disk
-from soft_prompts.config import RunConfig
 from soft_prompts.experiments.estimate.runs import Estimate, estimates
 from soft_prompts.experiments.experiment import Experiment
-from soft_prompts.experiments.places import refuse_missing_places
 from soft_prompts.training.apparatus import run_paths
 from soft_prompts.training.titles import titles
 
@@ -26,9 +24,7 @@ def look_at_cost(which: str, arguments: Sequence[str]) -> Report:
     experiment: Any = experiment_of(which)
     if not isinstance(experiment, Experiment):
         raise UsageError(f"{which} is no grid of runs, so its cost is not known before; give an experiment that is one")
-    grid = experiment.parse(arguments, f"soft-prompts run {which}")
-    refuse_missing_places(grid)
-    configs: list[RunConfig] = experiment.runs(grid)
+    grid, configs = experiment.asked(arguments, f"soft-prompts run {which}")
     new = [config for config in configs if config.fresh or not run_paths(config).result.is_file()]
     there = f", {len(configs) - len(new)} of them there already" if len(new) < len(configs) else ""
     facts = [f"cost: {len(configs)} runs{there}"]

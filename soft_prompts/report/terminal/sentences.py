@@ -49,7 +49,7 @@ def print_warnings(console: Console, readings: Sequence[Reading], every: bool) -
     curves, silent = [reading.curve for reading in readings], 0
     labels = Labels(curves)
     for curve in curves:
-        shown = [warning for warning in curve.warnings if every or not QUIET.match(warning)]
+        shown = curve.warnings if every else loud(curve)
         silent += len(curve.warnings) - len(shown)
         for warning in shown:
             print_hanging(console, Text.assemble(("warning: ", "yellow"), f"{labels.row(curve)}: {warning}"))
@@ -57,6 +57,11 @@ def print_warnings(console: Console, readings: Sequence[Reading], every: bool) -
         notes = "more warning" if silent == 1 else "more warnings"
         console.print(f"{silent} {notes}: --long", style="dim")
     return sum(len(curve.warnings) for curve in curves)
+
+
+def loud(curve: Curve) -> list[str]:
+    """Those of a curve's warnings that change what is read."""
+    return [warning for warning in curve.warnings if not QUIET.match(warning)]
 
 
 def coloured(reading: Reading, labels: Labels) -> Text:
