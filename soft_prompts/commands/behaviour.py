@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from soft_prompts.behaviour.comparison.settings import DEFAULTS, PARTS, ComparisonSettings
+from soft_prompts.behaviour.comparison.settings import DEFAULTS, PARTS, ComparisonSettings, Method, refuse_missing
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import UsageError
 from soft_prompts.common.files import write_atomically
@@ -37,7 +37,7 @@ class FamilyOptions:
     labeller: str = "phrases"
     """Who says in words what differs: phrases (needs no model), model:NAME for a local causal model, or an
     OpenAI-compatible endpoint as URL#MODEL. The same held-out half of the prompts decides for all."""
-    clusters_by: Literal["kmeans", "hdbscan"] = "kmeans"
+    clusters_by: Method = "kmeans"
     """How kinds of answers are found; hdbscan needs soft_prompts[clusters]."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the models run."""
@@ -49,6 +49,9 @@ class FamilyOptions:
     """Let a model run its own code."""
     debug: bool = False
     """Show the traceback of an error too."""
+
+    def __post_init__(self) -> None:
+        refuse_missing(self.clusters_by)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,7 @@ class GateOptions(FamilyOptions):
     """Parts and skills that may change."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in (name for name in self.parts if name not in PARTS):
             raise UsageError(f"parts holds {name!r}; {near_match(name, list(PARTS))}give some of {', '.join(PARTS)}")
         names = [path.stem for path in self.skills]

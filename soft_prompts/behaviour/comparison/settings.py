@@ -2,11 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal
 
 from soft_prompts.common.errors import UsageError
 
 PARTS = ("divergence", "sample", "clusters", "labels", "two-sample", "probe")
 JUDGED = ("divergence", "labels", "two-sample", "probe")  # parts with a verdict; the others describe
+Method = Literal["kmeans", "hdbscan"]  # of finding kinds of answers
 MOST_LEVEL = 0.5
 
 
@@ -73,3 +76,9 @@ class ComparisonSettings:
 
 
 DEFAULTS = ComparisonSettings()
+
+
+def refuse_missing(method: Method) -> None:
+    """Raises UsageError for a method whose package is not installed."""
+    if method == "hdbscan" and find_spec("sklearn") is None:
+        raise UsageError("clusters by hdbscan need scikit-learn; install soft_prompts[clusters], or give kmeans")

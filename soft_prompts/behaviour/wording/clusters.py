@@ -4,22 +4,20 @@ TF-IDF, its largest directions, and k-means; or scikit-learn's HDBSCAN where tha
 """
 
 from collections.abc import Sequence
-from importlib.util import find_spec
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from soft_prompts.behaviour.comparison.asked import Asked, name_of
 from soft_prompts.behaviour.comparison.finding import Finding
+from soft_prompts.behaviour.comparison.settings import Method, refuse_missing
 from soft_prompts.behaviour.sampling.samples import Written, contrastive_samples
 from soft_prompts.behaviour.wording.features import read_vocabulary, tf_idf
 from soft_prompts.behaviour.wording.phrases import Phrases
-from soft_prompts.common.errors import UsageError
 from soft_prompts.stats.contrasts import holm
 
 Floats = NDArray[np.float64]
-Method = Literal["kmeans", "hdbscan"]
 DIRECTIONS = 16
 LEAST_IN_CLUSTER = 8  # of HDBSCAN
 WORDS = 4  # that a cluster is named by
@@ -105,8 +103,7 @@ def _kmeans(places: Floats, asked: Asked) -> NDArray[np.int64]:
 
 
 def _hdbscan(places: Floats, asked: Asked) -> NDArray[np.int64]:
-    if find_spec("sklearn") is None:
-        raise UsageError("clusters by hdbscan need scikit-learn; install soft_prompts[clusters], or give kmeans")
+    refuse_missing(method="hdbscan")
     from sklearn.cluster import HDBSCAN  # pyright: ignore[reportMissingImports]
 
     return HDBSCAN(min_cluster_size=LEAST_IN_CLUSTER, copy=True).fit(places).labels_.astype(np.int64)

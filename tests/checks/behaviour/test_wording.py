@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from soft_prompts.behaviour.comparison import settings
 from soft_prompts.behaviour.comparison.asked import Asked
 from soft_prompts.behaviour.sampling.samples import Written
 from soft_prompts.behaviour.wording import clusters, labels
@@ -14,6 +15,7 @@ from soft_prompts.behaviour.wording.features import read_vocabulary, tf_idf
 from soft_prompts.behaviour.wording.labels import find_labels, label_samples
 from soft_prompts.behaviour.wording.phrases import Phrases, phrases_of
 from soft_prompts.behaviour.wording.two_sample import differences, tell_beyond
+from soft_prompts.commands import main as cli
 from soft_prompts.common.errors import UsageError
 
 WORDS = [f"w{number}" for number in range(60)]
@@ -182,7 +184,17 @@ def test_two_kinds_of_texts_are_two_clusters(make_asked: Callable[..., Asked]) -
     np.testing.assert_allclose(places, again)
 
 
-def test_hdbscan_says_what_to_install(make_asked: Callable[..., Asked], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clusters, "find_spec", lambda name: None)
+def test_hdbscan_says_what_to_install(
+    make_asked: Callable[..., Asked], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In Python where it is called, in a command before a model is opened."""
+    monkeypatch.setattr(settings, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"install soft_prompts\[clusters\]"):
         cluster_texts(["a b"] * 9 + ["c d"] * 9 + ["e f a"] * 4, "hdbscan", make_asked())
+    words = ["--documents=d.jsonl", "--clusters-by=hdbscan"]
+    for command in (["behaviour", "clusters", "--base=a", "--target=b", *words], ["gate", "a", "b", *words]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(command)
+        said = capsys.readouterr().err
+        assert (ended.value.code, said.count("\n")) == (2, 1), said
+        assert "install soft_prompts[clusters], or give kmeans" in said
