@@ -10,13 +10,16 @@ import tyro
 
 from soft_prompts.behaviour.comparison.settings import JUDGED, PARTS
 from soft_prompts.commands.behaviour import FamilyOptions, compared
-from soft_prompts.common.console import say
+from soft_prompts.common.console import each_line_once, say
 from soft_prompts.common.errors import InputError, UsageError, near_match
 from soft_prompts.common.files import write_atomically
 
 if TYPE_CHECKING:
     from soft_prompts.experiments.gate import Gate
     from soft_prompts.report.page.table import Table
+
+
+OF_THE_GATE = ("--models", "--data", "--output-dir", "--print-config", "--help", "-h")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,8 @@ class GateOptions(FamilyOptions):
     skills: tuple[Path, ...] = ()
     """JSONL files of prompts and completions: each is asked of both models, by the name of its file."""
     skill_flags: str = ""
-    """Flags of `soft-prompts run completion` for the skills, as in --skill-flags="--preset quick --steps 60"."""
+    """Flags of `soft-prompts run completion` for the skills, as in --skill-flags="--preset quick --steps 60"; the gate
+    says itself which models, data and folder they are asked with."""
     parts: tuple[str, ...] = PARTS
     """Parts of the comparison that are made."""
     allow: tuple[str, ...] = ()
@@ -41,6 +45,10 @@ class GateOptions(FamilyOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for flag in (flag for flag in self.skill_words if flag.partition("=")[0].replace("_", "-") in OF_THE_GATE):
+            raise UsageError(
+                f"skill-flags holds {flag.partition('=')[0]}, which the gate gives or has no use for; leave it out"
+            )
         for name in (name for name in self.parts if name not in PARTS):
             raise UsageError(f"parts holds {name!r}; {near_match(name, list(PARTS))}give some of {', '.join(PARTS)}")
         names = [path.stem for path in self.skills]
@@ -54,18 +62,28 @@ class GateOptions(FamilyOptions):
                 f"allow holds {name!r}; {near_match(name, known)}give parts or skills asked: {', '.join(known)}"
             )
 
+    @property
+    def skill_words(self) -> list[str]:
+        """As a shell takes them apart."""
+        try:
+            return shlex.split(self.skill_flags)
+        except ValueError as error:
+            raise UsageError(f"skill-flags is {self.skill_flags!r}: {error}; close it") from None
+
 
 def gate_command(options: GateOptions) -> int:
     """Write gate.json and gate.html beside the comparison; 1 where something changed beyond what is allowed, 3 where
     neither a part nor a skill could say."""
-    from soft_prompts.experiments.gate import ask_skills, gate  # torch takes seconds to load
+    from soft_prompts.experiments.gate import ask, gate, question_of  # torch takes seconds to load
     from soft_prompts.report.behaviour.page import write_page
 
     for path in (path for path in options.skills if not path.is_file()):
         raise InputError(f"{path} is no file; give a JSONL file of prompt and completion")
-    timed = compared(options, options.old, options.new, options.controls, options.parts)
-    flags = shlex.split(options.skill_flags)
-    skills = ask_skills((options.old, options.new), options.skills, options.out, flags)
+    models = (options.old, options.new)
+    with each_line_once():  # of a skill's data much is said before anything is compared, and again when it is asked
+        questions = [question_of(path, models, options.out, options.skill_words) for path in options.skills]
+        timed = compared(options, *models, options.controls, options.parts)
+        skills = [ask(question) for question in questions]
     found = gate(timed.comparison, skills, options.allow)
     content = json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n"
     write_atomically(options.out / "gate.json", content.encode())

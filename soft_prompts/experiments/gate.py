@@ -11,16 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from soft_prompts.analysis.readings import Reading, read_all
+from soft_prompts.analysis.losses.curves import curve_title
+from soft_prompts.analysis.readings import Reading, Readings, read_all
 from soft_prompts.behaviour.comparison.finding import Comparison
 from soft_prompts.behaviour.comparison.settings import JUDGED
+from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.experiments.catalogue.completion import EXPERIMENT
 from soft_prompts.experiments.grid import without_slash
+from soft_prompts.finetuning.stages import open_data
+from soft_prompts.report.terminal.sentences import loud
 from soft_prompts.results.paths import settings_hash
 from soft_prompts.stats.brackets import Bracket
+from soft_prompts.training.apparatus import data_request
 
 OPEN = ("NO SCALE", "UNDECIDED")  # verdicts on a skill of which nobody can say that it has stayed
+RUN = "soft-prompts run completion"
 JUDGING = ("changed", "not shown", "identical")  # verdicts that say whether something changed
 
 
@@ -131,20 +137,57 @@ def bracket_text(tokens: int | None, most: int) -> str:
     return f"not shown by {most}" if tokens is None else f"at most {tokens} token{'' if tokens == 1 else 's'}"
 
 
-def ask_skills(models: tuple[str, str], files: Sequence[Path], folder: Path, flags: Sequence[str] = ()) -> list[Skill]:
-    """Every file asked of the old and the new model; `flags` are those of `soft-prompts run completion`. What runs
-    print goes to stderr. Raises InputError where a run failed."""
-    skills, told = list[Skill](), f"-{settings_hash({'flags': list(flags)})}" if flags else ""
-    for path in files:
-        out = folder / "skills" / f"{path.stem}{told}"  # runs of other flags would be of the same curves
-        words = ["--models", *dict.fromkeys(models), "--data", str(path), "--output-dir", str(out), *flags]
-        with contextlib.redirect_stdout(sys.stderr):
-            code = EXPERIMENT.main(words, "soft-prompts run completion")
-        if code:
-            raise InputError(f"skill {path.stem} could not be asked (exit code {code}); see the lines above")
-        read = {one.curve.model: one for one in read_all([out / "results"]).readings}
-        skills.append(skill_of(path.stem, *(read[without_slash(model)] for model in models)))
-    return skills
+class Question(NamedTuple):
+    """One skill, before it is asked."""
+
+    name: str
+    models: tuple[str, str]
+    """The old one and the new one."""
+    flags: tuple[str, ...]
+    """Of the run that asks it."""
+    folder: Path
+    """Where that run writes."""
+
+
+def question_of(path: Path, models: tuple[str, str], folder: Path, flags: Sequence[str] = ()) -> Question:
+    """A file that is to be asked of both models; `flags` are those of `soft-prompts run completion`. Flags, places and
+    every line are looked at, and no model is loaded: raises UsageError or InputError where one is wrong.
+
+    Runs of other flags, or of other lines in a file of the same name, would be of the same curves: either is part of
+    the folder's name.
+    """
+    words = ["--models", *dict.fromkeys(models), "--data", str(path), *flags]
+    _, configs = EXPERIMENT.asked([*words, "--output-dir", str(folder)], RUN)
+    open_data(configs)
+    content = configs[0].task.fingerprint(data_request(configs[0]))
+    out = folder / "skills" / f"{path.stem}-{settings_hash({'flags': list(flags), 'content': content})}"
+    return Question(path.stem, models, (*words, "--output-dir", str(out)), out)
+
+
+def ask(question: Question) -> Skill:
+    """Of the old and the new model. What runs print goes to stderr; raises InputError where one failed."""
+    with contextlib.redirect_stdout(sys.stderr):
+        code = EXPERIMENT.main(question.flags, RUN)
+    if code:
+        raise InputError(f"skill {question.name} could not be asked (exit code {code}); see the lines above")
+    read = read_all([question.folder / "results"])
+    for line in (*read.problems, *read.warnings):
+        say(f"skill {question.name}: {line}")
+    return skill_of(question.name, *(_reading(question, read, without_slash(model)) for model in question.models))
+
+
+def _reading(question: Question, read: Readings, model: str) -> Reading:
+    """The one of a model, with what speaks against it; raises InputError for none, or several of which to choose."""
+    found = [one for one in read.readings if one.curve.model == model]
+    if len(found) != 1:
+        titles = f" ({'; '.join(curve_title(one.curve, has_rivals=True) for one in found)})" if found else ""
+        raise InputError(
+            f"skill {question.name}: {question.folder} holds {len(found)} curves of {model}{titles}, and one is "
+            "judged; remove the folder, or give another --out"
+        )
+    for warning in loud(found[0].curve):
+        say(f"skill {question.name}, {model}: {warning}")
+    return found[0]
 
 
 def skill_of(name: str, before: Reading, after: Reading) -> Skill:

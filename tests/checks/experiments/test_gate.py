@@ -1,8 +1,10 @@
 """Does the gate stop what changed beyond what is allowed, and nothing else?"""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +19,8 @@ from soft_prompts.behaviour.comparison.finding import Comparison, Finding
 from soft_prompts.commands import main as cli
 from soft_prompts.commands.gate import GateOptions, gate_command
 from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.experiments.gate import Skill, apart, gate, skill_of
+from soft_prompts.experiments import gate as gate_module
+from soft_prompts.experiments.gate import Question, Skill, apart, ask, gate, question_of, skill_of
 from soft_prompts.stats.brackets import Bracket
 from tests.checks.behaviour.conftest import noisy_copy
 from tests.checks.conftest import save_tiny_model
@@ -140,6 +143,81 @@ def test_brackets_that_share_a_count_have_not_moved() -> None:
     assert not apart(None, bracket(0, 1))
 
 
+def test_flags_that_the_gate_gives_are_refused_in_a_line(tmp_path: Path) -> None:
+    """In whatever form they are typed, and before anything loads."""
+    for flags in ("--output-dir x", "--preset quick --output_dir=x", "--print-config", "--models a", "--data=s", "-h"):
+        with pytest.raises(UsageError, match=r"^skill-flags holds -.*, which the gate gives or has no use for"):
+            GateOptions(old="a", new="b", documents=tmp_path / "d.jsonl", skill_flags=flags)
+    with pytest.raises(UsageError, match="No closing quotation"):
+        GateOptions(old="a", new="b", documents=tmp_path / "d.jsonl", skill_flags="--fields 'a")
+
+
+def write_skill(path: Path, rows: int, completion: str = " of") -> Path:
+    path.parent.mkdir(exist_ok=True)
+    lines = [json.dumps({"prompt": f"the {n}", "completion": completion}) + "\n" for n in range(rows)]
+    path.write_text("".join(lines))
+    return path
+
+
+def test_what_is_wrong_of_a_skill_is_said_before_anything_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compared(*asked: object) -> None:
+        raise AssertionError("a comparison takes long")
+
+    monkeypatch.setattr("soft_prompts.commands.gate.compared", compared)
+    model = save_tiny_model(tmp_path / "old", "gpt_neox")
+
+    def options(rows: int, flags: str) -> GateOptions:
+        skills = (write_skill(tmp_path / "s.jsonl", rows),)
+        given = {"documents": tmp_path / "d.jsonl", "out": tmp_path / "out", "skills": skills, "skill_flags": flags}
+        return GateOptions(old=str(model), new=str(model), **given)
+
+    with pytest.raises(UsageError, match=r"--presett is no flag \(did you mean --preset\?\)"):
+        gate_command(options(120, "--presett quick"))
+    with pytest.raises(UsageError, match="--steps is -1"):
+        gate_command(options(120, "--steps -1"))
+    with pytest.raises(InputError, match=r"s.jsonl has no validation line"):
+        gate_command(options(1, ""))
+    with pytest.raises(InputError, match="a sample has 2"):  # of this model's tokens
+        gate_command(options(120, "--sample-tokens 2"))
+
+
+def test_a_skill_is_judged_by_the_lines_of_its_own_file(tmp_path: Path) -> None:
+    """Other lines under the same name, in another folder or edited, and other test lines: each has its own results."""
+    model = str(save_tiny_model(tmp_path / "old", "gpt_neox"))
+    first, other = write_skill(tmp_path / "a" / "s.jsonl", 120), write_skill(tmp_path / "b" / "s.jsonl", 120, " and")
+
+    def folder(path: Path, *flags: str) -> Path:
+        return question_of(path, (model, model), tmp_path / "out", flags).folder
+
+    tested = ("--test-data", str(write_skill(tmp_path / "t.jsonl", 20)))
+    found = [folder(first), folder(other), folder(first, "--steps", "2"), folder(first, *tested)]
+    assert len(set(found)) == 4
+    write_skill(tmp_path / "t.jsonl", 21)
+    assert folder(first, *tested) not in found
+    assert folder(write_skill(first, 120, " and")) == found[1]
+    assert folder(write_skill(first, 120)) == found[0]
+
+
+def test_one_curve_of_a_model_is_judged_and_what_speaks_against_it_is_said(
+    tmp_path: Path, save_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever lies in the folder beside what was asked for."""
+    monkeypatch.setattr(gate_module, "EXPERIMENT", SimpleNamespace(main=lambda *_: 0))
+    asked, earlier = Question("s", ("a", "a/"), (), tmp_path), {"environment__finished": "2025-01-01T00:00:00Z"}
+    save_run(model="a", tokens=0, value=5.0)
+    save_run(model="a", tokens=4, value=4.0)
+    save_run(model="a", tokens=4, value=1.0, data__fingerprint="other", **earlier)
+    assert ask(asked).word == "NOT JUDGED"
+    assert "skill s, a: 4 tokens, seed 0: other data of the same name" in capsys.readouterr().err
+    save_run(model="a", tokens=4, value=3.0, kind="direct")
+    with pytest.raises(InputError, match=r"skill s: .* holds 2 curves of a \(.*direct.*; .*mlp.*\), and one is judged"):
+        ask(asked)
+    with pytest.raises(InputError, match="holds 0 curves of b, and one"):
+        ask(asked._replace(models=("b", "a")))
+
+
 def test_the_command_asks_a_skill_of_both_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A tiny model and a noisy copy; the page and the verdict stand, and the exit code is that of the verdict."""
     old = save_tiny_model(tmp_path / "old", "gpt_neox")
@@ -148,8 +226,7 @@ def test_the_command_asks_a_skill_of_both_models(tmp_path: Path, capsys: pytest.
     documents.write_text(
         "".join(json.dumps({"id": str(n), "text": f"e2e4 e7e5 of {n} the and"}) + "\n" for n in range(20))
     )
-    rows = [{"prompt": f"the {n}", "completion": " of"} for n in range(120)]
-    skills.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_skill(skills, 120)
     words = ["gate", str(old), f"{others[0]}/", "--controls", *map(str, others[1:]), "--documents", str(documents)]
     words += ["--parts", "divergence", "--new-tokens", "4", "--prompt-tokens", "4", "--device", "cpu"]
     words += ["--skills", str(skills), "--out", str(tmp_path / "out")]
