@@ -111,7 +111,7 @@ def _loaded(path: Path) -> Any:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"{path} is larger than {MOST_BYTES // 2**20} MB: no sweep; give several files")
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}; give a YAML file of grids or runs") from error
     except UnicodeDecodeError as error:

@@ -107,7 +107,7 @@ def read_card(name: str) -> Card:
     """The card in a file or in the catalogue; raises InputError that names the key."""
     path = catalogued(name) if catalogued(name).is_file() else Path(name)
     try:
-        values = plain_values(path.read_text(encoding="utf-8"), f"card {name} is no YAML")
+        values = plain_values(path.read_text(encoding="utf-8-sig"), f"card {name} is no YAML")
     except (OSError, UnicodeError) as error:
         raise InputError(f"card {name} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not isinstance(values, dict) or not isinstance(values.get("base"), str):
@@ -158,7 +158,7 @@ def _template(name: str, path: Path, text: str) -> str:
     if "{" in text:
         return text
     try:
-        return (path.parent / text).read_text(encoding="utf-8")
+        return (path.parent / text).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is no text in UTF-8"
         raise InputError(

@@ -144,7 +144,7 @@ def _table(path: Path) -> dict[str, str]:
 
 def _json(path: Path, kind: type) -> Any:
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}; give a JSON file") from error
     except ValueError as error:

@@ -87,7 +87,8 @@ def test_what_print_config_prints_is_a_sweep_of_the_same_runs(
 def test_small_numbers_survive_json_and_yaml(write: Write) -> None:
     config = replace(EXPERIMENT.presets["quick"].settings, learning_rate=1e-05, tokens=1)
     as_yaml = yaml.safe_dump([as_json(config)]).replace("1.0e-05", "1e-05")  # a text to YAML, and what people write
-    for text in (json.dumps([as_json(config)]), as_yaml):
+    as_some_editors_save_it = f"\ufeff{json.dumps([as_json(config)])}"  # behind a byte order mark
+    for text in (json.dumps([as_json(config)]), as_some_editors_save_it, as_yaml):
         assert "1e-05" in text
         assert read(write(text))[0].configs == [config]
     assert run_of(as_json(config) | {"learning_rate": "1e-5"}).learning_rate == 1e-05

@@ -61,8 +61,10 @@ def test_a_card_of_a_base_alone_is_that_base(tiny_folders: dict[str, Path], card
     assert plain.card is None
 
 
-def test_a_template_from_a_file_or_as_text(card: Write) -> None:
+def test_a_template_from_a_file_or_as_text(card: Write, tmp_path: Path) -> None:
     plain = "<user>one<assistant>two<user>three"
+    assert said(card(), USER) == plain
+    (tmp_path / "template.jinja").write_text(TEMPLATE, encoding="utf-8-sig")  # as some editors save it
     assert said(card(), USER) == plain
     assert said(card(f"chat_template: {json.dumps(TEMPLATE)}", template=False), USER) == plain
 
