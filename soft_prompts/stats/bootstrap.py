@@ -37,6 +37,12 @@ class Interval(NamedTuple):
     low: float | None
     high: float | None
 
+    @property
+    def text(self) -> str:
+        """`0.79 [0.74, 0.84]`, and the value alone where it has no ends."""
+        ends = "" if self.low is None or self.high is None else f" [{self.low:.2f}, {self.high:.2f}]"
+        return f"{self.value:.2f}{ends}"
+
     def is_at_least(self, mark: float) -> bool:
         """Beyond doubt."""
         return self.low is not None and self.low >= mark

@@ -38,7 +38,7 @@ class Evaluation:
         lines = [_sentence(one) for one in self.effects]
         if len(self.effects) > 1:
             arms = {name: measures["accuracy"] for name, measures in self.together.items()}
-            lines.append("all classes: " + ", ".join(f"{name} {_short(value)}" for name, value in arms.items()))
+            lines.append("all classes: " + ", ".join(f"{name} {value.text}" for name, value in arms.items()))
         return [*lines, self._covered()]
 
     def _covered(self) -> str:
@@ -119,16 +119,10 @@ def _arm_json(arm: Arm) -> dict[str, Any]:
 
 def _sentence(found: Effect) -> str:
     own, best = found.arm("vector").measures["accuracy"], found.best_control
-    line = f"{found.name}: accuracy {_short(own)} at layer {found.layer}, strength {found.strength:g}; best control "
-    line += f"({best.name}) {_short(best.measures['accuracy'])}"
+    line = f"{found.name}: accuracy {own.text} at layer {found.layer}, strength {found.strength:g}; best control "
+    line += f"({best.name}) {best.measures['accuracy'].text}"
     if any(arm.name == "prompt" for arm in found.arms):
-        line += f"; the prompt {_short(found.arm('prompt').measures['accuracy'])}"
+        line += f"; the prompt {found.arm('prompt').measures['accuracy'].text}"
     cost = found.arm("vector").neutral_nats
     line += f"; {cost:+.2f} nats a token on neutral text" if cost is not None else ""
     return line + (f"; {found.likeness.verdict}" if found.likeness else "")
-
-
-def _short(value: Interval) -> str:
-    """.79 [.74, .84]."""
-    ends = "" if value.low is None or value.high is None else f" [{value.low:.2f}, {value.high:.2f}]"
-    return f"{value.value:.2f}{ends}"

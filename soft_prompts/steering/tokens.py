@@ -37,6 +37,7 @@ TOKENS = (1, 2, 4, 8, 16)
 READ = ("accuracy", "log_probability")
 AGREE = 1.5  # between measures and budgets: a factor
 UNSTABLE, AT_MOST_ONE, BEYOND = "no stable number", "at most 1 token", "more than the largest prompt"
+NO_GAIN = "no gain: below nothing in front"  # beyond doubt
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Reading(NamedTuple):
     k: float | None
     """None where the vector is outside of the prompts' range."""
     outside: str
-    """"" or at most 1 token, or more than the largest prompt."""
+    """"" or no gain, or at most 1 token, or more than the largest prompt."""
     share: float | None
     """Of the gain of one token that the vector has."""
     low: float | None = None
@@ -93,8 +94,8 @@ class Reading(NamedTuple):
     @property
     def text(self) -> str:
         """Share or tokens, and the interval."""
-        ends = "" if self.low is None else f" [{self.low:.2f}-{'' if self.high is None else f'{self.high:.2f}'}]"
-        return f"{'beyond' if math.isinf(self.worth) else f'{self.worth:.2f}'}{ends}"
+        high = math.inf if self.high is None and self.low is not None else self.high
+        return Interval(self.worth, self.low, high).text.replace("inf", "beyond")
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,8 @@ def read(measure: str, steps: int, drawn: Drawn) -> Reading:
     low, high = (None if one is None or math.isinf(one) else one for one in (found.low, found.high))
     steered = interval_of(measure, drawn.vector, drawn.groups)
     prompts = {count: interval_of(measure, at, drawn.groups) for count, at in {0: drawn.bare, **drawn.curve}.items()}
-    return every[0]._replace(low=low, high=high, vector=steered, prompts=prompts)
+    outside = NO_GAIN if high is not None and high < 0 else every[0].outside
+    return every[0]._replace(outside=outside, low=low, high=high, vector=steered, prompts=prompts)
 
 
 def reading(measure: str, steps: int, vector: float, bare: float, curve: Mapping[int, float]) -> Reading:
@@ -221,6 +223,8 @@ def reading(measure: str, steps: int, vector: float, bare: float, curve: Mapping
 def verdict_of(readings: Sequence[Reading]) -> str:
     """A number only where all readings have one and agree."""
     outside = {one.outside for one in readings}
+    if NO_GAIN in outside and not any(one.worth > 0 for one in readings):
+        return NO_GAIN
     if outside == {""}:
         counts = [one.k for one in readings if one.k is not None]
         if max(counts) <= AGREE * min(counts):
@@ -228,7 +232,7 @@ def verdict_of(readings: Sequence[Reading]) -> str:
     doubted = any(one.low is not None and (one.high is None or one.high > 1) for one in readings)
     if outside == {BEYOND}:
         return BEYOND
-    mild = all(one.outside == AT_MOST_ONE or (one.k is not None and one.k <= 1) for one in readings)
+    mild = all(one.outside in (AT_MOST_ONE, NO_GAIN) or (one.k is not None and one.k <= 1) for one in readings)
     return AT_MOST_ONE if mild and not doubted else UNSTABLE
 
 

@@ -8,6 +8,7 @@ from soft_prompts.report.figures.findings import scenes_of
 from soft_prompts.report.page.table import Cell, Links, Table, heads, number
 from soft_prompts.report.text import count_text
 from soft_prompts.results.findings import Finding
+from soft_prompts.stats.bootstrap import Interval
 
 TITLES = {
     "fit": "Vectors made",
@@ -73,9 +74,8 @@ def _arms(found: Finding) -> Table:
 def _accuracy(arm: dict | None) -> Cell:
     if arm is None:
         return number(None)
-    value, low, high = arm["accuracy"]
-    ends = "" if low is None else f" [{low:.2f}, {high:.2f}]"
-    return number(value, f"{value:.2f}{ends}")
+    found = Interval(*arm["accuracy"])
+    return number(found.value, found.text)
 
 
 def _components(found: Finding) -> Table:

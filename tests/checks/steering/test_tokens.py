@@ -11,6 +11,7 @@ from soft_prompts.steering.scoring import adding
 from soft_prompts.steering.tokens import (
     AT_MOST_ONE,
     BEYOND,
+    NO_GAIN,
     UNSTABLE,
     Budget,
     Drawn,
@@ -53,10 +54,25 @@ def test_what_other_items_might_show_is_in_doubt() -> None:
 
     under = at(None, 0.2, 0.8, AT_MOST_ONE)
     assert verdict_of([under] * 4) == AT_MOST_ONE
-    assert under.text == "0.50 [0.20-0.80]"
+    assert under.text == "0.50 [0.20, 0.80]"
     assert verdict_of([under, at(None, 0.2, 1.3, AT_MOST_ONE)]) == UNSTABLE
     assert verdict_of([under, at(None, 0.2, None, AT_MOST_ONE)]) == UNSTABLE  # up to beyond the largest prompt
     assert verdict_of([at(None, None, None, AT_MOST_ONE)]) == AT_MOST_ONE  # too few groups to say
+
+
+def test_a_vector_that_does_harm_is_no_token() -> None:
+    """Beyond doubt: where the interval holds 0 it may be at most one. What another measure gains is not hidden."""
+    harm = Reading("log_probability", 60, None, NO_GAIN, -0.65, -1.13, -0.38)
+    nothing = Reading("accuracy", 60, None, AT_MOST_ONE, None)
+    assert verdict_of([harm, nothing]) == NO_GAIN
+    assert harm.text == "-0.65 [-1.13, -0.38]"
+    assert harm._replace(k=1.5, share=None, low=-0.1, high=None).text == "1.50 [-0.10, beyond]"
+    assert verdict_of([harm, nothing._replace(share=0.3)]) == AT_MOST_ONE
+    draw, names = np.random.default_rng(0), [str(number) for number in range(64)]
+    bare, one, steered = ({"accuracy": draw.normal(mean, 0.5, 64)} for mean in (0.0, 2.0, -1.0))
+    runs = [(Trained(1, 60, 0, 0.1, 0, 0), one)]
+    assert read("accuracy", 60, Drawn.of("accuracy", 60, (steered, bare), runs, names)).outside == NO_GAIN
+    assert read("accuracy", 60, Drawn.of("accuracy", 60, (bare, bare), runs, names)).outside == AT_MOST_ONE
 
 
 def test_the_interval_of_a_vectors_worth_holds_it_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
