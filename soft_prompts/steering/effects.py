@@ -5,7 +5,7 @@ nothing, five random vectors of the same length, a vector of shuffled labels, th
 that asks for the class in words. Intervals draw the groups again, and the vectors where several seeds gave several.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,14 +17,13 @@ from torch import Tensor
 from soft_prompts.engine.activations.module_map import Inside
 from soft_prompts.stats import bootstrap
 from soft_prompts.stats.bootstrap import Interval, drawn_means, interval, over_seeds
-from soft_prompts.steering.data.choices import Choices
+from soft_prompts.steering.data.choices import Choices, with_cues
+from soft_prompts.steering.likeness import Likeness
 from soft_prompts.steering.scoring import (
     Scores,
     Steer,
     adding,
-    captured,
     option_scores,
-    patching,
     text_nats,
     untouched,
 )
@@ -32,7 +31,6 @@ from soft_prompts.steering.vectors.vector import SteeringVector
 
 STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 RANDOM = 5  # vectors
-PATCH_ENOUGH, MEAN_TOO_LITTLE = 0.8, 0.2  # of what the prompt does: then a mean is not how it is done
 MEASURES: dict[str, Callable[[Scores, str], NDArray[np.float64]]] = {
     "accuracy": lambda scores, name: scores.right(name),
     "log_probability": lambda scores, name: scores.of(name),
@@ -64,27 +62,6 @@ class Tried(NamedTuple):
     strength: float
     accuracy: float
     logit_difference: float
-
-
-class Likeness(NamedTuple):
-    """Is the class a direction, or is it computed item by item?"""
-
-    layer: int
-    patch: float
-    """Share of what the prompt does that each item's own activation does."""
-    mean: float
-    """Share that the mean difference does."""
-    ratio: float
-    """mean / patch."""
-    intervals: Mapping[str, Interval] | None = None
-    """Of patch and mean, 95 %, over groups of test items."""
-
-    @property
-    def verdict(self) -> str:
-        """vector-like, not vector-like, or why neither can be said."""
-        if self.patch < PATCH_ENOUGH:
-            return "cannot be said: no single layer carries it at the last token"
-        return "not vector-like" if self.ratio <= MEAN_TOO_LITTLE else "vector-like"
 
 
 @dataclass(frozen=True)
@@ -160,13 +137,6 @@ def effect(
     return Effect(vector.name, layer, strength, (), tuple(arms), None, len(asked.items), asked.groups)
 
 
-def with_cues(choices: Choices, name: str) -> Choices | None:
-    """The items behind the text that asks for the class; None where some have none."""
-    if not all(name in item.cues for item in choices.items):
-        return None
-    return Choices(tuple(item.cued(name) for item in choices.items), choices.where)
-
-
 def random_like(direction: Tensor, seed: int, count: int = RANDOM) -> list[Tensor]:
     """Random directions of the same length."""
     generator = torch.Generator().manual_seed(seed)
@@ -232,56 +202,3 @@ def _joined(items: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """[S N] of all classes, seed by seed; where these have other numbers of seeds, the means over them."""
     alike = len({len(one) for one in items}) == 1
     return np.concatenate([one if alike else one.mean(axis=0, keepdims=True) for one in items], axis=1)
-
-
-def likeness(
-    inside: Inside, name: str, train: Choices, test: Choices, layers: Sequence[int] | None = None
-) -> Likeness | None:
-    """Does the mean of what the prompt changes do what each item's own change does? At the layer that carries most.
-
-    Donor: the item behind its cue; receiver: the item alone; at the prompt's last token. None without cues. A share is
-    of the donors' gain in logit difference.
-    """
-    receivers, donors = test.having(name), with_cues(test.having(name), name)
-    taught, cued = train.having(name), with_cues(train.having(name), name)
-    if donors is None or cued is None:
-        return None
-    names = [f"resid.{layer}" for layer in (range(inside.layers) if layers is None else layers)]
-    own = captured(inside, [item.prompt for item in donors.items], names)
-    before, after = (captured(inside, [item.prompt for item in part.items], names) for part in (taught, cued))
-    floor, ceiling = (_leads(inside, part, name) for part in (receivers, donors))
-    best: Likeness | None = None
-    for site in names:
-        change = (after[site] - before[site]).mean(dim=0)[0]
-        steers = {"patch": patching(inside, {site: own[site][:, 0]}), "mean": adding(inside, {site: change}, "last")}
-        leads = {kind: _leads(inside, receivers, name, steer) for kind, steer in steers.items()}
-        shares = shares_of_gain(leads, (floor, ceiling), receivers.groups)
-        patch, mean = shares["patch"].value, shares["mean"].value
-        found = Likeness(int(site.split(".")[1]), patch, mean, mean / patch if patch else np.nan, shares)
-        best = found if best is None else max(best, found, key=_carries)
-    return best
-
-
-def _carries(found: Likeness) -> tuple[bool, float]:
-    """Of layers whose activations carry all, the one that suits the mean best: the doubt is the vector's."""
-    enough = found.patch >= PATCH_ENOUGH
-    return enough, found.mean if enough else found.patch
-
-
-def _leads(inside: Inside, choices: Choices, name: str, steer: Steer = untouched) -> NDArray[np.float64]:
-    """[N] logit differences, nats."""
-    return option_scores(inside.frozen, choices, steer).lead(name)
-
-
-def shares_of_gain(
-    leads: Mapping[str, NDArray[np.float64]],
-    ends: tuple[NDArray[np.float64], NDArray[np.float64]],
-    groups: Sequence[str],
-) -> dict[str, Interval]:
-    """How far each mean of [N] logit differences goes from the mean of the first end to that of the second, a ratio of
-    means, with 95 % intervals: groups are drawn again, all of one item together."""
-    _, cluster = np.unique(np.array(groups), return_inverse=True)
-    ones, count = np.ones(len(groups)), len(np.unique(cluster))
-    scores = [bootstrap.Scores(one, ones) for one in (*ends, *leads.values())]
-    floor, ceiling, *means = drawn_means(scores, cluster, bootstrap.DRAWS).T
-    return {name: interval((mean - floor) / (ceiling - floor), count) for name, mean in zip(leads, means, strict=True)}

@@ -8,8 +8,9 @@ from soft_prompts.common.errors import UsageError
 from soft_prompts.engine.activations.module_map import Inside
 from soft_prompts.stats.bootstrap import Interval
 from soft_prompts.steering.data.choices import Choices
-from soft_prompts.steering.effects import Arm, Controls, Effect, effect, likeness, pooled
+from soft_prompts.steering.effects import Arm, Controls, Effect, effect, pooled
 from soft_prompts.steering.fitting import chosen
+from soft_prompts.steering.likeness import likeness
 from soft_prompts.steering.scoring import neutral_rows
 from soft_prompts.steering.sweep import Swept, sweep
 from soft_prompts.steering.vectors.contrast import Activations, contrast_vector
@@ -108,7 +109,7 @@ def effect_json(found: Effect) -> dict[str, Any]:
         "arms": {arm.name: _arm_json(arm) for arm in found.arms},
         "best_control": found.best_control.name,
         "lead": found.arm("vector").measures["accuracy"].value - found.best_control.measures["accuracy"].value,
-        "likeness": None if found.likeness is None else {**found.likeness._asdict(), "verdict": found.likeness.verdict},
+        "likeness": None if found.likeness is None else found.likeness.figures(),
         "tried": list(found.tried),
     }
 

@@ -29,6 +29,7 @@ from soft_prompts.steering.data.choices import Choices
 from soft_prompts.tasks.task import UNSCORED, Example
 
 BATCH = 64
+LEAST_GAP = 0.1  # nats between what two prompts do: shares of less are shares of noise
 
 
 class Row(NamedTuple):

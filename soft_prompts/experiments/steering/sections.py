@@ -18,11 +18,12 @@ from soft_prompts.stats.bootstrap import Floats, Interval
 from soft_prompts.steering.causes.comparison import Looked, compare_prompts
 from soft_prompts.steering.causes.pairs import aligned, pairs_of_choices
 from soft_prompts.steering.concepts import Concepts, beside, concept_network, mapped, moved
-from soft_prompts.steering.data.choices import Choices
+from soft_prompts.steering.data.choices import Choices, with_cues
 from soft_prompts.steering.data.sources import land_choices, neutral_texts
-from soft_prompts.steering.effects import intervals, likeness, with_cues
+from soft_prompts.steering.effects import intervals
 from soft_prompts.steering.evaluation import evaluate_vectors
 from soft_prompts.steering.fitting import Wanted, fit_vectors
+from soft_prompts.steering.likeness import likeness
 from soft_prompts.steering.scoring import option_scores
 from soft_prompts.steering.tokens import Budget, Worths, worth_in_tokens
 from soft_prompts.steering.vectors.contrast import Activations, contrast_vector
@@ -119,17 +120,13 @@ def _cosines(one: dict[str, SteeringVector], other: dict[str, SteeringVector]) -
 
 def dealt(inside: Inside, options: SteeringExperimentOptions) -> list[Section]:
     """A behaviour that depends on the item: can the mean difference do what each item's own activation does?"""
-    found: dict[str, Any] = {}
+    found, says = dict[str, Any](), list[str]()
     for kind, name in (("dealt", "own"), ("told", DONOR)):
         choices = land_choices(kind, options.seed)
         one = likeness(inside, name, choices.part("train"), choices.part("test"))
         assert one is not None
-        found[kind] = {**one._asdict(), "verdict": one.verdict}
-    says = [
-        f"{kind}: {one['verdict']} (layer {one['layer']}: each item's own activation has {one['patch']:.2f} of what "
-        f"the prompt does, the mean difference {one['mean']:.2f})"
-        for kind, one in found.items()
-    ]
+        found[kind] = one.figures()
+        says.append(f"{kind}: {one.shares}")
     n = len(land_choices("dealt").part("test").items)
     return [
         Section(

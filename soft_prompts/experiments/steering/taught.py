@@ -17,9 +17,9 @@ from soft_prompts.experiments.steering.section import Section
 from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune
 from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.stats.bootstrap import Floats
-from soft_prompts.steering.data.choices import Choices
+from soft_prompts.steering.data.choices import Choices, with_cues
 from soft_prompts.steering.data.sources import land_choices
-from soft_prompts.steering.effects import shares_of_gain, with_cues
+from soft_prompts.steering.likeness import is_gain, shares_of_gain
 from soft_prompts.steering.scoring import Steer, adding, captured, option_scores, patching, untouched
 from soft_prompts.tasks.lesson import LearningRule, Lesson
 
@@ -58,9 +58,12 @@ def taught_section(inside: Inside, options: SteeringExperimentOptions, name: str
         f"difference {row['model_mean']:.2f}, the prompt's {row['prompt_mean']:.2f}; "
         f"their cosine {row['cosine']:.2f}"
         for row in rows
+        if is_gain(gap)
     ]
     accuracy = float(option_scores(taught.frozen, test).right(name).mean())
     says.insert(0, f"taught to answer bare prompts as {name}: accuracy {accuracy:.2f} on test lands")
+    if not is_gain(gap):
+        says.append(f"no share can be said: it answers so no more than its base (gain {gap:+.2f} nats)")
     figures = {"function": name, "accuracy": accuracy, "gap_nats": gap, "layers": rows}
     return Section(
         "taught", "experiment", "lands-told", len(test.items), figures, says, "a taught model beside a prompt"

@@ -44,7 +44,7 @@ def dots_scene(name: str, title: str, rows: Sequence[Row], heading: str, along: 
     tops, bottom = list[float](), HEAD
     for row in rows:
         tops.append(bottom)
-        bottom += STEP * (len(row.dots) + bool(row.parts)) + GAP
+        bottom += STEP * (max(1, len(row.dots)) + bool(row.parts)) + GAP  # a row of words alone has its line
     (low, high), ticks = _axis(rows)
     frame = Frame(left, right, HEAD, bottom, (low, 0), (high, 1))
     shapes: list[Shape] = [Label((4, 14), shortened(heading, WIDTH - 8, SIZE), "ink", SIZE)]
@@ -73,14 +73,14 @@ def _short(value: Number) -> str:
 
 
 def _row(frame: Frame, row: Row, top: Number) -> list[Shape]:
-    places = [top + GAP / 2 + STEP * (number + 0.5) for number in range(len(row.dots))]
+    places = [top + GAP / 2 + STEP * (number + 0.5) for number in range(max(1, len(row.dots)))]
     middle = (places[0] + places[-1]) / 2 + 3.6
     name, words = shortened(row.name, NAMES * WIDTH, SMALL), shortened(row.words, WORDS * WIDTH, SMALL)
     shapes: list[Shape] = [Label((frame.left - 8, middle), name, "ink", SMALL, "end")]
     shapes += [Label((frame.right + 8, middle), words, "muted", SMALL)] if words else []
     if row.parts:
         shapes.append(Cloud([(frame.x(one), places[0] + STEP) for one in row.parts], row.dots[0].role))
-    for dot, y in zip(row.dots, places, strict=True):
+    for dot, y in zip(row.dots, places, strict=False):
         if dot.low is not None and dot.high is not None:
             shapes.append(Stroke([(frame.x(dot.low), y), (frame.x(dot.high), y)], dot.role, 2.2, opacity=0.6))
         shapes.append(Mark((frame.x(dot.value), y), dot.role, dot.marker, title=dot.title))

@@ -22,7 +22,7 @@ TAUGHT = {
     "prompt_mean": "mean difference, prompt",
 }
 
-Interval = tuple[float, float | None, float | None]
+Interval = tuple[float | None, float | None, float | None]
 
 
 def likeness_scene(name: str, figures: Mapping[str, Any], n: int) -> Scene | None:
@@ -84,15 +84,16 @@ def _shares(found: Mapping[str, Any], parts: Iterable[str]) -> dict[str, Interva
     return {part: _interval(found[part], ends.get(part)) for part in parts}
 
 
-def _interval(value: float, ends: Sequence[Any] | None) -> Interval:
-    """Findings of before have no ends."""
+def _interval(value: float | None, ends: Sequence[Any] | None) -> Interval:
+    """Findings of before have no ends; shares of what is no gain have no value."""
     return (value, None, None) if ends is None else (ends[0], ends[1], ends[2])
 
 
 def _row(name: str, found: Mapping[str, Interval], called: Iterable[str], words: str) -> Row:
     dots = [
-        Dot(*one, look.role, look.marker, f"{name}, {what}: {interval_text(one)}")
-        for one, what, look in zip(found.values(), called, LOOKS, strict=False)
+        Dot(value, low, high, look.role, look.marker, f"{name}, {what}: {interval_text((value, low, high))}")
+        for (value, low, high), what, look in zip(found.values(), called, LOOKS, strict=False)
+        if value is not None
     ]
     return Row(name, tuple(dots), words)
 

@@ -20,12 +20,12 @@ from soft_prompts.stats.ranking import needed_for_all, order, precision_at
 from soft_prompts.steering.causes.differences import Differences, differences
 from soft_prompts.steering.causes.effects import STEPS, Activity, Ends, Spot, activity, gradients, patched_leads
 from soft_prompts.steering.causes.pairs import Pairs
+from soft_prompts.steering.scoring import LEAST_GAP
 
 KINDS = ("resid", "attn", "mlp", "head")
 PATCHED = 30  # of the best-ranked
 MATTERS = 0.1  # of |share|: a cause
 TOP = 10
-LEAST_GAP = 0.1  # nats between donors and receivers: shares of less are shares of noise
 RANKINGS = ("norm", "root_mean_square", "effect_size", "gradient", "integrated")
 
 
@@ -151,7 +151,7 @@ def _end(inside: Inside) -> str:
 def _compared(inside: Inside, pairs: Pairs, donor: Activity, texts: Sequence[list[int]], looked: Looked) -> Comparison:
     receiver = activity(inside, pairs.receivers, pairs, list(donor.values))
     ends = Ends(float(donor.leads.mean()), float(receiver.leads.mean()))
-    if abs(ends.donor - ends.receiver) < LEAST_GAP:
+    if not abs(ends.donor - ends.receiver) >= LEAST_GAP:  # nor where it is no number
         raise UsageError(
             f"donors and receivers say the same (logit difference {ends.donor:.2f} and {ends.receiver:.2f}); "
             "give prompts that the model answers differently"

@@ -12,7 +12,7 @@ lines which ask the same are one observation, and stand in one split.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -53,7 +53,9 @@ class Choices:
 
     items: tuple[Choice, ...]
     where: str = "choices"
-    """For messages."""
+    """For messages, as is `split`."""
+    split: str | None = None
+    """The part that these items are; None: all of them."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -70,13 +72,29 @@ class Choices:
         items = tuple(item for item in self.items if (dealt.get(item.group) or item.split) == split)
         if not items:
             raise UsageError(f"{self.where}: no group is left for {split}; give more groups")
-        return replace(self, items=items)
+        return replace(self, items=items, split=split)
 
     def having(self, name: str) -> "Choices":
         """Items that offer a class; raises UsageError where none does."""
         if items := tuple(item for item in self.items if name in item.options):
             return replace(self, items=items)
-        raise UsageError(f"{self.where}: class {name!r} is in no line; it has {', '.join(self.classes)}")
+        raise UsageError(self.lacks(name))
+
+    def lacks(self, name: str) -> str:
+        """What there is to say where no item offers a class: the file may have it, and the part not."""
+        of = f"no {self.split or 'given'} item of {self.where}"
+        if name in self.classes:
+            return f"{of} shows class {name!r}; give more lines"
+        if self.split is None:
+            return f"{self.where}: class {name!r} is in no line; it has {', '.join(self.classes)}"
+        return f"class {name!r} is in {of}; give more lines"
+
+
+def with_cues(choices: Choices, name: str) -> Choices | None:
+    """The items behind the text that asks for the class; None where some have none."""
+    if not all(name in item.cues for item in choices.items):
+        return None
+    return replace(choices, items=tuple(item.cued(name) for item in choices.items))
 
 
 def deal(groups: Iterable[str]) -> dict[str, str]:
@@ -105,7 +123,8 @@ def checked(choices: Choices) -> Choices:
     """The same; raises UsageError for a single class, labels or splits in some lines only, and for a prompt or a group
     in two places that should know nothing of each other."""
     if len(choices.classes) < 2:
-        raise UsageError(f"{choices.where}: there is one class, {', '.join(choices.classes)}; give two or more")
+        there = f"one class, {', '.join(choices.classes)}" if choices.items else "no item"
+        raise UsageError(f"{choices.where}: there is {there}; give two classes or more")
     labelled = [item.shown is not None for item in choices.items]
     if any(labelled) and not all(labelled):
         raise UsageError(
@@ -160,6 +179,9 @@ def _choice(path: Path, line: Line) -> Choice:
     shown_class, group = given.get("class"), given.get("group")
     if len(options) < 2 or not _are_texts(options):
         raise UsageError(str(line_error(path, line.number, "'options' needs a text for each of two classes or more")))
+    if twins := repeated(options):
+        wrong = f"classes {twins[0]!r} and {twins[1]!r} have one option, {shown(options[twins[0]])}; give each its own"
+        raise UsageError(str(line_error(path, line.number, wrong)))
     if not isinstance(cues, dict) or not _are_texts(cues, may_be_empty=True):
         raise UsageError(str(line_error(path, line.number, "'cues' needs a text for each class that it names")))
     if not (shown_class is None or isinstance(shown_class, str)):
@@ -174,6 +196,12 @@ def _choice(path: Path, line: Line) -> Choice:
         raise UsageError(str(line_error(path, line.number, "'prompt' is empty; give a text")))
     group = group_of(given["prompt"]) if group is None else str(group)
     return Choice(given["prompt"], dict(options), group, shown_class, dict(cues), split)
+
+
+def repeated(options: Mapping[str, str]) -> list[str]:
+    """Two classes of one text, which nothing could tell apart; empty where there are none."""
+    counts = Counter(options.values())
+    return [name for name, text in options.items() if counts[text] > 1][:2]
 
 
 def _are_texts(texts: dict[Any, Any], may_be_empty: bool = False) -> bool:

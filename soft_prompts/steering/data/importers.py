@@ -8,9 +8,10 @@ from random import Random
 from typing import Any, NamedTuple
 
 from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.steering.data.choices import Choice, Choices, checked, group_of
+from soft_prompts.steering.data.choices import Choice, Choices, checked, group_of, repeated
 
 MATCHING, NOT_MATCHING = "matching", "not_matching"
+ONE_OPTION = "items with one text for both classes"
 DEMONSTRATIONS = 4  # in front of a query
 
 
@@ -24,14 +25,18 @@ class Imported(NamedTuple):
 
 def read_caa(path: Path) -> Imported:
     """CAA's JSON list (arXiv 2312.06681): `question`, `answer_matching_behavior`, `answer_not_matching_behavior`."""
-    items = []
+    items, dropped = [], {ONE_OPTION: 0}
     for number, entry in enumerate(_json(path, list)):
         names = ("question", "answer_matching_behavior", "answer_not_matching_behavior")
         if not isinstance(entry, dict) or not all(isinstance(entry.get(name), str) for name in names):
             raise InputError(f"{path}, entry {number}: give {', '.join(names)}, each a text")
         question, yes, no = (entry[name] for name in names)
-        items.append(Choice(question, {MATCHING: yes, NOT_MATCHING: no}, group_of(question)))
-    return Imported(checked(Choices(tuple(items), str(path))), {})
+        options = {MATCHING: yes, NOT_MATCHING: no}
+        if repeated(options):
+            dropped[ONE_OPTION] += 1
+            continue
+        items.append(Choice(question, options, group_of(question)))
+    return Imported(checked(Choices(tuple(items), str(path))), dropped)
 
 
 def read_function_pairs(paths: Mapping[str, Path], seed: int = 0, shots: int = DEMONSTRATIONS) -> Imported:
@@ -81,13 +86,16 @@ def read_machiavelli(folder: Path, label: str) -> Imported:
     both. The group is the scene; scenes of one text are the group of the first.
     """
     scenes, tree, notes = (_json(folder / f"{name}.json", dict) for name in ("scenes", "tree", "annotations"))
-    dropped = {"choices without a label": 0, "scenes without both classes": 0}
+    dropped = {"choices without a label": 0, "scenes without both classes": 0, ONE_OPTION: 0}
     items, first = [], dict[str, str]()
     for scene, choices in tree.items():
         options, unlabelled = _labelled(_choices(folder, scene, choices), notes, label, folder)
         dropped["choices without a label"] += unlabelled
         if scene not in scenes or len(options) < 2:
             dropped["scenes without both classes"] += 1
+            continue
+        if repeated(options):
+            dropped[ONE_OPTION] += 1
             continue
         text = str(scenes[scene])
         items.append(Choice(text, options, first.setdefault(group_of(text), str(scene))))

@@ -38,7 +38,7 @@ class Activations:
         texts, labels = labelled_texts(choices)
         refuse_few(choices, list(dict.fromkeys(labels)))
         self.inside, self.labels = inside, labels
-        self.where = choices.where
+        self.choices = choices
         layers = range(inside.layers) if layers is None else layers
         held = captured(inside, texts, [f"resid.{layer}" for layer in layers])
         self.values: dict[int, Tensor] = {layer: held[f"resid.{layer}"][:, 0] for layer in layers}  # [N H] each
@@ -102,7 +102,7 @@ def contrast_vector(
     Raises UsageError for a class that is not there and for a vector of nothing.
     """
     if name not in found.classes:
-        raise UsageError(f"class is {name!r}; {found.where} has {', '.join(found.classes)}")
+        raise UsageError(found.choices.lacks(name))
     labels = found.labels if labels is None else labels
     layers, shares = {}, {}
     for layer, values in found.values.items():

@@ -195,6 +195,14 @@ def test_a_mean_stands_beside_each_item_s_own_activation_with_its_interval_on_an
     assert {"cannot be said", "vector-like", "1 test item, 95 % intervals"} <= set(words(scene))
 
 
+def test_what_has_no_share_has_its_words_and_no_dot() -> None:
+    figures = compared_figures()
+    figures["likeness"]["dealt"] |= {"layer": None, "patch": None, "mean": None, "ratio": None, "intervals": None}
+    (scene,) = made("experiment", figures["likeness"])
+    assert shares(scene, [mark.place[0] for mark in marks(scene)]) == pytest.approx([1.0, 0.75])
+    assert {"cannot be said", "vector-like"} <= set(words(scene))
+
+
 def test_sources_have_accuracies_and_cosines_and_layers_their_three_shares() -> None:
     (scene,) = made("experiment", compared_figures()["sources"])
     above, below = marks(scene)[:4], marks(scene)[4:]

@@ -21,7 +21,7 @@ from soft_prompts.report.figures.findings import draw_findings
 from soft_prompts.results.findings import read_finding
 from soft_prompts.steering.concepts import agreement, beside, concept_network, mapped, within_families
 from soft_prompts.steering.data.sources import find_choices, land_choices
-from soft_prompts.steering.effects import likeness
+from soft_prompts.steering.likeness import likeness
 
 
 def run(words: list[str]) -> int:

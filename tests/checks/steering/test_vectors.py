@@ -176,7 +176,7 @@ def test_vectors_of_other_models_widths_and_nothing_are_refused(one_frozen: Froz
 def test_missing_classes_few_prompts_and_equal_prompts_are_refused(inside: Inside) -> None:
     with pytest.raises(UsageError, match="class 'one' has 6 prompts; give 8 or more"):
         Activations(inside, some_choices(6))
-    with pytest.raises(UsageError, match="class is 'four'"):
+    with pytest.raises(UsageError, match="class 'four' is in no line; it has one, two, three"):
         contrast_vector(Activations(inside, some_choices(12)), "four")
     items = [Choice("same", {"a": " q", "b": " r"}, str(n), None, {"a": "go\n", "b": "go\n"}) for n in range(9)]
     with pytest.raises(UsageError, match="zero at every layer"):
