@@ -40,12 +40,12 @@ class SteerFitOptions(SteeringOptions):
 def steer_fit_command(options: SteerFitOptions) -> int:
     """Write a vector a class and the finding; print a line a class."""
     choices = options.choices()
-    from soft_prompts.steering.fitting import Wanted, fit_vectors
+    from soft_prompts.steering.fitting import Wanted, cannot_do, fit_vectors
 
     inside = options.inside()
     wanted = Wanted(options.method, options.classes, options.positions, options.layers, options.strengths, options.seed)
     fitted = fit_vectors(inside, choices, wanted)
-    says = [_write(options, inside, one) for one in fitted]
+    says = [*(_write(options, inside, one) for one in fitted), *cannot_do(fitted)]
     figures = {"method": options.method, "vectors": [_figures(one, choices.part("dev")) for one in fitted]}
     finding = options.found("fit", inside, len(choices.part("train").items), figures, says)
     return options.show(finding, f"fit-{options.method}")
@@ -70,6 +70,7 @@ def _figures(one: "Fitted", dev: "Choices") -> dict[str, object]:
     found = {"class": vector.name, "layer": vector.layer, "strength": vector.strength, "n": vector.n}
     found |= {"norm_shares": vector.norm_shares, "tried": list(one.tried)}
     found["dev"] = {"items": len(asked.items), "groups": len(set(asked.groups))}
+    found["unsteered"] = None if one.unsteered is None else one.unsteered.figures()
     if one.heads is not None:
         names = one.heads.top()
         effects = {name: one.heads.effects[one.heads.heads.index(name)] for name in names}

@@ -16,10 +16,11 @@ from soft_prompts.models.model import FrozenModel
 from soft_prompts.results.files import find_results
 from soft_prompts.results.findings import Finding, find_findings, plain, read_finding, write_finding
 from soft_prompts.steering.data.choices import Choice, Choices, as_line, deal, lettered, read_choices
-from soft_prompts.steering.data.importers import read_caa, read_function_pairs, read_machiavelli
-from soft_prompts.steering.effects import Likeness, choose, likeness, random_like
+from soft_prompts.steering.data.importers import ONE_OPTION, read_caa, read_function_pairs, read_machiavelli
+from soft_prompts.steering.effects import choose, random_like
 from soft_prompts.steering.evaluation import evaluate_vectors
-from soft_prompts.steering.fitting import Wanted, fit_vectors
+from soft_prompts.steering.fitting import Wanted, cannot_do, fit_vectors, unsteered
+from soft_prompts.steering.likeness import Likeness, likeness, shares_of_gain
 from soft_prompts.steering.scoring import adding, captured, option_scores, text_nats
 from soft_prompts.steering.vectors.files import read_vector, write_vector
 from soft_prompts.steering.vectors.vector import SteeringVector
@@ -135,17 +136,47 @@ def test_random_vectors_have_the_length_and_no_direction(steerable: tuple[Frozen
 
 
 def test_an_item_dependent_behaviour_is_called_not_vector_like() -> None:
-    assert Likeness(1, 1.02, 0.02, 0.02 / 1.02).verdict == "not vector-like"
-    assert Likeness(1, 0.95, 0.9, 0.9 / 0.95).verdict == "vector-like"
-    assert Likeness(1, 0.3, 0.3, 1.0).verdict.startswith("cannot be said")
+    assert Likeness(2.0, 1, 1.02, 0.02, 0.02 / 1.02).verdict == "not vector-like"
+    assert Likeness(2.0, 1, 0.95, 0.9, 0.9 / 0.95).verdict == "vector-like"
+    assert Likeness(2.0, 1, 0.3, 0.3, 1.0).verdict.startswith("cannot be said: no single layer")
+
+
+@pytest.mark.parametrize("gain", [-5.53, 0.0, 0.09, np.nan, np.inf])
+def test_a_prompt_that_gains_nothing_is_no_measure_of_a_vector(gain: float) -> None:
+    """Shares of it would say vector-like of anything: where both do as much harm, or where both are 0 / 0."""
+    for patch, mean in ((1.0, 1.0), (np.nan, np.nan)):
+        found = Likeness(gain, 1, patch, mean, mean / patch)
+        assert found.verdict.startswith("cannot be said: the prompt does not ask for it (gain ")
+    ends = np.zeros(12), np.full(12, gain)
+    shares = shares_of_gain({"patch": np.ones(12)}, ends, [str(n) for n in range(12)])
+    assert np.isnan(shares["patch"].value)
+    assert shares["patch"][1:] == (None, None)
 
 
 def test_likeness_of_a_last_layer_is_that_of_its_prompt(inside: Inside, choices: Choices) -> None:
-    """At the last block each item's own activation is the donor's whole answer."""
-    found = likeness(inside, "one", choices.part("train"), choices.part("test"), [1])
-    assert found is not None
-    assert found.patch == pytest.approx(1, abs=1e-3)
+    """At the last block each item's own activation is the donor's whole answer; of random weights there is a class
+    whose cue makes it likelier."""
+    parts = choices.part("train"), choices.part("test")
+    found = [likeness(inside, name, *parts, [1]) for name in choices.classes]
+    patches = [one.patch for one in found if one is not None and one.gain >= 0.1]
+    assert patches
+    assert patches == pytest.approx([1] * len(patches), abs=1e-3)
     assert likeness(inside, "one", *[some_choices(cues=False)] * 2) is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_cues_that_do_nothing_leave_the_likeness_open(
+    steerable: tuple[FrozenModel, SteeringVector], choices: Choices
+) -> None:
+    frozen, vector = steerable
+    mute = replace(choices, items=tuple(replace(item, cues={**item.cues, "one": ""}) for item in choices.items))
+    found = evaluate_vectors(Inside(frozen), [vector.chosen(1, 1.0)], mute)
+    (said, _), (one,) = found.says(), plain(found.figures())["classes"]
+    assert said.endswith("; cannot be said: the prompt does not ask for it (gain +0.00 nats)")
+    like = one["likeness"]
+    assert like["gain"] == 0
+    assert [like[name] for name in ("layer", "patch", "mean", "ratio", "intervals")] == [None] * 5
+    assert Finding("eval", "m", "d", one["n"], 0, found.figures()).to_json()["figures"]["classes"] == [one]
 
 
 def test_fit_writes_what_eval_reads(inside: Inside, choices: Choices, tmp_path: Path) -> None:
@@ -155,6 +186,39 @@ def test_fit_writes_what_eval_reads(inside: Inside, choices: Choices, tmp_path: 
     assert (back.name, back.layer, back.strength) == ("two", fitted[0].tried[0].layer, 1.0)
     with pytest.raises(UsageError, match="class 'four' is missing"):
         fit_vectors(inside, choices, Wanted(classes=("four",)))
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_a_class_that_a_split_lacks_is_said_with_the_split(inside: Inside, choices: Choices, split: str) -> None:
+    items = [item if item.split != split else without(item, "three") for item in choices.items]
+    some = replace(choices, items=tuple(items))
+    says = f"class 'three' is in no {split} item of choices; give more lines, or --classes one two$"
+    with pytest.raises(UsageError, match=says):
+        fit_vectors(inside, some)
+    assert len(fit_vectors(inside, some, Wanted(classes=("one", "two"), layers=(1,), strengths=(1.0,)))) == 2
+
+
+def without(item: Choice, name: str) -> Choice:
+    options, cues = ({one: text for one, text in given.items() if one != name} for given in (item.options, item.cues))
+    return replace(item, options=options, cues=cues)
+
+
+def test_what_the_model_itself_cannot_do_is_said_of_its_vector(inside: Inside, choices: Choices) -> None:
+    """Random weights do not understand a cue."""
+    parts = [choices.part(split) for split in ("train", "dev")]
+    fitted = fit_vectors(inside, choices, Wanted(layers=(1,), strengths=(1.0,)))
+    for one in fitted:
+        assert one.unsteered is not None
+        cued = Choices(tuple(item.cued(one.vector.name) for part in parts for item in part.items))
+        right = option_scores(inside.frozen, cued).right(one.vector.name)
+        assert one.unsteered.accuracy.value == pytest.approx(right.mean())
+        assert (one.unsteered.items, one.unsteered.chance) == (36, pytest.approx(1 / 3))
+    weak = [one.vector.name for one in fitted if one.unsteered and not one.unsteered.is_above_chance]
+    (line,) = cannot_do(fitted)
+    assert line.startswith("the model itself is not right beyond chance on train and dev items")
+    assert [name for name in ("one", "two", "three") if f" {name} " in line] == weak
+    assert unsteered(inside, parts, "one") == fitted[0].unsteered
+    assert unsteered(inside, [some_choices(cues=False)], "one") is None
 
 
 def test_writing_with_a_vector_is_the_model_s_own_greedy_choice(steerable: tuple[FrozenModel, SteeringVector]) -> None:
@@ -184,6 +248,7 @@ def test_data_come_back_and_bad_lines_are_named(tmp_path: Path) -> None:
         '{"prompt": "a", "options": {"x": " 1"}}': "text for each of two classes",
         '{"prompt": "a", "options": {"x": " 1", "y": " 2"}, "class": "z"}': "'z' is not among the options",
         '{"prompt": "a", "options": {"x": " 1", "y": " 2"}, "split": "all"}': "'split' is 'all'",
+        '{"prompt": "a", "options": {"x": " 1", "y": " 1"}}': "line 1: classes 'x' and 'y' have one option, \" 1\"",
         '{"prompt": "", "options": {"x": " 1", "y": " 2"}}': "'prompt' is empty",
         '{"prompt": "a", "options": {"x": " 1", "y": " 2"}, "class": "x"}': "every line shows 'x'",
     }
@@ -215,7 +280,13 @@ def test_importers_read_published_layouts(tmp_path: Path) -> None:
             * 2
         )
     )
-    assert read_caa(tmp_path / "caa.json").choices.items[0].options == {"matching": "(A)", "not_matching": "(B)"}
+    caa = read_caa(tmp_path / "caa.json")
+    assert caa.choices.items[0].options == {"matching": "(A)", "not_matching": "(B)"}
+    same = {"question": "Q?", "answer_matching_behavior": "(A)", "answer_not_matching_behavior": "(A)"}
+    entries = [*json.loads((tmp_path / "caa.json").read_text()), same]
+    (tmp_path / "caa.json").write_text(json.dumps(entries), encoding="utf-8-sig")  # as some editors save it
+    again = read_caa(tmp_path / "caa.json")
+    assert (again.choices, sum(again.dropped.values())) == (caa.choices, 1)
     pairs = {"up": {str(n): f"u{n}" for n in range(20)}, "down": {str(n): f"d{n}" for n in range(20)} | {"x": "y"}}
     pairs["down"]["3"] = "u3"
     for name, table in pairs.items():
@@ -237,7 +308,7 @@ def test_importers_read_published_layouts(tmp_path: Path) -> None:
     (tmp_path / "annotations.json").write_text(json.dumps({"7": {"deception": 1}, "8": {"deception": 0}}))
     games = read_machiavelli(tmp_path, "deception")
     assert games.choices.items[0].options == {"deception": " Lie", "not deception": " Tell"}
-    assert games.dropped == {"choices without a label": 1, "scenes without both classes": 1}
+    assert games.dropped == {"choices without a label": 1, "scenes without both classes": 1, ONE_OPTION: 0}
 
 
 def test_findings_come_back_checked_and_are_no_results(tmp_path: Path) -> None:
