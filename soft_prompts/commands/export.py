@@ -9,6 +9,9 @@ import tyro
 from soft_prompts.commands.asked_model import AskedModel
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import UsageError
+from soft_prompts.data.conditions import named_values
+
+BEHIND = ", behind DIR"  # where flags of several words stand, or they take DIR too
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,7 @@ class ExportOptions(AskedModel):
     """Export the prompt for a model with another fingerprint."""
 
     def __post_init__(self) -> None:
-        if wrong := [given for given in self.condition if "=" not in given]:
-            raise UsageError(f"--condition is {wrong[0]}; give NAME=VALUE, behind DIR")
+        named_values(self.condition, BEHIND)
         if "" in self.text:
             raise UsageError("--text is empty; give a text of one token or more, or leave it out")
 
@@ -49,7 +51,7 @@ def export_command(options: ExportOptions) -> int:
     from soft_prompts.prompts.snapshot import load_snapshot
 
     trained = load_snapshot(found)
-    given = dict(one.split("=", 1) for one in options.condition)
+    given = named_values(options.condition, BEHIND)
     encoded(trained.conditions, given)  # what is wrong is said before a model loads
     frozen = options.load(trained.model, trained.revision, options.dtype)
     wanted = Wanted(options.to, options.folder, given, options.text)

@@ -8,6 +8,7 @@ import tyro
 
 from soft_prompts.commands.asked_model import AskedModel
 from soft_prompts.common.errors import UsageError
+from soft_prompts.data.conditions import named_values
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,7 @@ class GenerateOptions(AskedModel):
             raise UsageError(f"--temperature is {self.temperature}; give 0 or more")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"--top-p is {self.top_p}; give a share above 0, 1 at most")
-        if wrong := [given for given in self.condition if "=" not in given]:
-            raise UsageError(f"--condition is {wrong[0]}; give NAME=VALUE")
+        named_values(self.condition)  # what is wrong is said before anything loads
 
 
 def generate_command(options: GenerateOptions) -> int:
@@ -54,7 +54,7 @@ def generate_command(options: GenerateOptions) -> int:
     from soft_prompts.tasks.task import Query
 
     snapshot = load_snapshot(options.snapshot)
-    conditions = snapshot.conditions.from_named(dict(given.split("=", 1) for given in options.condition))
+    conditions = snapshot.conditions.from_named(named_values(options.condition))
     frozen = options.load(snapshot.model, snapshot.revision, options.dtype or snapshot.dtype)
     refuse_other_model(snapshot, frozen, options.allow_mismatch)
     prompt = snapshot.prompt.to(frozen.device)

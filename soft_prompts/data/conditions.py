@@ -66,6 +66,20 @@ class ConditionEncoder:
         return self.encode(values)
 
 
+def named_values(given: Sequence[str], hint: str = "") -> dict[str, str]:
+    """What the words NAME=VALUE behind --condition give, by name; raises UsageError for a word of another form, and for
+    a name that is there twice, of which one value would be lost. `hint`: where else a word may belong."""
+    found = dict[str, str]()
+    for word in given:
+        name, is_pair, value = word.partition("=")
+        if not is_pair:
+            raise UsageError(f"--condition is {word}; give NAME=VALUE{hint}")
+        if name in found:
+            raise UsageError(f"condition {name} is given twice; give one value")
+        found[name] = value
+    return found
+
+
 NO_CONDITIONS = ConditionEncoder((), (), ())
 ELO_PAIR = ConditionEncoder(("white_elo", "black_elo"), (1000.0, 1000.0), (2000.0, 2000.0))  # arXiv 2505.14943
 

@@ -270,6 +270,7 @@ def test_generate_refuses(
         ((*start, "--condition", "elo=1500", "black_elo=1"), 2, ("condition elo is unknown", "white_elo")),
         ((*start, "--condition", "white_elo=x", "black_elo=1"), 2, ("condition",)),
         ((*start, "--condition", "white_elo"), 2, ("--condition is white_elo; give NAME=VALUE",)),
+        ((*start, *elos, "white_elo=1600"), 2, ("condition white_elo is given twice; give one value",)),
         ((*start, *elos, "--model", other), 3, ("was trained on", other, "--allow-mismatch")),
         ((*start, *elos, "--max-new-tokens", "0"), 2, ("--max-new-tokens is 0",)),
         ((*start, *elos, "--max-new-tokens", "400"), 2, ("has 256",)),

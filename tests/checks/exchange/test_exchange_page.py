@@ -67,6 +67,8 @@ def test_a_person_gets_the_files_the_recipe_and_how_far_it_is_from_ours(
     )
     assert start(*words, "--condition", "white_elo=1500", "out") == 2
     assert capsys.readouterr().err.splitlines()[-1] == "error: --condition is out; give NAME=VALUE, behind DIR"
+    assert start(*words, "--condition", "white_elo=1500", "white_elo=1600", "black_elo=1600") == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "error: condition white_elo is given twice; give one value"
     assert start(*words, "--condition", "white_elo=1500", "black_elo=1600") == 0
     said = capsys.readouterr()
     names = ("adapter_model.safetensors", "adapter_config.json", "recipe.py", "origin.json")
