@@ -309,8 +309,25 @@ def test_models_are_a_line_each(command: Callable[..., Said]) -> None:
 
 def test_a_flag_of_other_commands_is_not_proposed_again(command: Callable[..., Said]) -> None:
     said = command("models", "--json")
-    is_one_line(said, 2, "--json is no flag here: it belongs to activations, ", "compare", "; see soft-prompts --help")
+    is_one_line(said, 2, "--json is no flag here: it belongs to activations, ", "; see soft-prompts models --help")
     assert "did you mean" not in said.err
+
+
+def test_no_flag_of_other_commands_is_proposed(command: Callable[..., Said], tmp_path: Path) -> None:
+    """intervene has no flag like --steps; behaviour's --refine-steps would be refused in the next line."""
+    data = str(tmp_path / "no.jsonl")
+    words = ("intervene", "--model", "tiny-text", "--recipe", "whole", "--data", data, "--control-data", data)
+    said = command(*words, "--steps", "1")
+    is_one_line(said, 2, "--steps is no flag; see soft-prompts intervene --help")
+    assert "did you mean" not in said.err
+    said = command(*words, "--refine-steps", "1")
+    is_one_line(
+        said, 2, "--refine-steps is no flag here: it belongs to behaviour", "; see soft-prompts intervene --help"
+    )
+    is_one_line(command("compare", "--brif"), 2, "(did you mean --brief?); see soft-prompts compare --help")
+    is_one_line(command("list", "--tokens", "3"), 2, "--tokens is no flag; see soft-prompts list --help")
+    said = command("steer", "fit", "--clases", "a")
+    is_one_line(said, 2, "--clases is no flag (did you mean --classes?); see soft-prompts steer fit --help")
 
 
 def test_the_list_of_experiments(command: Callable[..., Said]) -> None:
