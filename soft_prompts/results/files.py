@@ -171,9 +171,10 @@ def json_files(named: Path, problems: list[str]) -> Iterator[Path]:
         return
     for folder, folders, files in os.walk(named, onerror=lambda error: problems.append(one_line(error))):
         folders[:] = sorted(name for name in folders if name not in RESERVED and not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(files) if name.endswith(".json") and _may_be_result(name))
+        yield from (Path(folder, name) for name in sorted(files) if is_result_name(name))
 
 
-def _may_be_result(name: str) -> bool:
-    """Hidden files are none, nor are trained prompts, and findings about activations have a reader of their own."""
-    return name[0] != "." and name != FACTS and not name.endswith(FINDING)
+def is_result_name(name: str) -> bool:
+    """May a file of this name be a result? Hidden files are none, nor are trained prompts, and findings about
+    activations have a reader of their own."""
+    return name.endswith(".json") and name[0] != "." and name != FACTS and not name.endswith(FINDING)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,30 +10,44 @@ import numpy as np
 from soft_prompts.commands.doctor.report import Report
 from soft_prompts.common.errors import InputError
 from soft_prompts.prompts.snapshot import load_snapshot
-from soft_prompts.results.files import MEND, items_path, read_items, read_result
+from soft_prompts.results.files import MEND, NoResult, is_result_name, items_path, read_items, read_result
 from soft_prompts.results.metrics import loss_per_token
 
 RESULT = re.compile(r".+-\d+t-s\d+-[0-9a-f]{8}\.json")
 SNAPSHOT = ("prompt.json", "prompt.safetensors")
+SHOWN = 3  # names of files of another kind
 AS_STORED = 1e-6  # of a loss: what its items give again
 
 
 def look_at_files(folder: Path) -> Report:
-    """Every result and every snapshot below a folder, hidden folders left out."""
-    results, snapshots, findings = 0, 0, list[str]()
+    """Every result and every snapshot below a folder, hidden folders left out, and what `compare` would take for a
+    result there and cannot read. JSON of another kind is somebody else's: it is told, and nothing is wrong with it."""
+    results, snapshots, findings, others = 0, 0, list[str](), list[str]()
     for place, names in _folders(folder):
-        for name in sorted(names):
-            if RESULT.fullmatch(name):
+        for path in (place / name for name in sorted(names) if is_result_name(name)):
+            if RESULT.fullmatch(path.name):
                 results += 1
-                findings += _wrong_result(place / name)
+                findings += _wrong_result(path)
+                continue
+            try:
+                read_result(path)
+                results += 1
+            except NoResult:
+                others.append(path.name)
+            except InputError as error:
+                findings.append(str(error).replace(MEND, "if it is no result, move it elsewhere"))
         if {*SNAPSHOT} & {*names}:
             snapshots += 1
             findings += _wrong_snapshot(place)
-    if results + snapshots == 0:
-        return Report([f"files: no results and no snapshots in {folder}"])
-    return Report(
-        [f"files: {results} results and {snapshots} snapshots in {folder}, {len(findings)} damaged"], findings
-    )
+    found = f"{results} results and {snapshots} snapshots" if results + snapshots else "no results and no snapshots"
+    damaged = f", {len(findings)} damaged" if results + snapshots + len(findings) else ""
+    return Report([f"files: {found} in {folder}{damaged}", *_told(others)], findings)
+
+
+def _told(others: Sequence[str]) -> list[str]:
+    """In one line, however many there are."""
+    more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+    return [f"files: no results of this package: {', '.join(others[:SHOWN])}{more}"] if others else []
 
 
 def _folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:

@@ -23,6 +23,7 @@ from soft_prompts.experiments.estimate.runs import Estimate
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.prompts.snapshot import Snapshot, save_snapshot
+from soft_prompts.results.files import find_results
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "completion" / "sums" / "tiny-text"
 
@@ -110,6 +111,31 @@ def test_damaged_results_and_snapshots_are_named(tmp_path: Path) -> None:
         assert "\n" not in line
     (snapshot / "prompt.safetensors").unlink()
     assert "prompt.safetensors is missing" in look_at_files(tmp_path).findings[-1]
+
+
+def test_what_compare_would_skip_is_named_and_json_of_others_is_not_wrong(tmp_path: Path) -> None:
+    """Whatever the files are called, and in a folder that holds no result besides."""
+    (tmp_path / "cut.json").write_text('{"schema_version": 1, "dat')
+    (tmp_path / "later.json").write_text('{"schema_version": 99}')
+    for name in ("a", "b", "package", "tsconfig"):
+        (tmp_path / f"{name}.json").write_text("{}")
+    for name in (".hidden.json", "notes.txt", "eval.steering.json"):
+        (tmp_path / name).write_text("no result")
+    found = look_at_files(tmp_path)
+    assert found.facts == [
+        f"files: no results and no snapshots in {tmp_path}, 2 damaged",
+        "files: no results of this package: a.json, b.json, package.json and 1 more",
+    ]
+    assert [line.split(": ")[0] for line in found.findings] == [
+        str(tmp_path / "cut.json"),
+        str(tmp_path / "later.json"),
+    ]
+    assert all(line.endswith("; if it is no result, move it elsewhere") for line in found.findings)
+    skipped = " ".join(find_results([tmp_path]).problems)
+    assert all(line.split(";")[0] in skipped for line in found.findings)
+    whole = sorted(REFERENCE.glob("*[0-9a-f].json"))[0]
+    shutil.copy(whole, tmp_path / "mine.json")  # a copy by another name, without its items
+    assert look_at_files(tmp_path).facts[0] == f"files: 1 results and 0 snapshots in {tmp_path}, 2 damaged"
 
 
 def test_the_doctors_exit_code_says_that_something_is_wrong(
