@@ -23,6 +23,11 @@ from soft_prompts.results.files import find_results
 from soft_prompts.results.roles import RUN
 
 
+def flags_of(arguments: Sequence[str]) -> set[str]:
+    """What a command line sets, whatever to."""
+    return {argument.split("=")[0] for argument in arguments}
+
+
 @dataclass(frozen=True)
 class Experiment(Generic[TaskT]):
     """A question, asked of models: `soft-prompts run <name>`."""
@@ -61,6 +66,7 @@ class Experiment(Generic[TaskT]):
             failures += beside.failures
             if is_main_process():
                 ending.exit_code = self._show(grid, [*configs, *beside.configs], failures)
+                self._say_reference(grid, arguments)
                 settings = grid.settings
                 none_beside = grid.evidence == "none" and settings.snapshot is None and settings.parallel not in IN_STEP
                 if none_beside and any(config.tokens for config in configs):
@@ -91,19 +97,20 @@ class Experiment(Generic[TaskT]):
     def parse(self, arguments: Sequence[str], program: str | None = None) -> Grid[TaskT]:
         """The grid that flags ask for, on top of the preset that they name; raises UsageError in one line."""
         preset = self.presets[self._preset(arguments)]
-        given = {argument.split("=")[0] for argument in arguments}
+        given, usual = flags_of(arguments), preset.reference
         if "--data" in given:
             preset = variant(preset, test_data=None)  # the preset's test data belong to the preset's data
-        usual = preset.reference if "--models" in given and "--reference" not in given else None
         if "--models" in given:
             preset = replace(preset, reference=None)  # and its reference to its models
         kind: Any = Grid[type(preset.task)]  # pyright: ignore[reportInvalidTypeArguments]
         grid = parse(kind, arguments, program or started_as(), self.question, default=preset)
-        if usual in grid.models:
-            return replace(grid, reference=usual)
-        if usual is not None:
+        return replace(grid, reference=usual) if usual in grid.models and "--reference" not in given else grid
+
+    def _say_reference(self, grid: Grid[TaskT], arguments: Sequence[str]) -> None:
+        """Where the preset's own was lost with its models: another scale is behind the verdicts."""
+        usual = self.presets[self._preset(arguments)].reference
+        if usual not in (None, *grid.models) and "--reference" not in flags_of(arguments):
             say(f"no reference: {usual}, that of the preset, is not among the models; --reference names another")
-        return grid
 
     def _show(self, grid: Grid[TaskT], made: Sequence[RunConfig], failures: Sequence[str]) -> int:
         """A table a metric, the figure, where all that was made is, and a line a failure; returns the exit code."""

@@ -116,7 +116,7 @@ def test_every_preset_is_whole(path: Path) -> None:
     [
         ([], "tiny-chess"),
         (["--models", "tiny-text", "tiny-chess/"], "tiny-chess"),
-        (["--models", "tiny-text", "gpt2"], None),
+        (["--models", "tiny-text", "tiny-mazes"], None),
         (["--models", "tiny-text", "tiny-chess", "--reference", "tiny-text"], "tiny-text"),
         (["--models", "tiny-text", "--reference", "None"], None),
     ],
@@ -124,10 +124,12 @@ def test_every_preset_is_whole(path: Path) -> None:
 def test_a_presets_reference_stays_where_it_is_among_the_models(
     flags: list[str], reference: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert chess.EXPERIMENT.parse(flags, "x").reference == reference
+    grid = chess.EXPERIMENT.parse(flags, "x")
+    assert grid.reference == reference
+    chess.EXPERIMENT._say_reference(grid, flags)
     said = capsys.readouterr().err
     named = "no reference: tiny-chess, that of the preset, is not among the models; --reference names another\n"
-    assert said == (named if "gpt2" in flags else "")
+    assert said == (named if "tiny-mazes" in flags else "")
 
 
 def three_steps(path: Path, folder: Path, kind: str, output: Path, most_cases: int | None = None) -> None:
