@@ -22,7 +22,7 @@ CHECKS = ("scale", "generalises", "specific", "search")
 OVERFIT = 0.1  # of (floor - ceiling)
 SPECIFIC = 0.25  # share of the task beyond that of a control
 MOVED = 0.05  # share by which the last round of a search may move
-LEARNT = 0.02  # of the bare model's loss on the test: less of it on training samples teaches a prompt nothing
+LEARNT = 0.02  # nats a unit, and as a share of the bare model's test loss: a training loss of less teaches nothing
 RELIABLE = 0.8  # of planted secrets that have to be found
 NO_PROMPT = "no prompt was tried"
 State = Literal["passed", "failed", "unknown"]
@@ -60,11 +60,11 @@ def generalises(run: Run, metric: str, gap: float | None, bare: Run | None) -> C
     test, training = metric_of(run, metric), run.result.metrics.get("training_loss")
     if run.tokens == 0:
         return Check("passed", 0.0, "nothing was trained")
-    if training is None or training.value is None or test.value is None:
-        return Check("unknown", None, "the loss on training samples is not known: run again with this version")
-    if training.unit != test.unit:
+    if training is not None and training.value is not None and training.unit != test.unit:
         return Check("unknown", None, f"the training loss is in {training.unit}, not {test.unit}")
-    behind = test.value - training.value - _of_content(bare, metric)
+    if (losses := _losses(run, metric)) is None:
+        return Check("unknown", None, "the loss on training samples is not known: run again with this version")
+    behind = losses.test - losses.training - _of_content(bare, metric)
     if gap is None or gap <= 0:
         return Check("unknown", None, f"{behind:+.3g} nats, of a gap that is not known")
     figure = behind / gap
@@ -74,12 +74,23 @@ def generalises(run: Run, metric: str, gap: float | None, bare: Run | None) -> C
 
 def _of_content(bare: Run | None, metric: str) -> float:
     """Test minus training loss of the bare model, on the same samples; 0 where it is not known."""
-    if bare is None:
-        return 0.0
-    test, training = metric_of(bare, metric), bare.result.metrics.get("training_loss")
+    losses = None if bare is None else _losses(bare, metric)
+    return 0.0 if losses is None else losses.test - losses.training
+
+
+class _Losses(NamedTuple):
+    """In nats per unit of the metric."""
+
+    test: float
+    training: float
+
+
+def _losses(run: Run, metric: str) -> _Losses | None:
+    """None where one is not known, or where they are of different units."""
+    test, training = metric_of(run, metric), run.result.metrics.get("training_loss")
     if training is None or training.value is None or test.value is None or training.unit != test.unit:
-        return 0.0
-    return test.value - training.value
+        return None
+    return _Losses(test.value, training.value)
 
 
 def specific(controls: Sequence[Control], tokens: int, is_reached: bool) -> Check:
@@ -97,15 +108,11 @@ def specific(controls: Sequence[Control], tokens: int, is_reached: bool) -> Chec
 
 def nothing_to_learn(bare: Run | None, metric: str) -> Check | None:
     """A failed search, where the bare model has the training samples already; None: a prompt can be searched for."""
-    if bare is None:
+    losses = None if bare is None else _losses(bare, metric)
+    if bare is None or losses is None or losses.training > LEARNT * min(1.0, losses.test):
         return None
-    test, training = metric_of(bare, metric), bare.result.metrics.get("training_loss")
-    if training is None or training.value is None or test.value is None or training.unit != test.unit:
-        return None
-    if training.value > LEARNT * test.value:
-        return None
-    losses = f"{training.value:.2g} {test.unit}; {test.value:.2g} on test samples"
-    text = f"with nothing in front the training samples are solved ({losses}), and teach a prompt nothing"
+    told = f"{losses.training:.2g} {metric_of(bare, metric).unit}; {losses.test:.2g} on test samples"
+    text = f"with nothing in front the training samples are solved ({told}), and teach a prompt nothing"
     return Check("failed", None, text)
 
 

@@ -228,7 +228,7 @@ def _checks(
         "scale": holds,
         "generalises": checks.generalises(run, draft.metric, gap, bare),
         "specific": checks.specific(controls, tokens, is_reached) if tokens else own,
-        "search": hopeless or checks.search_sufficed(tried, power, smaller),
+        "search": hopeless if hopeless and tried is None else checks.search_sufficed(tried, power, smaller),
     }, tried
 
 

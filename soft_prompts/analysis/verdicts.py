@@ -114,8 +114,8 @@ def _not_reached(case: Case, scale: Scale) -> tuple[Word, str | None, str | None
         if rise > RISES and _has_no_more_items(case.draft.runs):
             return "UNDECIDED", f"{why}, and the share still rises by {rise:.2f}: more tokens", more
         return "UNDECIDED", f"{why}: more test items", "--test-samples"
-    if (search := case.checks["search"]).is_final:
-        return "UNDECIDED", f"search: {search.text}", None
+    if most == 0 and case.checks["search"].is_final:
+        return "UNDECIDED", f"search: {case.checks['search'].text}", None
     if most == 0:
         return "UNDECIDED", NO_PROMPT, "--tokens 0 1 4 16" if _asked_for_none(case.draft.runs) else None
     best = max(counts, key=lambda count: scale.shares[count].value)
@@ -148,6 +148,8 @@ def _command_for(check: Check, sought: Case | None = None) -> str | None:
     """What would tell more; a search that failed (`sought` for its curve) wants more steps."""
     if check.state == "unknown":
         return "--evidence full"
+    if check.is_final:
+        return None
     if sought is None:
         return "--seeds 0 1 2"
     return f"--steps {2 * max(run.result.training.steps for run in sought.draft.runs)}"

@@ -22,7 +22,7 @@ from soft_prompts.models.packed import Heads, Layout, NotPacked, packed
 
 CACHES = ("cache", "past_key_values", "cache_params", "state")  # what models call it; the newest name first
 KEPT_LOGITS = "logits_to_keep"  # what models call how many positions' logits are wanted, from the last
-FROM_PAD = ("camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl")
+FROM_PAD = ("camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod")
 """Types of models whose positions are counted from behind the pad token's id."""
 LENGTHS = ("max_position_embeddings", "max_seq_len", "max_sequence_length", "max_target_positions", "n_positions")
 
@@ -84,10 +84,11 @@ def context_length_of(config: PretrainedConfig) -> int | None:
     return length
 
 
-def _fits(config: PretrainedConfig, positions: int) -> bool:
-    """May a row be so long? Llama 4 scales queries by their place in the row, from so many on, not in their text."""
+def scales_by_row(config: PretrainedConfig) -> int | None:
+    """The place from which on Llama 4 scales queries by where they stand in their row, padding included, and not in
+    their text; None: a model that does not."""
     text = config.get_text_config()
-    return not getattr(text, "attn_temperature_tuning", False) or positions < text.floor_scale
+    return text.floor_scale if getattr(text, "attn_temperature_tuning", False) else None
 
 
 @dataclass(frozen=True)
@@ -210,8 +211,9 @@ class FrozenModel:
 
         Keys and values are added to `kept`. Raises NotPacked where the model cannot read such a row.
         """
-        if not _fits(self.model.config, embeds.shape[1]):
-            raise NotPacked(f"{type(self.model).__name__} reads {embeds.shape[1]} positions in a row as one long text")
+        most = scales_by_row(self.model.config)
+        if most is not None and max(embeds.shape[1], layout.longest) >= most:
+            raise NotPacked(f"{type(self.model).__name__} reads a row of {most} positions as one long text")
         with packed(self.model, layout, kept):
             if self.head is None:
                 return self._ask(self.model, embeds, layout.positions).logits[0]

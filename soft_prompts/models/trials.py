@@ -3,6 +3,7 @@
 Logits are compared in float32, relative to the largest of them.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from soft_prompts.models.model import FrozenModel, Writing
+from soft_prompts.models.model import FrozenModel, Writing, scales_by_row
 from soft_prompts.models.packed import Heads, Layout, NotPacked, stretches_of
 from soft_prompts.models.writing import ROADS, Choice
 
@@ -168,8 +169,10 @@ def writes_like_forward(frozen: FrozenModel, writing: Writing) -> bool:
     rows = rows[:1] if writing.batching.kind == "alone" else rows
     embeds = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_side="left")
     if len({len(row) for row in rows}) > 1:
-        spare = (frozen.context_length or PADDING) - embeds.shape[1] - WRITTEN
-        embeds = torch.nn.functional.pad(embeds, (0, 0, max(0, min(PADDING, spare)), 0))
+        if scales_by_row(frozen.model.config) is not None:
+            return False
+        spare = math.inf if frozen.context_length is None else frozen.context_length - embeds.shape[1] - WRITTEN
+        embeds = torch.nn.functional.pad(embeds, (0, 0, int(max(0, min(PADDING, spare))), 0))
     starts = torch.tensor([embeds.shape[1] - len(row) for row in rows], device=frozen.device)
     mask = torch.arange(embeds.shape[1], device=frozen.device) >= starts[:, None]
     try:

@@ -200,7 +200,8 @@ def read(measure: str, steps: int, drawn: Drawn) -> Reading:
     low, high = (None if one is None or math.isinf(one) else one for one in (found.low, found.high))
     steered = interval_of(measure, drawn.vector, drawn.groups)
     prompts = {count: interval_of(measure, at, drawn.groups) for count, at in {0: drawn.bare, **drawn.curve}.items()}
-    outside = NO_GAIN if high is not None and high < 0 else every[0].outside
+    harm = interval(drawn.vector - drawn.bare, drawn.groups)  # whatever one token gains
+    outside = NO_GAIN if harm.high is not None and harm.high < 0 else every[0].outside
     return every[0]._replace(outside=outside, low=low, high=high, vector=steered, prompts=prompts)
 
 

@@ -30,7 +30,8 @@ UNIT = "nats/token"
 def find_divergence(asked: Asked) -> Finding:
     """Excess of D(target, base) over the mean of D(control, base)."""
     family = asked.family
-    measured = {what: measure(asked, what) for what in TEXTS if _examples(asked, what)}
+    examples = {what: some for what in TEXTS if (some := _examples(asked, what))}
+    measured = {what: _measured(asked, what, some) for what, some in examples.items()}
     documents = measured[TEXTS[0]]
     found = {
         what: excess_of(each[family.target], [each[name] for name in family.controls])
@@ -84,8 +85,11 @@ def _elsewhere(found: Mapping[str, Excess]) -> str:
 
 def measure(asked: Asked, what: str) -> dict[str, Distances]:
     """Of the target and of each control, to the base, on the same texts."""
+    return _measured(asked, what, _examples(asked, what))
+
+
+def _measured(asked: Asked, what: str, examples: Sequence[Example]) -> dict[str, Distances]:
     family = asked.family
-    examples = _examples(asked, what)
     return {name: _distances(asked, name, what, examples) for name in dict.fromkeys((family.target, *family.controls))}
 
 

@@ -16,7 +16,7 @@ from soft_prompts.behaviour.comparison.asked import Asked
 from soft_prompts.behaviour.comparison.compare import ask
 from soft_prompts.behaviour.comparison.family import USUAL, Family
 from soft_prompts.behaviour.divergence.distances import Distances
-from soft_prompts.behaviour.divergence.part import TEXTS, excess_of, measure, smallest_of
+from soft_prompts.behaviour.divergence.part import FEW, TEXTS, excess_of, measure, smallest_of
 from soft_prompts.behaviour.probe.part import find_probe
 from soft_prompts.behaviour.sampling.samples import Written, contrastive_samples, plain_samples
 from soft_prompts.behaviour.wording.two_sample import tell_beyond
@@ -24,6 +24,7 @@ from soft_prompts.calibration.planted.drawn import Draw, label_p, some_of, taken
 from soft_prompts.calibration.planted.made import World
 from soft_prompts.calibration.planted.options import PlantedOptions
 from soft_prompts.calibration.planted.rows import settings_of
+from soft_prompts.common.errors import InputError
 
 REFERENCES = 4  # of the pool that are contrasted with, in turn
 SPARE = 3
@@ -120,7 +121,7 @@ def _divergence_p(measured: Measured, family: Sequence[str], generator: np.rando
         found.append(excess_of(own, others))
     p = smallest_of(found)
     if p is None:
-        raise ValueError("too few texts are drawn for a test of divergence")
+        raise InputError(f"fewer than {FEW} documents are drawn for a test of divergence; give more documents")
     return p
 
 

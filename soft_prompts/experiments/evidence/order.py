@@ -136,7 +136,8 @@ def _seen(reading: Reading | None) -> Seen:
         return Seen()
     witness = reading.lead.witness.get(reading.lead.half.mark)
     known = reading.power is not None and reading.power.tried >= LEAST_SECRETS
-    final = reading.checks["search"].is_final
+    search = reading.checks["search"]
+    final = search.is_final and reading.verdict.why == f"search: {search.text}"
     return Seen(reading.lead.half, None if witness is None else witness.path, known, final)
 
 

@@ -90,9 +90,36 @@ def test_a_packed_row_is_no_long_text_to_llama_4(tmp_path: Path, monkeypatch: py
 
 
 @needs("llama4_text")
+def test_what_llama_4_reads_behind_an_earlier_row_may_be_a_long_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row of what differs is short, and its texts are not."""
+    monkeypatch.setattr(forward, "WORTH", -np.inf)
+    frozen = loaded(tmp_path, "llama4_text", no_rope_layers=[1, 0], floor_scale=64)
+    prompt, texts = prompt_of(frozen), texts_of(20, 9, head=50)
+    examples = [Example(text, [UNSCORED] * 50 + text[50:], (), 50) for text in texts]
+    expected = []
+    for text in texts:
+        embeds = frozen.embed(torch.tensor([text]))[0]
+        whole = torch.cat([embeds[:50], prompt.matrix, embeds[50:]])[None]
+        logits = frozen.model(inputs_embeds=whole, use_cache=False).logits[0, 50 + PROMPT - 1 : -1].log_softmax(-1)
+        expected.append(-logits[range(len(text) - 50), text[50:]])
+    found = forward.token_losses(frozen, prompt, collate(examples, frozen.pad_id)).nats
+    torch.testing.assert_close(found, torch.cat(expected), rtol=1e-5, atol=1e-5)
+
+
+@needs("llama4_text")
+def test_llama_4_writes_behind_padding_what_it_writes_alone(tmp_path: Path) -> None:
+    frozen = loaded(tmp_path, "llama4_text", no_rope_layers=[1, 0], floor_scale=200, max_position_embeddings=1024)
+    prompt, texts = prompt_of(frozen), texts_of(12, 250)
+    assert frozen.writing.batching.kind != "padded"
+    assert generate(frozen, prompt, queries_of(texts), 6) == [own_text(frozen, prompt, text, 6) for text in texts]
+
+
+@needs("llama4_text")
 def test_texts_that_begin_alike_where_logits_are_no_heads_of_a_body(tmp_path: Path) -> None:
     """transformers' name of Llama 4's body is of no part of it."""
-    frozen = loaded(tmp_path, "llama4_text", no_rope_layers=[1, 0])
+    frozen = loaded(tmp_path, "llama4_text", no_rope_layers=[1, 0], attn_temperature_tuning=False)
     prompt, texts = prompt_of(frozen), texts_of(12, 2, 19, 7, head=30)
     assert frozen.head is None
     assert frozen.caches
@@ -103,7 +130,7 @@ def test_texts_that_begin_alike_where_logits_are_no_heads_of_a_body(tmp_path: Pa
     assert generate(frozen, prompt, queries_of(texts), 4) == [own_text(frozen, prompt, text, 4) for text in texts]
 
 
-@pytest.mark.parametrize("kind", ["roberta", "camembert", "xlm-roberta", "data2vec-text"])
+@pytest.mark.parametrize("kind", ["roberta", "camembert", "xlm-roberta", "data2vec-text", "roberta-prelayernorm"])
 def test_positions_that_are_counted_from_the_pad_token_are_fewer(tmp_path: Path, kind: str) -> None:
     frozen = loaded(tmp_path, kind, max_position_embeddings=40)
     assert frozen.context_length == 39
