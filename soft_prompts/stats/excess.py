@@ -34,8 +34,7 @@ def excess_over(value: float, stderr: float | None, controls: Sequence[float]) -
     """E = value - mean of the controls; t = E / sqrt(stderr^2 + s^2 (1 + 1/K)).
 
     Without controls the value stands alone; with one, or where the value's own error is not known (`stderr` None),
-    there is an excess and no test. No spread and no error at all: p
-    is 0 above the controls, else 1.
+    there is an excess and no test. No spread and no error at all: p is 0 above the controls, else 1.
     """
     count = len(controls)
     if count == 0:

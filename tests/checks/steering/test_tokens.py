@@ -75,6 +75,17 @@ def test_a_vector_that_does_harm_is_no_token() -> None:
     assert read("accuracy", 60, Drawn.of("accuracy", 60, (bare, bare), runs, names)).outside == AT_MOST_ONE
 
 
+def test_harm_is_seen_where_one_token_gains_nothing() -> None:
+    """A share of its gain is no number then, and two tokens' gain says nothing of the vector."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 40)
+    bare, vector = noise, -1.0 + noise[::-1]
+    for first in (-0.5, -0.2):
+        drawn = Drawn(vector, bare, {1: first + noise, 2: 2.0 + noise}, 30)
+        assert read("log_probability", 60, drawn).outside == NO_GAIN
+    gains = Drawn(1.0 + noise, bare, {1: -0.5 + noise, 2: 2.0 + noise}, 30)
+    assert read("log_probability", 60, gains).outside != NO_GAIN
+
+
 def test_the_interval_of_a_vectors_worth_holds_it_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Items around .2 bare, .5 behind one token, .8 behind two and .35 steered: half of one token's gain, with a
     standard error of about .5 sqrt(1.5 / 256) / .3."""
