@@ -26,7 +26,7 @@ from soft_prompts.results.paths import model_slug
 from soft_prompts.results.roles import PlantedSecret
 from soft_prompts.stats.proportions import wilson
 from soft_prompts.tasks.known_source import SelfPlantedTask
-from soft_prompts.training.apparatus import load_for, run_paths
+from soft_prompts.training.apparatus import load_for, run_paths, settled
 
 OWN_TEXT = Planting(1, secrets=1, candidates=1, target_tokens=TARGETS, **SAMPLES)
 """What is asked: to go on from a few words of the model's own. The secret of this text is of no account."""
@@ -98,9 +98,10 @@ class Certificate:
 def certify(options: CalibrateOptions) -> Certificate:
     """Plant, train, read; whatever was made before is read. Raises InputError or UsageError in one line, and
     RuntimeError where a run failed."""
-    base = settings(options)
+    base = settled(settings(options))
     frozen = load_for(base)
     rate = float(f"{frozen.vocabulary.float().pow(2).mean().sqrt().item():.2g}")  # two digits: alike on every machine
+    say(f"{options.model}: drawing {OWN_TEXT.samples} samples of its own text")
     text = plant(frozen, OWN_TEXT, options.output_dir)[0].samples
     base = replace(base, data=str(text), learning_rate=options.learning_rate or rate)
     runs = [run for planted in dict.fromkeys(options.tokens) for run in searches_for(base, planted, options)]
@@ -125,6 +126,7 @@ def settings(options: CalibrateOptions) -> RunConfig:
         checkpoint_every=options.steps,
         data_workers=0,
         device=options.device,
+        dtype=options.dtype,
         output_dir=options.output_dir,
         offline=options.offline,
         trust_remote_code=options.trust_remote_code,

@@ -7,6 +7,7 @@ from typing import Literal
 import tyro
 
 from soft_prompts.common.errors import UsageError
+from soft_prompts.config import Precision
 
 MOST_SECRETS = 10  # planted of each length
 
@@ -36,6 +37,9 @@ class CalibrateOptions:
     """Branch, tag or commit of a hub model."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs."""
+    dtype: Precision = "auto"
+    """Precision of the frozen model, as the searches that it is to speak of have it. auto: bfloat16 on a GPU, else
+    float32; fastest: what a probe finds faster on this machine."""
     output_dir: Path = Path(".")
     """Where runs/, results/, snapshots/ and calibration/ go."""
     json: tyro.conf.FlagCreatePairsOff[bool] = False

@@ -25,7 +25,6 @@ from soft_prompts.models.tokenizer import encode
 from soft_prompts.models.writing import ROADS, Choice, Contrast, by_contrast, by_shared_beginning
 from soft_prompts.tasks.task import Example, Query
 
-EQUAL = Writing("cached loop", Batching("equal"))
 WINDOWS = ("sliding_window", "attention_chunk_size", "window_size")  # names that configurations have for them
 WORTH = 0.1  # of all positions: so many have to be saved before texts that begin alike share their beginning
 ENOUGH = 0.5  # of a batch's texts have ended: what the others have so far goes through the model again, in a fuller one
@@ -120,7 +119,8 @@ def _jobs(
     for number in by_room:
         draft = drafts[number]
         writing = _writing(frozen, draft.length, draft.left)
-        writing = writing if contrast is None else _beside(writing, contrast.reference)
+        if contrast is not None:
+            writing = _beside(writing, _writing(contrast.reference, draft.length, draft.left))
         roads.setdefault(writing, []).append(number)
     return [
         (writing, [numbers[at] for at in group])
@@ -138,9 +138,14 @@ def _writing(frozen: FrozenModel, length: int, most: int) -> Writing:
     return Writing("cached loop" if length > limit else "plain loop", Batching("equal"))
 
 
-def _beside(writing: Writing, reference: FrozenModel) -> Writing:
-    """Of two models: padded rows where both write those, else rows of one length."""
-    return writing if writing == reference.writing == GENERATE else EQUAL
+def _beside(writing: Writing, reference: Writing) -> Writing:
+    """Of two models: padded rows where both write those, else rows of one length, or alone; whole rows anew where a
+    cache of one of them is not to be trusted."""
+    if writing == reference == GENERATE:
+        return writing
+    both = (writing, reference)
+    road = "plain loop" if any(one.road == "plain loop" for one in both) else "cached loop"
+    return Writing(road, Batching("alone" if any(one.batching.kind == "alone" for one in both) else "equal"))
 
 
 def _write(
@@ -156,10 +161,12 @@ def _write(
         contrast=_embedded(choice.contrast, prompt, some),
     )
     shared = _shared(frozen, some, choice.most) if (frozen.writing, choice.contrast) == (GENERATE, None) else 0
-    if shared * (len(some) - 1) > WORTH * mask.numel():
+    if choice.contrast is not None:
+        written = by_contrast(frozen, embeds, mask, choice, cached=road != "plain loop")
+    elif shared * (len(some) - 1) > WORTH * mask.numel():
         written = by_shared_beginning(frozen, embeds, mask, choice, shared)
     else:
-        written = (ROADS[road] if choice.contrast is None else by_contrast)(frozen, embeds, mask, choice)
+        written = ROADS[road](frozen, embeds, mask, choice)
     rows = written.tokens.tolist()
     return {number: draft.with_more(row, choice.ends) for number, draft, row in zip(numbers, some, rows, strict=True)}
 

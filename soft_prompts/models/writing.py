@@ -85,7 +85,7 @@ def by_cached_loop(
     frozen: FrozenModel, embeds: Float[Tensor, "B S H"], mask: Bool[Tensor, "B S"], choice: Choice, keep: bool = False
 ) -> Written:
     """Token by token on the model's forward and cache; rows of one length."""
-    return _loop(frozen, embeds, None, None, choice, keep)
+    return _loop(frozen, embeds, NextLogits(frozen), choice, keep)
 
 
 def by_shared_beginning(
@@ -97,27 +97,50 @@ def by_shared_beginning(
     cache = frozen.remember(embeds[:1, first : first + shared])
     cache.batch_repeat_interleave(len(embeds))
     seen = torch.cat([mask.new_ones(len(mask), shared), mask[:, :-shared]], dim=1)
-    return _loop(frozen, embeds[:, shared:], cache, None if seen.all() else seen, choice)
+    return _loop(frozen, embeds[:, shared:], NextLogits(frozen, cache=cache, seen=seen), choice)
+
+
+def by_plain_loop(
+    frozen: FrozenModel, embeds: Float[Tensor, "B S H"], mask: Bool[Tensor, "B S"], choice: Choice, keep: bool = False
+) -> Written:
+    """Token by token, the whole row through the model for each; rows of one length."""
+    return _loop(frozen, embeds, NextLogits(frozen, cached=False), choice, keep)
 
 
 def _loop(
-    frozen: FrozenModel,
-    entering: Float[Tensor, "B S H"],
-    cache: Any,
-    seen: Bool[Tensor, "B K"] | None,
-    choice: Choice,
-    keep: bool = False,
+    frozen: FrozenModel, entering: Float[Tensor, "B S H"], following: "NextLogits", choice: Choice, keep: bool = False
 ) -> Written:
-    """Go on behind what the cache holds; `seen` is of all positions, None where none is padding."""
     tokens, kept, pick = list[Tensor](), list[Tensor](), _pick_of(choice)
     while True:
-        logits, cache = last_logits(frozen, entering, cache, seen)
+        logits = following.behind(entering)
         tokens.append(pick(logits, len(tokens)))
         kept += [logits] if keep else []
         if _is_done(tokens, choice):
             return _written(tokens, kept)
         entering = frozen.embed(tokens[-1][:, None])
-        seen = None if seen is None else torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
+
+
+class NextLogits:
+    """What a model says next behind rows that grow: on its cache, or, for a model that keeps none that it can be asked
+    behind, with the whole rows anew each time."""
+
+    def __init__(
+        self, frozen: FrozenModel, cached: bool = True, cache: Any = None, seen: Bool[Tensor, "B K"] | None = None
+    ) -> None:
+        """`cache`: what stands in front already. `seen`: which positions are no padding, those in the cache and those
+        of the first call; rows with padding need a cache. None: all."""
+        self.frozen, self.cached, self.cache = frozen, cached, cache
+        self.seen = None if seen is None or seen.all() else seen
+        self.rows: Tensor | None = None
+
+    def behind(self, entering: Float[Tensor, "B S H"]) -> Float[Tensor, "B V"]:
+        """Logits behind these embeddings, which follow all that came before."""
+        if not self.cached:
+            self.rows = entering if self.rows is None else torch.cat([self.rows, entering], dim=1)
+            return self.frozen.next_logits(self.rows)
+        logits, self.cache = last_logits(self.frozen, entering, self.cache, self.seen)
+        self.seen = None if self.seen is None else torch.cat([self.seen, self.seen.new_ones(len(self.seen), 1)], dim=1)
+        return logits
 
 
 def last_logits(
@@ -131,45 +154,25 @@ def last_logits(
     return frozen.head(hidden[:, -1]), cache
 
 
-def by_plain_loop(
-    frozen: FrozenModel, embeds: Float[Tensor, "B S H"], mask: Bool[Tensor, "B S"], choice: Choice, keep: bool = False
-) -> Written:
-    """Token by token, the whole row through the model for each; rows of one length."""
-    tokens, kept, pick = [], [], _pick_of(choice)
-    while True:
-        logits = frozen.next_logits(embeds)
-        tokens.append(pick(logits, len(tokens)))
-        kept += [logits] if keep else []
-        if _is_done(tokens, choice):
-            return _written(tokens, kept)
-        embeds = torch.cat([embeds, frozen.embed(tokens[-1][:, None])], dim=1)
-
-
 def by_contrast(
-    frozen: FrozenModel, embeds: Float[Tensor, "B S H"], mask: Bool[Tensor, "B S"], choice: Choice, keep: bool = False
+    frozen: FrozenModel, embeds: Float[Tensor, "B S H"], mask: Bool[Tensor, "B S"], choice: Choice, cached: bool = True
 ) -> Written:
-    """Token by token, with a second model at the side, each on a cache of its own; rows padded on the left, if at all.
+    """Token by token, with a second model at the side, each on a cache of its own, or both with whole rows anew; rows
+    padded on the left, if at all and on caches.
 
     Raises ValueError where the choice has no contrast with embeddings.
     """
     contrast = choice.contrast
     if contrast is None or contrast.embeds is None:
         raise ValueError("choice has no contrast with embeddings; give one, or take another road")
-    sides, entering = (frozen, contrast.reference), [embeds, contrast.embeds]
-    caches, pick, tokens, kept = [None, None], _pick_of(choice), list[Tensor](), list[Tensor]()
-    seen = None if mask.all() else mask
+    models, entering = (frozen, contrast.reference), [embeds, contrast.embeds]
+    sides, tokens, pick = [NextLogits(model, cached, seen=mask) for model in models], list[Tensor](), _pick_of(choice)
     while True:
-        logits = list[Tensor]()
-        for which, model in enumerate(sides):
-            said, caches[which] = model.go_on(entering[which], caches[which], mask=seen)
-            logits.append(said[:, -1])
-        scores = contrasted(logits[0], logits[1], contrast)
-        tokens.append(pick(scores, len(tokens)))
-        kept += [scores] if keep else []
+        own, beside = (side.behind(some) for side, some in zip(sides, entering, strict=True))
+        tokens.append(pick(contrasted(own, beside, contrast), len(tokens)))
         if _is_done(tokens, choice):
-            return _written(tokens, kept)
-        entering = [model.embed(tokens[-1][:, None]) for model in sides]
-        seen = None if seen is None else torch.cat([seen, seen.new_ones(len(seen), 1)], dim=1)
+            return _written(tokens, [])
+        entering = [model.embed(tokens[-1][:, None]) for model in models]
 
 
 def contrasted(logits: Float[Tensor, "B V"], beside: Float[Tensor, "B V"], contrast: Contrast) -> Float[Tensor, "B V"]:

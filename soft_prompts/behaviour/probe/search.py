@@ -29,7 +29,7 @@ Pair = tuple[FrozenModel, FrozenModel]
 
 
 class Contexts(NamedTuple):
-    """Beginnings of one length, cached in both models."""
+    """Beginnings of one length, cached in both models; None: it keeps no cache that may be gone on behind."""
 
     ids: Int[Tensor, "N T"]
     caches: tuple[Any, Any]
@@ -54,7 +54,7 @@ def search_probe(pair: Pair, contexts: Int[Tensor, "N T"], settings: ComparisonS
 @torch.no_grad()
 def open_contexts(pair: Pair, ids: Int[Tensor, "N T"]) -> Contexts:
     """Keys and values of the contexts, once."""
-    caches = [model.remember(model.embed(ids.to(model.device))) for model in pair]
+    caches = [model.remember(model.embed(ids.to(model.device))) if model.caches else None for model in pair]
     return Contexts(ids, (caches[0], caches[1]))
 
 
@@ -65,21 +65,25 @@ def _score(pair: Pair, contexts: Contexts, candidates: Sequence[tuple[int, ...]]
 
     def of(places: Sequence[int]) -> Tensor:
         ids = torch.tensor([candidates[place] for place in places])
-        sides = [
-            _next(model, cache, ids, len(contexts.ids)) for model, cache in zip(pair, contexts.caches, strict=True)
-        ]
+        sides = [_next(model, contexts.ids, cache, ids) for model, cache in zip(pair, contexts.caches, strict=True)]
         js = jensen_shannon(sides[0], sides[1].to(sides[0].device))
         return js.view(len(contexts.ids), len(ids)).mean(dim=0).cpu()
 
     return torch.cat(list(in_batches(range(len(candidates)), size, of)))
 
 
-def _next(model: FrozenModel, cache: Any, ids: Int[Tensor, "C P"], contexts: int) -> Float[Tensor, "NC V"]:
+def _next(
+    model: FrozenModel, contexts: Int[Tensor, "N T"], cache: Any, ids: Int[Tensor, "C P"]
+) -> Float[Tensor, "NC V"]:
     """log p behind every context and candidate, contexts outermost."""
-    cache = copy.deepcopy(cache)
-    cache.batch_repeat_interleave(len(ids))
-    embeds = model.embed(ids.to(model.device)).repeat(contexts, 1, 1)
-    logits, _ = last_logits(model, embeds, cache)
+    embeds = model.embed(ids.to(model.device)).repeat(len(contexts), 1, 1)
+    if cache is None:
+        before = model.embed(contexts.to(model.device)).repeat_interleave(len(ids), dim=0)
+        logits = model.next_logits(torch.cat([before, embeds], dim=1))
+    else:
+        cache = copy.deepcopy(cache)
+        cache.batch_repeat_interleave(len(ids))
+        logits, _ = last_logits(model, embeds, cache)
     return logits[:, : len(model.tokenizer)].float().log_softmax(dim=-1)
 
 

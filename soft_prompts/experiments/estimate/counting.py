@@ -16,9 +16,19 @@ from torch.utils.flop_counter import flop_registry
 
 from soft_prompts.experiments.estimate.machine import Machine
 
+GROUPED = torch.ops.aten._grouped_mm  # of a mixture's experts
+
+
+def _grouped_products(left: Tensor, right: Tensor, *_: Any, **__: Any) -> float:
+    """Of [S K] rows by [G K N] experts, or of either's gradient: every row meets one expert."""
+    groups = left.shape[0] if left.ndim == right.ndim == 3 else 1
+    return 2.0 * groups * left.shape[-2] * left.shape[-1] * right.shape[-1]
+
+
 ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # counted as on a GPU
 KNOWN: dict[Any, Any] = {
     **flop_registry,
+    GROUPED: _grouped_products,
     ATTENTION: flop_registry[torch.ops.aten._scaled_dot_product_flash_attention],
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: flop_registry[
         torch.ops.aten._scaled_dot_product_flash_attention_backward
@@ -73,7 +83,8 @@ class Counting(TorchDispatchMode):
             return func(*args, **kwargs)
         if func is torch.ops.aten.index.Tensor:
             args = (args[0], _by_places(args[1]))
-        out = func(*args, **kwargs)
+        is_refused = func._overloadpacket is GROUPED and isinstance(args[0], FakeTensor)
+        out = _in_half(func, args, kwargs) if is_refused else func(*args, **kwargs)
         products = 0.0
         if (count := KNOWN.get(func._overloadpacket)) is not None:
             products = float(count(*args, **kwargs, out_val=out))
@@ -110,6 +121,12 @@ def work_of(machine: Machine, does: Callable[[], object]) -> Work:
         kept = does()
     del kept
     return counted.work(machine)
+
+
+def _in_half(func: Any, args: Sequence[Any], kwargs: Any) -> Any:
+    """Without numbers torch lets experts be multiplied in bfloat16 alone; the shapes are those of any precision."""
+    left, right, *others = args
+    return func(left.bfloat16(), right.bfloat16(), *others, **kwargs).to(left.dtype)
 
 
 def _by_places(indices: Sequence[Tensor | None]) -> list[Tensor | None]:

@@ -18,7 +18,7 @@ from soft_prompts.experiments.estimate.counting import NO_WORK, Counting, Work, 
 from soft_prompts.experiments.estimate.machine import Machine
 from soft_prompts.experiments.estimate.sketch import mode_of, without_numbers
 from soft_prompts.experiments.evidence.trained_weights import TrainedWeights, adapted, unfrozen
-from soft_prompts.models.model import FrozenModel
+from soft_prompts.models.model import FrozenModel, NoCache
 from soft_prompts.models.tokenizer import encode
 from soft_prompts.models.writing import last_logits
 from soft_prompts.prompts.architectures import Prompt
@@ -201,10 +201,12 @@ def _written(model: FrozenModel, prompt: Prompt, asked: Asked, some: int, machin
     rows = min(some, len(asked.queries))
     longest = max(len(encode(model.tokenizer, query.text).ids) for query in asked.queries) + prompt.shape.tokens
     token = torch.zeros(rows, 1, dtype=torch.long)
+    whole = token.expand(rows, max(1, longest))
+    batches, written = math.ceil(len(asked.queries) / some), WRITTEN * asked.most_new_tokens
     kept = list[Any]()
 
     def begin() -> Any:
-        logits, cache = last_logits(model, model.embed(token.expand(rows, max(1, longest))), None)
+        logits, cache = last_logits(model, model.embed(whole), None)
         kept.append(cache)
         return logits.float().argmax(dim=-1)
 
@@ -212,9 +214,10 @@ def _written(model: FrozenModel, prompt: Prompt, asked: Asked, some: int, machin
         logits, _ = last_logits(model, model.embed(token), kept[0])
         return logits.float().argmax(dim=-1)
 
-    text, one = work_of(machine, begin), work_of(machine, go_on)
-    batches = math.ceil(len(asked.queries) / some)
-    written = WRITTEN * asked.most_new_tokens
+    try:
+        text, one = work_of(machine, begin), work_of(machine, go_on)
+    except NoCache:  # every token is read off the whole text
+        return work_of(machine, lambda: model.next_logits(model.embed(whole)).float()).times(batches * (1 + written))
     cached = one.peak_bytes * (longest + asked.most_new_tokens) / max(1, longest)  # a step copies all that is kept
     return Work(cached, 0, 0) + text.times(batches) + one.times(batches * written)
 

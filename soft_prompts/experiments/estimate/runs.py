@@ -5,13 +5,14 @@ No weight is read. Of data that are on this machine real samples are drawn, so t
 
 import time
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.machine import threads_for
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.estimate.counting import Work
-from soft_prompts.experiments.estimate.machine import probe
+from soft_prompts.experiments.estimate.machine import Machine, probe
 from soft_prompts.experiments.estimate.passes import Passes, Samples, full_samples, passes_of, samples_of
 from soft_prompts.experiments.estimate.sketch import depths, sketch
 from soft_prompts.experiments.grid import Together
@@ -19,6 +20,7 @@ from soft_prompts.experiments.groups import groups
 from soft_prompts.experiments.places import may_be_a_hubs
 from soft_prompts.models.frozen import dtype_for, find_configuration, load_tokenizer
 from soft_prompts.models.loading.quantised import bits_in
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.precision import DTYPES
 from soft_prompts.training.apparatus import data_request, find_device
 
@@ -87,19 +89,30 @@ def estimate(configs: Sequence[RunConfig], opened: Opened | None = None, jobs: i
     configuration = find_configuration(last.model, last.revision, last.offline, last.trust_remote_code)
     tokenizer = load_tokenizer(STAND_IN) if opened.bound else _tokenizer(last)
     own = configuration.get_text_config().num_hidden_layers
-    drafts = [sketch(configuration, layers, tokenizer, device.type, dtype) for layers in depths(configuration)]
+    try:
+        drafts = [sketch(configuration, layers, tokenizer, device.type, dtype) for layers in depths(configuration)]
+        some = _passes(configs, opened.samples, [draft.frozen for draft in drafts], machine)
+    except Exception as error:  # whatever a model's own code does that needs numbers
+        why = str(error).splitlines()[0][:120]
+        raise InputError(f"model {last.model!r} cannot be sketched without its weights: {why}") from error
     few = [draft.layers for draft in drafts]
     parameters = round(at_depth(few, [draft.parameters for draft in drafts], own))
     weights = float(parameters * DTYPES[dtype].itemsize)
     if (bits := bits_in(configuration)) is not None:
         weights -= at_depth(few, [draft.linear for draft in drafts], own) * (DTYPES[dtype].itemsize - bits / 8)
-    try:
-        some = [passes_of(configs, opened.samples, draft.frozen, machine) for draft in drafts]
-    except Exception as error:  # whatever a model's own code does that needs numbers
-        why = str(error).splitlines()[0][:120]
-        raise InputError(f"model {last.model!r} cannot be sketched without its weights: {why}") from error
     passes = Passes(*(_work_at(few, works, own) for works in zip(*some, strict=True)))
     return _added_up(configs, passes, opened, (parameters, weights), machine.device == "cpu")
+
+
+def _passes(
+    configs: Sequence[RunConfig], samples: Samples, drafts: Sequence[FrozenModel], machine: Machine
+) -> list[Passes]:
+    """On the fast roads, or, where a model cannot go them, sample by sample: what its probes would find."""
+    try:
+        return [passes_of(configs, samples, draft, machine) for draft in drafts]
+    except Exception:
+        plain = [replace(draft, packs=False, caches=False, head=None) for draft in drafts]
+        return [passes_of(configs, samples, draft, machine) for draft in plain]
 
 
 def passes_bytes(passes: Passes, on_cpu: bool, learns: bool = False) -> float:

@@ -24,6 +24,7 @@ from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.known_samples import Facts, KnownSamples, read_known_samples, write_known_samples
 from soft_prompts.engine.evaluation import item_losses
 from soft_prompts.models.model import FrozenModel
+from soft_prompts.models.writing import NextLogits
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.results.paths import model_slug, settings_hash
 from soft_prompts.tasks.task import UNSCORED, Example
@@ -63,6 +64,11 @@ class Planting:
     def length(self) -> int:
         """Tokens of a sample."""
         return self.context_tokens + self.target_tokens
+
+    @property
+    def samples(self) -> int:
+        """Behind each secret."""
+        return self.training + self.validation + self.test
 
 
 class Planted(NamedTuple):
@@ -122,7 +128,7 @@ def most_changing(
 
 def draw_samples(frozen: FrozenModel, planting: Planting, secret: tuple[int, ...], number: int) -> KnownSamples:
     """Samples behind a secret; no two alike, so that none is both trained on and tested."""
-    wanted = planting.training + planting.validation + planting.test
+    wanted = planting.samples
     drawn = sampled_rows(frozen, planting, secret, (wanted + wanted // 4, number))
     first = np.sort(np.unique(drawn, axis=0, return_index=True)[1])[:wanted]
     if len(first) < wanted:
@@ -159,10 +165,10 @@ def sample_on(
 ) -> Int[Tensor, "B S"]:
     """The rows with `count` more tokens each, drawn on the CPU from the model's own distribution over its tokenizer's
     tokens; an end token ends nothing."""
-    cache, feed = None, ids
+    is_cached = frozen.writing.road != "plain loop" and frozen.writing.batching.kind != "alone"
+    following, feed = NextLogits(frozen, is_cached), ids
     for _ in range(count):
-        every, cache = frozen.go_on(frozen.embed(feed.to(frozen.device)), cache)
-        logits = every[:, -1, : len(frozen.tokenizer)].double().cpu()
+        logits = following.behind(frozen.embed(feed.to(frozen.device)))[:, : len(frozen.tokenizer)].double().cpu()
         feed = torch.multinomial(logits.softmax(dim=-1), 1, generator=generator)
         ids = torch.cat([ids, feed], dim=1)
     return ids

@@ -60,6 +60,16 @@ def test_a_certificate_is_made_read_again_and_written(calibrate, tiny_folders: d
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_a_certificate_is_made_in_the_precision_that_is_asked_for(
+    calibrate, tiny_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = str(tiny_folders["llama"])
+    code, _, said = calibrate(folder, *FLAGS, "--output-dir", str(tmp_path), "--dtype", "bfloat16")
+    assert code == 0
+    assert f"{folder}: drawing 64 samples of its own text" in said
+    assert {result.model.dtype for _, result in find_results([tmp_path / "results"]).results} == {"bfloat16"}
+
+
 def test_a_certificate_reads_like_one() -> None:
     """Secrets without a gap are left out and counted; each number of tokens has a line."""
     shares = {1: (0.9, 0.4, None), 2: (0.5, 0.6, None)}

@@ -19,13 +19,14 @@ from soft_prompts.experiments.estimate.machine import Machine
 from soft_prompts.experiments.estimate.passes import Passes, full_samples, passes_of
 from soft_prompts.experiments.estimate.runs import Opened, at_depth, estimate
 from soft_prompts.experiments.estimate.sketch import depths, sketch
-from soft_prompts.models.frozen import find_configuration, load_tokenizer
+from soft_prompts.models.frozen import find_configuration, load_frozen_model, load_tokenizer
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.results.roles import FullFineTune, Lora
 from soft_prompts.tasks.task import Example
 from soft_prompts.training.gradients import batch_losses
+from tests.checks.made.architectures import save_architecture
 
 MACHINE = Machine("cpu", "float32", 1e11, 2e10, 4e-6)
 IDS = list(range(20, 60))
@@ -173,3 +174,25 @@ def test_runs_that_go_together_are_estimated_together() -> None:
     assert group.bytes > alone.bytes
     assert alone.step_seconds < group.step_seconds < 3 * alone.step_seconds
     assert alone.seconds < group.seconds
+
+
+def test_experts_are_counted_as_they_are_multiplied(tmp_path: Path) -> None:
+    """In float32, in which torch multiplies none without numbers."""
+    frozen = load_frozen_model(str(save_architecture(tmp_path, "mixtral")))
+    prompt = build_prompt("direct", PromptShape(3, frozen.hidden_size, 0), frozen.vocabulary)
+    plain = {"packs": False, "head": None}
+    real, drawn = (counted(replace(model, **plain), prompt, (40, 33, 12)) for model in (frozen, draft_of(frozen)))
+    products = sum(one.products for one in real.operations)
+    assert sum(one.products for one in drawn.operations) == products
+    rows, layers, chosen, wide, narrow = 3 * (40 + 3), 2, 2, 64, 32  # padded samples behind three tokens
+    experts = 3 * 2 * rows * chosen * wide * narrow * layers  # gate, up and down; and again for the rows' gradient
+    assert products > 2 * experts
+
+
+@pytest.mark.parametrize("kind", ["openai-gpt", "rwkv", "mamba", "falcon", "mixtral"])
+def test_any_architecture_is_estimated(tmp_path: Path, kind: str) -> None:
+    """Without a cache or fused attention, with layer types of its own, with biases that packed rows cannot have."""
+    folder = str(save_architecture(tmp_path, kind))
+    found = estimate([replace(config_of(), model=folder)])
+    assert found.parameters == sum(weight.numel() for weight in load_frozen_model(folder).model.parameters())
+    assert 0 < found.step_seconds < found.seconds
