@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from soft_prompts.analysis.anchors import BARE
 from soft_prompts.analysis.battery import Power
 from soft_prompts.analysis.checks import NO_PROMPT, Check, passed
-from soft_prompts.analysis.losses.drafts import Draft, Run, token_counts
+from soft_prompts.analysis.losses.drafts import Draft, Run, next_count, token_counts
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.stats.bootstrap import FEW_CLUSTERS, interval
 
@@ -108,11 +108,13 @@ def _not_reached(case: Case, scale: Scale) -> tuple[Word, str | None, str | None
     counts = sorted(scale.shares)
     most = counts[-1]
     rise = _gain(case, scale, counts[-2], most) if len(counts) > 1 else 0.0
-    more = f"--tokens {' '.join(map(str, [*counts, 4 * most]))}"
+    following = next_count(case.draft.runs, most)
+    more = None if following is None else f"--tokens {' '.join(map(str, [*counts, following]))}"
+    wanted = "more tokens" if more else "the model holds no more tokens"
     if most > 0 and scale.half.in_doubt:
         why = f"the interval at {token_counts(set(scale.half.in_doubt))} holds the mark"
         if rise > RISES and _has_no_more_items(case.draft.runs):
-            return "UNDECIDED", f"{why}, and the share still rises by {rise:.2f}: more tokens", more
+            return "UNDECIDED", f"{why}, and the share still rises by {rise:.2f}: {wanted}", more
         return "UNDECIDED", f"{why}: more test items", "--test-samples"
     if most == 0 and case.checks["search"].is_final:
         return "UNDECIDED", f"search: {case.checks['search'].text}", None
@@ -126,7 +128,7 @@ def _not_reached(case: Case, scale: Scale) -> tuple[Word, str | None, str | None
         why = f"search: a prompt of {token_counts({found[0]})} has {_number(found[1])}, and none was chosen at {most}"
         return "UNDECIDED", why, "--evidence full"
     if rise > RISES:
-        why = f"the share still rises by {rise:.2f} from {counts[-2]} to {most} tokens: more tokens"
+        why = f"the share still rises by {rise:.2f} from {counts[-2]} to {most} tokens: {wanted}"
         return "UNDECIDED", why, more
     for name in ("search", "specific"):
         check = case.checks[name]

@@ -28,7 +28,7 @@ SCHEMA_VERSION = 1
 OPTIONAL_FIELDS = (
     *("probes", "rejected", "skipped_steps", "micro_batch_size"),
     *("threads", "training_seconds", "measuring_seconds", "ended_early", "determined", "from_bare"),
-    *("outcome", "command", "quantisation", "card"),
+    *("outcome", "command", "quantisation", "context_length", "card"),
 )
 
 
@@ -67,6 +67,7 @@ class ModelSection:
     dtype: str | None
     probes: dict[str, str] | None = None
     quantisation: str | None = None
+    context_length: int | None = None
     card: dict[str, Any] | None = None
 
 

@@ -120,6 +120,7 @@ def _model_section(at: Apparatus) -> ModelSection:
         dtype=frozen.dtype,
         probes={probe.name: probe.text for probe in frozen.probes} or None,
         quantisation=frozen.quantisation,
+        context_length=frozen.context_length,
         card=frozen.card,
     )
 

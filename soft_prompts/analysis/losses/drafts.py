@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -237,6 +237,18 @@ def _place(run: Run) -> str:
 
 def token_counts(counts: set[int]) -> str:
     return f"{', '.join(map(str, sorted(counts)))} token{'' if counts == {1} else 's'}"
+
+
+def next_count(runs: Sequence[Run], most: int) -> int | None:
+    """Prompt tokens to ask next: four times as many, or as many as the model holds beside a sample; None: no more."""
+    rooms = [
+        run.result.model.context_length - sample
+        for run in runs
+        if run.result.model.context_length is not None
+        and isinstance(sample := run.result.config.get("sample_tokens"), int)
+    ]
+    count = min([4 * most, *rooms])
+    return count if count > most else None
 
 
 def _names_files(result: Result) -> bool:

@@ -66,6 +66,26 @@ def test_data_that_has_no_more_items_is_not_asked_for_more(tmp_path):
     assert following(tmp_path) == f"{RUN} --evidence standard --tokens 0 4 16"  # for its share still rises
 
 
+@pytest.mark.parametrize(
+    ("positions", "tokens", "said"),
+    [
+        (None, "0 1 4 16", "more tokens"),
+        (40, "0 1 4 16", "more tokens"),
+        (30, "0 1 4 14", "more tokens"),
+        (20, None, "the model holds no more tokens"),
+    ],
+)
+def test_no_more_tokens_are_asked_for_than_the_model_holds(
+    positions: int | None, tokens: str | None, said: str, tmp_path: Path
+) -> None:
+    """Samples have up to 16 of its positions."""
+    rising = {0: (3.0, 0.0), 1: (2.0, 0.0), 4: (1.9, 0.125)}
+    save_skill(tmp_path, rising, command=RUN, config={"sample_tokens": 16}, model__context_length=positions)
+    assert following(tmp_path) == (tokens and f"{RUN} --evidence standard --tokens {tokens}")
+    [reading] = read_all([tmp_path], draws=60).readings
+    assert reading.verdict.why == f"the share still rises by 0.12 from 1 to 4 tokens: {said}"
+
+
 def test_neither_items_nor_tokens_are_asked_for_where_both_are_spent(tmp_path):
     level = {0: (3.0, 0.0), 1: (1.2, 0.5), 4: (1.2, 0.5)}
     save_skill(tmp_path, level, command=RUN, config={"test_samples": 41})
