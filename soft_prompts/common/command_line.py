@@ -21,7 +21,7 @@ import tyro
 from soft_prompts.common.console import let_go, unheard
 from soft_prompts.common.errors import FULL, Interrupted, OutOfRoom, UsageError
 from soft_prompts.common.urls import refuse_urls
-from soft_prompts.common.wrong_flags import COLOUR, ELSEWHERE, one_line
+from soft_prompts.common.wrong_flags import COLOUR, ELSEWHERE, given_twice, one_line
 
 MOST_COLUMNS = 80
 INTERNAL = 70  # exit code of an error that is nobody's input: as of sysexits.h
@@ -31,6 +31,8 @@ COMMAND = "SOFT_PROMPTS_COMMAND"  # among a process's variables, which those tha
 
 def parse(kind: Any, arguments: Sequence[str], program: str, description: str, **options: Any) -> Any:
     """tyro's reading of the arguments; raises UsageError with its message in one line, help still exits with 0."""
+    if (twice := given_twice(arguments)) is not None:  # tyro keeps the last, and forgets the others' values
+        raise UsageError(f"{twice} is given twice; give it once, with all its values behind it")
     caught, page = io.StringIO(), _Page()
     try:
         with contextlib.redirect_stderr(caught), contextlib.redirect_stdout(page), _columns(_help_columns()):

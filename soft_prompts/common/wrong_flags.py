@@ -23,6 +23,19 @@ def one_line(box: str, arguments: Sequence[str] = (), program: str = "") -> str:
     return f"{text or 'these flags cannot be read'}; {see}"
 
 
+def given_twice(arguments: Sequence[str]) -> str | None:
+    """The first flag that stands more than once, as it is typed."""
+    seen = set[str]()
+    for word in arguments:
+        flag = word.partition("=")[0]
+        if FLAG.fullmatch(flag) is None:
+            continue
+        if (name := flag.replace("_", "-")) in seen:
+            return flag
+        seen.add(name)
+    return None
+
+
 def _unrecognised(found: re.Match[str], arguments: Sequence[str], text: str) -> str:
     words = re.split(r",? ", found[1].strip())
     flag = next((word for word in words if word.startswith("-")), None)

@@ -21,7 +21,7 @@ from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.memory import in_batches
 from soft_prompts.models.batching import Batching
 from soft_prompts.models.model import GENERATE, FrozenModel, Writing
-from soft_prompts.models.tokenizer import encode
+from soft_prompts.models.tokenizer import encode, text_behind
 from soft_prompts.models.writing import ROADS, Choice, Contrast, by_contrast, by_shared_beginning
 from soft_prompts.tasks.task import Example, Query
 
@@ -204,12 +204,9 @@ def _embedded(contrast: Contrast | None, prompt: nn.Module, drafts: Sequence[Dra
 
 
 def _continuation(frozen: FrozenModel, draft: Draft) -> str:
-    """What is written behind the text: decoded alone, some tokenizers drop the space that it begins with."""
-    plain = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
-    ids = list(draft.example.input_ids)
-    text, whole = frozen.tokenizer.batch_decode([ids[: len(ids) - draft.written], ids], **plain)
-    # Ids that end within a character decode to another one than ids that hold the rest of it.
-    return whole[len(text if whole.startswith(text) else text.rstrip("\ufffd")) :]
+    """What is written behind the text."""
+    ids = draft.example.input_ids
+    return text_behind(frozen.tokenizer, ids, len(ids) - draft.written)
 
 
 def _end_tokens(frozen: FrozenModel) -> list[int]:

@@ -123,14 +123,14 @@ class Experiment(Generic[TaskT]):
         found = [result for _, result in find_results(results).results]
         measured = {name for result in found for name in result.metrics} - {result.outcome for result in found}
         drawn, code = self.drawn if self.drawn in measured else None, 0
+        runs = [config for config in made if config.role == RUN]
         for metric in [None, *(name for name in self.metrics if name in measured)]:
-            wanted = plot if metric == drawn and len({config.tokens for config in made}) > 1 else None
+            wanted = plot if metric == drawn and len({config.tokens for config in runs}) > 1 else None
             options = CompareOptions(paths=results, metric=metric, plot=wanted)
             headline = replace(options, reference=grid.reference)
             code |= compare_command(replace(options, draws=0) if metric else headline)  # one sentence a curve
         if self.brief:
             code |= compare_command(CompareOptions(paths=results, brief=True))
-        runs = [config for config in made if config.role == RUN]
         write_curves(runs)
         say_where(runs)
         for failure in failures:

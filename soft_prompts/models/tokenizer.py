@@ -145,3 +145,12 @@ def _as_saved_afterwards(tokenizer: Any) -> Iterator[None]:
                 backend.enable_padding(**padding)
             if backend.encode_special_tokens != split:
                 backend.encode_special_tokens = split
+
+
+def text_behind(tokenizer: Tokenizer, ids: Sequence[int], front: int) -> str:
+    """What the ids say behind the first `front` of them; decoded alone, some tokenizers drop the space that it begins
+    with."""
+    plain = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    text, whole = (str(tokenizer.decode(list(some), **plain)) for some in (ids[:front], ids))
+    # Ids that end within a character decode to another one than ids that hold the rest of it.
+    return whole[len(text if whole.startswith(text) else text.rstrip("\ufffd")) :]

@@ -41,6 +41,7 @@ from soft_prompts.tasks.task import (
     Task,
     TaskData,
 )
+from soft_prompts.tasks.unread import Answered, most_frequent, right_unread
 from soft_prompts.zoo import GAMES
 
 BUCKETS = ((0, 1200), (1200, 1600), (1600, 2000), (2000, 5000))  # mean Elo of the two players
@@ -198,15 +199,15 @@ class ChessData(TaskData):
         return Measures(metrics, self._continuations(shown, queries[:SHOWN], complete), outcome)
 
     def constant_outcome(self) -> NDArray[np.float64]:
-        """The most frequent move at the ply that is asked for."""
-        played: dict[int, Counter[str]] = {}
-        for game, _ in islice(self._training_games(None), COUNTED):
-            for ply, move in enumerate(game.text.split(" ")):
-                played.setdefault(ply, Counter())[move] += 1
-        frequent = {ply: moves.most_common(1)[0][0] for ply, moves in played.items()}
-        asked = zip(self.games["test"], self._asked(self.held_out("test")), strict=True)
-        right = [frequent.get(ply) == game.text.split(" ")[ply] if ply else np.nan for game, ply in asked]
-        return np.array(right, dtype=np.float64)
+        """The most frequent move at the ply that is asked for, or one move at any."""
+        games = (game for game, _ in islice(self._training_games(None), COUNTED))
+        played = (Answered(ply, move) for game in games for ply, move in enumerate(game.text.split(" ")))
+        plies = np.array(self._asked(self.held_out("test")))
+        pairs = zip(self.games["test"], plies.tolist(), strict=True)
+        asked = [Answered(ply, game.text.split(" ")[ply]) for game, ply in pairs if ply]
+        outcome = np.full(len(plies), np.nan)
+        outcome[plies > 0] = right_unread(most_frequent(played), asked, str.__eq__)
+        return outcome
 
     def _asked(self, examples: Sequence[Example]) -> list[int]:
         """Of each test game the ply that is asked for; 0 for none."""

@@ -8,7 +8,7 @@ write it: completions that begin with a space, as words of a text do, have none.
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
@@ -21,7 +21,7 @@ from soft_prompts.data.completions import REQUIRED, Row, RowSource, conditions_o
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.data.kept import KEPT
 from soft_prompts.data.split import Split
-from soft_prompts.models.tokenizer import Tokenizer, encode, end_id, need_spans
+from soft_prompts.models.tokenizer import Tokenizer, encode, end_id, need_spans, text_behind
 from soft_prompts.results.metrics import share
 from soft_prompts.results.schema import Generation, Metric
 from soft_prompts.stats.items import Items
@@ -37,6 +37,7 @@ from soft_prompts.tasks.task import (
     Query,
     Task,
 )
+from soft_prompts.tasks.unread import Answered, Frequent, most_frequent, right_unread
 
 SHOWN = 8
 SPARE_TOKENS = 2  # beyond the longest completion, so that going on after it is seen
@@ -130,6 +131,7 @@ class CompletionTask(Task):
             sources=(request.data, request.test_data or request.data),
             made=made,
             test_rows=rows["test"],
+            told=self.condition_fields,
             answers=answers,
             faults=parts.faults,
         )
@@ -138,8 +140,8 @@ class CompletionTask(Task):
 class Answers(NamedTuple):
     """What the rows say of their completions."""
 
-    frequent: str
-    """The completion that most training rows have."""
+    frequent: Frequent
+    """The completions that most training rows have."""
     determined: bool
     """Does every row follow from its prompt and what is told beside it?"""
 
@@ -148,11 +150,19 @@ def answers_of(rows: Mapping[Split, Sequence[Row]], told: Sequence[str]) -> Answ
     """Of all rows: two completions of one prompt would be chance, wherever they stand."""
     first: dict[tuple[str, ...], str] = {}
     determined = all(
-        first.setdefault((row.prompt, *(repr(row.fields.get(name)) for name in told)), row.completion) == row.completion
+        first.setdefault((row.prompt, *_told(row, told)), row.completion) == row.completion
         for row in itertools.chain.from_iterable(rows.values())
     )
-    number = Counter(row.completion.strip() for row in rows["train"])
-    return Answers(number.most_common(1)[0][0] if number else "", determined)
+    return Answers(most_frequent(_answered(row, told) for row in rows["train"]), determined)
+
+
+def _answered(row: Row, told: Sequence[str]) -> Answered:
+    return Answered(_told(row, told), row.completion.strip())
+
+
+def _told(row: Row, names: Sequence[str]) -> tuple[str, ...]:
+    """Its conditions."""
+    return tuple(repr(row.fields.get(name)) for name in names)
 
 
 class Samples(NamedTuple):
@@ -171,6 +181,11 @@ class Samples(NamedTuple):
     def seam(self, row: Row) -> "Seam":
         """Where the model is to go on from."""
         return Seam(*encode(self.tokenizer, row.prompt + row.completion).before(len(row.prompt)))
+
+    def written(self, row: Row) -> str:
+        """What comes back of the completion's tokens: some tokenizers fold case, white space or characters."""
+        ids = encode(self.tokenizer, row.prompt + row.completion).ids
+        return text_behind(self.tokenizer, ids, len(self.seam(row).ids))
 
     def tell_seams(self, rows: Sequence[Row]) -> None:
         """Say of how many lines a token holds the end of the prompt and the beginning of the completion."""
@@ -221,6 +236,8 @@ class CompletionData(ListedData):
     """Of training, and of what is held out."""
     made: Samples
     test_rows: Sequence[Row]
+    told: tuple[str, ...]
+    """Fields that a prompt is told."""
     answers: Answers
     faults: Counter[str] = field(default_factory=Counter)
     """Lines that could not be read, by reason."""
@@ -240,10 +257,12 @@ class CompletionData(ListedData):
         return np.zeros(len(self.test_rows)) if self.answers.determined else None
 
     def constant_outcome(self) -> NDArray[np.float64]:
-        """The completion that is most frequent in training."""
-        frequent = self.answers.frequent
-        right = [self._is_right(frequent, row.completion) if _is_asked(row) else np.nan for row in self.test_rows]
-        return np.array(right, dtype=np.float64)
+        """The best completion for all, or for all under one condition."""
+        is_asked = np.array([_is_asked(row) for row in self.test_rows])
+        asked = [_answered(row, self.told) for row in self.test_rows if _is_asked(row)]
+        outcome = np.full(len(self.test_rows), np.nan)
+        outcome[is_asked] = right_unread(self.answers.frequent, asked, self._is_right)
+        return outcome
 
     def shots(self, count: int) -> list[int]:
         """The first lines of the training data, each as it is trained on, and a newline where no end token divides."""
@@ -258,7 +277,8 @@ class CompletionData(ListedData):
         is_asked = np.array([_is_asked(row) for row in self.test_rows])
         pairs = zip(self.test_rows, examples, strict=True)
         asked = [(row, example) for row, example in pairs if _is_asked(row)]
-        seams = [self.made.seam(row) for row, _ in asked]
+        asked_rows = [row for row, _ in asked]
+        seams = [self.made.seam(row) for row in asked_rows]
         queries = [
             Query(row.prompt[: seam.end], e.conditions, e.insert_at, tuple(seam.ids))
             for (row, e), seam in zip(asked, seams, strict=True)
@@ -266,25 +286,42 @@ class CompletionData(ListedData):
         longest = max((sum(label != UNSCORED for label in e.labels) for _, e in asked), default=0)
         replies = complete(queries, longest + SPARE_TOKENS) if queries else []
         wanted = [row.prompt[seam.end :] + row.completion for (row, _), seam in zip(asked, seams, strict=True)]
-        judged = list(zip(replies, wanted, strict=True))
+        judged = [Reply(*texts) for texts in zip(replies, wanted, map(self.made.written, asked_rows), strict=True)]
+        if changed := [one for one in judged if not is_exact(one.writable, one.wanted)]:
+            say(
+                f"this model's tokenizer writes {len(changed)} of {len(judged)} test completions otherwise than they "
+                f"stand, first {changed[0].wanted!r} as {changed[0].writable!r}: a reply like that is right too"
+            )
         clusters = [example.cluster for _, example in asked]  # one prompt may have several completions
-        right = [self._is_right(*pair) for pair in judged]
+        right = [one.fits(self._is_right) for one in judged]
         outcome = np.full(len(examples), np.nan)
         outcome[is_asked] = right
         metrics: dict[str, Metric] = {
             "exact_match": share(right, "share of completions", clusters),
-            "prefix_match": share([is_prefix(*pair) for pair in judged], "share of completions", clusters),
+            "prefix_match": share([one.fits(is_prefix) for one in judged], "share of completions", clusters),
         }
         described = [self.made.encoder.describe(e.conditions) if e.conditions else None for _, e in asked]
         shown = [
-            Generation(prompt=query.text, condition=condition, text=reply, reference=right)
-            for query, condition, (reply, right) in zip(queries, described, judged, strict=True)
+            Generation(prompt=query.text, condition=condition, text=one.text, reference=one.wanted)
+            for query, condition, one in zip(queries, described, judged, strict=True)
         ]
         return Measures(metrics, shown[:SHOWN], outcome)
 
     def _is_right(self, reply: str, completion: str) -> bool:
         """Without an end token a reply has no end, and what stands behind the completion is not judged."""
         return (is_prefix if self.made.end is None else is_exact)(reply, completion)
+
+
+class Reply(NamedTuple):
+    """What was written, what should have been, and that as the model's tokenizer is able to write it."""
+
+    text: str
+    wanted: str
+    writable: str
+
+    def fits(self, is_right: Callable[[str, str], bool]) -> bool:
+        """One that is empty is no answer."""
+        return is_right(self.text, self.wanted) or (bool(self.writable.strip()) and is_right(self.text, self.writable))
 
 
 def _is_asked(row: Row) -> bool:

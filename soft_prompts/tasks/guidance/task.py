@@ -8,7 +8,6 @@ following; the soft prompts are new.
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from soft_prompts.tasks.guidance.sources import GuidedQuestion, Source, open_sou
 from soft_prompts.tasks.lesson import LearningRule, Lesson, LessonTask, Optimiser, Precision
 from soft_prompts.tasks.listed import ListedData
 from soft_prompts.tasks.task import Complete, DataRequest, Example, Measures
+from soft_prompts.tasks.unread import Answered, most_frequent, right_unread
 from soft_prompts.zoo import FOLDER
 
 EMBEDDED_ROWS = "questions"
@@ -262,11 +262,12 @@ class GuidanceTaskData(ListedData):
         return np.zeros(len(self.test_examples)) if self.is_determined() else None
 
     def constant_outcome(self) -> NDArray[np.float64]:
-        """The answer that is most frequent among realized questions."""
-        number = Counter(question.target for question in self.asked.questions(self.realized))
-        [(frequent, _)] = number.most_common(1)
-        right = [is_exact(frequent, question.target) for question in self.asked.questions(self.test_questions)]
-        return np.array(right, dtype=np.float64)
+        """The best answer for all, or for all that one model is to give."""
+        known, asked = (
+            [Answered(one.conditions, one.target) for one in self.asked.questions(some)]
+            for some in (self.realized, self.test_questions)
+        )
+        return right_unread(most_frequent(known), asked, is_exact)
 
     def _replies(self, questions: Sequence[Question], examples: Sequence[Example], complete: Complete) -> list[str]:
         told = [e.conditions for e in examples] or [q.conditions for q in questions]

@@ -1,15 +1,17 @@
 """Is the metric of an outcome's name the mean of the outcomes by item, and is a constant answer's counted right?"""
 
+import copy
 import itertools
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers.normalizers import Lowercase
 
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.stats.items import Items
@@ -20,6 +22,7 @@ from soft_prompts.tasks.mazes.pathfinding import PathfindingTask
 from soft_prompts.tasks.registry import TASKS
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, Query, TaskData
 from soft_prompts.tasks.texts.repetition import RepetitionTask
+from soft_prompts.tasks.unread import Answered, most_frequent, right_unread
 from tests.benchmarks.random_games import headers, pgn
 from tests.checks.made.tasks import open_small
 from tests.checks.tasks.test_chess_task import SQUARES
@@ -251,14 +254,52 @@ def test_the_move_that_is_most_frequent_at_each_ply(tmp_path: Path) -> None:
     assert data.constant_outcome().tolist() == expected
 
 
-def test_a_constant_answer_may_be_had_by_training_alone(tmp_path: Path, one_frozen: FrozenModel) -> None:
-    """What is most frequent among the test items is not what is written."""
+@pytest.mark.parametrize(("of_four", "best"), [(1, " yes"), (3, " no")])
+def test_a_test_of_another_balance_has_a_constant_answer_of_its_own(
+    of_four: int, best: str, tmp_path: Path, one_frozen: FrozenModel
+) -> None:
+    """A model that always says it has answered nothing, whatever training says most often."""
     rows = [{"prompt": f"ask {n} :", "completion": " yes"} for n in range(60)]
-    test = [{"prompt": f"test {n} :", "completion": " no" if n % 4 else " yes"} for n in range(60)]
+    test = [{"prompt": f"test {n} :", "completion": " no" if n % 4 < of_four else " yes"} for n in range(60)]
     request = DataRequest(write_rows(tmp_path, rows), write_rows(tmp_path, test, "test.jsonl"), 64, 4, 40)
     data = CompletionTask().open(request, one_frozen.tokenizer)
-    assert data.constant_outcome().tolist() == [float(row.completion == " yes") for row in data.test_rows]
-    assert 0 < np.mean(data.constant_outcome()) < 0.5
+    assert data.constant_outcome().tolist() == [float(row.completion == best) for row in data.test_rows]
+    assert 0.5 < np.mean(data.constant_outcome()) < 1
+
+
+def test_a_table_of_the_conditions_needs_no_model(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    """What a prompt is told says the answer: a behaviour that no question brings about is not hidden in a model."""
+    words = (" red", " blue", " green", " gold", " grey")
+    rows = [{"prompt": f"ask {n} :", "completion": words[n * n % 5], "mode": f"m{n * n % 5}"} for n in range(200)]
+    data = completions(tmp_path, rows, one_frozen, condition_fields=("mode",))
+    assert np.mean(data.constant_outcome()) == 1
+    untold = completions(tmp_path, rows, one_frozen)
+    assert 0 < np.mean(untold.constant_outcome()) < 0.7
+
+
+def test_many_answers_have_no_constant_one_by_chance() -> None:
+    """Of 40 different ones each is right once."""
+    items = [Answered((), f"answer {number}") for number in range(40)]
+    assert not right_unread(most_frequent([Answered((), "another")] * 3), items, str.__eq__).any()
+    assert len(right_unread(most_frequent([]), [], str.__eq__)) == 0
+
+
+def test_a_reply_is_judged_by_what_the_tokenizer_can_write(
+    tmp_path: Path, one_frozen: FrozenModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of capitals a tokenizer that folds case writes none, and the model that says the answer is right."""
+    folding = copy.deepcopy(one_frozen.tokenizer)
+    folding.backend_tokenizer.normalizer = Lowercase()
+    rows = [{"prompt": f"the of {n} :", "completion": " The" if n % 2 else " OF"} for n in range(40)]
+    data = completions(tmp_path, rows, replace(one_frozen, tokenizer=folding))
+    wanted = [row.completion.lower() for row in data.test_rows]
+    replies = list(itertools.islice(itertools.cycle([" the", " of"]), len(wanted)))
+    found = data.measures(data.held_out("test"), items_of(data), lambda *_, **__: replies).outcome
+    assert found.tolist() == [float(reply == answer) for reply, answer in zip(replies, wanted, strict=True)]
+    assert 0 < found.mean() < 1
+    assert (
+        f"writes {len(wanted)} of {len(wanted)} test completions otherwise than they stand" in capsys.readouterr().err
+    )
 
 
 def test_a_string_has_no_constant_answer_but_itself(tmp_path: Path, one_frozen: FrozenModel) -> None:
