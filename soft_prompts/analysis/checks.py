@@ -1,7 +1,8 @@
 """May a verdict be believed? Four checks, each passed, failed or unknown, each with its figure.
 
 scale         floor and ceiling come from outside, lie apart, and no prompt beats the ceiling
-generalises   test loss minus that of training samples is under 10 % of (floor - ceiling)
+generalises   test loss minus that of training samples, beyond what their content costs, is under 10 % of
+              (floor - ceiling), beyond doubt
 specific      share of the task minus share of every control, at the same tokens: above .25 beyond doubt where the
               mark is reached; where it is not, control and task do not differ by so much
 search        the last round of other rates, starts and steps moved the share by at most .05, a search start was
@@ -15,8 +16,12 @@ from typing import Literal, NamedTuple
 
 from soft_prompts.analysis.battery import LEAST_SECRETS, Power, Tried
 from soft_prompts.analysis.controls import Control
-from soft_prompts.analysis.losses.drafts import Run, metric_of, token_counts
+from soft_prompts.analysis.losses.drafts import Run, metric_of, same_shape, token_counts
 from soft_prompts.analysis.scales import Scale
+from soft_prompts.common.errors import InputError
+from soft_prompts.results.files import read_items
+from soft_prompts.stats.generalisation import Trained, behind_training
+from soft_prompts.stats.proportions import Z_95
 
 CHECKS = ("scale", "generalises", "specific", "search")
 OVERFIT = 0.1  # of (floor - ceiling)
@@ -55,27 +60,36 @@ def scale_holds(scale: Scale | None) -> Check:
 def generalises(run: Run, metric: str, gap: float | None, bare: Run | None) -> Check:
     """Is the prompt as good on new samples as on those that it was trained on? `gap` in nats per unit.
 
-    What tells test from training samples for the bare model too is their content, not what was learnt by heart.
+    What tells test from training samples for the bare model too is their content, not what was learnt by heart; what
+    may lie on either side of the mark is unknown.
     """
     test, training = metric_of(run, metric), run.result.metrics.get("training_loss")
     if run.tokens == 0:
         return Check("passed", 0.0, "nothing was trained")
     if training is not None and training.value is not None and training.unit != test.unit:
         return Check("unknown", None, f"the training loss is in {training.unit}, not {test.unit}")
-    if (losses := _losses(run, metric)) is None:
+    if (own := _trained(run, metric)) is None or training is None:
         return Check("unknown", None, "the loss on training samples is not known: run again with this version")
-    behind = losses.test - losses.training - _of_content(bare, metric)
+    beside = None if bare is None else _trained(bare, metric)
+    is_alike = beside is not None and same_shape(beside.test, own.test)
+    behind = behind_training(own, beside if is_alike else None, training.n)
     if gap is None or gap <= 0:
-        return Check("unknown", None, f"{behind:+.3g} nats, of a gap that is not known")
-    figure = behind / gap
-    text = f"test minus training loss is {figure:.3f} of the gap, beyond the bare model's"
+        return Check("unknown", None, f"{behind.value:+.3g} nats, of a gap that is not known")
+    figure, error = behind.value / gap, None if behind.stderr is None else behind.stderr / gap
+    sure = f"{figure:.3f}" if error is None else f"{figure:.3f} ± {error:.3f}"
+    text = f"test minus training loss is {sure} of the gap, beyond the bare model's"
+    if error is not None and abs(figure - OVERFIT) < Z_95 * error:
+        return Check("unknown", figure, f"{text}: in doubt")
     return Check("passed" if figure < OVERFIT else "failed", figure, text)
 
 
-def _of_content(bare: Run | None, metric: str) -> float:
-    """Test minus training loss of the bare model, on the same samples; 0 where it is not known."""
-    losses = None if bare is None else _losses(bare, metric)
-    return 0.0 if losses is None else losses.test - losses.training
+def _trained(run: Run, metric: str) -> Trained | None:
+    """The run's items, and its loss on training samples; None where one is not known, or of another unit."""
+    losses = _losses(run, metric)
+    try:
+        return None if losses is None else Trained(read_items(run.path), losses.training)
+    except InputError:
+        return None
 
 
 class _Losses(NamedTuple):

@@ -3,8 +3,10 @@
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from soft_prompts.analysis.checks import Check
@@ -264,3 +266,15 @@ def test_secrets_of_longer_searches_or_other_models_tell_nothing(tmp_path: Path)
     save_power(tmp_path, 4, [0.9] * 8, training__steps=401)
     save_power(tmp_path, 4, [0.9] * 8, model="other")
     assert only(tmp_path).power is None
+
+
+def test_overfitting_that_luck_may_have_made_is_in_doubt(tmp_path: Path) -> None:
+    """Fewer items, or items that differ more: the next command asks for more of them."""
+    losses = np.linspace(0.2, 2.2, 40)
+    save_skill(tmp_path, {0: (3.0, 0.0), 4: (1.2, 0.9)}, command="soft-prompts run chess --evidence standard")
+    spread = replace(flat_items((1.2, 0.9)), loss_nats=losses * flat_items((1.2, 0.9)).scored_units)
+    save(tmp_path, "run", spread, tokens=4, determined=True, metrics=training(0.9), command="soft-prompts run chess")
+    found = check(tmp_path, "generalises")
+    assert (found.state, found.text.endswith("in doubt")) == ("unknown", True)
+    assert found.figure is not None
+    assert 0 < found.figure < 0.3
