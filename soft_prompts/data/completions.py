@@ -2,14 +2,13 @@
 
 A source is a file of rows (JSON lines, a JSON array, CSV, TSV or parquet, packed or not), a folder of them, or an
 embedded name (`sums`, `plural`), whose rows are made when they are asked for. Rows are split by hash of the prompt: the
-same prompt never lies on both sides.
+same prompt never lies on both sides, nor do two that differ in white space or case alone.
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from soft_prompts.data.kept import KEPT, content_of
 from soft_prompts.data.made_rows import MADE, made_fingerprint, made_rows
 from soft_prompts.data.packed import format_of
 from soft_prompts.data.rows import FORMATS, RawRow, place_name, rows_of
-from soft_prompts.data.split import Split, split_of
+from soft_prompts.data.split import Split, hash_of, question_of, split_of
 
 REQUIRED = ("prompt", "completion")
 
@@ -38,11 +37,18 @@ class Row(NamedTuple):
     """File and line."""
     is_text: bool = False
     """Whether its format knows nothing but text."""
+    like: str | None = None
+    """What it counts as: of its source the least that differs in white space or case alone; None: what it asks."""
+
+    @property
+    def asked(self) -> str:
+        """The prompt, or where there is none the completion."""
+        return self.prompt or self.completion
 
     @property
     def identity(self) -> int:
-        """63 bits; equal for equal prompts, or where there are none for equal completions."""
-        return int.from_bytes(blake2b((self.prompt or self.completion).encode(), digest_size=8).digest()) >> 1
+        """63 bits; equal for rows of a source that ask the same, but for white space and case."""
+        return hash_of(self.asked if self.like is None else self.like)
 
     def error(self, wrong: str) -> InputError:
         """The error for the row: `rows.jsonl, line 3: the completion is ''`."""
@@ -86,7 +92,7 @@ class RowSource:
     def read(self) -> "Rows":
         """Every row; raises InputError that names file and line where more are unreadable than are borne."""
         if not self.files:
-            return Rows(_made(self.name), Counter())
+            return Rows(_together(_made(self.name)), Counter())
         return KEPT.get(("rows", self), self.files, lambda: _read(self))
 
 
@@ -104,6 +110,8 @@ class Parts(NamedTuple):
     rows: dict[Split, list[Row]]
     """In the order of the source."""
     faults: Counter[str]
+    has_variants: bool
+    """Are there prompts that differ in white space or case alone?"""
 
 
 def _made(name: str) -> list[Row]:
@@ -111,8 +119,18 @@ def _made(name: str) -> list[Row]:
     return [Row(row["prompt"], row["completion"], dict(row), f"{name}, line {number}") for number, row in numbered]
 
 
+def _together(rows: list[Row]) -> list[Row]:
+    """Of those that differ in white space or case alone all count as the least, whatever their order."""
+    questions, least = [question_of(row.asked) for row in rows], dict[int, str]()
+    for question, row in zip(questions, rows, strict=True):
+        least[question] = min(row.asked, least.get(question, row.asked))
+    likes = (least[question] for question in questions)
+    return [row if row.asked == like else row._replace(like=like) for row, like in zip(rows, likes, strict=True)]
+
+
 def split_rows(data: RowSource, test: RowSource | None) -> Parts:
-    """Rows by part; of a test source every fifth prompt validates, and no prompt that it holds is trained on."""
+    """Rows by part; of a test source every fifth prompt validates, and no prompt that it holds, be it in other white
+    space or case, is trained on."""
     files = [*data.files, *(test.files if test else ())]
     return KEPT.get(("parts", data, test), files, lambda: _split(data, test))
 
@@ -123,13 +141,18 @@ def _split(data: RowSource, test: RowSource | None) -> Parts:
     if test is None or test == data:
         for row in train.sound:
             parts[split_of(row.identity)].append(row)
-        return Parts(parts, train.faults)
+        return Parts(parts, train.faults, any(row.like is not None for row in train.sound))
     held_out = test.read()
     for row in held_out.sound:
         parts["validation" if row.identity % 5 == 0 else "test"].append(row)
-    known = {row.identity for row in held_out.sound}
-    parts["train"] = [row for row in train.sound if row.identity not in known]
-    return Parts(parts, train.faults + held_out.faults)
+    known = {question_of(row.asked): row.asked for row in held_out.sound}
+    has_variants = any(row.like is not None for row in (*train.sound, *held_out.sound))
+    for row in train.sound:
+        same = known.get(question_of(row.asked))
+        if same is None:
+            parts["train"].append(row)
+        has_variants |= same not in (None, row.asked)
+    return Parts(parts, train.faults + held_out.faults, has_variants)
 
 
 def _read(source: RowSource) -> Rows:
@@ -151,7 +174,7 @@ def _read(source: RowSource) -> Rows:
         raise InputError(first + (allowed if looked > 1 else ""))
     if not looked:
         raise InputError(f"{source.name} is empty; give rows with {source.prompt!r} and {source.completion!r} in each")
-    return Rows(sound, faults)
+    return Rows(_together(sound), faults)
 
 
 def _raw_rows(file: Path) -> Iterator[RawRow]:

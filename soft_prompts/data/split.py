@@ -1,5 +1,6 @@
 """Which part of the data does an item belong to? Decided by its hash alone: every source, order and resume agrees."""
 
+from hashlib import blake2b
 from typing import Literal
 
 Split = Literal["train", "validation", "test"]
@@ -13,3 +14,13 @@ def split_of(item_hash: int) -> Split:
     if tenth < 8:
         return "train"
     return "validation" if tenth == 8 else "test"
+
+
+def hash_of(text: str) -> int:
+    """63 bits; equal for equal texts."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 1
+
+
+def question_of(text: str) -> int:
+    """63 bits; equal for texts that differ in white space or case alone."""
+    return hash_of(" ".join(text.split()).casefold())

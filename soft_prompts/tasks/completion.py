@@ -39,6 +39,7 @@ from soft_prompts.tasks.task import (
 )
 from soft_prompts.tasks.unread import Answered, Frequent, most_frequent, right_unread
 
+BY_QUESTION = "by-question"  # part of the identity of data in which prompts differ in white space or case alone
 SHOWN = 8
 SPARE_TOKENS = 2  # beyond the longest completion, so that going on after it is seen
 
@@ -87,7 +88,10 @@ class CompletionTask(Task):
         return "-".join(parts) or None
 
     def fingerprint(self, request: DataRequest) -> str:
-        return "-".join(source.fingerprint() for source in self._sources(request) if source)
+        """Of the sources, and where there are prompts that count as one, of the rule that says so."""
+        sources = self._sources(request)
+        rule = [BY_QUESTION] if split_rows(*sources).has_variants else []
+        return "-".join([*(source.fingerprint() for source in sources if source), *rule])
 
     def conditions_of(self, request: DataRequest) -> ConditionEncoder:
         """Made from the training lines."""
@@ -345,4 +349,4 @@ def _first(request: DataRequest, what: HeldOut, rows: list[Row], wanted: int) ->
         raise InputError(f"{where} has no {what} line; give more lines with different prompts, or --test-data")
     if len(rows) < wanted:
         say(f"{where} has {len(rows)} {what} lines; {wanted} were asked for")
-    return sorted(rows, key=lambda row: row.identity)[:wanted]  # a file may be sorted by what its lines are about
+    return sorted(rows, key=lambda row: (row.identity, row.asked))[:wanted]  # however the file is sorted
