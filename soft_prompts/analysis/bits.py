@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from soft_prompts.analysis.losses.drafts import Draft, Run
 from soft_prompts.analysis.prompts import belongs, chosen_of, loss_of
-from soft_prompts.results.roles import CODE
+from soft_prompts.results.roles import CODE, RUN
 from soft_prompts.stats.bits import break_even_units, excess_description_bits
 
 KEPT = 0.02  # of the share that rounding may lose
+NO_EDL = "no EDL of a prompt that goes on from a trained one: what that one took from its data is not counted"
 
 
 class Code(NamedTuple):
@@ -57,9 +58,18 @@ def read_codes(
     return Bits(codes, prompt, pays)
 
 
+def goes_on(run: Run) -> bool:
+    """Did the prompt begin as a trained one, or as one of half the tokens? Then it holds bits that another run took."""
+    config = run.result.config
+    begins_as = config.get("snapshot") if run.result.role == RUN.name else None  # what stands beside a run never does
+    return run.tokens > 0 and (begins_as is not None or config.get("init") == "grown")
+
+
 def edl_bits(run: Run, metric: str, unit: str) -> float | None:
     """EDL: what the first pass over the training samples paid beyond N times the test loss, in bits (2601.04728); None
-    by a metric whose units the first pass did not count."""
+    by a metric whose units the first pass did not count, and of a prompt that goes on from a trained one."""
+    if goes_on(run):
+        return None
     found, counted = run.result.metrics.get(metric), "first_pass_tokens" if unit == "nats/token" else "first_pass_units"
     if metric != run.result.headline and unit != "nats/token":
         return None

@@ -8,6 +8,7 @@ counts where its value, made worse by 1.96 of its own standard errors, still has
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from soft_prompts.analysis.bits import goes_on
 from soft_prompts.analysis.losses.drafts import Run, metric_of
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.analysis.scales import Scale
@@ -42,7 +43,7 @@ class Units(NamedTuple):
     prompt_bits: float | None
     """Of the rounded prompt that keeps the share; None also where the mark is not reached."""
     edl_bits: float | None
-    """What the witness took from its training data."""
+    """What the witness took from its training data; None also where it goes on from a trained prompt."""
     ranks: Amount | None
     """Of low-rank adapters."""
     parameters: Amount | None
@@ -87,6 +88,12 @@ def witness_edl(reading: Reading, mark: float = HALF) -> float | None:
     """Bits that the witness took from its training data; None where there is none, or where it does not say."""
     tokens = witness_tokens(reading, mark)
     return next((point.edl_bits for point in reading.points if point.tokens == tokens), None)
+
+
+def witness_goes_on(reading: Reading, mark: float = HALF) -> bool:
+    """Does the witness go on from a trained prompt, so that what it took in all is not known?"""
+    tokens = witness_tokens(reading, mark)
+    return any(goes_on(point.chosen) for point in reading.points if point.tokens == tokens)
 
 
 def anchor_share(run: Run, reading: Reading, scale: Scale, worse_by: float = 0.0) -> float | None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from soft_prompts.analysis.bits import NO_EDL, goes_on
 from soft_prompts.analysis.losses.curves import Curve, Difference, Gap
 from soft_prompts.analysis.losses.curves import Point as Losses
 from soft_prompts.analysis.readings import Point, Reading
@@ -48,7 +49,7 @@ def print_table(console: Console, readings: Sequence[Reading], view: View) -> No
     console.print(Text(f"{group_name(curves)}: {metric}, {unit_text(curves[0].unit, in_bits)}", style="bold"))
     for some in _blocks(console, rows, counts):
         console.print(_table(console, rows, some))
-    for line in _caption(readings):
+    for line in _caption(readings, view.long):
         console.print(Text(line, style="dim"))
 
 
@@ -173,8 +174,8 @@ def _number(value: float | None, factor: float) -> str:
     return "" if value is None else f"{value * factor:.4f}"
 
 
-def _caption(readings: Sequence[Reading]) -> list[str]:
-    """What the numbers are; whose ends the shares have, where all have the same."""
+def _caption(readings: Sequence[Reading], long: bool) -> list[str]:
+    """What the numbers are; whose ends the shares have, where all have the same; in the long form what is left out."""
     lines = ["± one standard error over the test items, of the prompt that validation chose"]
     if not readings[0].curve.unit.startswith(NATS):
         return lines
@@ -182,4 +183,5 @@ def _caption(readings: Sequence[Reading]) -> list[str]:
     ends = {(one.by, one.floor.kind, one.ceiling.kind) for one in scales if one.floor and one.ceiling}
     for by, floor, ceiling in sorted(ends):
         lines.append(f"share by {by}: 0 is {floor.replace('_', ' ')}, 1 is {ceiling.replace('_', ' ')}")
-    return lines
+    left_out = long and any(goes_on(point.chosen) for reading in readings for point in reading.points)
+    return [*lines, NO_EDL] if left_out else lines

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-from soft_prompts.analysis.bits import Bits
+from soft_prompts.analysis.bits import Bits, edl_bits, goes_on
+from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.readings import Reading, read_all
+from soft_prompts.analysis.units import units, witness_edl, witness_goes_on
+from soft_prompts.config import RunConfig, as_json
+from soft_prompts.results.files import read_result
+from soft_prompts.results.roles import RUN, FreshSeed, OtherStart, PermutedTargets
 from soft_prompts.results.schema import Metric
+from soft_prompts.tasks.completion import CompletionTask
+from soft_prompts.training.sources import source_folder
 from tests.checks.made.stored_results import flat_items, save, save_anchor, save_flat
 
 LOSSES = {0: 3.0, 1: 2.8, 4: 1.2, 16: 1.15}
@@ -92,3 +99,50 @@ def test_without_its_first_pass_nothing_is_said(missing: str, tmp_path: Path) ->
     metrics = {name: metric for name, metric in FIRST_PASS.items() if name != missing}
     save_flat(tmp_path, {0: 3.0, 4: 1.4}, metrics=metrics)
     assert only(tmp_path).points[-1].edl_bits is None
+
+
+UNTRAINED = ("vocabulary", "zeros", "normal", "paper", "mean_noise", "search")
+STARTS = [
+    *((f"run from {init}", {"init": init}, False) for init in UNTRAINED),
+    ("run grown", {"init": "grown"}, True),
+    ("run that goes on", {"snapshot": Path("snapshots/prompt")}, True),
+    ("run that goes on, whatever its start", {"snapshot": Path("snapshots/prompt"), "init": "search"}, True),
+    ("trial from noise", {"role": OtherStart(), "init": "mean_noise"}, False),
+    ("trial from a search", {"role": OtherStart(), "init": "search"}, False),
+    ("grown trial", {"role": OtherStart("half"), "init": "grown"}, True),
+    ("trial of a fresh seed, grown", {"role": FreshSeed("half"), "init": "grown"}, True),
+    ("trial beside a run that goes on", {"role": OtherStart(), "snapshot": Path("snapshots/prompt")}, False),
+    ("control beside one", {"role": PermutedTargets(), "snapshot": Path("snapshots/prompt")}, False),
+]
+
+
+@pytest.mark.parametrize(("settings", "is_trained"), [one[1:] for one in STARTS], ids=[one[0] for one in STARTS])
+def test_what_begins_as_a_trained_prompt_does_not_say_what_it_holds(
+    settings: dict[str, Any], is_trained: bool, tmp_path: Path
+) -> None:
+    """As its own settings are stored; the start is the one that the run would begin with."""
+    config = RunConfig(CompletionTask(), "tiny-text", 4, prompt="direct", **settings)
+    assert (source_folder(config) is not None) is is_trained
+    path = save(tmp_path, config.role.name, flat_items(1.4), tokens=4, metrics=FIRST_PASS, config=as_json(config))
+    run = Run(path, read_result(path))
+    assert goes_on(run) is is_trained
+    assert (edl_bits(run, "loss_per_move", "nats/move") is None) is is_trained
+    if config.role == RUN:
+        save_flat(tmp_path, {0: 3.0}, config=as_json(config))
+        assert (only(tmp_path).points[-1].edl_bits is None) is is_trained
+
+
+@pytest.mark.parametrize(("start", "bits"), [("search", (300 - 100 * 1.2) / math.log(2)), ("grown", None)])
+def test_the_witness_is_the_prompt_that_went_on(start: str, bits: float | None, folder: Path) -> None:
+    save(
+        folder,
+        "battery:initialisations",
+        flat_items(1.2),
+        validation=0.1,
+        tokens=4,
+        metrics=FIRST_PASS,
+        config={"init": start},
+    )
+    reading = only(folder)
+    assert witness_goes_on(reading) is (bits is None)
+    assert witness_edl(reading) == units(reading).edl_bits == (None if bits is None else pytest.approx(bits))

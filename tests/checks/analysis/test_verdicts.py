@@ -120,6 +120,22 @@ def test_a_prompt_of_more_bits_than_a_tenth_of_its_training_labels_is_far(bits, 
     assert word(tmp_path)[0] == expected
 
 
+@pytest.mark.parametrize(("start", "expected"), [("vocabulary", "HIDDEN"), ("search", "HIDDEN"), ("grown", "FAR")])
+def test_a_start_that_was_trained_makes_no_prompt_small(start, expected, tmp_path):
+    """120 of 505 bits by its code, 0 by what the training took: all that it holds, where nothing was learnt before."""
+    save_skill(tmp_path, {0: (3.0, 0.0)})
+    trained = {
+        "first_pass_nats": Metric(120.0, None, 50, "nats"),
+        "first_pass_units": Metric(100.0, None, 50, "moves"),
+        "training_loss": Metric(1.2, 0.0, 256, "nats/move"),
+    }
+    save_flat(tmp_path, {2: (1.2, 1.0)}, determined=True, metrics=trained, config={"init": start})
+    save_control(tmp_path, {0: (4.0, 0.0), 2: (3.8, 0.0)})
+    code = {"prompt_bits": Metric(120.0, None, 9, "bits")}
+    save(tmp_path, "code:2", flat_items((1.2, 1.0)), tokens=2, metrics=code, config={"init": start})
+    assert word(tmp_path)[0] == expected
+
+
 def test_not_found_by_deed_although_the_loss_falls(tmp_path):
     absent(tmp_path)
     reading = only(tmp_path)

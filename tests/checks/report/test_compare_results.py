@@ -1,6 +1,9 @@
 """Does compare read stored results to the end: tables, JSON by its schema, files that are no results, exit codes?"""
 
+import csv
+import io
 import json
+import math
 import subprocess
 import sys
 from importlib import resources
@@ -10,6 +13,7 @@ import pytest
 import tyro
 from jsonschema import Draft202012Validator
 
+from soft_prompts.analysis.bits import NO_EDL
 from soft_prompts.common.errors import InputError
 from soft_prompts.report.terminal.command import CompareOptions, compare_command
 from soft_prompts.results.schema import Metric
@@ -47,6 +51,33 @@ def measured(tmp_path) -> Path:
 
 def lines_of(capsys) -> list[list[str]]:
     return [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
+FIRST_PASS = {
+    "first_pass_nats": Metric(2000.0, None, 256, "nats"),
+    "first_pass_units": Metric(100.0, None, 256, "moves"),
+}
+
+
+@pytest.mark.parametrize("start", ["search", "grown"])
+def test_what_a_prompt_took_is_left_out_and_why_is_said_where_it_was_grown(start, tmp_path, capsys):
+    """(2000 - 100 x 1.2) / ln 2 = 2712 bits."""
+    save_flat(tmp_path, {0: 3.0, 2: 1.2}, metrics=FIRST_PASS, config={"init": start})
+    save_anchor(tmp_path, "no_skill", 3.5)
+    save_anchor(tmp_path, "exact", 1.0)
+    for flag in ("--units", "--long"):
+        assert compare_command(options(tmp_path, flag)) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert ("2,712" in text) is (start == "search")
+        assert (NO_EDL in text) is (start == "grown")
+    for table in ("points", "curves"):
+        assert compare_command(options(tmp_path, "--csv", table)) == 0
+        last = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))[-1]["edl_bits"]
+        assert last[:4] == ("2712" if start == "search" else "")
+    assert compare_command(options(tmp_path, "--json")) == 0
+    [curve] = json.loads(capsys.readouterr().out)["curves"]
+    told = curve["edl_bits"], curve["units"]["edl_bits"], curve["points"][1]["edl_bits"]
+    assert told == (None,) * 3 if start == "grown" else told == pytest.approx([1880 / math.log(2)] * 3)
 
 
 def test_shares_stand_below_the_losses(measured, capsys):
