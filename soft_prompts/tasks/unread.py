@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-CHANCE = 2.0  # standard errors of a count: the most frequent of many answers is a little more so by chance
+CHANCE = 3.0  # standard errors of its count: of many answers one is the most frequent by chance
 
 
 class Answered(NamedTuple):
