@@ -14,7 +14,7 @@ from soft_prompts.behaviour.comparison.kept import Keeper
 from soft_prompts.behaviour.comparison.settings import DEFAULTS, PARTS, ComparisonSettings
 from soft_prompts.behaviour.comparison.texts import read_texts
 from soft_prompts.behaviour.divergence.part import find_divergence
-from soft_prompts.behaviour.probe.part import find_probe
+from soft_prompts.behaviour.probe.part import find_probe, look_ahead
 from soft_prompts.behaviour.sampling.samples import find_samples
 from soft_prompts.behaviour.wording.clusters import find_clusters
 from soft_prompts.behaviour.wording.labels import find_labels
@@ -58,10 +58,13 @@ def ask(
 
 def compare(asked: Asked, parts: Sequence[str] = PARTS, finders: Mapping[str, Finder] = FINDERS, of: str = "") -> Timed:
     """The parts asked for, in their order; Holm over those that have a p-value. Each is told in a line, which says what
-    it is a comparison `of` where several are made side by side."""
+    it is a comparison `of` where several are made side by side. Raises InputError where only the probe is asked, of
+    documents that are too short for it."""
     for name in (name for name in parts if name not in finders):
         raise UsageError(f"parts holds {name!r}; {near_match(name, list(finders))}give some of {', '.join(finders)}")
     findings, seconds = list[Finding](), dict[str, float]()
+    if "probe" in parts:
+        look_ahead(asked, is_alone=set(parts) == {"probe"})
     for name in dict.fromkeys(parts):
         began = time.monotonic()
         findings.append(finders[name](asked))

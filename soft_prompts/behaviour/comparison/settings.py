@@ -11,6 +11,7 @@ PARTS = ("divergence", "sample", "clusters", "labels", "two-sample", "probe")
 JUDGED = ("divergence", "labels", "two-sample", "probe")  # parts with a verdict; the others describe
 Method = Literal["kmeans", "hdbscan"]  # of finding kinds of answers
 MOST_LEVEL = 0.5
+LEAST_CONTEXTS = 4  # of a probe: fewer beginnings of documents have hardly a spread
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class ComparisonSettings:
 
     def __post_init__(self) -> None:
         least = {"seed": 0, "refine_steps": 0, "probe_tokens": 1, "document_tokens": 2, "kinds": 2, "most_prompts": 4}
+        least |= {"search_contexts": LEAST_CONTEXTS, "held_out_contexts": LEAST_CONTEXTS}
         for name, kind in self.__annotations__.items():
             if kind is int and getattr(self, name) < least.get(name, 1):
                 raise UsageError(

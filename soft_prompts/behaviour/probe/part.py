@@ -15,17 +15,18 @@ from torch import Tensor
 
 from soft_prompts.behaviour.comparison.asked import Asked, name_of
 from soft_prompts.behaviour.comparison.finding import Finding
+from soft_prompts.behaviour.comparison.settings import LEAST_CONTEXTS
 from soft_prompts.behaviour.comparison.texts import Text
 from soft_prompts.behaviour.probe.judge import Judged, Revealed, judged, reveal
 from soft_prompts.behaviour.probe.prompts import ProbePrompt
 from soft_prompts.behaviour.probe.search import refine, search_probe
+from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.models.tokenizer import encode
 from soft_prompts.stats.excess import excess_over
 from soft_prompts.stats.proportions import Z_95
 
 LEAST_CONTROLS = 3  # the reference, a placebo, and a control that its search never saw
-LEAST_CONTEXTS = 4
 
 
 class Probed(NamedTuple):
@@ -62,6 +63,8 @@ def find_probe(asked: Asked) -> Finding:
     if len(family.controls) < LEAST_CONTROLS:
         sentence = f"a probe is held against placebos: give {LEAST_CONTROLS} controls or more"
         return asked.described("probe", sentence, verdict="untested")
+    if (lacking := lacks_contexts(asked)) is not None:
+        return asked.described("probe", lacking, verdict="untested")
     target = search_kept(asked, family.target)
     placebos = {name: search_kept(asked, name) for name in family.spare}
     plain = _curve(asked, target, placebos, refined=False)
@@ -129,14 +132,37 @@ def _refined(pair: Any, contexts: Tensor, prompt: ProbePrompt, steps: int) -> li
 
 def contexts_of(asked: Asked, texts: Sequence[Text], most: int) -> Int[Tensor, "N T"]:
     """Beginnings of documents, all of one length; raises InputError where too few are long enough."""
-    tokenizer, length = asked.models[asked.family.base].tokenizer, asked.settings.prompt_tokens
-    found = [ids for one in texts if len(ids := encode(tokenizer, one.text).ids[:length]) == length][:most]
+    found = _beginnings(asked, texts)
     if len(found) < LEAST_CONTEXTS:
-        raise InputError(
-            f"{len(found)} documents have {length} tokens; the probe needs {LEAST_CONTEXTS} of each half: give "
-            "longer or more documents, or fewer --prompt-tokens"
-        )
-    return torch.tensor(found)
+        raise InputError(lacks_contexts(asked))
+    return torch.tensor(found[:most])
+
+
+def lacks_contexts(asked: Asked) -> str | None:
+    """Why no probe can be made of these documents; None where one can."""
+    search, held_out = (len(_beginnings(asked, texts)) for texts in (asked.texts.search, asked.texts.held_out))
+    if min(search, held_out) >= LEAST_CONTEXTS:
+        return None
+    return (
+        f"of the documents, {search} to search on and {held_out} to judge on have {asked.settings.prompt_tokens} "
+        f"tokens; the probe needs {LEAST_CONTEXTS} of each: give longer or more documents, or fewer --prompt-tokens"
+    )
+
+
+def _beginnings(asked: Asked, texts: Sequence[Text]) -> list[list[int]]:
+    tokenizer, length = asked.models[asked.family.base].tokenizer, asked.settings.prompt_tokens
+    return [ids for one in texts if len(ids := encode(tokenizer, one.text).ids[:length]) == length]
+
+
+def look_ahead(asked: Asked, is_alone: bool) -> None:
+    """Said before the first part is made, not behind the last: documents too short leave the probe untested. Raises
+    InputError where nothing else is asked."""
+    if asked.identical or len(asked.family.controls) < LEAST_CONTROLS:
+        return
+    if (lacking := lacks_contexts(asked)) is not None:
+        if is_alone:
+            raise InputError(lacking)
+        say(f"probe: untested: {lacking}")
 
 
 def _curve(asked: Asked, target: Probed, placebos: dict[str, Probed], refined: bool) -> list[Length]:

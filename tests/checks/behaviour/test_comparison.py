@@ -131,6 +131,8 @@ def test_prompts_need_no_id(tmp_path: Path) -> None:
         ({"strength": -1.0}, "strength is -1.0"),
         ({"new_tokens": 0}, "new-tokens is 0; give 1 or more"),
         ({"temperature": 0.0}, "temperature is 0.0"),
+        ({"search_contexts": 3}, "search-contexts is 3; give 4 or more"),
+        ({"held_out_contexts": 3}, "held-out-contexts is 3; give 4 or more"),
     ],
 )
 def test_bad_settings_are_named(settings: dict[str, float], message: str) -> None:
@@ -181,6 +183,31 @@ def test_the_command_writes_the_comparison(
     assert said.out.splitlines()[-1] == found.sentence
     assert set(json.loads((tmp_path / "out" / "seconds.json").read_text())) == {"divergence"}
     assert found.settings["document_tokens"] == 12
+
+
+def test_documents_too_short_for_the_probe_leave_the_rest_its_verdicts(
+    make_asked: Callable[..., Asked], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said before the first part is made; a probe asked alone is refused, and one that was not asked says nothing."""
+    lacking = "of the documents, 0 to search on and 1 to judge on have 4 tokens; the probe needs 4 of each"
+    asked = make_asked()
+    first, *others = asked.texts.held_out
+    held_out = (first, *(one._replace(text="e2") for one in others))
+    texts = asked.texts._replace(search=tuple(one._replace(text="e2") for one in asked.texts.search), held_out=held_out)
+    asked = replace(asked, texts=texts)
+    found = compare(asked, ("divergence", "probe")).comparison
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith(f"probe: untested: {lacking}")
+    divergence, probe = found.findings
+    assert divergence.verdict in ("changed", "not shown")
+    assert (probe.verdict, probe.p) == ("untested", None)
+    assert probe.sentence.startswith(lacking)
+    compare(asked, ("sample",))
+    assert "untested" not in capsys.readouterr().err
+    with pytest.raises(InputError, match=f"^{lacking}"):
+        compare(asked, ("probe",))
+    few = asked.of(replace(asked.family, controls=asked.family.controls[:2]))
+    assert compare(few, ("probe",)).comparison.findings[0].sentence.endswith("give 3 controls or more")
 
 
 def test_smallest_rates_are_printed(make_asked: Callable[..., Asked]) -> None:

@@ -48,7 +48,7 @@ def test_the_beam_finds_what_trying_everything_finds(pair, monkeypatch: pytest.M
     from soft_prompts.behaviour.probe import search
 
     monkeypatch.setattr(search, "_tokens", lambda *_: list(range(TOKENS)))
-    wide = replace(SMALL, beam=TOKENS, sweep_contexts=3, search_contexts=3)
+    wide = replace(SMALL, beam=TOKENS, sweep_contexts=3, search_contexts=4)
     monkeypatch.setattr(search, "SHORTLIST", TOKENS)
     one, two = search_probe(pair, CONTEXTS, wide)
     assert one.ids == max(((token,) for token in range(TOKENS)), key=lambda ids: behind(pair, ids))
