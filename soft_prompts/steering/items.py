@@ -72,7 +72,9 @@ def vector_on_items(inside: Inside, vector: SteeringVector, result: Result, made
     if vector.layer is None or vector.strength is None:
         raise UsageError("the vector has no layer chosen; make one with `soft-prompts steer fit`")
     if result.model.fingerprint != frozen.fingerprint:
-        raise UsageError(f"the result is of another model than {frozen.name}; give --model {result.model.name}")
+        of = f"the result is of another model than {frozen.name}"
+        own = "a result of the vector's own" if vector.fingerprint else f"--model {result.model.name}"
+        raise UsageError(f"{of}, of {result.model.name}; give {own}")
     config = asked_config(result)
     data = config.task.open(data_request(config), frozen.tokenizer)
     assert isinstance(data, CompletionData)

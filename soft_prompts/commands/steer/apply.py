@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 import tyro
 
 from soft_prompts.commands.asked_model import AskedModel
+from soft_prompts.commands.steer.options import model_of
 from soft_prompts.common.errors import UsageError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SteerApplyOptions(AskedModel):
     """Text from a frozen model with a vector in its residual stream."""
 
@@ -18,6 +19,8 @@ class SteerApplyOptions(AskedModel):
     """File of `steer fit`, or a GGUF control vector."""
     text: tuple[str, ...]
     """Texts to go on from."""
+    model: str | None = None
+    """Model to use; default: the one that the vector was made on, as its file names it."""
     layer: int | None = None
     """Default: the one chosen on dev."""
     strength: float | None = None
@@ -49,13 +52,12 @@ def steer_apply_command(options: SteerApplyOptions) -> int:
     from soft_prompts.steering.vectors.files import read_vector
 
     vector = read_vector(options.vector)
-    if not (options.model or vector.model):
-        raise UsageError(f"{options.vector} names no model; give --model")
+    name = options.model or model_of([options.vector], [vector])
     from soft_prompts.engine.activations.module_map import Inside
     from soft_prompts.steering.vectors.vector import refuse_other
     from soft_prompts.steering.writing import Written, write_steered
 
-    inside = Inside(options.load(vector.model, None, options.dtype))
+    inside = Inside(options.load(name, None, options.dtype))
     refuse_other(vector, inside.frozen, options.allow_mismatch)
     how = Written(options.layer, options.strength, options.max_new_tokens, options.temperature, options.seed)
     for text, written in zip(options.text, write_steered(inside, vector, options.text, how), strict=True):

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import tyro
 
-from soft_prompts.commands.steer.options import SteeringOptions
+from soft_prompts.commands.steer.options import OfVectors
 from soft_prompts.common.errors import UsageError
 
 
 @dataclass(frozen=True)
-class SteerEvalOptions(SteeringOptions):
+class SteerEvalOptions(OfVectors):
     """Vectors on the test split, beside nothing, random vectors, shuffled labels, wrong classes and the real prompt."""
 
     vectors: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="VECTOR")]
@@ -32,9 +32,8 @@ def steer_eval_command(options: SteerEvalOptions) -> int:
     from soft_prompts.steering.data.sources import neutral_texts
     from soft_prompts.steering.evaluation import evaluate_vectors
 
-    vectors = options.read(options.vectors)
     neutral = neutral_texts(options.neutral, options.data)
-    inside = options.inside()
+    inside, vectors = options.read(options.vectors)
     found = evaluate_vectors(inside, vectors, choices, neutral, options.seed)
     finding = options.found("eval", inside, sum(one.n for one in found.effects), found.figures(), found.says())
     return options.show(finding, f"eval-{vectors[0].method}")

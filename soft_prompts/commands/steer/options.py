@@ -24,6 +24,8 @@ DEFAULT_MODEL = "tiny-lands"
 class SteeringOptions(AskedModel):
     """Model, data and where what is found goes."""
 
+    model: str | None = None
+    """Model to use; default: tiny-lands."""
     data: str = "lands-functions"
     """lands-functions, lands-told, lands-scenes, lands-dealt or lands-letters, all embedded; or a file or folder in
     --layout."""
@@ -48,9 +50,13 @@ class SteeringOptions(AskedModel):
 
     def inside(self) -> "Inside":
         """The model that was asked for, tiny-lands without a word."""
+        return self.opened(DEFAULT_MODEL)
+
+    def opened(self, name: str) -> "Inside":
+        """The model that was asked for, else the one of this name."""
         from soft_prompts.engine.activations.module_map import Inside
 
-        return Inside(self.load(DEFAULT_MODEL, None, self.dtype))
+        return Inside(self.load(name, None, self.dtype))
 
     def choices(self) -> "Choices":
         """The data that were asked for; what was left out is said."""
@@ -61,16 +67,6 @@ class SteeringOptions(AskedModel):
             if count:
                 say(f"left out: {count} {reason}")
         return found.choices
-
-    def read(self, paths: Sequence[Path]) -> "list[SteeringVector]":
-        """Vectors; of which it is not known what they were made of, is said."""
-        from soft_prompts.steering.vectors.files import read_vector
-
-        vectors = [read_vector(path) for path in paths]
-        for path, vector in zip(paths, vectors, strict=True):
-            if not vector.made_of:
-                say(f"note: {path} does not say which prompts it was made of; test items may be among them")
-        return vectors
 
     def found(self, kind: Kind, inside: "Inside", n: int, figures: dict[str, Any], says: list[str]) -> Finding:
         """With the header that every finding has."""
@@ -99,3 +95,33 @@ class SteeringOptions(AskedModel):
         print(json.dumps(finding.to_json(), indent=1) if self.json else "\n".join(finding.says))
         say(f"written to {path}")
         return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfVectors(SteeringOptions):
+    """What the commands that measure finished vectors share."""
+
+    model: str | None = None
+    """Model to use; default: the one that the vector was made on, as its file names it."""
+
+    def read(self, paths: Sequence[Path]) -> "tuple[Inside, list[SteeringVector]]":
+        """Vectors, and the model that was asked for, else their own; of which it is not known what they were made of,
+        is said."""
+        from soft_prompts.steering.vectors.files import read_vector
+
+        vectors = [read_vector(path) for path in paths]
+        name = self.model or model_of(paths, vectors)
+        for path, vector in zip(paths, vectors, strict=True):
+            if not vector.made_of:
+                say(f"note: {path} does not say which prompts it was made of; test items may be among them")
+        return self.opened(name), vectors
+
+
+def model_of(paths: Sequence[Path], vectors: "Sequence[SteeringVector]") -> str:
+    """The model that vectors were made on; raises UsageError where they name none, or several."""
+    names = list(dict.fromkeys(vector.model for vector in vectors if vector.model))
+    if not names:
+        raise UsageError(f"{paths[0]} names no model; give --model")
+    if len(names) > 1:
+        raise UsageError(f"the vectors were made on {' and on '.join(names)}; give those of one model, or --model")
+    return names[0]

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import tyro
 
-from soft_prompts.commands.steer.options import SteeringOptions
+from soft_prompts.commands.steer.options import OfVectors
 from soft_prompts.common.errors import UsageError
 
 
 @dataclass(frozen=True)
-class SteerTokensOptions(SteeringOptions):
+class SteerTokensOptions(OfVectors):
     """Soft prompts of several sizes and a vector on the same items: a number of tokens, or why there is none."""
 
     vectors: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="VECTOR")]
@@ -47,8 +47,7 @@ def steer_tokens_command(options: SteerTokensOptions) -> int:
     from soft_prompts.steering.tokens import Budget, Worths, worth_in_tokens
     from soft_prompts.steering.vectors.vector import refuse_other, refuse_seen, refuse_twice
 
-    vectors = options.read(options.vectors)
-    inside = options.inside()
+    inside, vectors = options.read(options.vectors)
     budget = Budget(options.tokens, options.seeds, options.steps, options.rates)
     refuse_twice(vectors)
     test = choices.part("test")

@@ -88,17 +88,28 @@ def refuse_twice(vectors: Sequence[SteeringVector]) -> None:
                 raise UsageError(f"the vector of {one.name!r} is given twice; give each once, or other seeds")
 
 
-def refuse_other(vector: SteeringVector, frozen: FrozenModel, allow_mismatch: bool = False) -> None:
-    """Raises UsageError for a vector of another model, another width, nothing, or what is no number."""
-    inside = Inside(frozen)
+def refuse_other(vector: SteeringVector, frozen: FrozenModel, allow_mismatch: bool | None = None) -> None:
+    """Raises UsageError for a vector of another model, another width, nothing, or what is no number.
+
+    `allow_mismatch`: whether another model was allowed; None where nobody could allow it.
+    """
+    if vector.fingerprint not in (None, frozen.fingerprint) and not allow_mismatch:
+        raise UsageError(_of_another(vector, frozen) + ("" if allow_mismatch is None else ", or --allow-mismatch"))
+    inside, own = Inside(frozen), "give --model with the vector's own"
     for layer, direction in vector.layers.items():
         if not -1 <= layer < inside.layers:
-            raise UsageError(f"the vector has layer {layer}; {frozen.name} has layers -1 to {inside.layers - 1}")
+            raise UsageError(f"the vector has layer {layer}; {frozen.name} has layers -1 to {inside.layers - 1}; {own}")
         if len(direction) != inside.hidden_size:
-            raise UsageError(f"the vector has {len(direction)} dimensions; {frozen.name} has {inside.hidden_size}")
+            raise UsageError(
+                f"the vector has {len(direction)} dimensions; {frozen.name} has {inside.hidden_size}; {own}"
+            )
         if not bool(torch.isfinite(direction).all()):
             raise UsageError(f"layer {layer} of the vector is not finite; make it again")
         if not bool(direction.any()):
             raise UsageError(f"layer {layer} of the vector is zero; leave the layer out, or make it again")
-    if vector.fingerprint not in (None, frozen.fingerprint) and not allow_mismatch:
-        raise UsageError(f"the vector was made on {vector.model}; give that model, or --allow-mismatch")
+
+
+def _of_another(vector: SteeringVector, frozen: FrozenModel) -> str:
+    if vector.model in ("", frozen.name):
+        return f"the vector was made on other files than those of {frozen.name}; make it again, or give its own --model"
+    return f"the vector was made on {vector.model}, and this is {frozen.name}; give --model {vector.model}"

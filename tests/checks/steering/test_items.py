@@ -75,8 +75,10 @@ def test_what_cannot_be_measured_is_refused(bare: Result, one_frozen: FrozenMode
     with pytest.raises(UsageError, match=r"made of, or chosen on, 1 of 6 test items"):
         vector_on_items(inside, vector, bare, prompts[:1])
     other = replace(bare, model=replace(bare.model, fingerprint="x"))
-    with pytest.raises(UsageError, match="another model"):
+    with pytest.raises(UsageError, match=r"another model .*; give a result of the vector's own"):
         vector_on_items(inside, vector, other, [])
+    with pytest.raises(UsageError, match=f"another model .*; give --model {bare.model.name}"):
+        vector_on_items(inside, replace(vector, fingerprint=None), other, [])
     with pytest.raises(UsageError, match="has no layer chosen"):
         vector_on_items(inside, replace(vector, layer=None), bare, [])
     with pytest.raises(UsageError, match="the result is of chess"):

@@ -105,6 +105,8 @@ def test_vectors_are_fitted_measured_and_applied(tmp_path: Path, capsys: pytest.
     assert run(["steer", "apply", vectors[0], "--text", f"{land}:", "--max-new-tokens", "1"]) == 0
     assert capsys.readouterr().out == f"{land}:| {world.answer('king', land)}\n"
     assert run(["steer", "eval", str(tmp_path / "vectors" / "mean-king.gguf"), *out]) == 2
+    assert "mean-king.gguf names no model; give --model" in capsys.readouterr().err
+    assert run(["steer", "eval", str(tmp_path / "vectors" / "mean-king.gguf"), *out, "--model", "tiny-lands"]) == 2
     assert "class 'mean-king' is missing" in capsys.readouterr().err
     assert run(["report", str(tmp_path), "--out", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text()

@@ -130,7 +130,7 @@ def test_tokens_refuse_what_the_vector_was_made_of_and_say_where_it_is_not_known
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     width = load_frozen_model("tiny-lands").hidden_size
-    vector = SteeringVector({2: torch.ones(width)}, "king", "mean", layer=2, strength=1.0)
+    vector = SteeringVector({2: torch.ones(width)}, "king", "mean", "tiny-lands", layer=2, strength=1.0)
     asked = land_choices("functions").part("test").items[0].prompt
     write_vector(tmp_path / "seen.safetensors", replace(vector, made_of=(group_of(asked),)))
     write_vector(tmp_path / "old.safetensors", vector)

@@ -1,6 +1,7 @@
 """What is asked in vain of the commands about vectors: one line, the right exit code, and nothing outside of --out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import torch
 
 from soft_prompts.commands import main as cli
 from soft_prompts.commands.steer.apply import SteerApplyOptions
-from soft_prompts.commands.steer.options import SteeringOptions
+from soft_prompts.commands.steer.options import OfVectors, SteeringOptions
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.engine.activations.module_map import Inside
+from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.build import build_prompt
 from soft_prompts.results.findings import Finding
@@ -22,6 +24,7 @@ from soft_prompts.steering.data.sources import find_choices, neutral_texts
 from soft_prompts.steering.evaluation import evaluate_vectors
 from soft_prompts.steering.scoring import option_scores, text_nats, untouched
 from soft_prompts.steering.tokens import Budget, worth_in_tokens
+from soft_prompts.steering.vectors.files import write_vector
 from soft_prompts.steering.vectors.vector import SteeringVector
 
 ROOM = 20
@@ -128,3 +131,37 @@ def test_a_class_called_like_a_path_stays_in_the_folder(tmp_path: Path, capsys: 
 def test_apply_refuses_what_generate_does(given: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         SteerApplyOptions(vector=Path("v"), text=("a",), **given)
+
+
+def test_vectors_are_measured_on_the_model_that_they_were_made_on(
+    one_frozen: FrozenModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As they are applied: without --model by the vector's own, and what is said of another one names that flag."""
+    own = SteeringVector({1: torch.ones(32)}, "king", "mean", one_frozen.name, one_frozen.fingerprint, made_of=("a",))
+    models = {"own": one_frozen.name, "other": "tiny-lands", "none": ""}
+    paths = {name: tmp_path / f"{name}.safetensors" for name in models}
+    for name, model in models.items():
+        write_vector(paths[name], replace(own, model=model))
+    inside, vectors = OfVectors(device="cpu").read([paths["own"], paths["none"]])
+    assert (inside.frozen.name, len(vectors)) == (one_frozen.name, 2)
+    with pytest.raises(UsageError, match=r"none.safetensors names no model; give --model"):
+        OfVectors().read([paths["none"]])
+    with pytest.raises(UsageError, match=f"made on {one_frozen.name} and on tiny-lands; give those of one model"):
+        OfVectors().read([paths["own"], paths["other"]])
+    for words, is_named in ((["eval"], False), (["tokens"], False), (["apply", "--text", "a"], True)):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["steer", words[0], str(paths["own"]), *words[1:], "--model", "tiny-lands", "--device", "cpu"])
+        assert stop.value.code == 2
+        said = capsys.readouterr().err
+        assert f"; give --model {one_frozen.name}" in said
+        assert ("--allow-mismatch" in said) == is_named, said
+
+
+@pytest.mark.parametrize("words", ["steer fit", "steer eval", "steer tokens", "steer items", "steer apply", "concepts"])
+def test_the_help_says_which_model_is_used(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([*words.split(), "--help"])
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    model = "tiny-lands" if words in ("steer fit", "concepts") else "the one that the vector was made on"
+    assert f"Model to use; default: {model}" in said
+    assert "that the prompt was trained on" not in said

@@ -161,8 +161,9 @@ def test_vectors_of_other_models_widths_and_nothing_are_refused(one_frozen: Froz
     fitting = SteeringVector({1: torch.ones(32)}, "a", "mean", "m", one_frozen.fingerprint)
     refuse_other(fitting, one_frozen)
     wrong = {
-        "other": (replace(fitting, fingerprint="x"), "was made on m"),
-        "wide": (replace(fitting, layers={1: torch.ones(31)}), "31 dimensions"),
+        "other": (replace(fitting, fingerprint="x"), "was made on m, and this is .*; give --model m$"),
+        "files": (replace(fitting, fingerprint="x", model=one_frozen.name), "was made on other files than those of"),
+        "wide": (replace(fitting, layers={1: torch.ones(31)}), "31 dimensions; .*; give --model with the vector's own"),
         "deep": (replace(fitting, layers={2: torch.ones(32)}), "has layer 2"),
         "zero": (replace(fitting, layers={1: torch.zeros(32)}), "is zero"),
         "nan": (replace(fitting, layers={1: torch.full((32,), torch.nan)}), "not finite"),
@@ -171,6 +172,8 @@ def test_vectors_of_other_models_widths_and_nothing_are_refused(one_frozen: Froz
         with pytest.raises(UsageError, match=says):
             refuse_other(vector, one_frozen)
     refuse_other(wrong["other"][0], one_frozen, allow_mismatch=True)
+    with pytest.raises(UsageError, match=r"give --model m, or --allow-mismatch$"):
+        refuse_other(wrong["other"][0], one_frozen, allow_mismatch=False)
 
 
 def test_missing_classes_few_prompts_and_equal_prompts_are_refused(inside: Inside) -> None:
