@@ -18,6 +18,7 @@ from soft_prompts.analysis.battery import Power
 from soft_prompts.analysis.checks import NO_PROMPT, Check, passed
 from soft_prompts.analysis.losses.drafts import Draft, Run, next_count, token_counts
 from soft_prompts.analysis.scales import Scale
+from soft_prompts.common.command_line import flag_with_values, value_of_flag, without_flag
 from soft_prompts.stats.bootstrap import FEW_CLUSTERS, interval
 
 Word = Literal["PRESENT", "HIDDEN", "FAR", "NOT FOUND", "UNDECIDED", "NO SCALE"]
@@ -75,6 +76,7 @@ def verdict(case: Case) -> Verdict:
     """By the rules above."""
     word, why, wanted = _judged(case)
     made = [*case.draft.runs, *case.beside]  # a command that has found all runs there leaves its name beside them alone
+    wanted = wanted if case.against else _bare_too(case.draft.runs, made) or wanted
     return Verdict(word, why, _sentence(case, word, why), next_command(made, wanted) if wanted else None)
 
 
@@ -160,22 +162,23 @@ def _command_for(check: Check, sought: Case | None = None, doubt: bool = False) 
 
 
 def next_command(runs: Sequence[Run], flags: str) -> str | None:
-    """The command that made the newest run, with other flags; None where no command made it."""
+    """The command that made the newest run, with other flags, and without --fresh: it goes on from what is there. None
+    where no command made it."""
     command = _newest_command(runs)
     if command is None:
         return None
-    given, words = flags.split(), shlex.split(command)
+    given, words = flags.split(), without_flag(shlex.split(command), "--fresh")
     if given == ["--test-samples"]:
         own = [run for run in runs if run.result.role == "run"]
         if _has_no_more_items(own):
             return None
         given.append(str(max(100, 4 * max(run.result.data.test_samples or 0 for run in own))))
-    asked = _value(words, "--evidence")
-    if given == _taken(words, given[0]) or (given[:1] == ["--evidence"] and asked == "full"):
+    asked = value_of_flag(words, "--evidence")
+    if given == flag_with_values(words, given[0]) or (given[:1] == ["--evidence"] and asked == "full"):
         return None  # it was asked already
     if given[:1] != ["--evidence"] and asked in (None, "none"):
-        words = [*_without(words, "--evidence"), "--evidence", "standard"]  # other counts or items want their own
-    return " ".join([*map(shlex.quote, _without(words, given[0])), *given])
+        words = [*without_flag(words, "--evidence"), "--evidence", "standard"]  # other counts or items want their own
+    return " ".join([*map(shlex.quote, without_flag(words, given[0])), *given])
 
 
 def _has_no_more_items(runs: Sequence[Run]) -> bool:
@@ -190,37 +193,21 @@ def _newest_command(runs: Sequence[Run]) -> str | None:
 
 def _asked_for_none(runs: Sequence[Run]) -> bool:
     """Did the command ask for no prompt? Else the task asks the bare model alone, whatever the counts."""
-    return _taken(shlex.split(_newest_command(runs) or ""), "--tokens") == ["--tokens", "0"]
+    return _counts_asked(runs) == ["0"]
 
 
-def _value(words: Sequence[str], flag: str) -> str | None:
-    """What a flag of the command says."""
-    for place, word in enumerate(words):
-        name, _, value = word.partition("=")
-        if name.replace("_", "-") == flag:
-            return value or (words[place + 1] if place + 1 < len(words) else None)
-    return None
+def _bare_too(runs: Sequence[Run], made: Sequence[Run]) -> str | None:
+    """The flag that asks the bare model too where a command left it out, for a gain is what comes beyond it; None where
+    it is there, or was asked for in vain."""
+    counts = _counts_asked(made)
+    if not counts or "0" in counts or any(run.tokens == 0 for run in runs):
+        return None
+    return f"--tokens 0 {' '.join(counts)}"
 
 
-def _without(words: Sequence[str], flag: str) -> list[str]:
-    """The command without a flag and its values."""
-    return [word for word, is_taken in _marked(words, flag) if not is_taken]
-
-
-def _taken(words: Sequence[str], flag: str) -> list[str]:
-    """A flag of the command and its values."""
-    parts = [part for word, is_taken in _marked(words, flag) if is_taken for part in word.split("=", 1)]
-    return [flag, *parts[1:]]
-
-
-def _marked(words: Sequence[str], flag: str) -> list[tuple[str, bool]]:
-    """Each word, and whether it is the flag or a value of it."""
-    marked, is_taken = list[tuple[str, bool]](), False
-    for word in words:
-        if word.startswith("--"):
-            is_taken = word.partition("=")[0].replace("_", "-") == flag
-        marked.append((word, is_taken))
-    return marked
+def _counts_asked(runs: Sequence[Run]) -> list[str]:
+    """As the newest command names them; none where it leaves them to its preset."""
+    return flag_with_values(shlex.split(_newest_command(runs) or ""), "--tokens")[1:]
 
 
 def _sentence(case: Case, word: Word, why: str | None) -> str:

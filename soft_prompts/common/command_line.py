@@ -229,3 +229,33 @@ def _say_error(error: Exception, debug: bool) -> int:
 
 def _flat(error: BaseException) -> str:
     return " ".join(str(error).split())
+
+
+def value_of_flag(words: Sequence[str], flag: str) -> str | None:
+    """What a flag of the command says; None where it is not there."""
+    for place, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name.replace("_", "-") == flag:
+            return value or (words[place + 1] if place + 1 < len(words) else None)
+    return None
+
+
+def without_flag(words: Sequence[str], flag: str) -> list[str]:
+    """The command without a flag and its values."""
+    return [word for word, is_taken in _marked(words, flag) if not is_taken]
+
+
+def flag_with_values(words: Sequence[str], flag: str) -> list[str]:
+    """A flag of the command and its values."""
+    parts = [part for word, is_taken in _marked(words, flag) if is_taken for part in word.split("=", 1)]
+    return [flag, *parts[1:]]
+
+
+def _marked(words: Sequence[str], flag: str) -> list[tuple[str, bool]]:
+    """Each word, and whether it is the flag or a value of it."""
+    marked, is_taken = list[tuple[str, bool]](), False
+    for word in words:
+        if word.startswith("--"):
+            is_taken = word.partition("=")[0].replace("_", "-") == flag
+        marked.append((word, is_taken))
+    return marked

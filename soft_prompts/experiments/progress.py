@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from soft_prompts.common.command_line import without_flag
 from soft_prompts.common.console import duration, say
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.urls import as_typed
@@ -129,11 +130,7 @@ def say_where(configs: Sequence[RunConfig]) -> None:
 
 def say_evidence(program: str, arguments: Sequence[str]) -> None:
     """The command that makes the evidence for the runs of this one, which are not made again."""
-    kept = [
-        argument
-        for before, argument in zip(["", *arguments], arguments, strict=False)
-        if "--evidence" not in (before, argument.split("=")[0]) and argument != "--fresh"
-    ]
+    kept = without_flag(without_flag(arguments, "--fresh"), "--evidence")
     say(f"evidence:  {program} {shlex.join([*kept, '--evidence', 'standard'])}")
 
 

@@ -34,6 +34,8 @@ RUN = "soft-prompts run chess"
         (FLAT, f"{RUN} --output-dir 'my results; $x'", f"{RUN} --output-dir 'my results; $x' --evidence full"),
         (FLAT, f"{RUN} --evidence full --tokens 4", None),
         (FLAT, None, None),
+        (FLAT, f"{RUN} --fresh --seeds 0", f"{RUN} --seeds 0 --evidence full"),
+        (DOUBT, f"{RUN} --seeds 0 --fresh", f"{RUN} --seeds 0 --evidence standard --test-samples 160"),
     ],
 )
 def test_flags_are_replaced_and_words_quoted(values, made, expected, tmp_path):
@@ -56,6 +58,26 @@ def test_what_was_asked_already_is_not_asked_again(made, expected, tmp_path):
     """A control that brings out as much fails."""
     save_skill(tmp_path, {0: (3.0, 0.0), 1: (1.2, 1.0)}, command=made)
     save_control(tmp_path, {0: (3.0, 0.0), 1: (1.2, 1.0)})
+    assert following(tmp_path) == expected
+
+
+WITHOUT_BARE = {4: (2.9, 0.0), 8: (2.9, 0.0)}
+REACHED = {4: (1.2, 1.0)}
+
+
+@pytest.mark.parametrize(
+    ("values", "made", "expected"),
+    [
+        (WITHOUT_BARE, f"{RUN} --tokens 4 8 --evidence standard", f"{RUN} --evidence standard --tokens 0 4 8"),
+        (WITHOUT_BARE, f"{RUN} --tokens=4 --fresh", f"{RUN} --evidence standard --tokens 0 4"),
+        (REACHED, f"{RUN} --tokens 4 --evidence full", f"{RUN} --evidence full --tokens 0 4"),
+        (WITHOUT_BARE, f"{RUN} --tokens 0 4", f"{RUN} --tokens 0 4 --evidence full"),
+        (WITHOUT_BARE, RUN, f"{RUN} --evidence full"),
+    ],
+)
+def test_a_curve_without_the_bare_model_wants_it_first(values, made, expected, tmp_path):
+    """A command that asked for it in vain, or whose preset has no place for it, is not told to ask for it."""
+    save_skill(tmp_path, values, command=made)
     assert following(tmp_path) == expected
 
 
