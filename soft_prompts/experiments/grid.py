@@ -1,7 +1,8 @@
 """Which runs does a command line ask for? Every model, data set, prompt size and seed."""
 
 import itertools
-from collections.abc import Iterator
+import os
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -14,7 +15,7 @@ from soft_prompts.config import (
     check_conditions,
 )
 from soft_prompts.models.loading.spread import IN_STEP
-from soft_prompts.tasks.task import Task
+from soft_prompts.tasks.task import Task, name_of_data
 
 TaskT = TypeVar("TaskT", bound=Task)
 Together = int | Literal["auto", "off"]
@@ -75,12 +76,14 @@ class Grid(Generic[TaskT]):
         for what, values in several.items():
             if not values:
                 raise UsageError(f"{what} is empty; give at least one value after --{what}")
-        if len(self.data) > 1 and self.settings.test_data is not None:
+        given = list({os.path.realpath(one): one for one in self.data[::-1]}.values())[::-1]  # a file twice is one
+        if len(given) > 1 and self.settings.test_data is not None:
             raise UsageError("test-data belongs to one data set, and --data names several; give one, or no test-data")
+        refuse_one_name(((), one, self.settings.test_data) for one in given)
         if self.reference is not None and self.reference not in self.models:
             raise UsageError(f"reference is {self.reference}; give one of the models, {', '.join(self.models)}")
         tasks = [one for one in self.task.each() if isinstance(one, type(self.task))]
-        axes = (dict.fromkeys(axis) for axis in (self.models, tasks, self.data, self.tokens, self.seeds))
+        axes = (dict.fromkeys(axis) for axis in (self.models, tasks, given, self.tokens, self.seeds))
         for model, task, data, tokens, seed in itertools.product(*axes):
             if tokens or seed == self.seeds[0]:
                 seed = seed if tokens else 0
@@ -88,6 +91,26 @@ class Grid(Generic[TaskT]):
                 run = replace(self.settings, task=task, tokens=tokens, seed=seed, **named)
                 check_conditions(run)
                 yield run
+
+
+def refuse_one_name(asked: Iterable[tuple[Hashable, str, str | None]]) -> None:
+    """Raises UsageError for two data sets whose results would have one name: of a curve's runs those of one would be
+    left out. Asked are the place of the results, within which names count, the data and the test data of each."""
+    known = dict[tuple[Hashable, str], tuple[str, str | None]]()
+    for place, data, test_data in dict.fromkeys(asked):
+        name, files = name_of_data(data, test_data), (data, test_data)
+        first = known.setdefault((place, name), files)
+        if _real(first) != _real(files):
+            one, other = (" tested on ".join(filter(None, sources)) for sources in (first, files))
+            raise UsageError(
+                f"{one} and {other} would both be called {name} in the results; rename one, or give each its own "
+                "--output-dir"
+            )
+
+
+def _real(files: Iterable[str | None]) -> list[str | None]:
+    """Whatever they are called by."""
+    return [one and os.path.realpath(one) for one in files]
 
 
 def without_slash(model: str) -> str:

@@ -62,9 +62,14 @@ class DataRequest(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Short name of the data, part of the run's path: last parts of the two sources without suffixes."""
-        sources = [self.data] + ([self.test_data] if self.test_data else [])
-        return "--".join(PurePath(source).name.split(".")[0] or source for source in sources)
+        """Short name of the data, part of the run's path."""
+        return name_of_data(self.data, self.test_data)
+
+
+def name_of_data(data: str, test_data: str | None) -> str:
+    """Last parts of the two sources without suffixes."""
+    sources = [data] + ([test_data] if test_data else [])
+    return "--".join(PurePath(source).name.split(".")[0] or source for source in sources)
 
 
 class Query(NamedTuple):

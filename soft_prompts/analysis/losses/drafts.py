@@ -123,8 +123,8 @@ def _newest(runs: list[Run], warnings: list[str]) -> tuple[list[Run], list[Run]]
         if strangers := [run for run in cell if not _of_one_data(run, cell[-1])]:
             named = ", ".join(str(run.path) for run in strangers)
             warnings.append(
-                f"{_place(cell[-1])} other data of the same name in {named}, which is left out; give data sets names "
-                "of their own, or compare their folders one by one"
+                f"{_place(cell[-1])} other data of the same name in {named}, which is left out; compare those files by "
+                "themselves, and give data sets names of their own"
             )
             cell = cells[key] = [run for run in cell if _of_one_data(run, cell[-1])]
         others += [run for run in cell[:-1] if run.tokens and _sought(run) != _sought(cell[-1])]

@@ -24,7 +24,7 @@ from soft_prompts.common.errors import InputError, UsageError, near_match
 from soft_prompts.common.plain_values import plain_values
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.experiment import Experiment
-from soft_prompts.experiments.grid import Grid
+from soft_prompts.experiments.grid import Grid, refuse_one_name
 from soft_prompts.experiments.places import refuse_missing_places
 from soft_prompts.experiments.scale_out.told import is_tuple, kinds, may_be_none, run_of
 from soft_prompts.tasks.task import Task
@@ -95,6 +95,11 @@ def read_sweep(path: Path, experiment_of: ExperimentOf, output_dir: Path | None 
             found += (
                 [asked for one in grids for asked in _built(one, output_dir)] if grids else [_run(entry, output_dir)]
             )
+    configs = [config for asked in found for config in asked.configs]
+    try:
+        refuse_one_name(((one.output_dir, one.task.name, one.task.variant), one.data, one.test_data) for one in configs)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
     return found
 
 

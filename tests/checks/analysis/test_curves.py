@@ -142,6 +142,7 @@ def test_other_data_of_one_name_are_no_run_of_a_curve(tmp_path, save_run):
     assert [point.value for point in curve.curve] == [5.0, 4.0]
     (warning,) = [line for line in curve.warnings if "other data of the same name" in line]
     assert warning.startswith("4 tokens, seed 0: ")
+    assert warning.endswith("; compare those files by themselves, and give data sets names of their own")
     assert not QUIET.match(warning)
 
 

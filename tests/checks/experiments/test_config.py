@@ -54,6 +54,20 @@ def test_a_folder_that_a_shell_completed_is_the_folder() -> None:
     assert twice.reference == "a"
 
 
+def test_two_data_sets_of_one_name_are_refused_and_one_given_twice_is_one(tmp_path: Path) -> None:
+    """Whichever of their runs were made last would be shown, and the others left out."""
+    one, other = (str(tmp_path / folder / "data.jsonl") for folder in ("x", "y"))
+    again = str(tmp_path / "x" / ".." / "x" / "data.jsonl")
+    assert list(replace(GRID, data=(one, again, one)).runs()) == list(replace(GRID, data=(one,)).runs())
+    tested = replace(GRID, data=(one, again), settings=replace(GRID.settings, test_data=other))
+    assert {run.test_data for run in tested.runs()} == {other}
+    for data in ((one, other), ("games", one, str(tmp_path / "data.pgn"))):
+        with pytest.raises(UsageError, match=f"^{one} and {data[-1]} would both be called data in the results; rename"):
+            list(replace(GRID, data=data).runs())
+    with pytest.raises(UsageError, match=r"^a/wiki and b/wiki would both be called wiki"):
+        list(replace(GRID, data=("a/wiki", "b/wiki")).runs())
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -40,6 +40,24 @@ def read(path: Path, output_dir: Path | None = None) -> list[Asked]:
     return read_sweep(path, experiment_of, output_dir)
 
 
+def test_two_data_sets_of_one_name_are_refused_over_all_entries(write: Write, tmp_path: Path) -> None:
+    """Results of other folders and other experiments are called by their own."""
+    files = [tmp_path / folder / "rows.jsonl" for folder in ("x", "y")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text('{"prompt": "a", "completion": "b"}\n')
+    x, y = map(str, files)
+    entry = {"experiment": "completion", "models": "tiny-text", "tokens": 0, "output_dir": str(tmp_path / "o")}
+    for first, second, said in (
+        ({"data": x}, {"data": y}, f"{x} and {y} would both be called rows in the results"),
+        ({"data": x, "test_data": x}, {"data": x, "test_data": y}, f"{x} tested on {x} and {x} tested on {y} would"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            read(write([entry | first, entry | second]))
+        assert len(read(write([entry | first, entry | second | {"output_dir": str(tmp_path / "p")}]))) == 2
+        assert len(read(write([entry | first, entry | first | {"steps": 3}]))) == 2
+
+
 def test_a_grid_is_every_combination(write: Write) -> None:
     entry = {"experiment": "completion", "preset": "quick", "models": ["tiny-text", "tiny-chess"], "tokens": [0, 2]}
     entry |= {"seeds": [0, 1], "learning-rate": [0.1, 0.3], "condition": True, "score_first": True}
