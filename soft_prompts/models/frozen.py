@@ -22,6 +22,7 @@ from soft_prompts.models.loading.spread import WHOLE, Mode, Spread, mode_for
 from soft_prompts.models.model import FrozenModel, ModelKey, context_length_of
 from soft_prompts.models.precision import DTYPES, dtype_name
 from soft_prompts.models.probes import PASSED, Loaded, examine
+from soft_prompts.models.sources.adapters import adapter_folders, unties
 from soft_prompts.models.sources.hub import asked_of, commit_of, config_path, place_of, reason
 from soft_prompts.models.sources.source import Source, find_source
 
@@ -140,7 +141,10 @@ def find_configuration(
     with quiet():
         try:
             asked = asked_of(source.base, offline, trust_remote_code)
-            return AutoConfig.from_pretrained(place_of(source.base), **asked)
+            configuration = AutoConfig.from_pretrained(place_of(source.base), **asked)
+            if source.adapters and any(map(unties, adapter_folders(source, offline))):
+                configuration.tie_word_embeddings = configuration.get_text_config().tie_word_embeddings = False
+            return configuration
         except TROUBLES as error:
             raise InputError(f"model {name!r} cannot be loaded: {reason(source, error)}") from error
 

@@ -1,6 +1,7 @@
 """Which folders do a model's adapters and tokenizer come from, and do the adapters fit the base?"""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -12,7 +13,9 @@ from soft_prompts.models.sources.source import ADAPTER, Source, read_adapter
 
 WEIGHTS, PICKLE = "adapter_model.safetensors", "adapter_model.bin"
 BRINGS_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-EMBEDDINGS = ("embed_tokens.weight", "embed_in.weight", "wte.weight", "lm_head.weight", "embed_out.weight")
+ENDS = ("embed_tokens", "embed_in", "wte", "lm_head", "embed_out")  # what models call their embedding and head
+EMBEDDINGS = tuple(f"{name}.weight" for name in ENDS)
+OWN = ("lora_", "hada_", "lokr_", "vera_", "ia3_", "oft_", "boft_", "base_layer")  # what adapters put onto a layer
 SOFT = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "CARTRIDGE", "ADAPTION_PROMPT")
 
 
@@ -47,6 +50,18 @@ def rows_of(folder: Path) -> int:
         return max(_rows(folder / WEIGHTS), default=0)
     except SafetensorError as error:
         raise InputError(f"{folder / WEIGHTS} is unusable: {error}; get it again") from error
+
+
+def unties(folder: Path) -> bool:
+    """Does an adapter change the embedding or the head alone? A base that has one tensor for both has two behind it."""
+    settings = read_adapter(folder)
+    if settings.get("ensure_weight_tying"):
+        return False
+    if any(name.rpartition(".")[2] in ENDS for name in settings.get("modules_to_save") or ()):
+        return True
+    with safe_open(folder / WEIGHTS, "pt") as file:
+        places = [name.split(".") for name in file.keys()]  # noqa: SIM118
+    return any(part in ENDS and after.startswith(OWN) for place in places for part, after in pairwise(place))
 
 
 def _rows(weights: Path) -> Iterator[int]:
