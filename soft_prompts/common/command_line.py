@@ -26,6 +26,7 @@ from soft_prompts.common.wrong_flags import COLOUR, ELSEWHERE, given_twice, one_
 MOST_COLUMNS = 80
 INTERNAL = 70  # exit code of an error that is nobody's input: as of sysexits.h
 STREAMS = 3  # numbers 0, 1 and 2 are theirs
+HOME = re.compile(r"~[\w.-]*(/.*)?", re.DOTALL)  # how a path in a home folder begins, one's own or another's
 COMMAND = "SOFT_PROMPTS_COMMAND"  # among a process's variables, which those that it starts get too
 
 
@@ -33,6 +34,7 @@ def parse(kind: Any, arguments: Sequence[str], program: str, description: str, *
     """tyro's reading of the arguments; raises UsageError with its message in one line, help still exits with 0."""
     if (twice := given_twice(arguments)) is not None:  # tyro keeps the last, and forgets the others' values
         raise UsageError(f"{twice} is given twice; give it once, with all its values behind it")
+    arguments = [_at_home(word) for word in arguments]
     caught, page = io.StringIO(), _Page()
     try:
         with contextlib.redirect_stderr(caught), contextlib.redirect_stdout(page), _columns(_help_columns()):
@@ -46,6 +48,12 @@ def parse(kind: Any, arguments: Sequence[str], program: str, description: str, *
         raise ours or UsageError(_wrong(kind, arguments, program, caught.getvalue())) from None
     refuse_urls(read)
     return read
+
+
+def _at_home(word: str) -> str:
+    """`--out=~/x` with the home folder in it, as a shell writes it into `--out ~/x` and not behind a sign."""
+    flag, sign, value = word.partition("=")
+    return f"{flag}={os.path.expanduser(value)}" if sign and HOME.fullmatch(value) and flag.startswith("--") else word
 
 
 def _wrong(kind: Any, arguments: Sequence[str], program: str, box: str) -> str:

@@ -7,6 +7,7 @@ The command line prints that line and exits with `exit_code` (docs/architecture.
 import errno
 from difflib import get_close_matches
 
+LONGEST = 200  # characters of what somebody else's error says
 FULL = (errno.ENOSPC, errno.EDQUOT)  # what a system says of a disk without room
 
 
@@ -38,6 +39,17 @@ class OutOfRoom(Exception):
     """Disk or memory is full: nothing is lost, the same command resumes when there is room."""
 
     exit_code = 75
+
+
+def first_line(error: object) -> str:
+    """The first line that somebody else's error says something in, or its class; never one that breaks off at a colon.
+
+    A line that ends in a colon is followed by what it announces.
+    """
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    last = next((place for place, line in enumerate(lines) if not line.endswith(":")), len(lines) - 1)
+    found = " ".join(lines[: last + 1])[:LONGEST].rstrip(" ,;:")
+    return found or type(error).__name__
 
 
 def near_match(name: str, known: list[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from soft_prompts.common.errors import InputError
+from soft_prompts.common.errors import InputError, first_line
 from soft_prompts.data.jsonl import Parsed, parse_object
 from soft_prompts.data.packed import (
     MAX_RECORD_BYTES,
@@ -191,5 +191,4 @@ def parquet_columns(path: Path) -> dict[str, str]:
 
 
 def _no_parquet(path: Path, error: Exception) -> InputError:
-    reason = str(error).splitlines()[0]
-    return InputError(f"{path} cannot be read as parquet ({reason}); get or make it again")
+    return InputError(f"{path} cannot be read as parquet ({first_line(error)}); get or make it again")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from huggingface_hub import constants
 
-from soft_prompts.common.errors import InputError
+from soft_prompts.common.errors import InputError, first_line
 from soft_prompts.common.hub import hub_answers
 from soft_prompts.data.ranked import Bounds
 from soft_prompts.data.texts.documents import FIELDS, Position, Record, document_of
@@ -111,5 +111,4 @@ class HubReader:
         except (InputError, GeneratorExit):
             raise
         except Exception as error:  # it passes on the errors of many libraries
-            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise InputError(f"data set {self.name} cannot be read: {reason[:300]}") from error
+            raise InputError(f"data set {self.name} cannot be read: {first_line(error)}") from error

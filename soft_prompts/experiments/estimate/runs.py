@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from soft_prompts.common.errors import InputError
+from soft_prompts.common.errors import InputError, first_line
 from soft_prompts.common.machine import threads_for
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.estimate.counting import Work
@@ -22,6 +22,7 @@ from soft_prompts.models.frozen import dtype_for, find_configuration, load_token
 from soft_prompts.models.loading.quantised import bits_in
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.precision import DTYPES
+from soft_prompts.models.sources.hub import OTHER_KIND
 from soft_prompts.training.apparatus import data_request, find_device
 
 READ = 1e9  # bytes a second of weights that are read, hashed and probed
@@ -93,7 +94,7 @@ def estimate(configs: Sequence[RunConfig], opened: Opened | None = None, jobs: i
         drafts = [sketch(configuration, layers, tokenizer, device.type, dtype) for layers in depths(configuration)]
         some = _passes(configs, opened.samples, [draft.frozen for draft in drafts], machine)
     except Exception as error:  # whatever a model's own code does that needs numbers
-        why = str(error).splitlines()[0][:120]
+        why = OTHER_KIND if "for this kind of AutoModel" in str(error) else first_line(error)
         raise InputError(f"model {last.model!r} cannot be sketched without its weights: {why}") from error
     few = [draft.layers for draft in drafts]
     parameters = round(at_depth(few, [draft.parameters for draft in drafts], own))

@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from soft_prompts.common.cache import INSTEAD, cache_folder
 from soft_prompts.common.console import say
-from soft_prompts.common.errors import InputError
+from soft_prompts.common.errors import InputError, first_line
 from soft_prompts.common.files import sync, writing_to
 from soft_prompts.models.loading.quiet import quiet
 
@@ -105,8 +105,7 @@ def _read_into(file: Path, folder: Path) -> None:
     except (ValueError, KeyError, IndexError, TypeError, struct.error, UnicodeError) as error:
         if isinstance(error, InputError):
             raise
-        why = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(f"{file} cannot be read as GGUF ({why}); is it whole? get it again") from error
+        raise InputError(f"{file} cannot be read as GGUF ({first_line(error)}); is it whole? get it again") from error
 
 
 def _write(file: Path, folder: Path) -> None:

@@ -7,7 +7,7 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 from transformers.utils.hub import cached_file, extract_commit_hash
 
-from soft_prompts.common.errors import InputError, near_match
+from soft_prompts.common.errors import InputError, first_line, near_match
 from soft_prompts.common.hub import hub_answers
 from soft_prompts.models.sources.catalogue import CARDS
 from soft_prompts.models.sources.gguf import unpacked
@@ -20,6 +20,7 @@ TOKENIZER = (
     *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "chat_template*", "additional_chat_templates/*"),
     *("vocab*", "merges.txt", "*.model", "*.tiktoken", "tekken.json", "dict.txt", "*.bpe", "config.json"),
 )
+OTHER_KIND = "transformers has no causal language model of its kind; give a causal language model"
 ADAPTER_FILES = (ADAPTER, "adapter_model.*")
 
 
@@ -62,7 +63,7 @@ def folder_of(part: Part, offline: bool, patterns: tuple[str, ...] = (*ADAPTER_F
     try:
         return Path(snapshot_download(part.place, allow_patterns=wanted, **asked), part.subfolder)
     except (OSError, ValueError, HfHubHTTPError) as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
+        first = first_line(error)
         if asked["local_files_only"]:
             first = "it is not on this machine, and the model hub is not asked or does not answer"
         raise InputError(f"{part.named!r} cannot be found: {first}") from error
@@ -75,11 +76,15 @@ def commit_of(config: Path) -> str | None:
 
 def reason(source: Source, error: BaseException) -> str:
     """The first line that says something, with the way out where we know it."""
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    first = str(error) if isinstance(error, InputError) else first_line(error)  # our own are one line, and whole
     if "safetensors" in str(error):
         first += " (only safetensors are read; convert others with transformers' save_pretrained)"
     if "trust_remote_code" in str(error):
         first = "it wants to run its own code; read that code, then give --trust-remote-code"
+    if "backend tokenizer" in first:
+        first = "it has no tokenizer; write a card with `base:` and `tokenizer:`, and give the card in its place"
+    if "for this kind of AutoModel" in first:
+        first = OTHER_KIND
     if "couldn't connect" in first or "offline" in first:
         first = "it is not on this machine, and the model hub is not asked or does not answer"
         if source.base.is_local and source.tokenizer is not None:

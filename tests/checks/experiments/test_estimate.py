@@ -1,5 +1,6 @@
 """Does a model without weights cost what the model costs, and does the cost follow depth, length and what learns?"""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,13 @@ def test_a_quantised_base_has_few_bits_of_its_linear_layers(tmp_path: Path) -> N
 def test_what_cannot_be_sketched_is_an_error_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be"):
         estimate([replace(config_of(), model=str(tmp_path))])
+
+
+def test_a_model_of_another_kind_is_no_model_to_sketch(tmp_path: Path, tiny_folders: dict[str, Path]) -> None:
+    folder = shutil.copytree(tiny_folders["llama"], tmp_path / "other")
+    (folder / "config.json").write_text('{"model_type": "t5"}')
+    with pytest.raises(InputError, match="its weights: transformers has no causal language model of its kind; give a"):
+        estimate([replace(config_of(), model=str(folder))])
 
 
 def test_runs_that_go_together_are_estimated_together() -> None:
