@@ -4,13 +4,13 @@ What fails is an InputError in one line or, where there is another way, a fallba
 """
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 
-from soft_prompts.common.errors import InputError
+from soft_prompts.common.errors import InputError, first_line
 from soft_prompts.models.batching import PADDED, Batching, batching_of
 from soft_prompts.models.model import FrozenModel, Probe, Writing
 from soft_prompts.models.trials import (
@@ -20,6 +20,7 @@ from soft_prompts.models.trials import (
     is_like_cached,
     is_like_ids,
     is_plain_head,
+    not_finite,
     packs_like_alone,
     probe_texts,
     same,
@@ -80,7 +81,9 @@ def probe_embeddings(loaded: Loaded) -> tuple[FrozenModel, str]:
     try:
         own = [loaded.frozen.logits_of_ids(ids) for ids in probe_texts(loaded.frozen)]
     except FAILURES as error:
-        raise _refused(loaded.frozen, f"its forward fails on plain token ids ({_line(error)})") from error
+        raise _refused(loaded.frozen, f"its forward fails on plain token ids ({first_line(error)})") from error
+    if (wrong := not_finite(loaded.frozen, own)) is not None:
+        raise _refused(loaded.frozen, wrong)
     if not is_like_cached(loaded.frozen, probe_texts(loaded.frozen)[0], own[0]):
         raise _refused(loaded.frozen, "its logits change with use_cache, and a loss would depend on the road")
     failure: object = "logits of embeddings are not those of their ids"
@@ -91,7 +94,8 @@ def probe_embeddings(loaded: Loaded) -> tuple[FrozenModel, str]:
                 return frozen, PASSED if not hooked else "embeddings enter behind the embedding layer"
         except FAILURES as error:
             failure = error if not hooked else failure
-    raise _refused(loaded.frozen, f"it needs token ids in its layers, which a soft prompt has not ({_line(failure)})")
+    why = first_line(failure)
+    raise _refused(loaded.frozen, f"it needs token ids in its layers, which a soft prompt has not ({why})")
 
 
 def probe_causality(loaded: Loaded) -> tuple[FrozenModel, str]:
@@ -148,7 +152,7 @@ def probe_gradient(loaded: Loaded) -> tuple[FrozenModel, str]:
     except FAILURES as error:
         wrong = error
     advice = "a soft prompt cannot learn on it; give the model in float32 or bfloat16, or quantised by bitsandbytes"
-    raise _refused(frozen, f"there is no gradient to its embeddings ({_line(wrong)}): {advice}")
+    raise _refused(frozen, f"there is no gradient to its embeddings ({first_line(wrong)}): {advice}")
 
 
 def probe_head(loaded: Loaded) -> tuple[FrozenModel, str]:
@@ -223,8 +227,3 @@ def _said(road: str, batching: Batching) -> str:
 
 def _refused(frozen: FrozenModel, why: str) -> InputError:
     return InputError(f"model {frozen.name!r} cannot be used: {why}")
-
-
-def _line(failure: object) -> str:
-    lines: Iterable[str] = str(failure).splitlines() or [type(failure).__name__]
-    return next(iter(lines))[:200]

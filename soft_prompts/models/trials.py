@@ -49,6 +49,20 @@ def another_token(frozen: FrozenModel, ids: Int[Tensor, " B"]) -> Int[Tensor, " 
     return (ids + 1) % len(frozen.embedding.weight)
 
 
+def not_finite(frozen: FrozenModel, logits: Sequence[Tensor]) -> str | None:
+    """What is NaN or infinite, a weight if there is one, and what to do; None where all logits are numbers."""
+    if all(one.isfinite().all() for one in logits):
+        return None
+    try:
+        weights = frozen.model.named_parameters()
+        spoilt = next((name for name, weight in weights if not weight.isfinite().all()), None)
+    except FAILURES:  # of a weight that is no plain number, or lies on the disk
+        spoilt = None
+    if spoilt is not None:
+        return f"its weight {spoilt} is not finite (NaN or infinite); give another checkpoint"
+    return f"its logits are not finite (NaN or infinite) in {frozen.dtype}; give another --dtype or checkpoint"
+
+
 def is_like_cached(frozen: FrozenModel, ids: Int[Tensor, "1 T"], own: Float[Tensor, "1 T V"]) -> bool:
     """Does the model say the same where it is free to fill a cache? A cache that cannot be filled is no matter."""
     try:

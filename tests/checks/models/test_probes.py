@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -75,6 +76,40 @@ def test_dropped_layers_are_named(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 1}))
     with pytest.raises(InputError, match=r"unexpected weights \(model\.layers\.1\..* and 6 more\): .*mend its config"):
+        load_frozen_model(str(folder))
+
+
+def test_a_weight_that_is_not_finite_is_named(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.1.mlp.up_proj.weight"][0, 0] = float("nan")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"its weight model.layers.1.mlp.up_proj.weight is not finite .*; give anot"):
+        load_frozen_model(str(folder))
+
+
+def test_logits_that_are_not_finite_are_told_from_a_cache_that_changes_them(one_frozen: FrozenModel) -> None:
+    def overflow(model: torch.nn.Module) -> None:
+        model.get_submodule("gpt_neox").register_forward_hook(_infinite)
+
+    with pytest.raises(InputError, match=r"its logits are not finite \(NaN or infinite\) in float32; give another"):
+        again(one_frozen, overflow)
+
+
+def _infinite(_: object, __: object, output: Any) -> Any:
+    output.last_hidden_state = output.last_hidden_state * float("inf")
+    return output
+
+
+def test_a_model_without_a_tokenizer_is_told_how_to_get_one(folder: Path) -> None:
+    for path in folder.glob("*token*"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"it has no tokenizer; write a card with `base:` and `tokenizer:`"):
+        load_frozen_model(str(folder))
+
+
+def test_a_model_of_another_kind_is_called_that(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    with pytest.raises(InputError, match="cannot be loaded: transformers has no causal language model of its kind; g"):
         load_frozen_model(str(folder))
 
 
