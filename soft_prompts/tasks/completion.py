@@ -179,8 +179,15 @@ class Samples(NamedTuple):
     encoder: ConditionEncoder
 
     def examples(self, rows: Sequence[Row]) -> list[Example]:
-        """One a line; raises InputError for a line without a scored token or with too many tokens."""
-        return [self._example(row) for row in rows]
+        """One a line; raises InputError for a line without a scored token, and for the longest with too many."""
+        made = [self._example(row) for row in rows]
+        longest = max((len(example.input_ids) for example in made), default=0)
+        if longest > self.sample_tokens:
+            row = next(row for row, example in zip(rows, made, strict=True) if len(example.input_ids) == longest)
+            wrong = f"prompt and completion are {longest} tokens of this model, but a sample has {self.sample_tokens}"
+            advice = f"shorten them, or give --sample-tokens {longest}, if the model has so many positions"
+            raise row.error(f"{wrong}; {advice}")
+        return made
 
     def seam(self, row: Row) -> "Seam":
         """Where the model is to go on from."""
@@ -205,16 +212,15 @@ class Samples(NamedTuple):
         asked, ids = tokens.hold(border, len(text)), tokens.ids
         labels = [token if keep else UNSCORED for token, keep in zip(ids, asked, strict=True)]
         if not any(asked[1:] if not row.prompt else asked):  # a text's first token follows nothing, and is not scored
-            wrong = f"the completion is {row.completion!r}, of which this model scores no token; give a longer one"
-            raise row.error(wrong)
+            wrong = f"the completion is {row.completion!r}, of which this model scores no token"
+            if any(asked):
+                wrong = f"{wrong}: the prompt is empty, so nothing precedes its first; give a prompt, or"
+            raise row.error(f"{wrong}{'' if any(asked) else '; give'} a longer one")
         if asked[0] and row.prompt:
             wrong = f"the completion {row.completion!r} begins in the first token of the text, which nothing precedes"
             raise row.error(f"{wrong}; give a prompt that is a token of this model by itself")
         if self.end is not None:
             ids, labels = [*ids, self.end], [*labels, self.end]
-        if len(ids) > self.sample_tokens:
-            wrong = f"prompt and completion are {len(ids)} tokens of this model, but a sample has {self.sample_tokens}"
-            raise row.error(f"{wrong}; shorten them, or give --sample-tokens {len(ids)}")
         return Example(
             input_ids=ids,
             labels=labels,

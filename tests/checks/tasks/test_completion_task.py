@@ -225,6 +225,27 @@ def test_texts_without_a_prompt_are_scored_behind_their_first_token(tmp_path: Pa
         CompletionTask(fields=("completion=text",)).open(request_for(one), tokenizer)
 
 
+def test_what_an_empty_prompt_leaves_unscored_is_said_to_be_its_doing(tmp_path: Path) -> None:
+    lines = [{"prompt": "", "completion": chr(97 + n)} for n in range(26)]
+    with pytest.raises(InputError, match="no token: the prompt is empty, so nothing precedes its first; give a prompt"):
+        CompletionTask().open(request_for(write(tmp_path, lines)), load_tokenizer("tiny-text"))
+
+
+def test_lines_that_are_too_long_are_told_what_the_longest_needs(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    lines = [{"prompt": f"ask {n} :", "completion": " it" * (10 + n % 7)} for n in range(60)]
+    data, tokenizer = write(tmp_path, lines), one_frozen.tokenizer
+    with pytest.raises(InputError, match=r"give --sample-tokens \d+, if the model has so many positions") as refused:
+        CompletionTask().open(request_for(data)._replace(sample_tokens=8), tokenizer)
+    need = int(str(refused.value).partition("--sample-tokens ")[2].partition(",")[0])
+    for tokens in (need, need - 1):
+        request = request_for(data)._replace(sample_tokens=tokens)
+        if tokens == need:
+            assert CompletionTask().open(request, tokenizer).held_out("test")
+            continue
+        with pytest.raises(InputError, match=f"are {need} tokens of this model, but a sample has {tokens}"):
+            CompletionTask().open(request, tokenizer)
+
+
 def test_two_completions_of_one_prompt_are_chance_and_one_is_not(tmp_path: Path, one_frozen: FrozenModel) -> None:
     rows = [{"prompt": f"question {n} is", "completion": " yes" if n % 3 else " no"} for n in range(60)]
     again = {"prompt": "question 7 is", "completion": " both"}
