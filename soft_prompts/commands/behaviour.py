@@ -111,7 +111,7 @@ def compared(
     part took, which is no part of the comparison."""
     from soft_prompts.behaviour.comparison.compare import ask, compare  # torch takes seconds to load
     from soft_prompts.behaviour.comparison.family import Family, Loading
-    from soft_prompts.behaviour.comparison.finding import write_comparison
+    from soft_prompts.behaviour.comparison.finding import COMPARISON, write_comparison
     from soft_prompts.training.apparatus import find_device
 
     if options.dtype not in ("auto", "float32", "bfloat16"):
@@ -122,7 +122,7 @@ def compared(
     asked = ask(family, options.documents, options.prompts, options.settings, options.out, loading)
     asked.models.refuse_base_among_controls()
     timed = compare(asked, parts, finders(options, asked))
-    path = options.out / "comparison.json"
+    path = options.out / COMPARISON
     write_comparison(path, timed.comparison)
     write_atomically(options.out / "seconds.json", (json.dumps(timed.seconds) + "\n").encode())
     say(f"written to {path}")

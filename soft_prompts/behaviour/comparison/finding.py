@@ -20,6 +20,7 @@ from soft_prompts.common.files import write_atomically
 
 SCHEMA_VERSION = 1
 Verdict = Literal["changed", "not shown", "untested", "identical", "described"]
+COMPARISON = "comparison.json"  # in a folder of behaviour's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,8 @@ def write_comparison(path: Path, comparison: Comparison) -> None:
 
 
 def read_comparison(path: Path) -> Comparison:
-    """What `write_comparison` wrote; raises InputError for anything else."""
+    """What `write_comparison` wrote, by its file or the folder that holds it; raises InputError for anything else."""
+    path = path / COMPARISON if path.is_dir() else path
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:

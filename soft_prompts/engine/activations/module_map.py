@@ -47,7 +47,10 @@ class Inside:
         """Raises UsageError for a model that no map is known of."""
         kind = frozen.model.config.get_text_config().model_type
         if given is None and kind not in MAPS:
-            raise UsageError(f"{frozen.name} is a {kind}; give a ModuleMap, or a model of {', '.join(MAPS)}")
+            raise UsageError(
+                f"{frozen.name} is a {kind}, whose components are not known; give a model of {', '.join(MAPS)} "
+                "(in Python, Inside takes a ModuleMap of any other)"
+            )
         self.frozen, self.map = frozen, given or MAPS[kind]
         self.blocks = [*frozen.model.get_submodule(self.map.blocks).children()]
         self.heads: int = frozen.model.config.get_text_config().num_attention_heads

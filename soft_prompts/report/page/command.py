@@ -33,7 +33,7 @@ class ReportOptions:
     draws: int = 1000
     """Draws of the bootstrap behind every interval."""
     behaviour: tuple[Path, ...] = ()
-    """Files that `soft-prompts behaviour` wrote: a section each."""
+    """Files that `soft-prompts behaviour` wrote, or the folders that hold them: a section each."""
 
     takes_urls: ClassVar = ("paths",)
 

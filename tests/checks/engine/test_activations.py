@@ -183,7 +183,7 @@ def test_what_is_wrong_is_said_before_the_first_hook(
 
 def test_another_architecture_needs_a_map(one_frozen: FrozenModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(one_frozen.model.config, "model_type", "mamba")
-    with pytest.raises(UsageError, match="is a mamba; give a ModuleMap, or a model of gpt_neox, llama, gpt2"):
+    with pytest.raises(UsageError, match=r"is a mamba, .*; give a model of gpt_neox, llama, gpt2"):
         Inside(one_frozen)
     assert check_map(Inside(one_frozen, MAPS["gpt_neox"])) < 1e-4
     wrong = ModuleMap("gpt_neox.layers", "mlp.dense_4h_to_h", "mlp")

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from soft_prompts.behaviour.comparison.finding import Comparison, Finding
+import pytest
+
+from soft_prompts.behaviour.comparison.finding import Comparison, Finding, read_comparison, write_comparison
+from soft_prompts.common.errors import InputError
 from soft_prompts.report.behaviour.figures import clusters_scene, heat_scene, probe_scene
 from soft_prompts.report.behaviour.page import write_page
 from soft_prompts.report.behaviour.section import behaviour_section
@@ -138,3 +141,11 @@ def test_a_comparison_without_parts_is_a_page_too() -> None:
         sentence="",
     )
     assert behaviour_section(empty).scenes() == []
+
+
+def test_a_comparison_is_read_from_the_folder_that_behaviour_wrote(tmp_path: Path) -> None:
+    write_comparison(tmp_path / "comparison.json", comparison())
+    assert read_comparison(tmp_path) == read_comparison(tmp_path / "comparison.json")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match=r"none/comparison.json cannot be read: .*No such file"):
+        read_comparison(tmp_path / "none")
