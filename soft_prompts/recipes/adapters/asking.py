@@ -12,7 +12,7 @@ from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.tokenizer import encode, text_start
 from soft_prompts.recipes.adapters.skills import NOTHING, Front, Item, Skill
 from soft_prompts.recipes.adapters.training import Vectors
-from soft_prompts.tasks.completion import is_exact
+from soft_prompts.tasks.completion_lines import is_exact
 from soft_prompts.tasks.task import Query
 
 ROOM = 12  # tokens beyond the longest answer, for what is said around it

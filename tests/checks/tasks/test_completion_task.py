@@ -24,7 +24,8 @@ from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.tokenizer import encode, end_id
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.stats.items import Items
-from soft_prompts.tasks.completion import CompletionData, CompletionTask, is_exact, is_prefix
+from soft_prompts.tasks.completion import CompletionData, CompletionTask
+from soft_prompts.tasks.completion_lines import is_exact, is_prefix
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, Measures, Query
 
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
