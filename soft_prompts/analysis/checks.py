@@ -14,12 +14,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from soft_prompts.analysis.battery import LEAST_SECRETS, Power, Tried
 from soft_prompts.analysis.controls import Control
 from soft_prompts.analysis.losses.drafts import Run, metric_of, same_shape, token_counts
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.common.errors import InputError
 from soft_prompts.results.files import read_items
+from soft_prompts.stats.bootstrap import LEAST_CLUSTERS
 from soft_prompts.stats.generalisation import Trained, behind_training
 from soft_prompts.stats.proportions import Z_95
 
@@ -39,6 +42,8 @@ class Check(NamedTuple):
     state: State
     figure: float | None
     text: str
+    items_tell: bool | None = None
+    """In doubt: would more test items tell? Not where the training samples alone leave it open. None: not in doubt."""
 
     @property
     def is_final(self) -> bool:
@@ -68,18 +73,20 @@ def generalises(run: Run, metric: str, gap: float | None, bare: Run | None) -> C
         return Check("passed", 0.0, "nothing was trained")
     if training is not None and training.value is not None and training.unit != test.unit:
         return Check("unknown", None, f"the training loss is in {training.unit}, not {test.unit}")
-    if (own := _trained(run, metric)) is None or training is None:
+    if (own := _trained(run, metric)) is None:
         return Check("unknown", None, "the loss on training samples is not known: run again with this version")
     beside = None if bare is None else _trained(bare, metric)
-    is_alike = beside is not None and same_shape(beside.test, own.test)
-    behind = behind_training(own, beside if is_alike else None, training.n)
+    beside = beside if beside is not None and same_shape(beside.test, own.test) else None
+    behind = behind_training(own, beside)
     if gap is None or gap <= 0:
         return Check("unknown", None, f"{behind.value:+.3g} nats, of a gap that is not known")
-    figure, error = behind.value / gap, None if behind.stderr is None else behind.stderr / gap
-    sure = f"{figure:.3f}" if error is None else f"{figure:.3f} ± {error:.3f}"
-    text = f"test minus training loss is {sure} of the gap, beyond the bare model's"
-    if error is not None and abs(figure - OVERFIT) < Z_95 * error:
-        return Check("unknown", figure, f"{text}: in doubt")
+    figure, error = behind.value / gap, behind.stderr / gap
+    text = f"test minus training loss is {figure:.3f}{'' if math.isnan(error) else f' ± {error:.3f}'} of the gap"
+    text += "" if beside is None else ", beyond the bare model's"
+    if (clusters := len(np.unique(own.test.cluster))) < LEAST_CLUSTERS:
+        return Check("unknown", figure, f"{text}: of {clusters} clusters of items", items_tell=True)
+    if (distance := abs(figure - OVERFIT)) < Z_95 * error:
+        return Check("unknown", figure, f"{text}: in doubt", items_tell=Z_95 * behind.of_training / gap < distance)
     return Check("passed" if figure < OVERFIT else "failed", figure, text)
 
 
@@ -87,7 +94,7 @@ def _trained(run: Run, metric: str) -> Trained | None:
     """The run's items, and its loss on training samples; None where one is not known, or of another unit."""
     losses = _losses(run, metric)
     try:
-        return None if losses is None else Trained(read_items(run.path), losses.training)
+        return None if losses is None else Trained(read_items(run.path), losses.training, losses.clusters)
     except InputError:
         return None
 
@@ -97,6 +104,8 @@ class _Losses(NamedTuple):
 
     test: float
     training: float
+    clusters: int
+    """Of the training samples."""
 
 
 def _losses(run: Run, metric: str) -> _Losses | None:
@@ -104,7 +113,7 @@ def _losses(run: Run, metric: str) -> _Losses | None:
     test, training = metric_of(run, metric), run.result.metrics.get("training_loss")
     if training is None or training.value is None or test.value is None or training.unit != test.unit:
         return None
-    return _Losses(test.value, training.value)
+    return _Losses(test.value, training.value, max(1, training.n))
 
 
 def specific(controls: Sequence[Control], tokens: int, is_reached: bool) -> Check:

@@ -96,7 +96,7 @@ def _judged(case: Case) -> tuple[Word, str | None, str | None]:
     if scale.half.at_most is not None:
         weak = next((name for name in ("generalises", "specific") if checks[name].state != "passed"), None)
         if weak is not None:
-            return "UNDECIDED", f"{weak}: {checks[weak].text}", _command_for(checks[weak], doubt=weak == "generalises")
+            return "UNDECIDED", f"{weak}: {checks[weak].text}", _command_for(checks[weak])
         if 0 in scale.half.in_doubt:
             why = "the bare model may have half of it: more test items"
             return "UNDECIDED", why, "--test-samples"
@@ -148,10 +148,10 @@ def _gain(case: Case, scale: Scale, start: int, end: int) -> float:
     return max(0.0, scale.shares[end].value) - max(0.0, scale.shares[start].value)
 
 
-def _command_for(check: Check, sought: Case | None = None, doubt: bool = False) -> str | None:
-    """What would tell more: a search that failed (`sought` for its curve) wants steps, and what is in `doubt` items."""
-    if check.state == "unknown" and doubt and check.figure is not None:
-        return "--test-samples"
+def _command_for(check: Check, sought: Case | None = None) -> str | None:
+    """What would tell more: a search that failed (`sought` for its curve) wants steps, and what is in doubt items."""
+    if check.items_tell is not None:
+        return "--test-samples" if check.items_tell else None
     if check.state == "unknown":
         return "--evidence full"
     if check.is_final:

@@ -1,5 +1,6 @@
 """What is wrong with the flags that were typed? What tyro says in a box, in one line and in our own words."""
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -24,13 +25,13 @@ def one_line(box: str, arguments: Sequence[str] = (), program: str = "") -> str:
 
 
 def given_twice(arguments: Sequence[str]) -> str | None:
-    """The first flag that stands more than once, as it is typed."""
+    """The first flag that stands more than once, be it to switch off what it switched on, as it is typed."""
     seen = set[str]()
-    for word in arguments:
+    for word in itertools.takewhile(lambda word: word != "--", arguments):
         flag = word.partition("=")[0]
-        if FLAG.fullmatch(flag) is None:
+        if FLAG.fullmatch(flag) is None or flag in ("-h", "--help"):
             continue
-        if (name := flag.replace("_", "-")) in seen:
+        if (name := re.sub("^--no-", "--", flag.replace("_", "-"))) in seen:
             return flag
         seen.add(name)
     return None

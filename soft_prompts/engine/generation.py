@@ -120,7 +120,8 @@ def _jobs(
         draft = drafts[number]
         writing = _writing(frozen, draft.length, draft.left)
         if contrast is not None:
-            writing = _beside(writing, _writing(contrast.reference, draft.length, draft.left))
+            caches = frozen.caches and contrast.reference.caches
+            writing = _beside(writing, _writing(contrast.reference, draft.length, draft.left), caches)
         roads.setdefault(writing, []).append(number)
     return [
         (writing, [numbers[at] for at in group])
@@ -138,10 +139,10 @@ def _writing(frozen: FrozenModel, length: int, most: int) -> Writing:
     return Writing("cached loop" if length > limit else "plain loop", Batching("equal"))
 
 
-def _beside(writing: Writing, reference: Writing) -> Writing:
-    """Of two models: padded rows where both write those, else rows of one length, or alone; whole rows anew where a
-    cache of one of them is not to be trusted."""
-    if writing == reference == GENERATE:
+def _beside(writing: Writing, reference: Writing, caches: bool) -> Writing:
+    """Of two models: padded rows where both write those and have caches that hold positions, else rows of one length,
+    or alone; whole rows anew where a cache of one of them is not to be trusted."""
+    if caches and writing == reference == GENERATE:
         return writing
     both = (writing, reference)
     road = "plain loop" if any(one.road == "plain loop" for one in both) else "cached loop"

@@ -137,7 +137,8 @@ class NextLogits:
         """Logits behind these embeddings, which follow all that came before."""
         if not self.cached:
             self.rows = entering if self.rows is None else torch.cat([self.rows, entering], dim=1)
-            return self.frozen.next_logits(self.rows)
+            some = self.rows.split(1) if self.frozen.batching.kind == "alone" else (self.rows,)
+            return torch.cat([self.frozen.next_logits(rows) for rows in some])
         logits, self.cache = last_logits(self.frozen, entering, self.cache, self.seen)
         self.seen = None if self.seen is None else torch.cat([self.seen, self.seen.new_ones(len(self.seen), 1)], dim=1)
         return logits

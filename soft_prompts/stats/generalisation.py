@@ -6,6 +6,7 @@ variate (Lavenberg and Welch, 1981). A prompt that has solved its task feels not
 feels all.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -20,34 +21,45 @@ class Trained(NamedTuple):
     test: Items
     training: float
     """Nats a unit."""
+    clusters: int
+    """Of the training samples."""
 
 
 class Behind(NamedTuple):
     """Nats a unit."""
 
     value: float
-    stderr: float | None
-    """None from one cluster."""
+    of_test: float
+    """Standard error from the test items; NaN of one cluster."""
+    of_training: float
+    """From the training samples, whose losses vary as those of the test items do; a cluster of them counts once."""
+
+    @property
+    def stderr(self) -> float:
+        """Of both."""
+        return math.hypot(self.of_test, self.of_training)
 
 
-def behind_training(prompted: Trained, bare: Trained | None, samples: int) -> Behind:
-    """Test minus training loss of a prompt, less the share of the bare model's that it feels. `samples` trained on were
-    measured; `bare` is on the same items, None: it is not known."""
+def behind_training(prompted: Trained, bare: Trained | None) -> Behind:
+    """Test minus training loss of a prompt, less the share of the bare model's that it feels. `bare` is on the same
+    test items, None: it is not known. Of as many training clusters the bare model's are taken for the same ones, else
+    for others, which vary on their own."""
     own, units = _centred(prompted.test), float(prompted.test.scored_units.sum())
-    value = float(prompted.test.loss_nats.sum()) / units - prompted.training
+    value, slope, of_bare = float(prompted.test.loss_nats.sum()) / units - prompted.training, 0.0, np.zeros_like(own)
     if bare is not None:
         of_bare = _centred(bare.test)
         spread = float(of_bare @ of_bare)
         slope = min(1.0, max(0.0, float(own @ of_bare) / spread)) if spread > 0 else 1.0
         value -= slope * (float(bare.test.loss_nats.sum()) / units - bare.training)
-        own = own - slope * of_bare
+    left = own - slope * of_bare
+    if bare is None or bare.clusters == prompted.clusters:
+        trained = float(left @ left) / prompted.clusters
+    else:
+        trained = float(own @ own) / prompted.clusters + slope**2 * float(of_bare @ of_bare) / bare.clusters
     names, index = np.unique(prompted.test.cluster, return_inverse=True)
-    if len(names) < 2:
-        return Behind(value, None)
-    of_clusters = np.bincount(index, weights=own)
-    tested = len(names) / (len(names) - 1) * float(of_clusters @ of_clusters)
-    trained = len(own) / samples * float(own @ own)
-    return Behind(value, float(np.sqrt(tested + trained)) / units)
+    of_clusters, count = np.bincount(index, weights=left), len(names)
+    tested = count / (count - 1) * float(of_clusters @ of_clusters) if count > 1 else math.nan
+    return Behind(value, math.sqrt(tested) / units, math.sqrt(len(own) * trained) / units)
 
 
 def _centred(items: Items) -> Floats:

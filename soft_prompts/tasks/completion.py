@@ -10,7 +10,7 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ from soft_prompts.tasks.task import (
     Query,
     Task,
 )
-from soft_prompts.tasks.unread import Answered, Frequent, most_frequent, right_unread
+from soft_prompts.tasks.unread import Answered, most_frequent, right_unread
 
 BY_QUESTION = "by-question"  # part of the identity of data in which prompts differ in white space or case alone
 SHOWN = 8
@@ -113,6 +113,8 @@ class CompletionTask(Task):
         sources = self._sources(request)
         parts = split_rows(*sources)
         rows = dict(parts.rows)
+        if parts.has_variants:
+            say("some lines differ in white space or case alone: those ask the same, and count as one")
         rows["validation"] = _first(request, "validation", rows["validation"], request.validation_samples)
         rows["test"] = _first(request, "test", rows["test"], request.test_samples)
         encoder = self.conditions_of(request)
@@ -124,8 +126,8 @@ class CompletionTask(Task):
         files = [file for source in sources if source for file in source.files]
         key = ("examples", id(tokenizer), *made[1:], *sources)  # what is kept holds the tokenizer: its id is not free
         training, _ = KEPT.get(key, files, lambda: (made.examples(rows["train"]), tokenizer))
-        told = ("answers", self.condition_fields, *sources)
-        answers = KEPT.get(told, files, lambda: answers_of(parts.rows, self.condition_fields))
+        told = ("determined", self.condition_fields, *sources)
+        determined = KEPT.get(told, files, lambda: determined_by(parts.rows, self.condition_fields))
         return CompletionData(
             request.name,
             self.fingerprint(request),
@@ -137,32 +139,20 @@ class CompletionTask(Task):
             made=made,
             test_rows=rows["test"],
             told=self.condition_fields,
-            answers=answers,
+            training_rows=rows["train"],
+            determined=determined,
             faults=parts.faults,
         )
 
 
-class Answers(NamedTuple):
-    """What the rows say of their completions."""
-
-    frequent: Frequent
-    """The completions that most training rows have."""
-    determined: bool
-    """Does every row follow from its prompt and what is told beside it?"""
-
-
-def answers_of(rows: Mapping[Split, Sequence[Row]], told: Sequence[str]) -> Answers:
-    """Of all rows: two completions of one prompt would be chance, wherever they stand."""
+def determined_by(rows: Mapping[Split, Sequence[Row]], told: Sequence[str]) -> bool:
+    """Does every row follow from its prompt and what is told beside it? Two completions of one prompt would be chance,
+    wherever they stand."""
     first: dict[tuple[str, ...], str] = {}
-    determined = all(
+    return all(
         first.setdefault((row.prompt, *_told(row, told)), row.completion) == row.completion
         for row in itertools.chain.from_iterable(rows.values())
     )
-    return Answers(most_frequent(_answered(row, told) for row in rows["train"]), determined)
-
-
-def _answered(row: Row, told: Sequence[str]) -> Answered:
-    return Answered(_told(row, told), row.completion.strip())
 
 
 def _told(row: Row, names: Sequence[str]) -> tuple[str, ...]:
@@ -180,7 +170,9 @@ class CompletionData(ListedData):
     test_rows: Sequence[Row]
     told: tuple[str, ...]
     """Fields that a prompt is told."""
-    answers: Answers
+    training_rows: Sequence[Row]
+    determined: bool
+    """Does every line follow from its prompt and what is told beside it?"""
     faults: Counter[str] = field(default_factory=Counter)
     """Lines that could not be read, by reason."""
 
@@ -192,18 +184,23 @@ class CompletionData(ListedData):
         return dict(self.faults)
 
     def is_determined(self) -> bool:
-        return self.answers.determined
+        return self.determined
 
     def exact_test_nats(self) -> NDArray[np.float64] | None:
         """Nothing, where every completion follows from its prompt."""
-        return np.zeros(len(self.test_rows)) if self.answers.determined else None
+        return np.zeros(len(self.test_rows)) if self.determined else None
 
     def constant_outcome(self) -> NDArray[np.float64]:
-        """The best completion for all, or for all under one condition."""
+        """The best completion for all, or for all under one condition, as the tokenizer can write it."""
         is_asked = np.array([_is_asked(row) for row in self.test_rows])
-        asked = [_answered(row, self.told) for row in self.test_rows if _is_asked(row)]
+        asked = [row for row in self.test_rows if _is_asked(row)]
+        fold = self.made.folded(row.completion.strip() for row in (*self.training_rows, *asked))
+        trained, tested = (
+            [Answered(_told(row, self.told), fold[row.completion.strip()]) for row in rows]
+            for rows in (self.training_rows, asked)
+        )
         outcome = np.full(len(self.test_rows), np.nan)
-        outcome[is_asked] = right_unread(self.answers.frequent, asked, self._is_right)
+        outcome[is_asked] = right_unread(most_frequent(trained), tested, self._is_right)
         return outcome
 
     def shots(self, count: int) -> list[int]:
@@ -228,7 +225,8 @@ class CompletionData(ListedData):
         longest = max((sum(label != UNSCORED for label in e.labels) for _, e in asked), default=0)
         replies = complete(queries, longest + SPARE_TOKENS) if queries else []
         wanted = [row.prompt[seam.end :] + row.completion for (row, _), seam in zip(asked, seams, strict=True)]
-        judged = [Reply(*texts) for texts in zip(replies, wanted, map(self.made.written, asked_rows), strict=True)]
+        writable = map(self.made.written, asked_rows, wanted)
+        judged = [Reply(*texts) for texts in zip(replies, wanted, writable, strict=True)]
         if changed := [one for one in judged if not is_exact(one.writable, one.wanted)]:
             say(
                 f"this model's tokenizer writes {len(changed)} of {len(judged)} test completions otherwise than they "
@@ -262,7 +260,8 @@ def _is_asked(row: Row) -> bool:
 def _first(request: DataRequest, what: HeldOut, rows: list[Row], wanted: int) -> list[Row]:
     where = request.test_data or request.data
     if not rows:
-        raise InputError(f"{where} has no {what} line; give more lines with different prompts, or --test-data")
+        unlike = "different prompts (white space and case make none)"
+        raise InputError(f"{where} has no {what} line; give more lines with {unlike}, or --test-data")
     if len(rows) < wanted:
         say(f"{where} has {len(rows)} {what} lines; {wanted} were asked for")
     return sorted(rows, key=lambda row: (row.identity, row.asked))[:wanted]  # however the file is sorted

@@ -1,12 +1,12 @@
 """How does a line become a sample, and when is a reply to it right?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from soft_prompts.common.console import say
 from soft_prompts.data.completions import Row, conditions_of
 from soft_prompts.data.conditions import ConditionEncoder
-from soft_prompts.models.tokenizer import Tokenizer, encode, text_behind
+from soft_prompts.models.tokenizer import Tokenizer, encode, encode_all, text_behind
 from soft_prompts.tasks.task import UNSCORED, Example
 
 
@@ -34,10 +34,24 @@ class Samples(NamedTuple):
         """Where the model is to go on from."""
         return Seam(*encode(self.tokenizer, row.prompt + row.completion).before(len(row.prompt)))
 
-    def written(self, row: Row) -> str:
-        """What comes back of the completion's tokens: some tokenizers fold case, white space or characters."""
-        ids = encode(self.tokenizer, row.prompt + row.completion).ids
-        return text_behind(self.tokenizer, ids, len(self.seam(row).ids))
+    def written(self, row: Row, wanted: str) -> str:
+        """What comes back of the tokens of what is wanted: some tokenizers fold case, white space or characters."""
+        ids, front = encode(self.tokenizer, row.prompt + row.completion).ids, len(self.seam(row).ids)
+        return wanted if self._is_unknown(ids[front:]) else text_behind(self.tokenizer, ids, front)
+
+    def folded(self, answers: Iterable[str]) -> dict[str, str]:
+        """Of each different answer what comes back of its tokens."""
+        different = list(dict.fromkeys(answers))
+        tokens = encode_all(self.tokenizer, different, special=False)
+        return {
+            answer: answer if self._is_unknown(one.ids) else text_behind(self.tokenizer, one.ids, 0).strip()
+            for answer, one in zip(different, tokens, strict=True)
+        }
+
+    def _is_unknown(self, ids: Sequence[int]) -> bool:
+        """Does a token stand for whatever the tokenizer does not know? What is written of it says nothing."""
+        unknown: int | None = getattr(self.tokenizer, "unk_token_id", None)
+        return unknown is not None and unknown != self.end and unknown in ids
 
     def tell_seams(self, rows: Sequence[Row]) -> None:
         """Say of how many lines a token holds the end of the prompt and the beginning of the completion."""

@@ -19,7 +19,7 @@ from soft_prompts.behaviour.probe.prompts import RADIUS, ProbePrompt, mean_lengt
 from soft_prompts.engine.distributions import positions_at_once
 from soft_prompts.engine.memory import in_batches
 from soft_prompts.models.model import FrozenModel
-from soft_prompts.models.writing import last_logits
+from soft_prompts.models.writing import NextLogits, last_logits
 
 ROWS = 1536  # contexts times candidates that go through a model at once
 SHORTLIST = 24  # that are ranked again behind more contexts
@@ -79,7 +79,7 @@ def _next(
     embeds = model.embed(ids.to(model.device)).repeat(len(contexts), 1, 1)
     if cache is None:
         before = model.embed(contexts.to(model.device)).repeat_interleave(len(ids), dim=0)
-        logits = model.next_logits(torch.cat([before, embeds], dim=1))
+        logits = NextLogits(model, cached=False).behind(torch.cat([before, embeds], dim=1))
     else:
         cache = copy.deepcopy(cache)
         cache.batch_repeat_interleave(len(ids))

@@ -19,7 +19,7 @@ def test_a_model_that_has_the_training_samples_by_heart_teaches_a_prompt_nothing
     save_skill(tmp_path, values, metrics=learnt, command="soft-prompts run pathfinding --tokens 0")
     reading = only(tmp_path)
     why = f"with nothing in front the training samples are solved ({at_training:.2g} nats/move; 3 on test samples), and"
-    assert reading.checks["search"] == ("failed", None, f"{why} teach a prompt nothing")
+    assert reading.checks["search"][:3] == ("failed", None, f"{why} teach a prompt nothing")
     assert reading.verdict.why == f"search: {why} teach a prompt nothing"
     assert (reading.verdict.word, reading.verdict.next_command) == ("UNDECIDED", None)
 

@@ -84,7 +84,7 @@ def test_the_nearest_control_decides_where_the_mark_is_reached(
 def test_a_control_at_another_count_tells_nothing(tmp_path: Path) -> None:
     save_skill(tmp_path, OPEN)
     save_control(tmp_path, {0: (3.5, 0.1), 1: (3.0, 0.1)})
-    assert check(tmp_path, "specific") == ("unknown", None, "no control at 4 tokens")
+    assert check(tmp_path, "specific")[:3] == ("unknown", None, "no control at 4 tokens")
 
 
 def test_a_control_whose_items_are_others_than_it_claims_tells_nothing(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def search_of(folder: Path) -> Check:
 
 def test_every_state_of_the_search(tmp_path: Path) -> None:
     save_skill(tmp_path, SHUT)
-    assert search_of(tmp_path) == ("unknown", None, "no other rates, starts or steps were tried at 4 tokens")
+    assert search_of(tmp_path)[:3] == ("unknown", None, "no other rates, starts or steps were tried at 4 tokens")
     save_battery(tmp_path, 4, (3.4, 0.02), searched=False)
     assert search_of(tmp_path).state == "unknown"
     assert search_of(tmp_path).text.endswith("no search start was tried")

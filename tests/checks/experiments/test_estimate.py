@@ -40,8 +40,10 @@ def draft_of(frozen: FrozenModel, layers: int | None = None) -> FrozenModel:
 
 
 def config_of(*flags: str) -> RunConfig:
-    small = ["--batch-size", "8", "--sample-tokens", "24", "--test-samples", "8", "--validation-samples", "8"]
-    grid = EXPERIMENT.parse(["--tokens", "4", "--models", "tiny-text", "--offline", *small, *flags], "check")
+    given = {"--tokens": "4", "--models": "tiny-text", "--batch-size": "8", "--sample-tokens": "24"}
+    given |= {"--test-samples": "8", "--validation-samples": "8"}
+    own = [word for flag, value in given.items() if flag not in flags for word in (flag, value)]
+    grid = EXPERIMENT.parse([*own, "--offline", *flags], "check")
     return EXPERIMENT.runs(grid)[0]
 
 

@@ -11,7 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from tokenizers.normalizers import Lowercase
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import PreTrainedTokenizerFast
 
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.stats.items import Items
@@ -300,6 +304,35 @@ def test_a_reply_is_judged_by_what_the_tokenizer_can_write(
     assert (
         f"writes {len(wanted)} of {len(wanted)} test completions otherwise than they stand" in capsys.readouterr().err
     )
+
+
+def test_the_floor_is_judged_as_replies_are(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    """Of four answers that differ in case a tokenizer that folds it can write one, which is always right."""
+    folding = copy.deepcopy(one_frozen.tokenizer)
+    folding.backend_tokenizer.normalizer = Lowercase()
+    rows = [
+        {"prompt": f"the of {n} :", "completion": (" the", " The", " THE", " tHe")[n * n % 7 % 4]} for n in range(60)
+    ]
+    data = completions(tmp_path, rows, replace(one_frozen, tokenizer=folding))
+    said = data.measures(data.held_out("test"), items_of(data), lambda queries, *_, **__: [" the"] * len(queries))
+    assert said.outcome is not None
+    assert said.outcome.all()
+    assert data.constant_outcome().all()
+    assert not completions(tmp_path, rows, one_frozen).constant_outcome().all()
+
+
+def test_a_word_that_the_tokenizer_does_not_know_is_not_left_out(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    """Else answers that differ in it alone would be one, and half an answer right."""
+    words = WordLevel({"<unk>": 0, "the": 1, "of": 2, "city": 3, "<end>": 4}, unk_token="<unk>")
+    tokenizer = Tokenizer(words)
+    tokenizer.pre_tokenizer = WhitespaceSplit()
+    known = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", eos_token="<end>")
+    rows = [{"prompt": f"the of {n}", "completion": f" city zz{n}"} for n in range(60)]
+    data = completions(tmp_path, rows, replace(one_frozen, tokenizer=known))
+    half = data.measures(data.held_out("test"), items_of(data), lambda queries, *_, **__: [" city"] * len(queries))
+    assert half.outcome is not None
+    assert not half.outcome.any()
+    assert not data.constant_outcome().any()
 
 
 def test_a_string_has_no_constant_answer_but_itself(tmp_path: Path, one_frozen: FrozenModel) -> None:
