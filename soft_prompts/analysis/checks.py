@@ -94,7 +94,7 @@ def _trained(run: Run, metric: str) -> Trained | None:
     """The run's items, and its loss on training samples; None where one is not known, or of another unit."""
     losses = _losses(run, metric)
     try:
-        return None if losses is None else Trained(read_items(run.path), losses.training, losses.clusters)
+        return None if losses is None else Trained(read_items(run.path), losses.training, losses.clusters, run.seed)
     except InputError:
         return None
 

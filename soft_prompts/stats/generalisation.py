@@ -23,6 +23,8 @@ class Trained(NamedTuple):
     """Nats a unit."""
     clusters: int
     """Of the training samples."""
+    seed: int = 0
+    """Of their order: so many clusters of one order are the same ones."""
 
 
 class Behind(NamedTuple):
@@ -42,8 +44,7 @@ class Behind(NamedTuple):
 
 def behind_training(prompted: Trained, bare: Trained | None) -> Behind:
     """Test minus training loss of a prompt, less the share of the bare model's that it feels. `bare` is on the same
-    test items, None: it is not known. Of as many training clusters the bare model's are taken for the same ones, else
-    for others, which vary on their own."""
+    test items, None: it is not known. Where its training samples are not the prompt's they vary on their own."""
     own, units = _centred(prompted.test), float(prompted.test.scored_units.sum())
     value, slope, of_bare = float(prompted.test.loss_nats.sum()) / units - prompted.training, 0.0, np.zeros_like(own)
     if bare is not None:
@@ -52,7 +53,7 @@ def behind_training(prompted: Trained, bare: Trained | None) -> Behind:
         slope = min(1.0, max(0.0, float(own @ of_bare) / spread)) if spread > 0 else 1.0
         value -= slope * (float(bare.test.loss_nats.sum()) / units - bare.training)
     left = own - slope * of_bare
-    if bare is None or bare.clusters == prompted.clusters:
+    if bare is None or (bare.clusters, bare.seed) == (prompted.clusters, prompted.seed):
         trained = float(left @ left) / prompted.clusters
     else:
         trained = float(own @ own) / prompted.clusters + slope**2 * float(of_bare @ of_bare) / bare.clusters

@@ -46,6 +46,19 @@ def test_a_prompt_that_saw_fewer_samples_than_the_bare_model_is_as_unsure(felt: 
     assert 0.01 < wrong < 0.09
 
 
+@pytest.mark.parametrize("felt", [0.0, 0.5, 1.0])
+def test_a_prompt_that_saw_other_samples_than_the_bare_model_is_as_unsure(felt: float) -> None:
+    """Those of another seed."""
+    generator = np.random.default_rng(9)
+    found = []
+    for _ in range(400):
+        hard = generator.normal(10, 1.4, 100 + 2 * SAMPLES)
+        own = generator.normal(0.5, 0.3, len(hard)) + felt * (hard - 10)
+        prompted = Trained(items(own[:100]), own[100 : 100 + SAMPLES].mean(), SAMPLES, seed=1)
+        found.append(behind_training(prompted, Trained(items(hard[:100]), hard[100 + SAMPLES :].mean(), SAMPLES)))
+    assert 0.02 < np.mean([abs(one.value) > 1.96 * one.stderr for one in found]) < 0.09
+
+
 def test_more_test_items_leave_the_training_samples_error() -> None:
     one, bare = drawn(np.random.default_rng(3), 0.3, 0.0)
     many = [Trained(items(np.tile(side.test.loss_nats, 100)), side.training, 256) for side in (one, bare)]
