@@ -50,6 +50,10 @@ class Check(NamedTuple):
         """Failed before anything was measured: more of the same tells no more."""
         return self.state == "failed" and self.figure is None
 
+    def to_json(self) -> dict[str, str | float | None]:
+        """Plain values."""
+        return {"state": self.state, "figure": self.figure, "text": self.text}
+
 
 def scale_holds(scale: Scale | None) -> Check:
     """Is there a floor and a ceiling from outside?"""

@@ -73,7 +73,7 @@ def _cell_json(cell: CellReading) -> dict[str, Any]:
         "half": None if lead is None else lead.half.to_json(),
         "shares": {str(tokens): list(share) for tokens, share in shares.items()},
         "shares_by_loss": {str(tokens): list(share) for tokens, share in losses.items()},
-        "checks": {name: check._asdict() for name, check in reading.checks.items()},
+        "checks": {name: check.to_json() for name, check in reading.checks.items()},
         "power": None if reading.power is None else reading.power._asdict(),
         "edl_bits": edl_bits(cell),
     }

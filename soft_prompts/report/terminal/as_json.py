@@ -29,7 +29,7 @@ def as_json(reading: Reading) -> dict[str, Any]:
         "scale": _leading(lead),
         "half": _bracket(lead, 0.5),
         "nine_tenths": _bracket(lead, 0.9),
-        "checks": dict(reading.checks),
+        "checks": {name: check.to_json() for name, check in reading.checks.items()},
         "evidence": reading.evidence,
         "power": reading.power,
         "battery": reading.battery,
