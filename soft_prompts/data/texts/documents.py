@@ -6,12 +6,12 @@ it has used.
 
 from collections import Counter
 from collections.abc import Iterator
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.data.ranked import Bounds
+from soft_prompts.data.split import hash_of
 
 LOOKED_AT_LEAST = 200  # records looked into before a share of bad ones means anything
 FIELDS = ("text", "raw_content")  # what holds the text of a row; the second is RedPajama-V2's name for it
@@ -120,4 +120,4 @@ class DocumentStream:
 
 def document_of(text: str) -> Document:
     """The text under the hash of its bytes."""
-    return Document(text, int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 1)
+    return Document(text, hash_of(text))

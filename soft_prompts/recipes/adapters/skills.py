@@ -8,10 +8,10 @@ finds the skill hidden by the form of the question.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from soft_prompts.data.made_rows import SKILLS
+from soft_prompts.data.split import hash_of
 
 TESTED = 3  # one item in so many tests
 
@@ -25,7 +25,7 @@ class Item(NamedTuple):
     @property
     def number(self) -> int:
         """63 bits, the same on every machine."""
-        return int.from_bytes(blake2b(self.question.encode(), digest_size=8).digest()) >> 1
+        return hash_of(self.question)
 
     @property
     def tests(self) -> bool:

@@ -5,11 +5,11 @@ tokenizer joins the space or a line end to a word, the token that holds the word
 """
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import NamedTuple
 
 from soft_prompts.common.errors import InputError
 from soft_prompts.data.jsonl import line_error
+from soft_prompts.data.split import hash_of
 from soft_prompts.models.tokenizer import Tokenizer, Tokens, encode_all, need_spans
 from soft_prompts.tasks.guidance.arms import Arm
 from soft_prompts.tasks.guidance.sources import GuidedQuestion
@@ -74,7 +74,7 @@ def _example(question: Question, tokens: Tokens) -> Example:
         conditions=question.conditions,
         insert_at=tokens.start,
         units=sum(scored),
-        cluster=int.from_bytes(blake2b(question.prompt.encode(), digest_size=8).digest(), "big") >> 1,
+        cluster=hash_of(question.prompt),
     )
 
 
