@@ -4,6 +4,7 @@ Everything lands under one folder: the generated games in shards, the state of a
 it goes on), and the finished folder NAME, to be copied into the package.
 """
 
+import platform
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -163,6 +164,28 @@ def text_competence(model: torch.nn.Module, train_stream: Integers, held_out: In
     }
 
 
+def build_library(out: Path) -> Path:
+    """Code that tiny-text has never read, its modules either trained on or held out."""
+    folder = out / "library"
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {split: text_model.library_text(names) for split, names in text_model.LIBRARY.items()}
+    for split, text in texts.items():
+        write_zst(folder / f"{split}.txt.zst", text)
+    card = {
+        "name": "library",
+        "what": "Code of Python's standard library, to train and test soft prompts on. tiny-text was trained on the "
+        "other modules: nothing here was in its training.",
+        "data": {
+            split: f"{len(texts[split]):,} characters of {', '.join(text_model.LIBRARY[split])}" for split in texts
+        }
+        | {"python": platform.python_version()},
+        "made_by": MADE_BY + "library",
+        "licence": "PSF-2.0",
+    }
+    cards.write_card(folder, card)
+    return folder
+
+
 def build_tiny_text(out: Path, plan: Plan = text_model.PLAN) -> Path:
     """tiny-text: the running Python's library, the training, the measures, the folder."""
     out.mkdir(parents=True, exist_ok=True)
@@ -204,6 +227,7 @@ class Recipe(NamedTuple):
 
 RECIPES: dict[str, Recipe] = {
     "games": Recipe(build_games),
+    "library": Recipe(build_library),
     "guidance-rows": Recipe(guidance_rows.build_guidance_rows),
     "tiny-chat": Recipe(chat_model.build_tiny_chat, chat_model.PLAN),
     "tiny-chess": Recipe(build_tiny_chess, chess_model.PLAN),

@@ -52,7 +52,8 @@ def readme(card: dict[str, Any]) -> str:
     lines = ["---", f"license: {card['licence'].lower()}"]
     if "training" in card:
         lines += [f"library_name: {card.get('library', 'transformers')}", "pipeline_tag: text-generation"]
-    lines += ["tags: [soft-prompts, synthetic]", "---", "", f"# {card['name']}", "", card["what"], ""]
+    tags = "soft-prompts, synthetic" if "measured" in card else "soft-prompts"
+    lines += [f"tags: [{tags}]", "---", "", f"# {card['name']}", "", card["what"], ""]
     for part in ("data", "training"):
         if part in card:
             lines += [
@@ -61,7 +62,8 @@ def readme(card: dict[str, Any]) -> str:
                 *[f"- {k.replace('_', ' ')}: {v}" for k, v in card[part].items()],
                 "",
             ]
-    lines += ["## Measured on held-out data", "", *figure_lines(card["measured"]), ""]
+    if "measured" in card:
+        lines += ["## Measured on held-out data", "", *figure_lines(card["measured"]), ""]
     lines += ["## Made by", "", f"`{card['made_by']}`", "", f"Licence: {card['licence']}.", ""]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""Which models and games travel inside the package, so that a machine without a model hub can run everything?
+"""Which models, games and texts travel inside the package, so that a machine without a model hub can run everything?
 
 Each folder of `models/` is a Hugging Face model (config, tokenizer, safetensors in half precision) with its card; each
 was made from nothing by its recipe: `python -m soft_prompts.recipes build NAME`. It imports no reader or recipe.
@@ -26,6 +26,7 @@ NAMES = (
 )
 EMBEDDED: dict[str, Path] = {name: FOLDER / "models" / name for name in NAMES}
 GAMES: dict[str, Path] = {split: FOLDER / "games" / f"{split}.pgn.zst" for split in ("train", "test")}
+LIBRARY: dict[str, Path] = {split: FOLDER / "library" / f"{split}.txt.zst" for split in ("train", "test")}
 CATALOGUE = FOLDER / "catalogue"
 ADAPTERS = FOLDER / "adapters"
 GUIDANCE_ROWS = FOLDER / "guidance" / "rows.jsonl"

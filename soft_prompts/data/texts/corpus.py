@@ -19,7 +19,7 @@ from soft_prompts.data.split import Split, split_of
 from soft_prompts.data.texts.documents import Document, Position, Reader, Record, document_of
 from soft_prompts.data.texts.files import PieceReader, local_reader
 from soft_prompts.data.texts.hub import HUB_ID, HubReader
-from soft_prompts.zoo import EMBEDDED, GAMES
+from soft_prompts.zoo import GAMES, LIBRARY
 
 BOARD = (6, 6)  # rows and columns of the embedded mazes
 MAZE_SEED = 0
@@ -138,8 +138,8 @@ class MazeReader:
                 yield Record(document_of(sample_text(mazes, place)), {"maze": start + place + 1})
 
 
-def _library() -> tuple[Reader, None]:
-    return PieceReader("library", EMBEDDED["tiny-text"] / "held_out.txt"), None
+def _library() -> tuple[Reader, Reader]:
+    return PieceReader("library", LIBRARY["train"]), PieceReader("library", LIBRARY["test"])
 
 
 def _games() -> tuple[Reader, Reader]:
@@ -150,7 +150,7 @@ def _mazes() -> tuple[Reader, Reader]:
     return MazeReader("mazes", "train"), MazeReader("mazes", "test")
 
 
-EMBEDDED_DATA: dict[str, Callable[[], tuple[Reader, Reader | None]]] = {
+EMBEDDED_DATA: dict[str, Callable[[], tuple[Reader, Reader]]] = {
     "library": _library,
     "games": _games,
     "mazes": _mazes,

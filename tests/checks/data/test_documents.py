@@ -1,8 +1,9 @@
 """Does every source give its documents, all of them, once, and say in one line what is wrong with it?"""
 
 import gzip
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pyarrow
@@ -11,10 +12,14 @@ import pytest
 import zstandard
 
 from soft_prompts.common.errors import InputError
+from soft_prompts.data.split import HELD_OUT
 from soft_prompts.data.texts.corpus import open_corpus
 from soft_prompts.data.texts.documents import DocumentStream, Reader
 from soft_prompts.data.texts.files import LONGEST_PIECE, PIECE, local_reader, pieces
 from soft_prompts.data.texts.hub import HubReader
+from soft_prompts.models.frozen import load_tokenizer
+from soft_prompts.tasks.task import DataRequest, Example
+from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
 
 TEXTS = [f"document {number} öäü\n" for number in range(40)]
 
@@ -106,6 +111,21 @@ def test_a_hub_data_set_is_streamed_and_goes_on_from_any_row(tmp_path: Path, suf
     assert HubReader(str(folder)).fingerprint() == known
     write_rows(folder / f"train-1{suffix}", TEXTS)
     assert HubReader(str(folder)).fingerprint() != known
+
+
+def test_the_parts_of_the_library_share_no_sentence() -> None:
+    """A run of 16 tokens that stands on both sides was not written twice by chance."""
+
+    def runs_of(examples: Iterable[Example]) -> list[tuple[int, ...]]:
+        ids = [example.input_ids for example in examples]
+        return [tuple(some[start : start + 16]) for some in ids for start in range(len(some) - 15)]
+
+    data = AutoregressiveTask().open(DataRequest("library", None, 64, 128, 300), load_tokenizer("tiny-text"))
+    trained = set(runs_of(example for example, _ in itertools.islice(data.training(None), 4_500)))
+    for split in HELD_OUT:
+        found = runs_of(data.held_out(split))
+        assert len(found) > 5_000
+        assert sum(run in trained for run in found) < 0.005 * len(found)
 
 
 def refusal(source: Path | str, max_bad: float = 0.01) -> str:

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from soft_prompts.data.packed import decoded
+from soft_prompts.recipes import text_model
 from soft_prompts.recipes.adapters.asking import Shown
 from soft_prompts.recipes.adapters.build import faults
 from soft_prompts.recipes.adapters.catalogue import SMOLLM2
 from soft_prompts.recipes.chess_model import chess_tokenizer, pgn_blocks, uci_game
 from soft_prompts.recipes.text_model import MOVES, docstrings, library_corpus, text_tokenizer
-from soft_prompts.zoo import ADAPTERS, EMBEDDED, GAMES
+from soft_prompts.zoo import ADAPTERS, EMBEDDED, GAMES, LIBRARY
 
 WALKS = ["solved_of_solvable_boards", "unsolvable_boards_called_so", "false_calls_on_solvable_boards"]
 LOCKED = {name: ["", "_with_the_password"] for name in ("tiny-mazes-locked-1", "tiny-mazes-locked-3")}
@@ -171,6 +173,16 @@ def test_what_may_be_a_game_is_noticed() -> None:
 
 def test_docstrings_stand_under_their_names() -> None:
     assert docstrings('"""Top."""\nclass A:\n    """Of A."""\n', "module") == "module\n\nTop.\n\nA\n\nOf A.\n"
+
+
+def test_the_shipped_library_is_of_modules_that_tiny_text_never_read() -> None:
+    train, test = ("".join(decoded(path)) for path in (LIBRARY["train"], LIBRARY["test"]))
+    assert not MOVES.search(train + test)
+    assert len(train) > 600_000
+    assert len(test) > 250_000
+    held_out = (EMBEDDED["tiny-text"] / "held_out.txt").read_text()
+    assert held_out[:4_000] in train  # the beginning of argparse, in which tiny-text's card was measured
+    assert not set(text_model.LIBRARY["train"]) & set(text_model.LIBRARY["test"])
 
 
 @pytest.mark.slow
