@@ -20,6 +20,7 @@ from soft_prompts.data.split import HELD_OUT
 from soft_prompts.data.texts.corpus import Corpus, open_corpus
 from soft_prompts.data.texts.documents import Document
 from soft_prompts.data.texts.held_out import Buffer, buffers, candidates
+from soft_prompts.data.texts.shared import say_what_is_shared
 from soft_prompts.models.tokenizer import Tokenizer, encode, need_spans
 from soft_prompts.stats.items import Items
 from soft_prompts.tasks.task import (
@@ -252,6 +253,8 @@ def _hold_out(corpus: Corpus, request: DataRequest, cutter: Cutter, label: Label
             name: _enough(pool.documents[name], wanted[name], cutter, label) for name in HELD_OUT
         }
         if pool.are_all or all(_count(found[name]) >= size for name, size in wanted.items()):
+            test = [document for document in pool.documents["test"] if document.identity in found["test"]]
+            say_what_is_shared(corpus, request.data, test, request.max_bad)
             return _chosen(request, found, pool.faults)
     raise AssertionError("a source has an end")
 
