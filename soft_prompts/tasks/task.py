@@ -65,6 +65,11 @@ class DataRequest(NamedTuple):
         """Short name of the data, part of the run's path."""
         return name_of_data(self.data, self.test_data)
 
+    def written_for(self, usual: int) -> int:
+        """For how many test items the model writes, where writing for all costs too much: for `usual` of up to 1,000,
+        and for as many times more of more."""
+        return usual * max(1000, self.test_samples) // 1000
+
 
 def name_of_data(data: str, test_data: str | None) -> str:
     """Last parts of the two sources without suffixes."""

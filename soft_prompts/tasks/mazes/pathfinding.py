@@ -55,7 +55,7 @@ BLOCK = 256  # boards drawn at once
 TRIAL = 32  # samples that show whether a tokenizer works piece by piece
 ASKED = (0, 2, 6)  # extra moves that walks are asked for
 COUNTED = 4096  # training boards whose walks are counted
-SOLVABLE, UNSOLVABLE = 128, 64  # different boards on which the model walks, at most
+SOLVABLE, UNSOLVABLE = 128, 64  # of 1,000 test boards: different ones on which the model walks, at most
 SHOWN = 3  # walks kept in the result for each quality asked for, and one across an unsolvable board
 STEERING = f"moves_per_walk/asked_{ASKED[-1]}_minus_{ASKED[0]}"
 STEERING_SOLVED = f"{STEERING}/solved"
@@ -188,8 +188,11 @@ class PathfindingData(TaskData):
         """Places of the first different test boards of each kind, in test order, solvable ones first."""
         mazes = self.mazes["test"]
         different = {maze.identity: place for place, maze in enumerate(mazes)}.values()
-        solvable = [place for place in different if mazes[place].reachable][:SOLVABLE]
-        return solvable + [place for place in different if not mazes[place].reachable][:UNSOLVABLE]
+        walked = list[int]()
+        for reachable, usual in ((True, SOLVABLE), (False, UNSOLVABLE)):
+            alike = [place for place in different if mazes[place].reachable == reachable]
+            walked += alike[: self.request.written_for(usual)]
+        return walked
 
     def _example(self, maze: Maze, most_tokens: int | None = None) -> Example:
         """The whole sample, or its first tokens."""

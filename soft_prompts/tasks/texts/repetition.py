@@ -32,7 +32,7 @@ WORDS = (
     *("key", "from", "path", "code", "read", "start", "not", "end", "module", "size", "when", "write", "new", "state"),
 )
 LETTERS = "abcdefgh"
-CONTINUED = 64  # test items whose prompt is left to write by itself
+CONTINUED = 64  # of 1,000 test items: those whose prompt is left to write by itself
 NEW_TOKENS = 48
 SHOWN = 6
 
@@ -77,9 +77,9 @@ class RepetitionTask(Task):
                 "give a shorter --string, or more --sample-tokens"
             )
         label = partial(_example, self, request.score_first, tuple(ids))
-        data = open_text(
-            self, request, tokenizer, label, partial(_measures, tokenizer, said_string(tokenizer, ids) or string)
-        )
+        said = said_string(tokenizer, ids) or string
+        score = partial(_measures, tokenizer, said, request.written_for(CONTINUED))
+        data = open_text(self, request, tokenizer, label, score)
         opened = (data.request, data.corpus, data.cutter, data.label, data.score, data.chosen)
         return RepetitionData(*opened, string=ids)
 
@@ -154,11 +154,11 @@ def repeated_labels(length: int, string: Sequence[int], insert_at: int, first: i
 
 
 def _measures(
-    tokenizer: Tokenizer, string: str, examples: Sequence[Example], items: Items, complete: Complete
+    tokenizer: Tokenizer, string: str, most: int, examples: Sequence[Example], items: Items, complete: Complete
 ) -> Measures:
     """What the model writes behind text and prompt, with nothing to correct it."""
     some_text = [place for place, example in enumerate(examples) if example.insert_at > 0]  # there to go on from
-    places = spread_over(some_text, CONTINUED)
+    places = spread_over(some_text, most)
     chosen = [examples[place] for place in places]
     texts = [_text(tokenizer, e.input_ids[: e.insert_at]) for e in chosen]
     queries = [Query(text, e.conditions, text_end(tokenizer, text)) for text, e in zip(texts, chosen, strict=True)]

@@ -18,7 +18,7 @@ from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.tokenizer import encode
 from soft_prompts.stats.items import Items
-from soft_prompts.tasks.mazes.pathfinding import PathfindingData, PathfindingTask
+from soft_prompts.tasks.mazes.pathfinding import SOLVABLE, PathfindingData, PathfindingTask
 from soft_prompts.tasks.mazes.tokens import MazeEncoder
 from soft_prompts.tasks.mazes.walks import Attempt, moves_more, moves_more_where_solved, shortest_walk, walk_metrics
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, HeldOut, Query
@@ -433,6 +433,14 @@ def test_an_outcome_is_of_the_board_that_was_walked() -> None:
     assert [measures.outcome[place] for place in asked] == [float(right[texts[place]]) for place in asked]
     assert np.nanmean(measures.outcome) == measures.metrics["solved_share"].value
     assert 0 < np.nanmean(measures.outcome) < 1
+
+
+def test_more_test_boards_are_more_that_are_walked() -> None:
+    """The verdict names --test-samples where an interval of what is solved is too wide."""
+    for count, factor in ((1000, 1), (2000, 2)):
+        data = open_data(test_samples=count)
+        outcome = data.constant_outcome()
+        assert (~np.isnan(outcome)).sum() == factor * SOLVABLE
 
 
 def test_the_constant_walk_is_the_most_frequent_one_and_rarely_right() -> None:

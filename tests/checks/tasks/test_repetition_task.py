@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from soft_prompts.common.errors import UsageError
-from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.frozen import load_frozen_model, load_tokenizer
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.stats.items import Items
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Query
@@ -97,6 +97,19 @@ def test_what_the_model_writes_is_judged_behind_text_and_prompt(tmp_path: Path, 
     places = [place for place, example in enumerate(examples) if example.insert_at > 0][:count]
     assert measures.outcome[places].tolist() == [1.0 if number < 4 else 0.5 for number in range(count)]
     assert np.isnan(np.delete(measures.outcome, places)).all()
+
+
+@pytest.mark.parametrize(("test_samples", "written"), [(300, 64), (1000, 64), (2000, 128)])
+def test_more_test_items_are_more_texts_to_go_on_from(test_samples: int, written: int) -> None:
+    """The verdict names --test-samples where an interval of what is written is too wide."""
+    request = DataRequest("library", None, 64, 16, test_samples)
+    data = RepetitionTask(("abc",)).open(request, load_tokenizer("tiny-text"))
+    examples = data.held_out("test")
+    zeros = np.zeros(len(examples))
+    items = Items(zeros, zeros.astype(int), zeros.astype(int), zeros.astype(int))
+    outcome = data.measures(examples, items, lambda queries, *_, **__: ["abc"] * len(queries)).outcome
+    assert outcome is not None
+    assert (~np.isnan(outcome)).sum() == written
 
 
 def test_one_run_a_string_and_refusals(tmp_path: Path, one_frozen: FrozenModel) -> None:
