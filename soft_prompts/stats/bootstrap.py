@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soft_prompts.stats.items import Items
-from soft_prompts.stats.proportions import wilson
+from soft_prompts.stats.proportions import mean_bounds
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -79,9 +79,11 @@ class Scores:
         return float(self.sums.sum()) / total if total else math.nan
 
     def bounds(self, cluster: Counts) -> tuple[float, float]:
-        """Wilson's interval of a mean outcome, each cluster one trial: where all items agree no draw differs."""
-        trials = len(np.unique(cluster[self.weights > 0]))
-        return wilson(self.mean * trials, trials)
+        """A mean outcome's interval by `mean_bounds`: where all items agree no draw differs."""
+        asked = self.weights > 0
+        names, index = np.unique(cluster[asked], return_inverse=True)
+        sums, weights = (np.bincount(index, values[asked], len(names)) for values in (self.sums, self.weights))
+        return mean_bounds(sums, weights)
 
 
 def drawn_means(scores: Sequence[Scores], cluster: Counts, draws: int) -> Floats:

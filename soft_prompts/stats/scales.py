@@ -131,7 +131,7 @@ def _gap_is_wrong(gap: Floats, floor: Floats, by: By) -> str | None:
 
 
 def _widened(share: Interval, bounds: tuple[float, float], floor: float, gap: float) -> Interval:
-    """At least as wide as Wilson's interval of the outcome itself."""
+    """At least as wide as the bounds of the outcome itself."""
     if share.low is None or share.high is None:
         return share
     low, high = ((bound - floor) / gap for bound in bounds)

@@ -245,7 +245,7 @@ def test_a_peak_that_is_lost_again_is_a_search_that_fell_short(tmp_path):
 
 
 def test_a_bare_model_in_doubt_is_not_hidden(tmp_path):
-    save_skill(tmp_path, {0: (2.0, 0.4), 1: (1.2, 1.0)})
+    save_skill(tmp_path, {0: (2.0, 0.48), 1: (1.2, 1.0)})
     save_control(tmp_path, {0: (4.0, 0.0), 1: (3.8, 0.0)})
     assert word(tmp_path) == ("UNDECIDED", "the bare model may have half of it: more test items")
 

@@ -1,5 +1,6 @@
 """Are intervals, shares and brackets those that one works out by hand?"""
 
+import math
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from soft_prompts.stats.bootstrap import Interval, Scores, drawn_means, interval, over_seeds
 from soft_prompts.stats.brackets import bracket
 from soft_prompts.stats.items import Items
+from soft_prompts.stats.proportions import wilson
 from soft_prompts.stats.scales import BEATEN, Anchor, Ends, measured
 
 CLUSTER = np.repeat(np.arange(40), 3)
@@ -91,6 +93,44 @@ def test_where_all_outcomes_are_alike_wilson_says_how_sure():
     shares = by_deed({4: 1.0}, [Anchor("constant", (alike(0.0),))], Anchor("exact", known=1.0))
     assert shares[4].low == pytest.approx(1 - 1.96**2 / (120 + 1.96**2), abs=1e-4)
     assert shares[4].high == 1
+
+
+def test_outcomes_of_right_and_wrong_are_wilsons_trials():
+    for right in (0, 1, 7, 20):
+        outcome = (np.arange(20) < right).astype(float)
+        assert Scores(outcome, np.ones(20)).bounds(np.arange(20)) == wilson(right, 20)
+        twice = Scores(np.repeat(outcome, 2), np.ones(40))  # two alike of a cluster say no more than one
+        assert twice.bounds(np.repeat(np.arange(20), 2)) == wilson(right, 20)
+
+
+DRAWN = {
+    "all alike": lambda generator, n: np.full(n, 0.46),
+    "alike, but one in thirty": lambda generator, n: np.where(generator.random(n) < 1 / 30, 1.0, 0.001),
+    "in the middle": lambda generator, n: generator.beta(5, 5, n),
+    "at the ends": lambda generator, n: generator.beta(0.5, 0.5, n),
+    "low": lambda generator, n: generator.beta(1, 9, n),
+    "four of a cluster": lambda generator, n: generator.binomial(4, generator.beta(1, 1, n)) / 4,
+    "right and wrong": lambda generator, n: generator.binomial(1, 0.3, n).astype(float),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("clusters", [5, 12, 64])
+@pytest.mark.parametrize("count", [200, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_a_shares_interval_holds_the_truth(name: str, clusters: int, count: int):
+    """As often as it says, within what so many tries can show, whatever the outcomes are like."""
+    generator = np.random.default_rng(1)
+    truth = DRAWN[name](generator, 1_000_000).mean()
+    held, width = 0, 0.0
+    for _ in range(count):
+        scores = Scores(DRAWN[name](generator, clusters), np.ones(clusters))
+        low, high = scores.bounds(np.arange(clusters))
+        drawn = interval(drawn_means([scores], np.arange(clusters), 200)[:, 0], clusters)
+        held += min(low, drawn.low or 0) <= truth <= max(high, drawn.high or 1)
+        width += high - low
+    assert held / count >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / count)
+    wilsons = {5: 0.66, 12: 0.49, 64: 0.24}  # at a half
+    assert name == "right and wrong" or width / count < 0.95 * wilsons[clusters]
 
 
 def test_shares_by_loss_by_hand():
