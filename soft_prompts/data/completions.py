@@ -21,7 +21,7 @@ from soft_prompts.data.kept import KEPT, content_of
 from soft_prompts.data.made_rows import MADE, made_fingerprint, made_rows
 from soft_prompts.data.packed import format_of
 from soft_prompts.data.rows import FORMATS, RawRow, place_name, rows_of
-from soft_prompts.data.split import Split, hash_of, question_of, split_of
+from soft_prompts.data.split import Split, hash_of, split_of, wording_of
 
 REQUIRED = ("prompt", "completion")
 
@@ -121,7 +121,7 @@ def _made(name: str) -> list[Row]:
 
 def _together(rows: list[Row]) -> list[Row]:
     """Of those that differ in white space or case alone all count as the least, whatever their order."""
-    questions, least = [question_of(row.asked) for row in rows], dict[int, str]()
+    questions, least = [wording_of(row.asked) for row in rows], dict[int, str]()
     for question, row in zip(questions, rows, strict=True):
         least[question] = min(row.asked, least.get(question, row.asked))
     likes = (least[question] for question in questions)
@@ -145,10 +145,10 @@ def _split(data: RowSource, test: RowSource | None) -> Parts:
     held_out = test.read()
     for row in held_out.sound:
         parts["validation" if row.identity % 5 == 0 else "test"].append(row)
-    known = {question_of(row.asked): row.asked for row in held_out.sound}
+    known = {wording_of(row.asked): row.asked for row in held_out.sound}
     has_variants = any(row.like is not None for row in (*train.sound, *held_out.sound))
     for row in train.sound:
-        same = known.get(question_of(row.asked))
+        same = known.get(wording_of(row.asked))
         if same is None:
             parts["train"].append(row)
         has_variants |= same not in (None, row.asked)

@@ -2,6 +2,7 @@
 
 from hashlib import blake2b
 from typing import Literal
+from unicodedata import normalize
 
 Split = Literal["train", "validation", "test"]
 HeldOut = Literal["validation", "test"]
@@ -21,6 +22,6 @@ def hash_of(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) >> 1
 
 
-def question_of(text: str) -> int:
-    """63 bits; equal for texts that differ in white space or case alone."""
-    return hash_of(" ".join(text.split()).casefold())
+def wording_of(text: str) -> int:
+    """63 bits; equal for texts that differ in white space, case or the Unicode form of their characters alone."""
+    return hash_of(normalize("NFC", " ".join(text.split()).casefold()))

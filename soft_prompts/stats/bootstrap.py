@@ -82,7 +82,9 @@ class Scores:
         """A mean outcome's interval by `mean_bounds`: where all items agree no draw differs."""
         asked = self.weights > 0
         names, index = np.unique(cluster[asked], return_inverse=True)
-        sums, weights = (np.bincount(index, values[asked], len(names)) for values in (self.sums, self.weights))
+        sums, weights = (
+            np.bincount(index, weights=values[asked], minlength=len(names)) for values in (self.sums, self.weights)
+        )
         return mean_bounds(sums, weights)
 
 

@@ -41,7 +41,7 @@ from soft_prompts.tasks.task import (
     Task,
     TaskData,
 )
-from soft_prompts.tasks.unread import Answered, most_frequent, right_unread
+from soft_prompts.tasks.unread import Answered, right_unread
 from soft_prompts.zoo import GAMES
 
 BUCKETS = ((0, 1200), (1200, 1600), (1600, 2000), (2000, 5000))  # mean Elo of the two players
@@ -206,7 +206,7 @@ class ChessData(TaskData):
         pairs = zip(self.games["test"], plies.tolist(), strict=True)
         asked = [Answered(ply, game.text.split(" ")[ply]) for game, ply in pairs if ply]
         outcome = np.full(len(plies), np.nan)
-        outcome[plies > 0] = right_unread(most_frequent(played), asked, str.__eq__)
+        outcome[plies > 0] = right_unread(played, asked, str.__eq__)
         return outcome
 
     def _asked(self, examples: Sequence[Example]) -> list[int]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.data.completions import REQUIRED, Row, RowSource, field_encoder, split_rows
+from soft_prompts.data.completions import REQUIRED, Row, RowSource, conditions_of, field_encoder, split_rows
 from soft_prompts.data.conditions import NO_CONDITIONS, ConditionEncoder
 from soft_prompts.data.kept import KEPT
 from soft_prompts.data.split import Split
@@ -38,7 +38,7 @@ from soft_prompts.tasks.task import (
     Query,
     Task,
 )
-from soft_prompts.tasks.unread import Answered, most_frequent, right_unread
+from soft_prompts.tasks.unread import Answered, in_groups, right_unread
 
 BY_QUESTION = "by-question"  # part of the identity of data in which prompts differ in white space or case alone
 SHOWN = 8
@@ -138,7 +138,6 @@ class CompletionTask(Task):
             sources=(request.data, request.test_data or request.data),
             made=made,
             test_rows=rows["test"],
-            told=self.condition_fields,
             training_rows=rows["train"],
             determined=determined,
             faults=parts.faults,
@@ -168,8 +167,6 @@ class CompletionData(ListedData):
     """Of training, and of what is held out."""
     made: Samples
     test_rows: Sequence[Row]
-    told: tuple[str, ...]
-    """Fields that a prompt is told."""
     training_rows: Sequence[Row]
     determined: bool
     """Does every line follow from its prompt and what is told beside it?"""
@@ -195,12 +192,14 @@ class CompletionData(ListedData):
         is_asked = np.array([_is_asked(row) for row in self.test_rows])
         asked = [row for row in self.test_rows if _is_asked(row)]
         fold = self.made.folded(row.completion.strip() for row in (*self.training_rows, *asked))
+        told = [[conditions_of(row, self.made.encoder) for row in rows] for rows in (self.training_rows, asked)]
+        group = in_groups(told[0])
         trained, tested = (
-            [Answered(_told(row, self.told), fold[row.completion.strip()]) for row in rows]
-            for rows in (self.training_rows, asked)
+            [Answered(group(one), fold[row.completion.strip()]) for one, row in zip(conditions, rows, strict=True)]
+            for conditions, rows in zip(told, (self.training_rows, asked), strict=True)
         )
         outcome = np.full(len(self.test_rows), np.nan)
-        outcome[is_asked] = right_unread(most_frequent(trained), tested, self._is_right)
+        outcome[is_asked] = right_unread(trained, tested, self._is_right)
         return outcome
 
     def shots(self, count: int) -> list[int]:

@@ -1,5 +1,6 @@
 """How does a line become a sample, and when is a reply to it right?"""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -111,5 +112,17 @@ def is_exact(reply: str, completion: str) -> bool:
 
 
 def is_prefix(reply: str, completion: str) -> bool:
-    """The reply begins with the completion; white space around the completion and before the reply does not count."""
-    return reply.lstrip().startswith(completion.strip())
+    """The reply begins with the completion, whose last word or number ends there: `12` and `1.5` are not 1, `Nothing`
+    is not No. White space around the completion and before the reply does not count."""
+    reply, completion = reply.lstrip(), completion.strip()
+    if not reply.startswith(completion):
+        return False
+    last, behind = completion[-1:], reply[len(completion) :]
+    if last.isdigit():
+        return not (_is_cased(behind[:1]) or re.match(r"[.,:/]?\d", behind))
+    return not (_is_cased(last) and (_is_cased(behind[:1]) or behind[:1].isdigit()))
+
+
+def _is_cased(character: str) -> bool:
+    """A letter of a script that puts spaces between words: of others a reply may go on without one."""
+    return character.lower() != character.upper()

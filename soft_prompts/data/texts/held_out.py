@@ -13,7 +13,7 @@ import numpy as np
 
 from soft_prompts.data.kept import KEPT
 from soft_prompts.data.ranked import Bounds, Lowest
-from soft_prompts.data.split import HELD_OUT, HeldOut
+from soft_prompts.data.split import HELD_OUT, HeldOut, wording_of
 from soft_prompts.data.texts.corpus import Corpus
 from soft_prompts.data.texts.documents import Document, DocumentStream, Position, Reader
 
@@ -22,7 +22,7 @@ class Candidates(NamedTuple):
     """Documents that could be held out."""
 
     documents: dict[HeldOut, list[Document]]
-    """Different ones, in the order of their hashes."""
+    """In the order of their hashes, none of another's wording."""
     are_all: bool
     """Whether there are no others."""
     faults: dict[str, int]
@@ -42,9 +42,13 @@ def _candidates(corpus: Corpus, most: Mapping[HeldOut, int], max_bad: float) -> 
         split = corpus.split_of(document, in_training=False)
         if split != "train" and lowest[split].takes(document.identity):
             lowest[split].add(document.identity, document)
-    documents: dict[HeldOut, list[Document]] = {
-        name: [document for _, document in one.in_order()] for name, one in lowest.items()
-    }
+    documents: dict[HeldOut, list[Document]] = {name: [] for name in HELD_OUT}
+    seen = set[int]()
+    for name in reversed(HELD_OUT):  # what tests does not validate too
+        for _, document in lowest[name].in_order():
+            if (wording := wording_of(document.text)) not in seen:
+                seen.add(wording)
+                documents[name].append(document)
     return Candidates(documents, not any(one.passed for one in lowest.values()), dict(stream.faults))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from soft_prompts.common.console import say
 from soft_prompts.data.kept import KEPT
+from soft_prompts.data.split import wording_of
 from soft_prompts.data.texts.corpus import Corpus
 from soft_prompts.data.texts.documents import Document
 from soft_prompts.data.texts.held_out import buffers
@@ -50,10 +51,10 @@ def _runs(document: Document) -> Iterator[tuple[str, ...]]:
 
 def _training(corpus: Corpus, test: Iterable[Document], max_bad: float) -> Iterator[Document]:
     """The first documents that train."""
-    size, held_out = 0, {document.identity for document in test}
+    size, held_out = 0, {wording_of(document.text) for document in test}
     for document in next(buffers(corpus.train, None, max_bad)).documents:
         if size >= LOOKED_AT:
             return
-        if corpus.split_of(document, in_training=True) == "train" and document.identity not in held_out:
+        if corpus.split_of(document, in_training=True) == "train" and wording_of(document.text) not in held_out:
             size += len(document.text)
             yield document

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from soft_prompts.stats.paired import Estimate, ratio
 from soft_prompts.stats.proportions import Proportion, proportion
 from soft_prompts.tasks.guidance.text import END_TAG
+from soft_prompts.tasks.unread import best_answer
 
 Floats = NDArray[np.float64]
 
@@ -61,10 +62,8 @@ def judge_all(generations: Sequence[str], targets: Sequence[str], judge: Judge) 
 
 def constant_floor(targets: Sequence[str], judge: Judge) -> Floor:
     """The share of targets that one answer, the best among them, gets right everywhere; the first of the best."""
-    number = Counter(targets)
-    right = {answer: sum(n for target, n in number.items() if judge(answer, target)) for answer in number}
-    best = max(right, key=lambda answer: right[answer])
-    return Floor(best, right[best] / len(targets))
+    best = best_answer(Counter(targets), judge)
+    return Floor(best, sum(judge(best, target) for target in targets) / len(targets))
 
 
 def mean(values: Floats, per: NDArray[np.int64] | None = None) -> Estimate:

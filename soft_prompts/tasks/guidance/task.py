@@ -32,7 +32,7 @@ from soft_prompts.tasks.guidance.sources import GuidedQuestion, Source, open_sou
 from soft_prompts.tasks.lesson import LearningRule, Lesson, LessonTask, Optimiser, Precision
 from soft_prompts.tasks.listed import ListedData
 from soft_prompts.tasks.task import Complete, DataRequest, Example, Measures
-from soft_prompts.tasks.unread import Answered, most_frequent, right_unread
+from soft_prompts.tasks.unread import Answered, right_unread
 from soft_prompts.zoo import FOLDER
 
 EMBEDDED_ROWS = "questions"
@@ -267,7 +267,7 @@ class GuidanceTaskData(ListedData):
             [Answered(one.conditions, one.target) for one in self.asked.questions(some)]
             for some in (self.realized, self.test_questions)
         )
-        return right_unread(most_frequent(known), asked, is_exact)
+        return right_unread(known, asked, is_exact)
 
     def _replies(self, questions: Sequence[Question], examples: Sequence[Example], complete: Complete) -> list[str]:
         told = [e.conditions for e in examples] or [q.conditions for q in questions]

@@ -16,7 +16,7 @@ import numpy as np
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.data.ranked import growing
-from soft_prompts.data.split import HELD_OUT
+from soft_prompts.data.split import HELD_OUT, wording_of
 from soft_prompts.data.texts.corpus import Corpus, open_corpus
 from soft_prompts.data.texts.documents import Document
 from soft_prompts.data.texts.held_out import Buffer, buffers, candidates
@@ -153,7 +153,8 @@ class Chosen(NamedTuple):
     """What is held out."""
 
     examples: dict[HeldOut, list[Example]]
-    documents: frozenset[int]
+    wordings: frozenset[int]
+    """Of the documents, which train in no other white space or case either."""
     faults: dict[str, int]
 
 
@@ -213,7 +214,7 @@ class TextData(TaskData):
         for number in range(at.document, len(order)):
             document = buffer.documents[order[number]]
             trains = self.corpus.split_of(document, in_training=True) == "train"
-            if trains and document.identity not in self.chosen.documents:
+            if trains and wording_of(document.text) not in self.chosen.wordings:
                 examples += _usable(self.cutter.windows(document, at.epoch), self.label)
             if len(examples) >= BLOCK:
                 yield examples, number + 1
@@ -253,13 +254,16 @@ def _hold_out(corpus: Corpus, request: DataRequest, cutter: Cutter, label: Label
             name: _enough(pool.documents[name], wanted[name], cutter, label) for name in HELD_OUT
         }
         if pool.are_all or all(_count(found[name]) >= size for name, size in wanted.items()):
-            test = [document for document in pool.documents["test"] if document.identity in found["test"]]
-            say_what_is_shared(corpus, request.data, test, request.max_bad)
-            return _chosen(request, found, pool.faults)
+            kept = {name: [one for one in pool.documents[name] if one.identity in found[name]] for name in HELD_OUT}
+            say_what_is_shared(corpus, request.data, kept["test"], request.max_bad)
+            wordings = frozenset(wording_of(one.text) for name in HELD_OUT for one in kept[name])
+            return Chosen(_spread_over(request, found), wordings, pool.faults)
     raise AssertionError("a source has an end")
 
 
-def _chosen(request: DataRequest, found: Mapping[HeldOut, dict[int, list[Example]]], faults: dict[str, int]) -> Chosen:
+def _spread_over(
+    request: DataRequest, found: Mapping[HeldOut, dict[int, list[Example]]]
+) -> dict[HeldOut, list[Example]]:
     where = request.test_data or request.data
     if empty := [name for name in HELD_OUT if not found[name]]:
         raise InputError(f"{where} holds no {empty[0]} document of use; give more documents, or --test-data")
@@ -269,7 +273,7 @@ def _chosen(request: DataRequest, found: Mapping[HeldOut, dict[int, list[Example
         held_out[name] = _spread(list(found[name].items()), wanted)
         if len(held_out[name]) < wanted:
             say(f"{where} has {len(held_out[name])} {name} samples; {wanted} were asked for")
-    return Chosen(held_out, frozenset(identity for name in HELD_OUT for identity in found[name]), faults)
+    return held_out
 
 
 def _enough(documents: Sequence[Document], wanted: int, cutter: Cutter, label: Label) -> dict[int, list[Example]]:

@@ -6,11 +6,12 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 
 from soft_prompts.data.completions import Row, RowSource, split_rows
-from soft_prompts.data.split import Split
+from soft_prompts.data.split import Split, wording_of
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.completion import BY_QUESTION, CompletionTask
 from soft_prompts.tasks.task import DataRequest
@@ -36,6 +37,12 @@ def asked(rows: Sequence[Row]) -> set[str]:
 
 def request_for(data: RowSource, test: RowSource | None = None) -> DataRequest:
     return DataRequest(data.name, None if test is None else test.name, 64, 20, 20)
+
+
+def test_forms_of_a_character_are_one() -> None:
+    forms = {wording_of(normalize(form, "Où est né  Zoé ?")) for form in ("NFC", "NFD")}
+    assert forms == {wording_of("où est né zoé ?")}
+    assert wording_of("x² ?") != wording_of("x2 ?")
 
 
 def test_variants_of_a_question_stand_in_one_part_and_are_one_cluster(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """Is it said, and counted right, what of the test stands word by word in training documents?"""
 
+import itertools
 import json
 import random
 from pathlib import Path
 
 import pytest
 
-from soft_prompts.data.split import split_of
+from soft_prompts.data.split import HELD_OUT, split_of
 from soft_prompts.data.texts.documents import document_of
 from soft_prompts.data.texts.shared import RUN, shared_share
 from soft_prompts.models.frozen import load_tokenizer
@@ -56,6 +57,28 @@ def test_a_run_says_what_of_its_test_can_be_learnt_by_heart(
     said = capsys.readouterr().err
     share = (30 - RUN + 1) / (60 + 30 - RUN + 1)
     assert (f"{share:.0%} of the test's runs of {RUN} words" in said) == (kind == "quoting")
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_document_in_other_white_space_is_the_same(tmp_path: Path, apart: bool) -> None:
+    """One that tests trains in no other white space or case, and stands in the test once."""
+    plain, other = (
+        [text_of(seed, 60) for seed in range(120)],
+        [f" {text_of(seed, 60)}\n".upper() for seed in range(120)],
+    )
+    sources = (tmp_path / "train.jsonl", tmp_path / "test.jsonl")
+    for path, some in zip(sources, (plain, other) if apart else (plain + other, []), strict=True):
+        path.write_text("".join(json.dumps({"text": text}) + "\n" for text in some))
+    request = DataRequest(str(sources[0]), str(sources[1]) if apart else None, 64, 8, 16)
+    tokenizer = load_tokenizer("tiny-text")
+    data = AutoregressiveTask().open(request, tokenizer)
+    held_out = [example.cluster for split in HELD_OUT for example in data.held_out(split)]
+    known = {document_of(text).identity: seed % 120 for seed, text in enumerate(plain + other)}
+    seeds = {known[cluster] for cluster in held_out}
+    assert len(seeds) == len(set(held_out))
+    trained = {known[example.cluster] for example, _ in itertools.islice(data.training(None), 600)}
+    assert len(trained) > 50
+    assert not seeds & trained
 
 
 def test_what_is_a_copy_of_a_test_document_never_trains_and_is_not_counted(

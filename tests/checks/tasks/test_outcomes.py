@@ -26,7 +26,7 @@ from soft_prompts.tasks.mazes.pathfinding import PathfindingTask
 from soft_prompts.tasks.registry import TASKS
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, Query, TaskData
 from soft_prompts.tasks.texts.repetition import RepetitionTask
-from soft_prompts.tasks.unread import Answered, most_frequent, right_unread
+from soft_prompts.tasks.unread import Answered, right_unread
 from tests.benchmarks.random_games import headers, pgn
 from tests.checks.made.tasks import open_small
 from tests.checks.tasks.test_chess_task import SQUARES
@@ -281,11 +281,35 @@ def test_a_table_of_the_conditions_needs_no_model(tmp_path: Path, one_frozen: Fr
     assert 0 < np.mean(untold.constant_outcome()) < 0.7
 
 
+def test_a_table_of_a_number_needs_no_model_either(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    """Hardly two prices are alike, but whether one is above 50 is all that the answer says."""
+    prices = [round(np.random.default_rng(n).uniform(0, 100), 3) for n in range(400)]
+    rows = [
+        {"prompt": f"ask {n} :", "completion": " high" if price > 50 else " low", "price": price}
+        for n, price in enumerate(prices)
+    ]
+    told = completions(tmp_path, rows, one_frozen, condition_fields=("price",))
+    assert np.mean(told.constant_outcome()) > 0.9
+    shuffled = [row | {"price": prices[n - 1]} for n, row in enumerate(rows)]
+    assert np.mean(completions(tmp_path, shuffled, one_frozen, condition_fields=("price",)).constant_outcome()) < 0.7
+
+
+def test_an_answer_that_begins_with_others_is_right_for_them_too(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    """Without an end token what stands behind a completion is not judged; the most frequent answer is not the best."""
+    answers = (" No", " No", " No, never", " Yes", " Yes", " Yes")
+    rows = [{"prompt": f"ask {n} :", "completion": answers[n * 7 % 6]} for n in range(240)]
+    data = completions(tmp_path, rows, one_frozen, end_token=False)
+    expected = [float(row.completion.startswith(" No")) for row in data.test_rows]
+    assert data.constant_outcome().tolist() == expected
+    data = completions(tmp_path, rows, one_frozen)
+    assert data.constant_outcome().tolist() == [float(row.completion == " Yes") for row in data.test_rows]
+
+
 def test_many_answers_have_no_constant_one_by_chance() -> None:
     """Of 40 different ones each is right once."""
     items = [Answered((), f"answer {number}") for number in range(40)]
-    assert not right_unread(most_frequent([Answered((), "another")] * 3), items, str.__eq__).any()
-    assert len(right_unread(most_frequent([]), [], str.__eq__)) == 0
+    assert not right_unread([Answered((), "another")] * 3, items, str.__eq__).any()
+    assert len(right_unread([], [], str.__eq__)) == 0
 
 
 def test_a_reply_is_judged_by_what_the_tokenizer_can_write(
