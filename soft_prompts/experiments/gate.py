@@ -1,7 +1,8 @@
 """May the new model take the old one's place? What changed beyond the controls, and which named skills moved.
 
 A skill is a file of prompts and completions, asked of both models by an ordinary run with its evidence: it has moved
-where the verdict is another and both say something, or where the brackets of prompt tokens share no count.
+where the verdict is another and both say something, where the brackets of prompt tokens share no count, or where a
+verdict is open and the two do otherwise with nothing in front.
 """
 
 import contextlib
@@ -11,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from soft_prompts.analysis.losses.curves import curve_title
+from soft_prompts.analysis.prompts import scores_of, whole_items
 from soft_prompts.analysis.readings import Reading, Readings, read_all
 from soft_prompts.behaviour.comparison.finding import Comparison
 from soft_prompts.behaviour.comparison.settings import JUDGED
@@ -22,7 +26,9 @@ from soft_prompts.experiments.grid import without_slash
 from soft_prompts.finetuning.stages import open_data
 from soft_prompts.report.terminal.sentences import loud
 from soft_prompts.results.paths import settings_hash
+from soft_prompts.stats.bootstrap import DRAWS, LEAST_CLUSTERS, drawn_means
 from soft_prompts.stats.brackets import Bracket
+from soft_prompts.stats.scales import LEAST_ERRORS
 from soft_prompts.training.apparatus import data_request
 
 OPEN = ("NO SCALE", "UNDECIDED")  # verdicts on a skill of which nobody can say that it has stayed
@@ -81,8 +87,14 @@ class Gate:
 
     @property
     def is_judged(self) -> bool:
-        """Did any part or skill say anything?"""
-        return bool(self.judged) or len(self.unjudged) < len(self.untested) + len(self.skills)
+        """Did any part or skill say anything, and every skill that may not do as it likes?"""
+        says_any = bool(self.judged) or any(one.is_judged for one in self.skills)
+        return says_any and not self.open_skills
+
+    @property
+    def open_skills(self) -> tuple[str, ...]:
+        """Those asked for of which nobody can say that they have stayed, and that are not allowed to change."""
+        return tuple(one.name for one in self.skills if not one.is_judged and one.name not in self.allowed)
 
     @property
     def sentence(self) -> str:
@@ -90,6 +102,9 @@ class Gate:
         rest = f"; no verdict by {', '.join(self.unjudged)}" if self.unjudged else ""
         if self.beyond:
             return f"STOP: changed beyond what is allowed: {', '.join(self.beyond)}{rest}"
+        if not self.is_judged and (self.judged or any(one.is_judged for one in self.skills)):
+            names = ", ".join(self.open_skills)
+            return f"NOT JUDGED: nothing can be said of {names}: give more evidence, or --allow{rest}"
         if not self.is_judged:
             return f"NOT JUDGED: give 3 controls, more prompts, or skills with a verdict{rest}"
         known = ", ".join(name for name in (*self.changed, *self.moved) if name in self.allowed)
@@ -198,7 +213,24 @@ def skill_of(name: str, before: Reading, after: Reading) -> Skill:
         for half, one in zip(brackets, (before, after), strict=True)
     ]
     asked = Skill(name, before.verdict.word, after.verdict.word, texts[0], texts[1], moved=apart(*brackets))
-    return asked._replace(moved=asked.moved or (asked.is_judged and asked.before != asked.after))
+    is_other = asked.before != asked.after if asked.is_judged else does_otherwise(before, after)
+    return asked._replace(moved=asked.moved or is_other)
+
+
+def does_otherwise(before: Reading, after: Reading) -> bool:
+    """Is more or less right of the same items with nothing in front, beyond 3 standard errors of the difference?"""
+    bare = [next((run for run in one.runs if run.tokens == 0), None) for one in (before, after)]
+    if bare[0] is None or bare[1] is None:
+        return False
+    prints = {run.result.data.items_fingerprint for run in bare if run is not None}
+    scores = [scores_of(run, before.curve.metric, "deed") for run in bare if run is not None]
+    items = whole_items(bare[0], before.curve.metric)
+    if len(prints) > 1 or items is None or scores[0] is None or scores[1] is None:
+        return False
+    rows = drawn_means([scores[0], scores[1]], items.cluster, DRAWS)
+    apart = rows[:, 1] - rows[:, 0]
+    enough = len(np.unique(items.cluster)) >= LEAST_CLUSTERS
+    return enough and abs(float(apart[0])) > LEAST_ERRORS * float(np.nanstd(apart[1:]))
 
 
 def apart(first: Bracket | None, second: Bracket | None) -> bool:

@@ -83,7 +83,7 @@ class Scores:
         asked = self.weights > 0
         names, index = np.unique(cluster[asked], return_inverse=True)
         sums, weights = (
-            np.bincount(index, weights=values[asked], minlength=len(names)) for values in (self.sums, self.weights)
+            np.bincount(index, values[asked], len(names)).astype(np.float64) for values in (self.sums, self.weights)
         )
         return mean_bounds(sums, weights)
 

@@ -50,7 +50,7 @@ class Network:
     vectors: dict[int, Tensor]
     """Layer -> [K H], centred."""
     halves: tuple[dict[int, Tensor], dict[int, Tensor]]
-    """The same of every other prompt."""
+    """The same of the prompts of every other group."""
 
     def cosines(self, layer: int) -> Floats:
         """[K K]."""
@@ -66,22 +66,32 @@ def concept_network(inside: Inside, choices: Choices) -> Network:
     """Raises UsageError for fewer than six classes."""
     if len(choices.classes) < LEAST:
         raise UsageError(f"{choices.where}: {len(choices.classes)} classes; a network needs {LEAST} or more")
-    texts, labels = labelled_texts(choices)
+    texts, labels, groups = labelled_texts(choices)
     held = captured(inside, texts, [f"resid.{layer}" for layer in range(inside.layers)])
     places = [[at for at, label in enumerate(labels) if label == name] for name in choices.classes]
-    if few := [name for name, mine in zip(choices.classes, places, strict=True) if len(mine) < 2]:
-        raise UsageError(f"{choices.where}: class {few[0]!r} has one prompt; give two or more")
+    if few := [
+        name for name, mine in zip(choices.classes, places, strict=True) if len({groups[at] for at in mine}) < 2
+    ]:
+        raise UsageError(f"{choices.where}: class {few[0]!r} has prompts of one group; give two groups or more")
+    halves = [_halves(mine, groups) for mine in places]
 
-    def centred(value: Tensor, step: slice) -> Tensor:
-        means = torch.stack([value[mine[step], 0].mean(dim=0) for mine in places])
+    def centred(value: Tensor, chosen: Sequence[Sequence[int]]) -> Tensor:
+        means = torch.stack([value[list(mine), 0].mean(dim=0) for mine in chosen])
         return means - means.mean(dim=0)
 
     layers = {layer: held[f"resid.{layer}"] for layer in range(inside.layers)}
-    whole, even, odd = (
-        {layer: centred(value, step) for layer, value in layers.items()}
-        for step in (slice(None), slice(0, None, 2), slice(1, None, 2))
+    whole, one, other = (
+        {layer: centred(value, chosen) for layer, value in layers.items()}
+        for chosen in (places, *zip(*halves, strict=True))
     )
-    return Network(choices.classes, whole, (even, odd))
+    return Network(choices.classes, whole, (one, other))
+
+
+def _halves(places: Sequence[int], groups: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Prompts of every other group: two of one group would make the halves alike."""
+    number = {group: at for at, group in enumerate(dict.fromkeys(groups[place] for place in places))}
+    one, other = ([place for place in places if number[groups[place]] % 2 == rest] for rest in (0, 1))
+    return one, other
 
 
 def _cosines(vectors: Tensor) -> Floats:
@@ -148,9 +158,10 @@ def mapped(
     source: Inside, target: Inside, choices: Choices, layers: tuple[int, int], names: Sequence[str] = ()
 ) -> list[Mapped]:
     """For each concept (default: all): ridge regression from the source's stream to the target's over the other
-    concepts' train prompts, its vector sent through, its strength chosen on dev."""
+    concepts' train prompts, its vector sent through, its strength chosen on dev; of items that offer the concept.
+    Raises UsageError where none does."""
     train, dev, test = (choices.part(split) for split in ("train", "dev", "test"))
-    texts, labels = labelled_texts(train)
+    texts, labels, _ = labelled_texts(train)
     sites = [f"resid.{layer}" for layer in layers]
     x, y = (
         captured(one, texts, [site])[site][:, 0].double() for one, site in zip((source, target), sites, strict=True)
@@ -168,7 +179,7 @@ def mapped(
             kind: _best(target, (dev, test), name, sites[1], vector * length / vector.norm())
             for kind, vector in vectors.items()
         }
-        none = float(option_scores(target.frozen, test, untouched).right(name).mean())
+        none = float(option_scores(target.frozen, test.having(name), untouched).right(name).mean())
         found.append(Mapped(name, shares["without"], shares["within"], shares["own"], none))
     return found
 
@@ -189,7 +200,7 @@ def _ridge(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _best(inside: Inside, parts: tuple[Choices, Choices], name: str, site: str, vector: Tensor) -> float:
-    dev, test = parts
+    dev, test = (part.having(name) for part in parts)  # the others cannot be right of it
     steers = [adding(inside, {site: (strength * vector).float()}) for strength in STRENGTHS]
     on_dev = [option_scores(inside.frozen, dev, steer).lead(name).mean() for steer in steers]
     return float(option_scores(inside.frozen, test, steers[int(np.argmax(on_dev))]).right(name).mean())

@@ -4,6 +4,7 @@ A row is a prompt and an option without its last token; options of one token sha
 prompt goes in where the engine puts it.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -136,7 +137,10 @@ def rows_of(frozen: FrozenModel, choices: Choices) -> list[Row]:
 def option_scores(
     frozen: FrozenModel, choices: Choices, steer: Steer = untouched, prompt: nn.Module | None = None
 ) -> Scores:
-    """Log-probabilities of all options while `steer` is at work, behind a soft prompt where one is given."""
+    """Log-probabilities of all options while `steer` is at work, behind a soft prompt where one is given.
+
+    Raises UsageError where the model says no number: what was added was too large.
+    """
     logps = np.full((len(choices.items), len(choices.classes)), np.nan)
     rows = rows_of(frozen, choices)
     order = sorted(range(len(rows)), key=lambda number: len(rows[number].ids))
@@ -144,7 +148,10 @@ def option_scores(
         work = partial(_scored, frozen, rows, steer, prompt)
         for values, places in in_batches(order, BATCH, work):
             for value, (item, option) in zip(values, places, strict=True):
-                logps[item, option] = np.nansum([logps[item, option], value])
+                if math.isnan(value):
+                    raise UsageError("the model's log-probability is no number; give smaller --strengths, or float32")
+                so_far = logps[item, option]
+                logps[item, option] = value if np.isnan(so_far) else so_far + value
     return Scores(logps, choices.classes, choices.groups)
 
 

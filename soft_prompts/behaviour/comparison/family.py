@@ -106,7 +106,7 @@ def refuse_other_tokenizer(first: FrozenModel, second: FrozenModel) -> None:
         differ = len(set(one.items()) ^ set(other.items()))
         raise UsageError(
             f"{first.name} and {second.name} have different tokenizers ({differ} entries); a comparison is of models "
-            "with one tokenizer: give a target and controls made from the base"
+            "with one tokenizer: give models made from one base"
         )
 
 

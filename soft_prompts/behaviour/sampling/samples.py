@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from soft_prompts.behaviour.comparison.asked import Asked, name_of
 from soft_prompts.behaviour.comparison.finding import Finding
 from soft_prompts.behaviour.likelihood import no_prompt
+from soft_prompts.behaviour.wording.words import UNSPACED
 from soft_prompts.engine.generation import generate
 from soft_prompts.models.tokenizer import text_start
 from soft_prompts.models.writing import Contrast
@@ -19,7 +20,7 @@ from soft_prompts.tasks.task import Query
 
 CHUNK = 64  # prompts that are written and kept together: memory does not grow with their number
 SHOWN = 6
-WORD = re.compile(r"\w+|[^\w\s]")
+WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+|[^\w\s]")
 
 
 class Written(NamedTuple):

@@ -1,22 +1,17 @@
 """Which words does one set of samples use more than another? Phrases of one to three words, by their log-odds."""
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from soft_prompts.behaviour.wording.words import phrase_of, words_of
+
 Floats = NDArray[np.float64]
-WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
 LONGEST = 3  # words of a phrase
 TEXTS = 2048  # whose phrases are remembered: every label asks for those of the same texts
 SMOOTHING = 0.5  # texts with and without it, added on either side
-
-
-def words_of(text: str) -> list[str]:
-    """Words and marks, as they are written."""
-    return WORD.findall(text)
 
 
 @lru_cache(TEXTS)
@@ -24,7 +19,7 @@ def phrases_of(text: str) -> frozenset[str]:
     """Every run of one to three words in it that holds a letter or a digit."""
     words = words_of(text)
     runs = (words[at : at + long] for long in range(1, LONGEST + 1) for at in range(len(words) - long + 1))
-    return frozenset(" ".join(run) for run in runs if any(word[0].isalnum() for word in run))
+    return frozenset(phrase_of(run) for run in runs if any(word[0].isalnum() for word in run))
 
 
 class Phrases:

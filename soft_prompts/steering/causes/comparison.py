@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from soft_prompts.behaviour.comparison.family import refuse_other_tokenizer
 from soft_prompts.common.errors import UsageError
 from soft_prompts.engine.activations.module_map import Inside
 from soft_prompts.engine.activations.sums import check_map
@@ -127,9 +128,10 @@ def compare_prompts(inside: Inside, pairs: Pairs, looked: Looked = Looked()) -> 
 def compare_models(inside: Inside, other: Inside, pairs: Pairs, looked: Looked = Looked()) -> Comparison:
     """The receiver prompts through `other`, the donor, beside the same through `inside`.
 
-    Raises UsageError for models of different shapes.
+    Raises UsageError for models of different shapes or tokenizers.
     """
     check_map(inside)
+    refuse_other_tokenizer(inside.frozen, other.frozen)
     mine, theirs = ((one.layers, one.heads, one.hidden_size) for one in (inside, other))
     if mine != theirs:
         raise UsageError(

@@ -1,6 +1,7 @@
 """Which direction tells a class from the others? Means, and the first direction of differences."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,18 +17,30 @@ from soft_prompts.steering.vectors.vector import SteeringVector
 LEAST_NORM = 1e-6  # of the residual stream's: less is rounding
 
 
-def labelled_texts(choices: Choices) -> tuple[list[str], list[str]]:
-    """Texts whose last token shows a class, and the class of each.
+class Labelled(NamedTuple):
+    """Texts whose last token shows a class, the class of each, and the group of its item."""
 
-    The prompts where they show one; else each prompt behind its cue of each class; else behind each prompt an option.
-    """
-    if choices.items[0].shown is not None:
-        return [item.prompt for item in choices.items], [str(item.shown) for item in choices.items]
-    if all(set(item.cues) == set(item.options) for item in choices.items):
-        pairs = [(item.cues[name] + item.prompt, name) for item in choices.items for name in item.options]
-    else:
-        pairs = [(item.prompt + text, name) for item in choices.items for name, text in item.options.items()]
-    return [text for text, _ in pairs], [name for _, name in pairs]
+    texts: list[str]
+    labels: list[str]
+    groups: list[str]
+
+
+def labelled_texts(choices: Choices) -> Labelled:
+    """The prompts where they show a class; else each prompt behind its cue of each class; else behind each prompt an
+    option."""
+    are_cued = all(set(item.cues) == set(item.options) for item in choices.items)
+    found = Labelled([], [], [])
+    for item in choices.items:
+        if choices.items[0].shown is not None:
+            texts = {str(item.shown): item.prompt}
+        elif are_cued:
+            texts = {name: item.cues[name] + item.prompt for name in item.options}
+        else:
+            texts = {name: item.prompt + text for name, text in item.options.items()}
+        found.texts.extend(texts.values())
+        found.labels.extend(texts)
+        found.groups.extend([item.group] * len(texts))
+    return found
 
 
 class Activations:
@@ -35,7 +48,7 @@ class Activations:
 
     def __init__(self, inside: Inside, choices: Choices, layers: Sequence[int] | None = None) -> None:
         """Raises UsageError for a class of fewer than 8 prompts, and for activations that are not finite."""
-        texts, labels = labelled_texts(choices)
+        texts, labels, _ = labelled_texts(choices)
         refuse_few(choices, list(dict.fromkeys(labels)))
         self.inside, self.labels = inside, labels
         self.choices = choices

@@ -8,13 +8,14 @@ import pytest
 
 from soft_prompts.behaviour.comparison import settings
 from soft_prompts.behaviour.comparison.asked import Asked
-from soft_prompts.behaviour.sampling.samples import Written
+from soft_prompts.behaviour.sampling.samples import Written, distinct_bigrams
 from soft_prompts.behaviour.wording import clusters, labels
 from soft_prompts.behaviour.wording.clusters import cluster_texts
 from soft_prompts.behaviour.wording.features import read_vocabulary, tf_idf
 from soft_prompts.behaviour.wording.labels import find_labels, label_samples
 from soft_prompts.behaviour.wording.phrases import Phrases, phrases_of
 from soft_prompts.behaviour.wording.two_sample import differences, tell_beyond
+from soft_prompts.behaviour.wording.words import words_of
 from soft_prompts.commands import main as cli
 from soft_prompts.common.errors import UsageError
 
@@ -36,6 +37,35 @@ def samples(seed: int, count: int = 200, planted: float = 0.0, word: str = "zebr
 def test_phrases_are_runs_of_words_as_they_are_written() -> None:
     assert phrases_of("Say it!") == {"Say", "it", "Say it", "it !", "Say it !"}
     assert phrases_of("?! ...") == frozenset()
+
+
+def test_words_are_those_of_their_script() -> None:
+    """Some scripts have no spaces; a vowel sign or an accent stays with its letter."""
+    assert words_of("我想要猫,谢谢") == ["我", "想", "要", "猫", ",", "谢", "谢"]
+    assert words_of("これはペン") == list("これはペン")
+    assert words_of("नमस्ते दुनिया") == ["नमस्ते", "दुनिया"]
+    assert words_of("nai\u0308ve x² a_b 12.5") == ["nai\u0308ve", "x²", "a", "_", "b", "12", ".", "5"]
+    assert words_of("Привет, 한국어 문장") == ["Привет", ",", "한국어", "문장"]
+    assert words_of("ที่") == ["ที่"]
+    assert phrases_of("想要猫") == {"想", "要", "猫", "想要", "要猫", "想要猫"}
+    assert "see 猫" in phrases_of("we see 猫")
+    assert distinct_bigrams(["我想要猫", "我想要书"]) == 4 / 6
+
+
+def test_what_is_planted_is_found_in_a_script_without_spaces() -> None:
+    def chinese(seed: int, planted: float = 0.0) -> list[Written]:
+        draw, found = random.Random(seed), []
+        for place in range(300):
+            words = draw.choices("我想要书的那本你他看大小上下来去说话人天", k=12)
+            if draw.random() < planted:
+                words.insert(draw.randrange(12), "猫")
+            found.append(Written(f"p{place}", "", "".join(words)))
+        return found
+
+    labels = label_samples(chinese(0, 0.3), [chinese(1), chinese(2)], Phrases(), 20)
+    assert labels[0].text == "猫"
+    assert labels[0].adjusted_p < 1e-3
+    assert all("猫" in text for text in labels[0].examples)
 
 
 def test_what_is_planted_is_proposed_and_found() -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from soft_prompts.analysis.losses.curves import Curve
 from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.points import Point
-from soft_prompts.analysis.readings import Reading
+from soft_prompts.analysis.readings import Reading, read_all
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.analysis.verdicts import Verdict
 from soft_prompts.behaviour.comparison.finding import Comparison, Finding
@@ -25,6 +26,7 @@ from soft_prompts.stats.brackets import Bracket
 from tests.checks.behaviour.conftest import noisy_copy
 from tests.checks.conftest import save_tiny_model
 from tests.checks.made.results import build_result
+from tests.checks.made.stored_results import flat_items, save
 
 CARD = {"name": "m", "fingerprint": "f"}
 
@@ -65,9 +67,16 @@ def test_what_nobody_could_judge_does_not_pass() -> None:
             "NOT JUDGED: give 3 controls, more prompts, or skills with a verdict; no ver"
         )
         assert verdict.sentence.endswith("sums")
-        assert gate(found, [unscaled, skill("plurals", False)]).is_judged
-    judged = gate(comparison(labels="not shown", probe="untested"), [unscaled])
-    assert judged.sentence == "PASS: no change was shown; no verdict by probe, sums"
+        assert gate(found, [unscaled, skill("plurals", False)], ("sums",)).is_judged
+    for skills in ([unscaled], [unscaled, skill("plurals", False)]):
+        judged = gate(comparison(labels="not shown", probe="untested"), skills)
+        assert not judged.is_judged
+        assert judged.sentence == (
+            "NOT JUDGED: nothing can be said of sums: give more evidence, or --allow; no verdict by probe, sums"
+        )
+    allowed = gate(comparison(labels="not shown", probe="untested"), [unscaled], ("sums",))
+    assert allowed.is_judged
+    assert allowed.sentence == "PASS: no change was shown; no verdict by probe, sums"
     assert gate(comparison(labels="identical"), []).is_judged
 
 
@@ -94,6 +103,21 @@ def test_an_open_verdict_moves_a_skill_by_its_brackets_alone() -> None:
         found = skill_of("sums", reading(*before), reading(*after))
         assert (found.moved, found.word) == (moved, word), (before, after)
         assert found.is_judged == (gate(comparison(), [found]).unjudged == ())
+
+
+@pytest.mark.parametrize(("right", "moved"), [(0.3, True), (0.88, False)])
+def test_an_open_verdict_moves_where_the_bare_models_do_otherwise(tmp_path: Path, right: float, moved: bool) -> None:
+    """Without evidence there is no scale, and yet .9 right is not .3 right."""
+    draw = np.random.default_rng(0)
+    for name, share in (("old", 0.9), ("new", right)):
+        items = flat_items((2.0, 0.0))
+        outcome = (draw.random(len(items.cluster)) < share).astype(float)
+        save(tmp_path, "run", replace(items, outcome=outcome), tokens=0, model=name)
+    old, new = sorted(read_all([tmp_path]).readings, key=lambda one: one.curve.model, reverse=True)
+    found = skill_of("sums", old, new)
+    assert {found.before, found.after} == {"NO SCALE"}
+    assert (found.moved, found.word) == (moved, "MOVED" if moved else "NOT JUDGED")
+    assert gate(comparison(), [found]).beyond == (("sums",) if moved else ())
 
 
 def test_slips_are_named_before_anything_is_compared(tmp_path: Path) -> None:
@@ -237,6 +261,6 @@ def test_the_command_asks_a_skill_of_both_models(tmp_path: Path, capsys: pytest.
     assert (tmp_path / "out" / "gate.json").exists(), said.err
     found = json.loads((tmp_path / "out" / "gate.json").read_text())
     assert said.out.splitlines()[-1] == found["verdict"], said.err
-    assert ended.value.code == (1 if found["beyond"] else 0)
+    assert ended.value.code == (1 if found["beyond"] else 3)  # without evidence nothing is said of the skill
     assert found["skills"][0]["name"] == "moves"
     assert "moves" in (tmp_path / "out" / "gate.html").read_text()

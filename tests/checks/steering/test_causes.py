@@ -9,7 +9,7 @@ from torch import Tensor
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.engine.activations.module_map import Inside
-from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.models.frozen import load_frozen_model, load_tokenizer
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.stats.ranking import needed_for_all, precision_at
 from soft_prompts.steering.causes.comparison import Looked, compare_models, compare_prompts
@@ -137,6 +137,8 @@ def test_a_model_beside_itself_and_one_of_another_shape(one_frozen: FrozenModel,
     assert any("patched ones matter" in line for line in found.says())
     small = replace(one_frozen, name="small")
     narrow = Inside(small)
+    with pytest.raises(UsageError, match="different tokenizers"):
+        compare_models(inside, Inside(replace(one_frozen, tokenizer=load_tokenizer("tiny-text"))), pairs, Looked())
     narrow.blocks = narrow.blocks[:1]
     with pytest.raises(UsageError, match="give models of equal shape"):
         compare_models(inside, narrow, pairs, Looked())

@@ -53,6 +53,15 @@ def test_options_of_any_length_are_scored_as_plain_transformers_does(frozen: Fro
     assert scores.lead("a")[1] == pytest.approx(scores.logps[1, 0] - scores.logps[1, 2])
 
 
+def test_what_is_no_number_is_no_certainty(one_frozen: FrozenModel) -> None:
+    """A vector so long that the model's sums overflow."""
+    choices = Choices((Choice("go on", {"a": " up", "b": "q"}, "1"),))
+    inside = Inside(one_frozen)
+    vector = torch.full((inside.hidden_size,), torch.inf)
+    with pytest.raises(UsageError, match=r"no number; give smaller --strengths"):
+        option_scores(one_frozen, choices, adding(inside, {"resid.0": vector}))
+
+
 def test_neutral_text_costs_what_transformers_says(one_frozen: FrozenModel) -> None:
     ids = torch.tensor([one_frozen.tokenizer("the of and the")["input_ids"]])
     with torch.no_grad():

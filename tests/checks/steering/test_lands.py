@@ -22,6 +22,7 @@ from soft_prompts.results.findings import read_finding
 from soft_prompts.steering.concepts import agreement, beside, concept_network, mapped, within_families
 from soft_prompts.steering.data.sources import find_choices, land_choices
 from soft_prompts.steering.likeness import likeness
+from soft_prompts.steering.scoring import option_scores
 
 
 def run(words: list[str]) -> int:
@@ -153,6 +154,33 @@ def test_a_network_agrees_with_itself_and_maps_to_itself(lands: Inside) -> None:
     assert one.within == pytest.approx(one.own, abs=0.1)
     with pytest.raises(UsageError, match="a network needs 6 or more"):
         concept_network(lands, _two(choices))
+
+
+def test_maps_are_judged_by_items_that_offer_the_concept(lands: Inside) -> None:
+    choices = land_choices("told")
+    kept = [choices.classes[at % 2 :: 2] for at in range(len(choices.items))]
+    some = [
+        replace(item, **{part: {name: getattr(item, part)[name] for name in names} for part in ("options", "cues")})
+        for item, names in zip(choices.items, kept, strict=True)
+    ]
+    halved = replace(choices, items=tuple(some))
+    one = mapped(lands, lands, halved, (2, 2), ("king",))[0]
+    asked = halved.part("test").having("king")
+    assert 0 < len(asked.items) < len(halved.part("test").items)
+    assert one.none == option_scores(lands.frozen, asked).right("king").mean()
+    assert one.own > 0.9
+
+
+def test_halves_of_a_network_share_no_group(lands: Inside) -> None:
+    """Lines that stand there twice would make any two halves alike."""
+    choices = land_choices("told").part("train")
+    twice = replace(choices, items=tuple(item for item in choices.items for _ in range(2)))
+    assert concept_network(lands, twice).ceiling(1) == pytest.approx(
+        concept_network(lands, choices).ceiling(1), abs=1e-6
+    )
+    alone = replace(choices, items=tuple(replace(item, group="one") for item in choices.items))
+    with pytest.raises(UsageError, match="prompts of one group"):
+        concept_network(lands, alone)
 
 
 def _two(choices):
