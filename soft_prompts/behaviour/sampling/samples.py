@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from soft_prompts.behaviour.comparison.asked import Asked, name_of
 from soft_prompts.behaviour.comparison.finding import Finding
 from soft_prompts.behaviour.likelihood import no_prompt
-from soft_prompts.behaviour.wording.words import UNSPACED
+from soft_prompts.data.texts.words import UNSPACED
 from soft_prompts.engine.generation import generate
 from soft_prompts.models.tokenizer import text_start
 from soft_prompts.models.writing import Contrast

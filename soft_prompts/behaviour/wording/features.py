@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from soft_prompts.behaviour.wording.words import words_of
+from soft_prompts.data.texts.words import words_of
 
 LEAST_TEXTS = 2  # that a phrase stands in; others say nothing of texts not seen
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from soft_prompts.behaviour.wording.words import phrase_of, words_of
+from soft_prompts.data.texts.words import phrase_of, words_of
 
 Floats = NDArray[np.float64]
 LONGEST = 3  # words of a phrase

@@ -13,9 +13,11 @@ from soft_prompts.data.split import wording_of
 from soft_prompts.data.texts.corpus import Corpus
 from soft_prompts.data.texts.documents import Document
 from soft_prompts.data.texts.held_out import buffers
+from soft_prompts.data.texts.words import words_of
 
-RUN = 13  # words: what arXiv 2005.14165, appendix C, calls an overlap
+RUN = 13  # words and marks: what arXiv 2005.14165, appendix C, calls an overlap
 LOOKED_AT = 1 << 22  # characters of training text: a second
+OF_A_TEST = 1 << 15  # characters of a document that tests
 WORTH_SAYING = 0.05
 
 
@@ -36,17 +38,17 @@ def say_what_is_shared(corpus: Corpus, where: str, test: Iterable[Document], max
 
 def shared_share(test: Iterable[Document], training: Iterable[Document]) -> float:
     """The part of all runs of `RUN` words of `test` that stand in `training` as well; 0 where there are none."""
-    asked = [run for document in test for run in _runs(document)]
-    left = frozenset(asked)
-    found = set[tuple[str, ...]]()
+    asked = [run for document in test for run in _runs(document.text[:OF_A_TEST])]
+    known, found = frozenset(asked), set[int]()
     for document in training:
-        found.update(left.intersection(_runs(document)))
+        found.update(known.intersection(_runs(document.text)))
     return sum(run in found for run in asked) / max(1, len(asked))
 
 
-def _runs(document: Document) -> Iterator[tuple[str, ...]]:
-    words = document.text.split()
-    return zip(*(itertools.islice(words, first, None) for first in range(RUN)), strict=False)
+def _runs(text: str) -> Iterator[int]:
+    """Hashes of the runs: words themselves would take ten times the memory."""
+    words = words_of(text)
+    return map(hash, zip(*(itertools.islice(words, first, None) for first in range(RUN)), strict=False))
 
 
 def _training(corpus: Corpus, test: Iterable[Document], max_bad: float) -> Iterator[Document]:

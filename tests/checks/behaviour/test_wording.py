@@ -15,9 +15,9 @@ from soft_prompts.behaviour.wording.features import read_vocabulary, tf_idf
 from soft_prompts.behaviour.wording.labels import find_labels, label_samples
 from soft_prompts.behaviour.wording.phrases import Phrases, phrases_of
 from soft_prompts.behaviour.wording.two_sample import differences, tell_beyond
-from soft_prompts.behaviour.wording.words import words_of
 from soft_prompts.commands import main as cli
 from soft_prompts.common.errors import UsageError
+from soft_prompts.data.texts.words import words_of
 
 WORDS = [f"w{number}" for number in range(60)]
 
