@@ -2,7 +2,7 @@
 
 A source is a file of rows (JSON lines, a JSON array, CSV, TSV or parquet, packed or not), a folder of them, or an
 embedded name (`sums`, `plural`), whose rows are made when they are asked for. Rows are split by hash of the prompt: the
-same prompt never lies on both sides, nor do two that differ in white space or case alone.
+same prompt never lies on both sides, nor do two that differ in white space, case or Unicode form alone.
 """
 
 import math
@@ -38,7 +38,7 @@ class Row(NamedTuple):
     is_text: bool = False
     """Whether its format knows nothing but text."""
     like: str | None = None
-    """What it counts as: of its source the least that differs in white space or case alone; None: what it asks."""
+    """What it counts as: of its source the least of the same wording; None: what it asks."""
 
     @property
     def asked(self) -> str:
@@ -111,7 +111,7 @@ class Parts(NamedTuple):
     """In the order of the source."""
     faults: Counter[str]
     has_variants: bool
-    """Are there prompts that differ in white space or case alone?"""
+    """Are there prompts that differ in white space, case or Unicode form alone?"""
 
 
 def _made(name: str) -> list[Row]:
@@ -120,7 +120,7 @@ def _made(name: str) -> list[Row]:
 
 
 def _together(rows: list[Row]) -> list[Row]:
-    """Of those that differ in white space or case alone all count as the least, whatever their order."""
+    """Of those that differ in white space, case or Unicode form alone all count as the least, whatever their order."""
     questions, least = [wording_of(row.asked) for row in rows], dict[int, str]()
     for question, row in zip(questions, rows, strict=True):
         least[question] = min(row.asked, least.get(question, row.asked))

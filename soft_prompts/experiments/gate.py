@@ -26,13 +26,14 @@ from soft_prompts.experiments.grid import without_slash
 from soft_prompts.finetuning.stages import open_data
 from soft_prompts.report.terminal.sentences import loud
 from soft_prompts.results.paths import settings_hash
-from soft_prompts.stats.bootstrap import DRAWS, LEAST_CLUSTERS, drawn_means
+from soft_prompts.stats.bootstrap import DRAWS, drawn_means
 from soft_prompts.stats.brackets import Bracket
 from soft_prompts.stats.scales import LEAST_ERRORS
 from soft_prompts.training.apparatus import data_request
 
 OPEN = ("NO SCALE", "UNDECIDED")  # verdicts on a skill of which nobody can say that it has stayed
 RUN = "soft-prompts run completion"
+LEAST_ASKED = 10  # questions: of fewer, all alike are luck
 JUDGING = ("changed", "not shown", "identical")  # verdicts that say whether something changed
 
 
@@ -229,7 +230,8 @@ def does_otherwise(before: Reading, after: Reading) -> bool:
         return False
     rows = drawn_means([scores[0], scores[1]], items.cluster, DRAWS)
     apart = rows[:, 1] - rows[:, 0]
-    enough = len(np.unique(items.cluster)) >= LEAST_CLUSTERS
+    asked = (scores[0].weights > 0) & (scores[1].weights > 0)
+    enough = len(np.unique(items.cluster[asked])) >= LEAST_ASKED
     return enough and abs(float(apart[0])) > LEAST_ERRORS * float(np.nanstd(apart[1:]))
 
 

@@ -174,7 +174,7 @@ def build_library(out: Path) -> Path:
     card = {
         "name": "library",
         "what": "Code of Python's standard library, to train and test soft prompts on. tiny-text was trained on the "
-        "other modules: nothing here was in its training.",
+        "other modules: none of these was in its training.",
         "data": {
             split: f"{len(texts[split]):,} characters of {', '.join(text_model.LIBRARY[split])}" for split in texts
         }

@@ -73,7 +73,9 @@ def concept_network(inside: Inside, choices: Choices) -> Network:
         name for name, mine in zip(choices.classes, places, strict=True) if len({groups[at] for at in mine}) < 2
     ]:
         raise UsageError(f"{choices.where}: class {few[0]!r} has prompts of one group; give two groups or more")
-    halves = [_halves(mine, groups) for mine in places]
+    halves = _halves(places, groups)
+    if not all(map(all, halves)):
+        raise UsageError(f"{choices.where}: its groups cannot be halved with every class in both; give more groups")
 
     def centred(value: Tensor, chosen: Sequence[Sequence[int]]) -> Tensor:
         means = torch.stack([value[list(mine), 0].mean(dim=0) for mine in chosen])
@@ -81,16 +83,27 @@ def concept_network(inside: Inside, choices: Choices) -> Network:
 
     layers = {layer: held[f"resid.{layer}"] for layer in range(inside.layers)}
     whole, one, other = (
-        {layer: centred(value, chosen) for layer, value in layers.items()}
-        for chosen in (places, *zip(*halves, strict=True))
+        {layer: centred(value, chosen) for layer, value in layers.items()} for chosen in (places, *halves)
     )
     return Network(choices.classes, whole, (one, other))
 
 
-def _halves(places: Sequence[int], groups: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Prompts of every other group: two of one group would make the halves alike."""
-    number = {group: at for at, group in enumerate(dict.fromkeys(groups[place] for place in places))}
-    one, other = ([place for place in places if number[groups[place]] % 2 == rest] for rest in (0, 1))
+def _halves(places: Sequence[Sequence[int]], groups: Sequence[str]) -> tuple[list[list[int]], list[list[int]]]:
+    """Each class's prompts in two halves that share no group of any class: what is of a group would make them alike.
+    A group goes where its classes have fewer."""
+    classes: dict[str, set[int]] = {group: set() for group in groups}
+    for at, mine in enumerate(places):
+        for place in mine:
+            classes[groups[place]].add(at)
+    ahead, first = [0] * len(places), set[str]()
+    for group, mine in classes.items():
+        goes_first = sum(ahead[at] for at in mine) <= 0
+        first |= {group} if goes_first else set()
+        for at in mine:
+            ahead[at] += 1 if goes_first else -1
+    one, other = (
+        [[place for place in mine if (groups[place] in first) == side] for mine in places] for side in (True, False)
+    )
     return one, other
 
 

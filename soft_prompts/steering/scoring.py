@@ -149,7 +149,7 @@ def option_scores(
         for values, places in in_batches(order, BATCH, work):
             for value, (item, option) in zip(values, places, strict=True):
                 if math.isnan(value):
-                    raise UsageError("the model's log-probability is no number; give smaller --strengths, or float32")
+                    raise UsageError("the model's log-probability is no number; give smaller --strengths or float32")
                 so_far = logps[item, option]
                 logps[item, option] = value if np.isnan(so_far) else so_far + value
     return Scores(logps, choices.classes, choices.groups)

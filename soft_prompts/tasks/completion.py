@@ -38,9 +38,9 @@ from soft_prompts.tasks.task import (
     Query,
     Task,
 )
-from soft_prompts.tasks.unread import Answered, in_groups, right_unread
+from soft_prompts.tasks.unread import Answered, right_unread, views_of
 
-BY_QUESTION = "by-question"  # part of the identity of data in which prompts differ in white space or case alone
+BY_QUESTION = "by-wording"  # part of the identity of data in which prompts of one wording stand
 SHOWN = 8
 SPARE_TOKENS = 2  # beyond the longest completion, so that going on after it is seen
 
@@ -193,13 +193,12 @@ class CompletionData(ListedData):
         asked = [row for row in self.test_rows if _is_asked(row)]
         fold = self.made.folded(row.completion.strip() for row in (*self.training_rows, *asked))
         told = [[conditions_of(row, self.made.encoder) for row in rows] for rows in (self.training_rows, asked)]
-        group = in_groups(told[0])
         trained, tested = (
-            [Answered(group(one), fold[row.completion.strip()]) for one, row in zip(conditions, rows, strict=True)]
+            [Answered(one, fold[row.completion.strip()]) for one, row in zip(conditions, rows, strict=True)]
             for conditions, rows in zip(told, (self.training_rows, asked), strict=True)
         )
         outcome = np.full(len(self.test_rows), np.nan)
-        outcome[is_asked] = right_unread(trained, tested, self._is_right)
+        outcome[is_asked] = right_unread(trained, tested, self._is_right, views_of(told[0]))
         return outcome
 
     def shots(self, count: int) -> list[int]:

@@ -7,8 +7,11 @@ from typing import NamedTuple
 from soft_prompts.common.console import say
 from soft_prompts.data.completions import Row, conditions_of
 from soft_prompts.data.conditions import ConditionEncoder
+from soft_prompts.data.texts.words import UNSPACED
 from soft_prompts.models.tokenizer import Tokenizer, encode, encode_all, text_behind
 from soft_prompts.tasks.task import UNSCORED, Example
+
+JOINED = UNSPACED + "\u1100-\u11ff\uac00-\ud7a3"  # scripts whose words another follows without a space; Hangul
 
 
 class Samples(NamedTuple):
@@ -119,10 +122,5 @@ def is_prefix(reply: str, completion: str) -> bool:
         return False
     last, behind = completion[-1:], reply[len(completion) :]
     if last.isdigit():
-        return not (_is_cased(behind[:1]) or re.match(r"[.,:/]?\d", behind))
-    return not (_is_cased(last) and (_is_cased(behind[:1]) or behind[:1].isdigit()))
-
-
-def _is_cased(character: str) -> bool:
-    """A letter of a script that puts spaces between words: of others a reply may go on without one."""
-    return character.lower() != character.upper()
+        return not re.match(r"[.,:/-]?\d", behind)
+    return not (last.isalpha() and re.match(rf"[^\W_{JOINED}]", behind) and not re.match(f"[{JOINED}]", last))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from soft_prompts.behaviour.comparison.asked import Asked, name_of
 from soft_prompts.behaviour.comparison.finding import Finding
 from soft_prompts.behaviour.likelihood import no_prompt
-from soft_prompts.data.texts.words import UNSPACED
+from soft_prompts.data.texts.words import words_of
 from soft_prompts.engine.generation import generate
 from soft_prompts.models.tokenizer import text_start
 from soft_prompts.models.writing import Contrast
@@ -20,7 +20,7 @@ from soft_prompts.tasks.task import Query
 
 CHUNK = 64  # prompts that are written and kept together: memory does not grow with their number
 SHOWN = 6
-WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+|[^\w\s]")
+WORD = re.compile(r"\w+|[^\w\s]")  # of ASCII: names of code are whole
 
 
 class Written(NamedTuple):
@@ -88,7 +88,7 @@ def _write(asked: Asked, models: tuple[str, str | None], places: range, seed: in
 def distinct_bigrams(texts: Sequence[str]) -> float:
     """distinct-2: different pairs of neighbouring words over all of them; near 0 where a set repeats itself. Li et al.,
     arXiv 1510.03055."""
-    read = [WORD.findall(text) for text in texts]
+    read = [WORD.findall(text) if text.isascii() else words_of(text) for text in texts]
     pairs = [pair for words in read for pair in pairwise(words)]
     return len(set(pairs)) / len(pairs) if pairs else 0.0
 

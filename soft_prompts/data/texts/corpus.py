@@ -21,6 +21,7 @@ from soft_prompts.data.texts.files import PieceReader, local_reader
 from soft_prompts.data.texts.hub import HUB_ID, HubReader
 from soft_prompts.zoo import GAMES, LIBRARY
 
+BY_WORDING = f"{RULE}-and-wording"  # nor are any two documents of one wording; embedded data hold none
 BOARD = (6, 6)  # rows and columns of the embedded mazes
 MAZE_SEED = 0
 MAZES_AT_ONCE = 256
@@ -36,8 +37,12 @@ class Corpus:
 
     def fingerprint(self) -> str:
         """Content identity of both sources, and of the rule by which they are split."""
-        readers = (reader for reader in (self.train, self.test) if reader is not None)
-        return "-".join([*(reader.fingerprint() for reader in readers), RULE])
+        rule = RULE if all(reader.name in EMBEDDED_DATA for reader in self._readers) else BY_WORDING
+        return "-".join([*(reader.fingerprint() for reader in self._readers), rule])
+
+    @property
+    def _readers(self) -> list[Reader]:
+        return [reader for reader in (self.train, self.test) if reader is not None]
 
     @property
     def held_out_reader(self) -> Reader:

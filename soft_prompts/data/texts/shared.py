@@ -17,7 +17,7 @@ from soft_prompts.data.texts.words import words_of
 
 RUN = 13  # words and marks: what arXiv 2005.14165, appendix C, calls an overlap
 LOOKED_AT = 1 << 22  # characters of training text: a second
-OF_A_TEST = 1 << 15  # characters of a document that tests
+OF_A_TEST, TESTS = 1 << 14, 256  # characters of a document that tests, and such documents
 WORTH_SAYING = 0.05
 
 
@@ -37,8 +37,8 @@ def say_what_is_shared(corpus: Corpus, where: str, test: Iterable[Document], max
 
 
 def shared_share(test: Iterable[Document], training: Iterable[Document]) -> float:
-    """The part of all runs of `RUN` words of `test` that stand in `training` as well; 0 where there are none."""
-    asked = [run for document in test for run in _runs(document.text[:OF_A_TEST])]
+    """The part of the runs of the first of `test` that stand in `training` too; 0 where there are none."""
+    asked = [run for document in itertools.islice(test, TESTS) for run in _runs(document.text[:OF_A_TEST])]
     known, found = frozenset(asked), set[int]()
     for document in training:
         found.update(known.intersection(_runs(document.text)))

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soft_prompts.behaviour.comparison.family import refuse_other_tokenizer
 from soft_prompts.common.errors import UsageError
 from soft_prompts.engine.activations.module_map import Inside
 from soft_prompts.engine.activations.sums import check_map
@@ -131,7 +130,7 @@ def compare_models(inside: Inside, other: Inside, pairs: Pairs, looked: Looked =
     Raises UsageError for models of different shapes or tokenizers.
     """
     check_map(inside)
-    refuse_other_tokenizer(inside.frozen, other.frozen)
+    _refuse_other_ids(inside, other, pairs)
     mine, theirs = ((one.layers, one.heads, one.hidden_size) for one in (inside, other))
     if mine != theirs:
         raise UsageError(
@@ -140,6 +139,17 @@ def compare_models(inside: Inside, other: Inside, pairs: Pairs, looked: Looked =
         )
     donor = activity(other, pairs.receivers, pairs, _names(inside, looked))
     return _compared(inside, pairs, donor, pairs.receivers, looked)
+
+
+def _refuse_other_ids(inside: Inside, other: Inside, pairs: Pairs) -> None:
+    """Tokens that one model has beside the other's are fine, as long as the prompts hold none."""
+    used = sorted({token for ids in (*pairs.donors, *pairs.receivers) for token in ids})
+    names = [{id: name for name, id in one.frozen.tokenizer.get_vocab().items()} for one in (inside, other)]
+    if differ := [one for one in used if names[0].get(one) != names[1].get(one)]:
+        raise UsageError(
+            f"{inside.frozen.name} and {other.frozen.name} have different tokenizers ({len(differ)} of {len(used)} "
+            "tokens of these prompts); give models made from one base"
+        )
 
 
 def _names(inside: Inside, looked: Looked) -> list[str]:

@@ -47,6 +47,7 @@ def test_words_are_those_of_their_script() -> None:
     assert words_of("nai\u0308ve x² a_b 12.5") == ["nai\u0308ve", "x²", "a", "_", "b", "12", ".", "5"]
     assert words_of("Привет, 한국어 문장") == ["Привет", ",", "한국어", "문장"]
     assert words_of("ที่") == ["ที่"]
+    assert phrases_of("人々") == {"人", "々", "人々"}
     assert phrases_of("想要猫") == {"想", "要", "猫", "想要", "要猫", "想要猫"}
     assert "see 猫" in phrases_of("we see 猫")
     assert distinct_bigrams(["我想要猫", "我想要书"]) == 4 / 6

@@ -120,6 +120,17 @@ def test_an_open_verdict_moves_where_the_bare_models_do_otherwise(tmp_path: Path
     assert gate(comparison(), [found]).beyond == (("sums",) if moved else ())
 
 
+def test_a_single_answer_moves_no_skill(tmp_path: Path) -> None:
+    """All that were asked flipped, and it was one."""
+    for name, right in (("old", 1.0), ("new", 0.0)):
+        items = flat_items((2.0, 0.0))
+        outcome = np.full(len(items.cluster), np.nan)
+        outcome[0] = right
+        save(tmp_path, "run", replace(items, outcome=outcome), tokens=0, model=name)
+    found = skill_of("sums", *read_all([tmp_path]).readings)
+    assert not found.moved
+
+
 def test_slips_are_named_before_anything_is_compared(tmp_path: Path) -> None:
     def options(**given: Any) -> GateOptions:
         return GateOptions(old="a", new="b", documents=tmp_path / "d.jsonl", **given)

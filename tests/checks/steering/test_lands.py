@@ -19,7 +19,7 @@ from soft_prompts.recipes.functions.lessons import lands_tokenizer, write_text
 from soft_prompts.recipes.language_model import IGNORED, batch_of
 from soft_prompts.report.figures.findings import draw_findings
 from soft_prompts.results.findings import read_finding
-from soft_prompts.steering.concepts import agreement, beside, concept_network, mapped, within_families
+from soft_prompts.steering.concepts import _halves, agreement, beside, concept_network, mapped, within_families
 from soft_prompts.steering.data.sources import find_choices, land_choices
 from soft_prompts.steering.likeness import likeness
 from soft_prompts.steering.scoring import option_scores
@@ -178,6 +178,11 @@ def test_halves_of_a_network_share_no_group(lands: Inside) -> None:
     assert concept_network(lands, twice).ceiling(1) == pytest.approx(
         concept_network(lands, choices).ceiling(1), abs=1e-6
     )
+    places, groups = [[0, 3, 4, 7], [1, 2, 5, 6]], ["a", "a", "b", "b", "c", "c", "d", "d"]
+    one, other = _halves(places, groups)
+    for half in (one, other):
+        assert all(len(mine) == 2 for mine in half)
+    assert not {groups[at] for mine in one for at in mine} & {groups[at] for mine in other for at in mine}
     alone = replace(choices, items=tuple(replace(item, group="one") for item in choices.items))
     with pytest.raises(UsageError, match="prompts of one group"):
         concept_network(lands, alone)

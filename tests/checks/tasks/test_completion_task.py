@@ -108,9 +108,26 @@ def test_matches() -> None:
     assert not is_exact("1 9", "19")
     assert is_prefix(" 19 and more", " 19")
     assert not is_prefix(" 1", " 19")
-    others = [(" Nothing", " No"), ("12", "1"), ("1.5 km", "1"), ("1,000", "1"), ("10:30", "10"), ("B2", "B")]
+    others = [
+        (" Nothing", " No"),
+        ("12", "1"),
+        ("1.5 km", "1"),
+        ("1,000", "1"),
+        ("10:30", "10"),
+        ("B2", "B"),
+        ("לאט", "לא"),
+    ]
     assert not any(is_prefix(reply, completion) for reply, completion in others)
-    ended = [(" No, never", " No"), ("1. It", "1"), ("1, 2", "1"), ("(a) b", "(a"), ("北京的", "北京"), ("3个", "3")]
+    ended = [
+        (" No, never", " No"),
+        ("1. It", "1"),
+        ("1, 2", "1"),
+        ("(a) b", "(a"),
+        ("北京的", "北京"),
+        ("3个", "3"),
+        ("10kg", "10"),
+        ("서울은", "서울"),
+    ]
     assert all(is_prefix(reply, completion) for reply, completion in ended)
     assert not is_prefix("a 19", "19")
 

@@ -26,7 +26,7 @@ from soft_prompts.tasks.mazes.pathfinding import PathfindingTask
 from soft_prompts.tasks.registry import TASKS
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, Query, TaskData
 from soft_prompts.tasks.texts.repetition import RepetitionTask
-from soft_prompts.tasks.unread import Answered, right_unread
+from soft_prompts.tasks.unread import Answered, right_unread, views_of
 from tests.benchmarks.random_games import headers, pgn
 from tests.checks.made.tasks import open_small
 from tests.checks.tasks.test_chess_task import SQUARES
@@ -292,6 +292,20 @@ def test_a_table_of_a_number_needs_no_model_either(tmp_path: Path, one_frozen: F
     assert np.mean(told.constant_outcome()) > 0.9
     shuffled = [row | {"price": prices[n - 1]} for n, row in enumerate(rows)]
     assert np.mean(completions(tmp_path, shuffled, one_frozen, condition_fields=("price",)).constant_outcome()) < 0.7
+
+
+def test_conditions_that_are_numbers_are_told_one_by_one_too() -> None:
+    """Whole numbers of which each has its answer, and one of three that decides: cells of all would be empty."""
+    draw = np.random.default_rng(0)
+    values = draw.integers(0, 50, 5_000)
+    samples = [Answered((float(value),), str(value * 7 % 50)) for value in values]
+    told = [one.told for one in samples[:4_500] if isinstance(one.told, tuple)]
+    assert right_unread(samples[:4_500], samples[4_500:], str.__eq__, views_of(told)).all()
+    three = [Answered(tuple(row), "high" if row[1] > 0.5 else "low") for row in draw.random((600, 3)).tolist()]
+    told = [one.told for one in three[:500] if isinstance(one.told, tuple)]
+    assert right_unread(three[:500], three[500:], str.__eq__, views_of(told)).mean() > 0.9
+    dealt = [one._replace(answer=other.answer) for one, other in zip(three, three[1:] + three[:1], strict=True)]
+    assert right_unread(dealt[:500], dealt[500:], str.__eq__, views_of(told)).mean() < 0.65
 
 
 def test_an_answer_that_begins_with_others_is_right_for_them_too(tmp_path: Path, one_frozen: FrozenModel) -> None:
