@@ -57,7 +57,7 @@ def test_what_is_no_number_is_no_certainty(one_frozen: FrozenModel) -> None:
     """A vector so long that the model's sums overflow."""
     choices = Choices((Choice("go on", {"a": " up", "b": "q"}, "1"),))
     inside = Inside(one_frozen)
-    vector = torch.full((inside.hidden_size,), torch.inf)
+    vector = torch.full((inside.hidden_size,), 3e38)
     with pytest.raises(UsageError, match=r"no number; give smaller --strengths"):
         option_scores(one_frozen, choices, adding(inside, {"resid.0": vector}))
 
