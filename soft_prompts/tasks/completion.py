@@ -25,7 +25,7 @@ from soft_prompts.models.tokenizer import Tokenizer, encode, end_id, need_spans
 from soft_prompts.results.metrics import share
 from soft_prompts.results.schema import Generation, Metric
 from soft_prompts.stats.items import Items
-from soft_prompts.tasks.completion_lines import Reply, Samples, is_exact, is_prefix
+from soft_prompts.tasks.completion_lines import Reply, Samples, is_exact, is_prefix, is_whole_prefix
 from soft_prompts.tasks.listed import ListedData
 from soft_prompts.tasks.task import (
     UNSCORED,
@@ -247,7 +247,7 @@ class CompletionData(ListedData):
 
     def _is_right(self, reply: str, completion: str) -> bool:
         """Without an end token a reply has no end, and what stands behind the completion is not judged."""
-        return (is_prefix if self.made.end is None else is_exact)(reply, completion)
+        return (is_whole_prefix if self.made.end is None else is_exact)(reply, completion)
 
 
 def _is_asked(row: Row) -> bool:

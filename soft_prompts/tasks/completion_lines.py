@@ -115,11 +115,15 @@ def is_exact(reply: str, completion: str) -> bool:
 
 
 def is_prefix(reply: str, completion: str) -> bool:
-    """The reply begins with the completion, whose last word or number ends there: `12` and `1.5` are not 1, `Nothing`
-    is not No. White space around the completion and before the reply does not count."""
-    reply, completion = reply.lstrip(), completion.strip()
-    if not reply.startswith(completion):
+    """The reply begins with the completion; white space around the completion and before the reply does not count."""
+    return reply.lstrip().startswith(completion.strip())
+
+
+def is_whole_prefix(reply: str, completion: str) -> bool:
+    """And the last word or number of the completion ends there: `12` and `1.5` are not 1, `Nothing` is not No."""
+    if not is_prefix(reply, completion):
         return False
+    reply, completion = reply.lstrip(), completion.strip()
     last, behind = completion[-1:], reply[len(completion) :]
     if last.isdigit():
         return not re.match(r"[.,:/-]?\d", behind)

@@ -25,7 +25,7 @@ from soft_prompts.models.tokenizer import encode, end_id
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.stats.items import Items
 from soft_prompts.tasks.completion import CompletionData, CompletionTask
-from soft_prompts.tasks.completion_lines import is_exact, is_prefix
+from soft_prompts.tasks.completion_lines import is_exact, is_prefix, is_whole_prefix
 from soft_prompts.tasks.task import UNSCORED, DataRequest, Example, Measures, Query
 
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -117,7 +117,7 @@ def test_matches() -> None:
         ("B2", "B"),
         ("לאט", "לא"),
     ]
-    assert not any(is_prefix(reply, completion) for reply, completion in others)
+    assert not any(is_whole_prefix(reply, completion) for reply, completion in others)
     ended = [
         (" No, never", " No"),
         ("1. It", "1"),
@@ -128,7 +128,7 @@ def test_matches() -> None:
         ("10kg", "10"),
         ("서울은", "서울"),
     ]
-    assert all(is_prefix(reply, completion) for reply, completion in ended)
+    assert all(is_whole_prefix(reply, completion) for reply, completion in ended)
     assert not is_prefix("a 19", "19")
 
 
