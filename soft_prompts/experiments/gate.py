@@ -88,9 +88,13 @@ class Gate:
 
     @property
     def is_judged(self) -> bool:
-        """Did any part or skill say anything, and every skill that may not do as it likes?"""
-        says_any = bool(self.judged) or any(one.is_judged for one in self.skills)
-        return says_any and not self.open_skills
+        """Is the verdict one, and not the lack of it?"""
+        return self.says_any and not self.open_skills
+
+    @property
+    def says_any(self) -> bool:
+        """Did any part or skill say anything?"""
+        return bool(self.judged) or any(one.is_judged for one in self.skills)
 
     @property
     def open_skills(self) -> tuple[str, ...]:
@@ -103,10 +107,10 @@ class Gate:
         rest = f"; no verdict by {', '.join(self.unjudged)}" if self.unjudged else ""
         if self.beyond:
             return f"STOP: changed beyond what is allowed: {', '.join(self.beyond)}{rest}"
-        if not self.is_judged and (self.judged or any(one.is_judged for one in self.skills)):
+        if self.says_any and self.open_skills:
             names = ", ".join(self.open_skills)
             return f"NOT JUDGED: nothing can be said of {names}: give more evidence, or --allow{rest}"
-        if not self.is_judged:
+        if not self.says_any:
             return f"NOT JUDGED: give 3 controls, more prompts, or skills with a verdict{rest}"
         known = ", ".join(name for name in (*self.changed, *self.moved) if name in self.allowed)
         return f"PASS: {f'changed as allowed: {known}' if known else 'no change was shown'}{rest}"

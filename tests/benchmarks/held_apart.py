@@ -1,7 +1,7 @@
 """How much of the embedded texts that test and validate stands word by word in those that train?
 
-A run of 16 tokens that stands in both was not written twice by chance. Documents are split by their hash; what two
-documents share crosses the split.
+A run of 16 tokens that stands in both was not written twice by chance. What two documents share, or two modules of the
+library, crosses any split.
 
     python -m tests.benchmarks.held_apart
 

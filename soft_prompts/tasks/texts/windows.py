@@ -257,11 +257,11 @@ def _hold_out(corpus: Corpus, request: DataRequest, cutter: Cutter, label: Label
             kept = {name: [one for one in pool.documents[name] if one.identity in found[name]] for name in HELD_OUT}
             say_what_is_shared(corpus, request.data, kept["test"], request.max_bad)
             wordings = frozenset(wording_of(one.text) for name in HELD_OUT for one in kept[name])
-            return Chosen(_spread_over(request, found), wordings, pool.faults)
+            return Chosen(_examples_of(request, found), wordings, pool.faults)
     raise AssertionError("a source has an end")
 
 
-def _spread_over(
+def _examples_of(
     request: DataRequest, found: Mapping[HeldOut, dict[int, list[Example]]]
 ) -> dict[HeldOut, list[Example]]:
     where = request.test_data or request.data

@@ -3,7 +3,7 @@
 import gzip
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow
@@ -18,8 +18,9 @@ from soft_prompts.data.texts.documents import DocumentStream, Reader
 from soft_prompts.data.texts.files import LONGEST_PIECE, PIECE, local_reader, pieces
 from soft_prompts.data.texts.hub import HubReader
 from soft_prompts.models.frozen import load_tokenizer
-from soft_prompts.tasks.task import DataRequest, Example
+from soft_prompts.tasks.task import DataRequest
 from soft_prompts.tasks.texts.autoregressive import AutoregressiveTask
+from tests.benchmarks.held_apart import runs_of
 
 TEXTS = [f"document {number} öäü\n" for number in range(40)]
 
@@ -115,10 +116,6 @@ def test_a_hub_data_set_is_streamed_and_goes_on_from_any_row(tmp_path: Path, suf
 
 def test_the_parts_of_the_library_share_no_sentence() -> None:
     """A run of 16 tokens that stands on both sides was not written twice by chance."""
-
-    def runs_of(examples: Iterable[Example]) -> list[tuple[int, ...]]:
-        ids = [example.input_ids for example in examples]
-        return [tuple(some[start : start + 16]) for some in ids for start in range(len(some) - 15)]
 
     data = AutoregressiveTask().open(DataRequest("library", None, 64, 128, 300), load_tokenizer("tiny-text"))
     trained = set(runs_of(example for example, _ in itertools.islice(data.training(None), 4_500)))
