@@ -1,6 +1,7 @@
 """How does a line become a sample, and when is a reply to it right?"""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -127,4 +128,6 @@ def is_whole_prefix(reply: str, completion: str) -> bool:
     last, behind = completion[-1:], reply[len(completion) :]
     if last.isdigit():
         return not re.match(r"[.,:/-]?\d", behind)
+    if unicodedata.category(behind[:1] or " ").startswith("M"):
+        return False  # a mark belongs to the letter before it: `रामा` is not राम
     return not (last.isalpha() and re.match(rf"[^\W_{JOINED}]", behind) and not re.match(f"[{JOINED}]", last))

@@ -47,11 +47,15 @@ def is_prefix(generation: str, target: str) -> bool:
 def _bare(text: str) -> str:
     """Without case, white space and punctuation around it; an answer of punctuation alone keeps it."""
     text = text.strip().casefold()
-    inside = [place for place, character in enumerate(text) if not _is_outer(character)]
+    inside = [place for place in range(len(text)) if not _is_outer(text, place)]
     return text[inside[0] : inside[-1] + 1] if inside else text
 
 
-def _is_outer(character: str) -> bool:
+def _is_outer(text: str, place: int) -> bool:
+    """White space and punctuation, but for what makes another answer of it: -5, 50%, C#."""
+    character = text[place]
+    if character in "%#" or (character in "-\N{EN DASH}" and text[place + 1 : place + 2].isdigit()):
+        return False
     return character.isspace() or unicodedata.category(character).startswith("P")
 
 

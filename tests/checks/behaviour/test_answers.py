@@ -152,6 +152,11 @@ JUDGED = [
     (" STRASSE", "straße", True, True),
     (" don't\n", "Don't", True, True),
     (" dont\n", "Don't", False, False),
+    (" 5\n", "-5", False, False),
+    (" -5.\n", "-5", True, True),
+    (" 50\n", "50%", False, False),
+    (" C\n", "C#", False, False),
+    (" - Scotland\n", "Scotland", True, False),
 ]
 
 

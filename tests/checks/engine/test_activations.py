@@ -1,6 +1,7 @@
 """Are a model's components where the map says, and do hooks read, add and patch there, and leave nothing behind?"""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from soft_prompts.engine.activations.hooks import add, capture, patch
 from soft_prompts.engine.activations.module_map import MAPS, Inside, ModuleMap
 from soft_prompts.engine.activations.places import Places, last_places
 from soft_prompts.engine.activations.sums import check_map
+from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 
 IDS = torch.tensor([[5, 17, 40, 9, 3, 22], [8, 2, 33, 71, 60, 4]])
@@ -44,6 +46,15 @@ def test_components_add_up_to_the_residual_stream(frozen: FrozenModel) -> None:
         logits(frozen)
     total = held["resid.-1"] + sum(held[f"{kind}.{layer}"] for kind in ("attn", "mlp") for layer in range(2))
     torch.testing.assert_close(total, held["resid.1"], rtol=1e-4, atol=1e-4)
+
+
+def test_in_16_bits_they_add_up_to_some_roundings(tiny_folders: dict[str, Path]) -> None:
+    for folder in tiny_folders.values():
+        inside = Inside(load_frozen_model(str(folder), dtype="bfloat16"))
+        assert 1e-4 < check_map(inside) < 2e-2
+    wrong = ModuleMap("gpt_neox.layers", "mlp.dense_4h_to_h", "mlp")
+    with pytest.raises(UsageError, match="do not add up"):
+        check_map(Inside(load_frozen_model(str(tiny_folders["gpt_neox"]), dtype="bfloat16"), wrong))
 
 
 def test_captured_stream_is_the_model_s_own(frozen: FrozenModel) -> None:

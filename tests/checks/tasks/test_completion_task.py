@@ -110,6 +110,8 @@ def test_matches() -> None:
     assert not is_prefix(" 1", " 19")
     others = [
         (" Nothing", " No"),
+        ("\u0930\u093e\u092e\u093e", "\u0930\u093e\u092e"),  # a vowel sign behind a letter of Devanagari
+        ("cafe\u0301", "cafe"),
         ("12", "1"),
         ("1.5 km", "1"),
         ("1,000", "1"),
