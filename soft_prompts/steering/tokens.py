@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from soft_prompts.common.errors import UsageError
 from soft_prompts.config import RunConfig
 from soft_prompts.engine.activations.module_map import Inside
 from soft_prompts.models.tokenizer import encode
@@ -42,7 +43,7 @@ NO_GAIN = "no gain: below nothing in front"  # beyond doubt
 
 @dataclass(frozen=True)
 class Budget:
-    """How prompts are trained."""
+    """How prompts are trained; UsageError without a count of 1."""
 
     tokens: tuple[int, ...] = TOKENS
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -51,6 +52,12 @@ class Budget:
     rates: tuple[float, ...] = (0.01, 0.03, 0.1)
     """Dev chooses one for each token count and budget, with the first seed."""
     batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        if 1 not in self.tokens:
+            raise UsageError(
+                f"tokens is {', '.join(map(str, self.tokens))}; give 1 too: it is what a vector is held to"
+            )
 
 
 class Trained(NamedTuple):

@@ -128,6 +128,13 @@ def is_whole_prefix(reply: str, completion: str) -> bool:
     last, behind = completion[-1:], reply[len(completion) :]
     if last.isdigit():
         return not re.match(r"[.,:/-]?\d", behind)
-    if unicodedata.category(behind[:1] or " ").startswith("M"):
-        return False  # a mark belongs to the letter before it: `रामा` is not राम
-    return not (last.isalpha() and re.match(rf"[^\W_{JOINED}]", behind) and not re.match(f"[{JOINED}]", last))
+    if not (last.isalpha() or _is_mark(last)):
+        return True
+    if _is_mark(behind[:1]):
+        return False  # it belongs to the letter before it: `रामा` is not राम
+    return not re.match(rf"[^\W_{JOINED}]", behind) or bool(re.match(f"[{JOINED}]", last))
+
+
+def _is_mark(character: str) -> bool:
+    """A vowel sign, an accent: what a letter wears."""
+    return bool(character) and unicodedata.category(character).startswith("M")

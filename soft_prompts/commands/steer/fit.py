@@ -57,12 +57,13 @@ def _write(options: SteerFitOptions, inside: "Inside", one: "Fitted") -> str:
     vector, best = one.vector, one.tried[0]
     path = options.out / "vectors" / f"{options.method}-{slug(vector.name)}.safetensors"
     write_vector(path, vector)
-    if options.gguf:
-        kept = {layer: value for layer, value in vector.layers.items() if layer >= 1}
+    kept = {layer: value for layer, value in vector.layers.items() if layer >= 1}
+    if options.gguf and kept:
         write_gguf(path.with_suffix(".gguf"), vector.with_layers(kept), inside.frozen.model.config.model_type)
     share = vector.norm_shares[best.layer]
     line = f"{vector.name}: layer {best.layer}, strength {best.strength:g}, dev accuracy {best.accuracy:.2f}"
-    return f"{line}; its norm is {share:.2f} of the stream's: {path}"
+    missing = "; no GGUF file: such a file has no layer 0" if options.gguf and not kept else ""
+    return f"{line}; its norm is {share:.2f} of the stream's: {path}{missing}"
 
 
 def _figures(one: "Fitted", dev: "Choices") -> dict[str, object]:

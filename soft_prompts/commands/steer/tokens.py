@@ -17,7 +17,7 @@ class SteerTokensOptions(OfVectors):
     vectors: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="VECTOR")]
     """Files of `steer fit`."""
     tokens: tuple[int, ...] = (1, 2, 4, 8, 16)
-    """Sizes of the soft prompts."""
+    """Sizes of the soft prompts, 1 among them."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the prompts."""
     steps: tuple[int, ...] = (60, 120)
@@ -41,14 +41,15 @@ class SteerTokensOptions(OfVectors):
 
 def steer_tokens_command(options: SteerTokensOptions) -> int:
     """Write and print what each vector is worth."""
+    from soft_prompts.steering.tokens import Budget, Worths, worth_in_tokens
+
+    budget = Budget(options.tokens, options.seeds, options.steps, options.rates)
     choices = options.choices()
     from soft_prompts.steering.fitting import chosen
     from soft_prompts.steering.scoring import refuse_no_room
-    from soft_prompts.steering.tokens import Budget, Worths, worth_in_tokens
     from soft_prompts.steering.vectors.vector import refuse_other, refuse_seen, refuse_twice
 
     inside, vectors = options.read(options.vectors)
-    budget = Budget(options.tokens, options.seeds, options.steps, options.rates)
     refuse_twice(vectors)
     test = choices.part("test")
     for vector in vectors:

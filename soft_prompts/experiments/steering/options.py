@@ -55,3 +55,5 @@ class SteeringExperimentOptions:
         for name in ("tokens", "seeds", "steps", "methods", "parts"):
             if not getattr(self, name):
                 raise UsageError(f"{name} is empty; give at least one after --{name}")
+        if 1 not in self.tokens:  # before hours of the other parts; Budget asks for it
+            raise UsageError(f"tokens is {', '.join(map(str, self.tokens))}; give 1 too")

@@ -55,12 +55,14 @@ def write_gguf(path: Path, vector: SteeringVector, architecture: str) -> None:
     """A control vector as llama.cpp and repeng read it: `direction.L` is added to what leaves block L.
 
     Block 0 has no place in that form (its reader takes layers from 1 on), nor have the embeddings: UsageError where the
-    vector has either. What else is known is lost, as that form has no place for it.
+    vector has either, or no layer at all. What else is known is lost, as that form has no place for it.
     """
     from gguf import GGUFWriter  # an extra
 
     if early := [layer for layer in vector.layers if layer < 1]:
         raise UsageError(f"a GGUF control vector has no layer {early[0]}; leave it out with --layers 1 2 ...")
+    if not vector.layers:
+        raise UsageError(f"{vector.name}: a control vector without a layer; give one of layer 1 or above")
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.partial")
     writer = GGUFWriter(draft, CONTROL)

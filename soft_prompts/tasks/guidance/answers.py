@@ -54,7 +54,12 @@ def _bare(text: str) -> str:
 def _is_outer(text: str, place: int) -> bool:
     """White space and punctuation, but for what makes another answer of it: -5, 50%, C#."""
     character = text[place]
-    if character in "%#" or (character in "-\N{EN DASH}" and text[place + 1 : place + 2].isdigit()):
+    before, behind = text[max(place - 1, 0) : place], text[place + 1 : place + 2]
+    if (
+        character == "%"
+        or (character == "#" and before.isalnum())
+        or (character in "-\N{EN DASH}" and behind.isdigit())
+    ):
         return False
     return character.isspace() or unicodedata.category(character).startswith("P")
 

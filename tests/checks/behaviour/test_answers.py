@@ -157,6 +157,7 @@ JUDGED = [
     (" 50\n", "50%", False, False),
     (" C\n", "C#", False, False),
     (" - Scotland\n", "Scotland", True, False),
+    (" # Scotland\n", "Scotland", True, False),
 ]
 
 

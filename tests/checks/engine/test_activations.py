@@ -51,7 +51,7 @@ def test_components_add_up_to_the_residual_stream(frozen: FrozenModel) -> None:
 def test_in_16_bits_they_add_up_to_some_roundings(tiny_folders: dict[str, Path]) -> None:
     for folder in tiny_folders.values():
         inside = Inside(load_frozen_model(str(folder), dtype="bfloat16"))
-        assert 1e-4 < check_map(inside) < 2e-2
+        assert 1e-4 < check_map(inside) < 2**-7  # a bfloat16 rounding or two
     wrong = ModuleMap("gpt_neox.layers", "mlp.dense_4h_to_h", "mlp")
     with pytest.raises(UsageError, match="do not add up"):
         check_map(Inside(load_frozen_model(str(tiny_folders["gpt_neox"]), dtype="bfloat16"), wrong))

@@ -118,6 +118,13 @@ def test_vectors_are_fitted_measured_and_applied(tmp_path: Path, capsys: pytest.
     assert page.count("accuracy on dev against strength, by layer") == 1
 
 
+def test_a_vector_of_layer_0_alone_has_no_gguf_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--classes", "king", "--layers", "0", "--strengths", "1", "--out", str(tmp_path)]
+    assert run(["steer", "fit", *flags, "--gguf"]) == 0
+    assert "no GGUF file: such a file has no layer 0" in capsys.readouterr().out
+    assert not list(tmp_path.rglob("*.gguf"))
+
+
 def test_causes_are_found_and_an_end_to_end_finding_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

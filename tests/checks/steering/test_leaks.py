@@ -137,7 +137,7 @@ def test_tokens_refuse_what_the_vector_was_made_of_and_say_where_it_is_not_known
     said = {}
     for name in ("seen", "old"):
         with pytest.raises(SystemExit) as stop:
-            cli.main(["steer", "tokens", str(tmp_path / f"{name}.safetensors"), "--tokens", "1100"])
+            cli.main(["steer", "tokens", str(tmp_path / f"{name}.safetensors"), "--tokens", "1", "1100"])
         assert stop.value.code == 2
         said[name] = capsys.readouterr().err
     assert "made of, or chosen on, 1 of 12 test items of lands-functions" in said["seen"]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from soft_prompts.common.errors import UsageError
 from soft_prompts.engine.activations.module_map import Inside
 from soft_prompts.steering import tokens
 from soft_prompts.steering.data.choices import Choices
@@ -107,6 +108,11 @@ def test_what_changes_nothing_is_worth_nothing() -> None:
     for curve in ({1: 0.1, 2: 0.4}, {1: 0.3, 2: 0.4}):
         found = reading("accuracy", 60, 0.1, 0.1, curve)
         assert (found.k, found.outside) == (None, AT_MOST_ONE)
+
+
+def test_without_one_token_nothing_is_held_to_it() -> None:
+    with pytest.raises(UsageError, match="tokens is 8, 16; give 1 too"):
+        Budget(tokens=(8, 16))
 
 
 def test_prompts_are_fitted_by_the_engine_and_compared_on_the_same_items(inside: Inside, choices: Choices) -> None:

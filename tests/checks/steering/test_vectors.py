@@ -147,6 +147,9 @@ def test_gguf_keeps_the_directions_to_the_bit_and_has_no_layer_0(tmp_path: Path)
     assert fields["controlvector.model_hint"].contents() == "gpt_neox"
     with pytest.raises(UsageError, match="no layer 0"):
         write_gguf(tmp_path / "x.gguf", vector.with_layers({0: torch.ones(32)}), "gpt_neox")
+    with pytest.raises(UsageError, match="without a layer"):
+        write_gguf(tmp_path / "x.gguf", vector.with_layers({}), "gpt_neox")
+    assert not (tmp_path / "x.gguf").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF nothing", b"\x00" * 64])

@@ -112,6 +112,7 @@ def test_matches() -> None:
         (" Nothing", " No"),
         ("\u0930\u093e\u092e\u093e", "\u0930\u093e\u092e"),  # a vowel sign behind a letter of Devanagari
         ("cafe\u0301", "cafe"),
+        ("\u0915\u0940\u092e\u0924", "\u0915\u0940"),  # a letter behind a vowel sign
         ("12", "1"),
         ("1.5 km", "1"),
         ("1,000", "1"),
@@ -128,6 +129,8 @@ def test_matches() -> None:
         ("北京的", "北京"),
         ("3个", "3"),
         ("10kg", "10"),
+        ("\u0915\u0940 \u092e", "\u0915\u0940"),
+        ("\u2764\ufe0f", "\u2764"),  # a heart, and the sign that it is drawn in colour
         ("서울은", "서울"),
     ]
     assert all(is_whole_prefix(reply, completion) for reply, completion in ended)
