@@ -22,7 +22,8 @@ _BRACE_COMMENT = re.compile(rb"\{[^}]*(?:\}|\Z)")
 _TAG_LINE = re.compile(_COMMENT + rb"|(^\[)", re.M)
 _OPENED = re.compile(rb"\{[^}]*\}|;[^\n]*|^%[^\n]*|^\[[^\n]*|(\{)", re.M)
 _PARENTHESES = re.compile(rb"[()]|[^()]+")
-_NUMBERS = re.compile(rb"\$\d+|\d+\.+")  # glyph numbers and move numbers
+_NUMBERS = re.compile(rb"\$\d+|(?<!\d)\d+\.+|e\.p\.")  # glyph and move numbers, and what some write behind en passant
+_BEFORE, _BEHIND = b"0123456789.", b"-/="  # a move: a number without period, dots; judgements such as +-, -/+ and =
 
 
 class UnreadableMoves(ValueError):
@@ -173,7 +174,7 @@ def main_line(movetext: bytes) -> list[bytes]:
     moves.pop()
     if not RESULTS.isdisjoint(moves):
         raise UnreadableMoves("unreadable")
-    return moves
+    return [move for word in moves if (move := word.lstrip(_BEFORE).rstrip(_BEHIND))]
 
 
 def _without_variations(text: bytes) -> bytes:

@@ -65,7 +65,8 @@ def test_a_game_too_large_is_cut_and_the_next_one_stands(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", [b"{", b"}{", b"(", b"[", b"\n[Event ", b"{\n[Event }", b'[A ""]\n1\n', b"\n", b"\n%", b"1."]
+    "piece",
+    [b"{", b"}{", b"(", b"[", b"\n[Event ", b"{\n[Event }", b'[A ""]\n1\n', b"\n", b"\n%", b"1.", b"1", b"-", b"="],
 )
 def test_time_grows_with_the_length_alone(piece: bytes) -> None:
     text = piece * (MAX_GAME_BYTES // 4 // len(piece))
@@ -89,6 +90,19 @@ def test_equal_moves_have_equal_hashes() -> None:
     assert plain == noisy
     assert hash_of(plain) == hash_of(noisy) != hash_of(plain[:-1])
     assert 0 <= hash_of(plain) < 1 << 63
+
+
+@pytest.mark.parametrize(
+    "moves",
+    [
+        b"1 e4 e5 2 exf6 Bb4 *",  # zero or more periods, section 8.2.2.2
+        b"1.e4 e5 2. ... 2.exf6 e.p. 2... Bb4+ *",
+        b"1. e4 +- e5 = 2. exf6e.p.+/- Bb4+-+ -/+ 1/2-1/2",
+        b"1e4 e5 2exf6 Bb4 += 0-1",
+    ],
+)
+def test_numbers_and_judgements_are_no_moves(moves: bytes) -> None:
+    assert main_line(moves) == [b"e4", b"e5", b"exf6", b"Bb4"]
 
 
 @pytest.mark.parametrize(
