@@ -2,7 +2,7 @@
 
 A sample is one game as UCI moves with single spaces between them, `e2e4 e7e5 g1f3 ...`, and its condition (1500,
 1620) the Elos of white and black. Source: arXiv 2505.14943, chess; departures: held-out games, one set of scored
-labels for every prompt size, and moves asked for in the middle of games.
+labels for every prompt size, trained on as they are tested, and moves asked for in the middle of games.
 """
 
 from collections import Counter
@@ -19,16 +19,15 @@ from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.conditions import ELO_PAIR, ConditionEncoder
 from soft_prompts.data.games.files import BUFFER_BYTES, GameSource
-from soft_prompts.data.games.held_out import held_out_games
+from soft_prompts.data.games.held_out import BY_SQUARES, held_out_games
 from soft_prompts.data.games.judge import Game
 from soft_prompts.data.games.lichess import Shuffle, Start, read_games
-from soft_prompts.data.ranked import RULE
 from soft_prompts.data.split import Split
 from soft_prompts.models.tokenizer import Tokenizer, encode, encode_all, need_spans, text_start
 from soft_prompts.results.metrics import ratio, share
 from soft_prompts.results.schema import Generation, Metric
 from soft_prompts.stats.items import Items
-from soft_prompts.tasks.chess_moves import asked_ply, judge_move, move_ends, whole_move_span
+from soft_prompts.tasks.chess_moves import asked_ply, judge_move, whole_move_span
 from soft_prompts.tasks.task import (
     UNSCORED,
     Complete,
@@ -79,7 +78,7 @@ class ChessTask(Task):
             raise UsageError(f"min-elo is {self.min_elo}; give 0 for every game, or an Elo")
 
     def fingerprint(self, request: DataRequest) -> str:
-        return "-".join([*(source.fingerprint() for source in filter(None, self._sources(request))), RULE])
+        return "-".join([*(source.fingerprint() for source in filter(None, self._sources(request))), BY_SQUARES])
 
     def open(self, request: DataRequest, tokenizer: Tokenizer) -> "ChessData":
         """Read the held-out games; training games are read as they are needed."""
@@ -139,19 +138,23 @@ class ChessData(TaskData):
     def held_out(self, split: HeldOut) -> list[Example]:
         """Examples that score whole moves only, the second to the last that fits; raises UsageError if max-plies do
         not fit."""
-        examples = [self._example(game, whole_moves=True) for game in self.games[split]]
+        examples = [self._example(game) for game in self.games[split]]
         if self.task.max_plies is not None:
             self._refuse_short_samples(self.games[split], examples)
         return examples
 
     def training(self, position: Position | None) -> Iterator[tuple[Example, Position]]:
-        """As `_training_games`."""
+        """As `_training_games`, scored as held-out games are: what the first pass pays is then measured against the
+        same moves."""
+        found = False
         for game, behind in self._training_games(position):
-            yield self._example(game, whole_moves=False), behind
-
-    def training_items(self) -> Iterator[Example]:
-        """Of whole moves only, the second to the last that fits."""
-        return (self._example(game, whole_moves=True) for game, _ in self._training_games(None))
+            example = self._example(game)
+            if example.units:
+                found = True
+                yield example, behind
+            elif not found and behind["epoch"]:
+                fit = f"{self.request.sample_tokens} tokens hold no second move of any game of {self.train}"
+                raise UsageError(f"{fit}; give more --sample-tokens")
 
     def _training_games(self, position: Position | None) -> Iterator[tuple[Game, Position]]:
         """Every game once an epoch, in an order of its own each time; one whose moves are held out is never among
@@ -220,14 +223,12 @@ class ChessData(TaskData):
             return dict(in_training)  # one file, read from its start both times
         return dict(_not_kept(self.held_out_tally) + in_training)
 
-    def _example(self, game: Game, whole_moves: bool) -> Example:
-        """All tokens of the text are scored in training; in a held-out example those of whole moves alone."""
+    def _example(self, game: Game) -> Example:
+        """Scored are the tokens of whole moves alone, the second to the last that fits."""
         text = _first_plies(game, self.task.max_plies)
         ids, spans, start = encode(self.tokenizer, text)
         ids, ends = ids[: self.request.sample_tokens], [end for _, end in spans[: self.request.sample_tokens]]
-        first, last, units = 0, len(text), len(move_ends(text, max(ends)))
-        if whole_moves:
-            first, last, units = whole_move_span(text, max(ends))
+        first, last, units = whole_move_span(text, max(ends))
         scored = [place >= start and first < end <= last for place, end in enumerate(ends)]
         return Example(
             input_ids=ids,
@@ -283,9 +284,7 @@ def _held_out_games(sources: Sources, request: DataRequest) -> tuple[dict[HeldOu
         if found and len(found) < wanted[split]:
             say(f"{where} has {len(found)} different {split} games; {wanted[split]} were asked for")
         if not found:
-            raise InputError(
-                f"{where} holds no usable {split} game of two moves or more; give a larger file or --test-data"
-            )
+            raise InputError(f"{where} holds no usable {split} game; give a larger file or --test-data")
     return chosen.games, chosen.tally
 
 

@@ -11,9 +11,10 @@ from soft_prompts.data.games.files import GameSource
 from soft_prompts.data.games.judge import BAD, Game, Looked, Wanted, look_into, played_text
 from soft_prompts.data.games.lichess import refuse_unusable, too_many_bad
 from soft_prompts.data.kept import KEPT
-from soft_prompts.data.ranked import Bounds, Lowest, growing
+from soft_prompts.data.ranked import RULE, Bounds, Lowest, growing
 from soft_prompts.data.split import HELD_OUT, HeldOut, Split, split_of
 
+BY_SQUARES = f"{RULE}-and-squares"  # part of the data's identity: games are the same by the squares they move to
 BOUNDS = Bounds(200_000, 2 * 10**8)  # every one is parsed; the same bytes of a month of lichess each time
 Sizes = Mapping[HeldOut, int]
 
@@ -76,7 +77,7 @@ def _scan(source: GameSource, most: Sizes, is_test_source: bool) -> _Scan:
             continue
         part = _part(found.game_hash, is_test_source)
         tally["kept" if part != "train" else "other split"] += 1
-        if part != "train" and len(found.moves) > 1 and lowest[part].takes(found.game_hash):
+        if part != "train" and lowest[part].takes(found.game_hash):
             lowest[part].add(found.game_hash, (number, found))
     kept: dict[HeldOut, list[tuple[int, Looked]]] = {
         name: [pair for _, pair in one.in_order()] for name, one in lowest.items()

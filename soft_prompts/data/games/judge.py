@@ -99,8 +99,8 @@ def look_into(text: bytes, wanted: Wanted) -> Looked | str:
         moves = main_line(movetext)
     except UnreadableMoves as error:
         return str(error)
-    if not moves:
-        return "no moves"
+    if len(moves) < 2:
+        return "fewer than two moves"  # the first is never asked for
     game_hash = hash_of(moves)
     if wanted.splits is not None and split_of(game_hash) not in wanted.splits:
         return "other split"

@@ -116,7 +116,7 @@ def refuse_unusable(source: GameSource, tally: Counter[str]) -> None:
     if not tally["kept"] and not tally["other split"] and not tally["excluded"]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in tally.most_common()) or "it is empty"
         strength = f" of {source.min_elo} or more" if source.min_elo else ""
-        usable = f'an Event of "{source.event}" in any case, two Elos{strength} and moves'
+        usable = f'an Event of "{source.event}" in any case, two Elos{strength} and two moves'
         raise InputError(f"{source.path} holds no usable game: {reasons}; a usable one has {usable}")
 
 

@@ -23,6 +23,7 @@ _TAG_LINE = re.compile(_COMMENT + rb"|(^\[)", re.M)
 _OPENED = re.compile(rb"\{[^}]*\}|;[^\n]*|^%[^\n]*|^\[[^\n]*|(\{)", re.M)
 _PARENTHESES = re.compile(rb"[()]|[^()]+")
 _NUMBERS = re.compile(rb"\$\d+|(?<!\d)\d+\.+|e\.p\.")  # glyph and move numbers, and what some write behind en passant
+_PASSED = b"--"
 _BEFORE, _BEHIND = b"0123456789.", b"-/="  # a move: a number without period, dots; judgements such as +-, -/+ and =
 
 
@@ -174,7 +175,8 @@ def main_line(movetext: bytes) -> list[bytes]:
     moves.pop()
     if not RESULTS.isdisjoint(moves):
         raise UnreadableMoves("unreadable")
-    return [move for word in moves if (move := word.lstrip(_BEFORE).rstrip(_BEHIND))]
+    bare = [(word.lstrip(_BEFORE).rstrip(_BEHIND), word) for word in moves]
+    return [move or word for move, word in bare if move or word == _PASSED]  # a move passed over is no judgement
 
 
 def _without_variations(text: bytes) -> bytes:
@@ -195,5 +197,17 @@ def _without_variations(text: bytes) -> bytes:
 
 
 def hash_of(moves: list[bytes]) -> int:
-    """63 bits, equal for equal main lines."""
-    return int.from_bytes(blake2b(b" ".join(moves), digest_size=8).digest(), "big") >> 1
+    """63 bits of where each move went and what it promoted to: equal for equal main lines in any notation.
+
+    Lines of which another piece went to the same square are taken for equal too: what is held out is not trained on.
+    """
+    squares = b" ".join(_square(move, ply) for ply, move in enumerate(moves))
+    return int.from_bytes(blake2b(squares, digest_size=8).digest(), "big") >> 1
+
+
+def _square(move: bytes, ply: int) -> bytes:
+    """Of `e4`, `e2e4`, `e8=Q`, `e8q` or `O-O` the square, that of the king in castling, and the piece promoted to."""
+    if move.startswith(b"O"):
+        return (b"C" if move == b"O-O-O" else b"G") + (b"8" if ply % 2 else b"1")
+    plain = move.replace(b"=", b"").upper()
+    return plain[-2:] if plain[-1:].isdigit() else plain[-3:]

@@ -29,7 +29,7 @@ UNWANTED = {
     "no usable Elo": pgn("1. zz *", headers(white_elo="?")),
     "other variant": pgn("1. zz *", headers(more='[Variant "Atomic"]\n')),
     "set-up position": pgn("1. zz *", headers(more='[SetUp "1"]\n[FEN "8/8/8/8/8/8/8/K1k5 w - - 0 1"]\n')),
-    "no moves": pgn("0-1"),
+    "fewer than two moves": pgn("1. e4 0-1"),
 }
 BAD = {
     "illegal move": pgn("1. e4 Ke7 *"),
@@ -102,7 +102,7 @@ def test_every_kept_game_is_read_exactly(tmp_path: Path, lines: list[Line], name
 ])  # fmt: skip
 def test_elos(tmp_path: Path, elo: str, usable: bool) -> None:
     for tags in (headers(white_elo=elo), headers(black_elo=elo)):
-        with read_games(write(tmp_path / "games.pgn", [pgn("1. e4 *"), pgn("1. e4 *", tags)])) as stream:
+        with read_games(write(tmp_path / "games.pgn", [pgn("1. e4 e5 *"), pgn("1. e4 e5 *", tags)])) as stream:
             assert len(list(stream)) == 1 + usable
         assert stream.tally["no usable Elo"] == 1 - usable
 
@@ -115,7 +115,7 @@ def test_games_of_weaker_players_are_passed_over(tmp_path: Path, lines: list[Lin
     with read_games(source, workers=workers) as stream:
         assert [game.text for game in stream] == [" ".join(line.uci) for line in lines[:3]]
     assert stream.tally == {"kept": 3, "too low an Elo": 2}
-    with pytest.raises(InputError, match=r"5 too low an Elo; .* two Elos of 1602 or more and moves"):
+    with pytest.raises(InputError, match=r"5 too low an Elo; .* two Elos of 1602 or more and two moves"):
         list(read_games(replace(source, min_elo=1602), workers=workers))
 
 
@@ -332,7 +332,7 @@ def test_reading_games_does_not_import_torch() -> None:
 
 
 def test_a_stream_is_lazy(tmp_path: Path) -> None:
-    source = write(tmp_path / "games.pgn", [pgn("1. e4 *"), BAD["illegal move"]])
+    source = write(tmp_path / "games.pgn", [pgn("1. e4 e5 *"), BAD["illegal move"]])
     stream: GameStream = read_games(source)
     assert isinstance(next(stream), Game)
     assert stream.tally == {"kept": 1}

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from soft_prompts.data.games.judge import played_text
 from soft_prompts.data.games.pgn import MAX_GAME_BYTES, UnreadableMoves, frame_games, hash_of, main_line, read_headers
 from tests.benchmarks.random_games import headers, movetext, pgn, random_line
 
@@ -103,6 +104,22 @@ def test_equal_moves_have_equal_hashes() -> None:
 )
 def test_numbers_and_judgements_are_no_moves(moves: bytes) -> None:
     assert main_line(moves) == [b"e4", b"e5", b"exf6", b"Bb4"]
+
+
+def test_a_game_is_one_in_every_notation() -> None:
+    """Else what is tested in one is trained on in the other."""
+    san = b"e4 d5 exd5 c6 dxc6 Nf6 cxb7 Be7 bxa8=Q O-O Nf3 Nbd7 Bc4 Ne5 O-O".split()
+    long = b"e2e4 d7d5 e4xd5 c7c6 d5xc6 Ng8f6 c6-b7 Bf8e7 b7a8q 0-0 Ngf3 Nb8d7 Bf1-c4 Nde5 O-O".split()
+    uci = b"e2e4 d7d5 e4d5 c7c6 d5c6 g8f6 c6b7 f8e7 b7a8q e8g8 g1f3 b8d7 f1c4 d7e5 e1g1".split()
+    read = [main_line(b" ".join([*moves, b"*"])) for moves in (san, long, uci)]
+    assert len({hash_of(moves) for moves in read}) == 1
+    assert len({played_text(moves) for moves in read}) == 1  # python-chess plays them all
+    for at, other in ((8, b"bxa8=R"), (9, b"O-O-O"), (0, b"e3")):
+        assert hash_of([*san[:at], other, *san[at + 1 :]]) != hash_of(san)
+
+
+def test_a_move_passed_over_is_kept_to_be_refused() -> None:
+    assert main_line(b"1. e4 -- 2. d4 *") == [b"e4", b"--", b"d4"]
 
 
 @pytest.mark.parametrize(

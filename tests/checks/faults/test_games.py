@@ -185,7 +185,7 @@ def bad_game(rng: random.Random, san: list[str]) -> tuple[str, bytes]:
     if kind == 5:
         return "too many moves", pgn(movetext(["Nf3", "Nf6", "Ng1", "Ng8"] * 200))
     if kind == 6:
-        return "illegal move", pgn("").rstrip() + b"\n\n" + rng.randbytes(300).translate(
+        return "illegal move", pgn("").rstrip() + b"\n\n1. e4 e5 " + rng.randbytes(300).translate(
             None, b"{}()[];%\n\r"
         ) + b" *\n"
     if kind == 7:

@@ -65,7 +65,7 @@ def open_data(
 
 
 def example_of(tokenizer: PreTrainedTokenizerFast, path: Path, game: Game = GAME, **asked: object) -> Example:
-    return open_data(path, tokenizer, **asked)._example(game, whole_moves=True)
+    return open_data(path, tokenizer, **asked)._example(game)
 
 
 def scored_text(tokenizer: PreTrainedTokenizerFast, example: Example) -> str:
@@ -92,12 +92,25 @@ def test_the_same_moves_are_scored_for_every_tokenizer(tokenizer: PreTrainedToke
     assert example_of(tokenizer, games_file, score_first=True) == example  # no headline depends on that flag
 
 
-def test_a_cut_move_is_not_scored_in_a_held_out_game_but_in_training(games_file: Path) -> None:
-    data = open_data(games_file, SQUARES, max_plies=None, sample_tokens=10)
-    held_out, trained = data._example(GAME, whole_moves=True), data._example(GAME, whole_moves=False)
-    assert (scored_text(SQUARES, held_out), held_out.units) == (" e7e5 g1f3", 2)
-    assert scored_text(SQUARES, trained) == "e2e4 e7e5 g1f3 b8"
-    assert len(held_out.input_ids) == len(trained.input_ids) == 10
+def test_a_cut_move_is_not_scored(games_file: Path) -> None:
+    example = open_data(games_file, SQUARES, max_plies=None, sample_tokens=10)._example(GAME)
+    assert (scored_text(SQUARES, example), example.units) == (" e7e5 g1f3", 2)
+    assert len(example.input_ids) == 10
+
+
+def test_training_asks_what_the_test_asks(games_file: Path) -> None:
+    """Else the bits that a prompt took from its data hold a first move that the test loss knows nothing of."""
+    data = open_data(games_file)
+    for example, _ in itertools.islice(data.training(None), 20):
+        text = SQUARES.decode(example.input_ids)
+        assert (scored_text(SQUARES, example), example.units) == (text[4:], text.count(" "))
+
+
+def test_a_game_of_which_no_second_move_fits_is_not_trained_on(games_file: Path) -> None:
+    data = open_data(games_file, SQUARES, max_plies=None, sample_tokens=6)
+    assert {example.units for example, _ in itertools.islice(data.training(None), 20)} == {1}
+    with pytest.raises(UsageError, match="4 tokens hold no second move of any game"):
+        next(open_data(games_file, SQUARES, max_plies=None, sample_tokens=4).training(None))
 
 
 def test_no_more_than_max_plies_are_seen(games_file: Path) -> None:
@@ -164,13 +177,13 @@ def test_a_file_with_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no game to train on beside the held-out ones"):
         next(data.training(None))
     file.write_bytes(pgn(movetext(random_line(1, 1).san)))
-    with pytest.raises(InputError, match="no usable validation game of two moves or more"):
+    with pytest.raises(InputError, match=r"holds no usable game: 1 fewer than two moves; .* and two moves"):
         open_data(file)
 
 
 @pytest.fixture
 def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chess_module, "BUFFER_BYTES", 2000)
+    monkeypatch.setattr(chess_module, "BUFFER_BYTES", 3000)
 
 
 @pytest.mark.usefixtures("small_buffers")
