@@ -77,7 +77,10 @@ def verdict(case: Case) -> Verdict:
     word, why, wanted = _judged(case)
     made = [*case.draft.runs, *case.beside]  # a command that has found all runs there leaves its name beside them alone
     wanted = wanted if case.against else _bare_too(case.draft.runs, made) or wanted
-    return Verdict(word, why, _sentence(case, word, why), next_command(made, wanted) if wanted else None)
+    search = case.checks["search"]
+    is_unsearched = (search.state, search.figure) == ("unknown", None) and why == f"search: {search.text}"
+    following = next_command(made, wanted, is_unsearched) if wanted else None
+    return Verdict(word, why, _sentence(case, word, why), following)
 
 
 def _judged(case: Case) -> tuple[Word, str | None, str | None]:
@@ -161,9 +164,9 @@ def _command_for(check: Check, sought: Case | None = None) -> str | None:
     return f"--steps {2 * max(run.result.training.steps for run in sought.draft.runs)}"
 
 
-def next_command(runs: Sequence[Run], flags: str) -> str | None:
+def next_command(runs: Sequence[Run], flags: str, is_unsearched: bool = False) -> str | None:
     """The command that made the newest run, with other flags, and without --fresh: it goes on from what is there. None
-    where no command made it."""
+    where no command made it, and where it asked for no less, unless full evidence `is_unsearched`: it was stopped."""
     command = _newest_command(runs)
     if command is None:
         return None
@@ -174,8 +177,9 @@ def next_command(runs: Sequence[Run], flags: str) -> str | None:
             return None
         given.append(str(max(100, 4 * max(run.result.data.test_samples or 0 for run in own))))
     asked = value_of_flag(words, "--evidence")
-    if given == flag_with_values(words, given[0]) or (given[:1] == ["--evidence"] and asked == "full"):
-        return None  # it was asked already
+    has_asked = given == flag_with_values(words, given[0]) or (given[:1] == ["--evidence"] and asked == "full")
+    if has_asked and not is_unsearched:
+        return None
     if given[:1] != ["--evidence"] and asked in (None, "none"):
         words = [*without_flag(words, "--evidence"), "--evidence", "standard"]  # other counts or items want their own
     return " ".join([*map(shlex.quote, without_flag(words, given[0])), *given])

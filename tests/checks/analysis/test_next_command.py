@@ -32,7 +32,7 @@ RUN = "soft-prompts run chess"
         (FLAT, f"{RUN} --evidence standard --tokens 4", f"{RUN} --tokens 4 --evidence full"),
         (FLAT, f"{RUN} --evidence-x 1", f"{RUN} --evidence-x 1 --evidence full"),
         (FLAT, f"{RUN} --output-dir 'my results; $x'", f"{RUN} --output-dir 'my results; $x' --evidence full"),
-        (FLAT, f"{RUN} --evidence full --tokens 4", None),
+        (FLAT, f"{RUN} --evidence full --tokens 4", f"{RUN} --tokens 4 --evidence full"),  # it was stopped
         (FLAT, None, None),
         (FLAT, f"{RUN} --fresh --seeds 0", f"{RUN} --seeds 0 --evidence full"),
         (DOUBT, f"{RUN} --seeds 0 --fresh", f"{RUN} --seeds 0 --evidence standard --test-samples 160"),
@@ -120,6 +120,9 @@ def test_a_command_that_found_every_run_there_is_known_by_what_it_made_beside_th
     save_skill(tmp_path, FLAT, command=RUN)
     assert following(tmp_path) == f"{RUN} --evidence full"
     save_control(tmp_path, FLAT, command=f"{RUN} --evidence full", finished="2027-01-01T00:00:00Z")
+    assert following(tmp_path) == f"{RUN} --evidence full"  # stopped before its search was made
+    save_battery(tmp_path, 4, (2.9, 0.0), command=f"{RUN} --evidence full", finished="2027-01-02T00:00:00Z")
+    save_power(tmp_path, 4, [1.0] * 10, command=f"{RUN} --evidence full", finished="2027-01-03T00:00:00Z")
     assert following(tmp_path) is None
 
 
