@@ -80,11 +80,11 @@ def test_beside_a_prompt_that_is_given_no_evidence_is_made(values, made, expecte
 
 
 def test_a_command_that_trained_goes_before_one_that_measured_what_was_given(tmp_path):
-    """Else what the first asked for would be asked for again and again."""
+    """It was stopped before its search: it goes on, and what was given is not measured again."""
     save_skill(tmp_path, FLAT, command=f"{RUN} --evidence full")
     given = {"command": f"{RUN} {OF_GIVEN} --steps 0", "finished": "2027-01-01T00:00:00Z", "config": {"steps": 0}}
     save_flat(tmp_path, {4: (2.9, 0.0)}, determined=True, **given)
-    assert following(tmp_path) is None
+    assert following(tmp_path) == f"{RUN} --evidence full"
 
 
 WITHOUT_BARE = {4: (2.9, 0.0), 8: (2.9, 0.0)}

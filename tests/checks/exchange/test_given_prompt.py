@@ -96,7 +96,7 @@ def test_a_prompt_without_conditions_is_measured_on_a_task_that_has_some(
     data.write_text(data.read_text().replace("}", ', "step": 1}'))
     asks = CompletionTask(condition_fields=("step",))
     for made, kind in ((save(one_frozen), "mlp"), (save(one_frozen), "direct")):
-        with pytest.raises(UsageError, match="give (--prompt direct, and )?--condition none$"):
+        with pytest.raises(UsageError, match=r"give (--prompt direct, and )?--condition none$"):
             run(settings(snapshot=made, steps=0, task=asks, prompt=kind))
     assert loss(settings(snapshot=save(one_frozen), steps=0, task=asks, condition="none")) > 0
 
