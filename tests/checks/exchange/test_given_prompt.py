@@ -17,6 +17,7 @@ from soft_prompts.experiments.run import run
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.snapshot import load_snapshot
 from soft_prompts.results.files import find_results
+from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.tasks.completion import CompletionTask
 from soft_prompts.training.apparatus import run_paths
 from tests.checks.exchange.conftest import Save
@@ -89,16 +90,14 @@ def test_what_does_not_fit_is_refused_in_one_line(settings: Settings, save: Save
 
 
 def test_a_prompt_without_conditions_is_measured_on_a_task_that_has_some(
-    settings: Settings, save: Save, one_frozen: FrozenModel, tmp_path: Path
+    settings: Settings, save: Save, one_frozen: FrozenModel
 ) -> None:
     """As every imported one; the message names the flag that leads there."""
-    data = tmp_path / "numbers.jsonl"
-    data.write_text(data.read_text().replace("}", ', "step": 1}'))
-    asks = CompletionTask(condition_fields=("step",))
-    for made, kind in ((save(one_frozen), "mlp"), (save(one_frozen), "direct")):
+    chess: dict[str, Any] = {"task": ChessTask(max_plies=4), "data": "games", "snapshot": save(one_frozen), "steps": 0}
+    for kind in ("mlp", "direct"):
         with pytest.raises(UsageError, match=r"give (--prompt direct, and )?--condition none$"):
-            run(settings(snapshot=made, steps=0, task=asks, prompt=kind))
-    assert loss(settings(snapshot=save(one_frozen), steps=0, task=asks, condition="none")) > 0
+            run(settings(**chess, prompt=kind))
+    assert run(settings(**chess, condition="none")).metrics["loss_per_move"].value
 
 
 @pytest.fixture

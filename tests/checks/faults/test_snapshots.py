@@ -168,7 +168,7 @@ def test_no_bit_of_a_snapshot_changes_unseen(whole: Path, tmp_path: Path, record
     """The least bit of a number makes another number that is as finite."""
     folder = shutil.copytree(whole, tmp_path / "snapshot")
     file = folder / "prompt.safetensors"
-    content, passed = file.read_bytes(), 0
+    content, passed, said = file.read_bytes(), 0, ""
     bits = bits_of(content)
     for bit in bits:
         file.write_bytes(flipped(content, bit))
