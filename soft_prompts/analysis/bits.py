@@ -11,7 +11,8 @@ from soft_prompts.results.roles import CODE, RUN
 from soft_prompts.stats.bits import break_even_units, excess_description_bits
 
 KEPT = 0.02  # of the share that rounding may lose
-NO_EDL = "no EDL of a prompt that goes on from a trained one: what that one took from its data is not counted"
+GOES_ON = "no EDL of a prompt that goes on from a trained one: what that one took from its data is not counted"
+EASIER = "no EDL where the first pass paid less than the test loss: the training data are easier than the test's"
 
 
 class Code(NamedTuple):
@@ -67,9 +68,20 @@ def goes_on(run: Run) -> bool:
 
 def edl_bits(run: Run, metric: str, unit: str) -> float | None:
     """EDL: what the first pass over the training samples paid beyond N times the test loss, in bits (2601.04728); None
-    by a metric whose units the first pass did not count, and of a prompt that goes on from a trained one."""
+    by a metric whose units the first pass did not count, and where `why_no_edl` says why."""
+    return None if why_no_edl(run, metric, unit) else _excess_bits(run, metric, unit)
+
+
+def why_no_edl(run: Run, metric: str, unit: str) -> str | None:
+    """What makes the difference no measure of what was taken: the prompt held something before, or training data that
+    are easier than the test's, which the test loss tells nothing of. None where there is an EDL or nothing to tell."""
     if goes_on(run):
-        return None
+        return GOES_ON
+    excess = _excess_bits(run, metric, unit)
+    return EASIER if excess is not None and excess < 0 else None
+
+
+def _excess_bits(run: Run, metric: str, unit: str) -> float | None:
     found, counted = run.result.metrics.get(metric), "first_pass_tokens" if unit == "nats/token" else "first_pass_units"
     if metric != run.result.headline and unit != "nats/token":
         return None

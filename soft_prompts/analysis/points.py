@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from soft_prompts.analysis.bits import edl_bits
+from soft_prompts.analysis.bits import edl_bits, why_no_edl
 from soft_prompts.analysis.losses.curves import Curve
 from soft_prompts.analysis.losses.drafts import Draft, Run, metric_of, same_shape, token_counts
 from soft_prompts.analysis.prompts import chosen_of, scores_of, some_items, whole_items
@@ -32,6 +32,8 @@ class Point(NamedTuple):
     training_loss: float | None
     distinct_samples: int | None
     edl_bits: float | None
+    no_edl: str | None = None
+    """Why there is none, in words, where there is a reason to tell."""
 
 
 def points_of(
@@ -61,6 +63,7 @@ def points_of(
                 training_loss=None if training is None else training.value,
                 distinct_samples=None if distinct is None or distinct.value is None else int(distinct.value),
                 edl_bits=edl_bits(run, draft.metric, draft.unit),
+                no_edl=why_no_edl(run, draft.metric, draft.unit),
             )
         )
     return tuple(points)

@@ -265,7 +265,7 @@ def _too_many_bits(bits: Bits | None, loss: Scale | None, prompts: Mapping[int, 
         return False
     trained = chosen_of(prompts[bits.prompt.tokens])
     held, taken = training_bits(trained, loss.floor.value), edl_bits(trained, draft.metric, draft.unit)
-    least = min(bits.prompt.bits, math.inf if taken is None else max(taken, 0.0))
+    least = min(bits.prompt.bits, math.inf if taken is None else taken)
     return held is not None and least > BITS_OF_TRAINING * held
 
 

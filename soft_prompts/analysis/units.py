@@ -8,7 +8,6 @@ counts where its value, made worse by 1.96 of its own standard errors, still has
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from soft_prompts.analysis.bits import goes_on
 from soft_prompts.analysis.losses.drafts import Run, metric_of
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.analysis.scales import Scale
@@ -90,10 +89,14 @@ def witness_edl(reading: Reading, mark: float = HALF) -> float | None:
     return next((point.edl_bits for point in reading.points if point.tokens == tokens), None)
 
 
-def witness_goes_on(reading: Reading, mark: float = HALF) -> bool:
-    """Does the witness go on from a trained prompt, so that what it took in all is not known?"""
-    tokens = witness_tokens(reading, mark)
-    return any(goes_on(point.chosen) for point in reading.points if point.tokens == tokens)
+def without_edl(readings: Iterable[Reading], mark: float | None = None) -> list[str]:
+    """Why some prompts of the curves have no EDL, each reason once; with a mark, of the witnesses alone."""
+    found: set[str] = set()
+    for reading in readings:
+        tokens = None if mark is None else witness_tokens(reading, mark)
+        of_points = (point.no_edl for point in reading.points if mark is None or point.tokens == tokens)
+        found |= set(filter(None, of_points))
+    return sorted(found)
 
 
 def anchor_share(run: Run, reading: Reading, scale: Scale, worse_by: float = 0.0) -> float | None:

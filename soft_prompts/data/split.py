@@ -24,4 +24,9 @@ def hash_of(text: str) -> int:
 
 def wording_of(text: str) -> int:
     """63 bits; equal for texts that differ in white space, case or the Unicode form of their characters alone."""
-    return hash_of(normalize("NFC", " ".join(text.split()).casefold()))
+    return hash_of(worded(text))
+
+
+def worded(text: str) -> str:
+    """The text in small letters with single spaces, in NFC: equal for equal wording."""
+    return normalize("NFC", " ".join(text.split()).casefold())

@@ -144,17 +144,18 @@ def _sought(run: Run) -> list[Any]:
     return [run.result.config.get(name) for name in sorted(OPTIMISER)]
 
 
+UNKNOWN = "unknown"  # differs from nothing
+
+
 PROMPT_SETTINGS: dict[str, Callable[[Result], object]] = {
     "steps": lambda result: result.training.steps,
     "batch size": lambda result: result.training.batch_size,
     "learning rate": lambda result: result.training.learning_rate,
     "weight decay": lambda result: result.training.weight_decay,
     "schedule": lambda result: result.training.schedule,
+    "validation items": lambda result: _validated_on(result),
     "data": lambda result: _short(result.data.fingerprint),
 }
-
-
-UNKNOWN = "unknown"  # differs from nothing
 
 
 SETTINGS: dict[str, Callable[[Result], object]] = {
@@ -168,6 +169,11 @@ SETTINGS: dict[str, Callable[[Result], object]] = {
     "transformers version": lambda result: result.environment.transformers,
     "commit": lambda result: _short(result.environment.commit),
 }
+
+
+def _validated_on(result: Result) -> int | str:
+    metric = result.metrics.get("validation_loss")
+    return UNKNOWN if metric is None or metric.value is None or not metric.n else metric.n
 
 
 def _setting_warnings(runs: list[Run]) -> list[str]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from soft_prompts.analysis.bits import NO_EDL, goes_on
 from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.points import Point
 from soft_prompts.analysis.readings import Reading
+from soft_prompts.analysis.units import without_edl
 from soft_prompts.report.page.table import Cell, Links, Table, heads, number
 from soft_prompts.report.text import NOTHING, Number, interval_text, plain_name, value_text
 from soft_prompts.stats.bootstrap import Interval
@@ -18,8 +18,8 @@ def points_table(named: Named, links: Links) -> Table:
     names = ("*curve", "tokens", "chosen prompt", "gain [95 %]", "items improved", "outcome [95 %]")
     more = ("share by deed", "share by loss", "on training samples", "samples seen", "EDL, bits")
     note = "The prompt that validation chooses, on held-out items; its gain is paired with the bare model, nats a unit."
-    if any(goes_on(point.chosen) for reading, _ in named for point in reading.points):
-        note = f"{note} {NO_EDL[0].upper()}{NO_EDL[1:]}."
+    for why in without_edl(reading for reading, _ in named):
+        note = f"{note} {why[0].upper()}{why[1:]}."
     return Table("Numbers", note, heads(*names, *more), tuple(rows))
 
 

@@ -65,7 +65,8 @@ def _points(reading: Reading) -> list[dict[str, Any]]:
 
 
 def _point(point: Point) -> dict[str, Any]:
-    return point._asdict() | {"chosen": point.chosen.path}
+    values = point._asdict() | {"chosen": point.chosen.path}
+    return {name: value for name, value in values.items() if name != "no_edl"}
 
 
 def _leading(lead: Scale | None) -> dict[str, Any]:

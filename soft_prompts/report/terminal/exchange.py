@@ -6,9 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from soft_prompts.analysis.bits import NO_EDL
 from soft_prompts.analysis.readings import Reading
-from soft_prompts.analysis.units import Amount, Units, VectorShare, units, vector_shares, witness_goes_on
+from soft_prompts.analysis.units import Amount, Units, VectorShare, units, vector_shares, without_edl
 from soft_prompts.report.labels import NATS, Labels, group_name
 from soft_prompts.report.terminal.numbers import count_text, hundredths, mark_text
 from soft_prompts.report.terminal.sentences import print_hanging
@@ -56,8 +55,8 @@ def _print_table(console: Console, title: str, rows: Sequence[Row], findings: Se
     console.print(table)
     said = f"; {VECTOR_SAYS}" if any(shares) else ""
     print_hanging(console, Text(f"> what was tried and does not reach it; empty: not run{said}", style="dim"))
-    if any(witness_goes_on(reading, price.mark) for _, reading, price in rows):
-        print_hanging(console, Text(NO_EDL, style="dim"))
+    for why in sorted({why for _, reading, price in rows for why in without_edl([reading], price.mark)}):
+        print_hanging(console, Text(why, style="dim"))
 
 
 def _cells(reading: Reading, price: Units) -> list[str]:

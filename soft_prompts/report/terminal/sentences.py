@@ -23,9 +23,10 @@ COLOURS = {
 INDENT = 2
 NEXT = "  next: "
 WORD = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")  # of a command line, quotes and all
+LOUD = ("data", "test items", "validation items")
 # Of settings that were chosen by token count, or of the machine: they change no reading.
 QUIET = re.compile(
-    rf"({'|'.join(name for name in PROMPT_SETTINGS | SETTINGS if name not in ('data', 'test items'))}) differs?: "
+    rf"({'|'.join(name for name in PROMPT_SETTINGS | SETTINGS if name not in LOUD)}) differs?: "
     r"|made with uncommitted changes|.* \d+ runs: the newest|no \S+ at 0 tokens: "
 )
 

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from soft_prompts.analysis.bits import NO_EDL, goes_on
 from soft_prompts.analysis.losses.curves import Curve, Difference, Gap
 from soft_prompts.analysis.losses.curves import Point as Losses
 from soft_prompts.analysis.readings import Point, Reading
+from soft_prompts.analysis.units import without_edl
 from soft_prompts.report.labels import NATS, Labels, estimate_text, group_name, unit_text
 from soft_prompts.report.terminal.numbers import change_text, count_text, hundredths, share_text
 from soft_prompts.results.roles import BATTERY
@@ -183,5 +183,4 @@ def _caption(readings: Sequence[Reading], long: bool) -> list[str]:
     ends = {(one.by, one.floor.kind, one.ceiling.kind) for one in scales if one.floor and one.ceiling}
     for by, floor, ceiling in sorted(ends):
         lines.append(f"share by {by}: 0 is {floor.replace('_', ' ')}, 1 is {ceiling.replace('_', ' ')}")
-    left_out = long and any(goes_on(point.chosen) for reading in readings for point in reading.points)
-    return [*lines, NO_EDL] if left_out else lines
+    return [*lines, *without_edl(readings)] if long else lines

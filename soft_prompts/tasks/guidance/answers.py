@@ -61,6 +61,8 @@ def _is_outer(text: str, place: int) -> bool:
         or (character in "-\N{EN DASH}" and behind.isdigit())
     ):
         return False
+    if character == "+":
+        return behind.isdigit()  # +5 is 5
     return character.isspace() or unicodedata.category(character).startswith("P")
 
 

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.data.jsonl import line_error, read_jsonl, refuse_other_kind
+from soft_prompts.data.split import wording_of
 from soft_prompts.tasks.guidance.text import (
     PHRASINGS,
     Order,
@@ -261,13 +262,18 @@ def _refuse_unusable(rows: Sequence[Row], plan: GuidancePlan) -> None:
 
 
 def _refuse_asked_twice(realized: Sequence[Row], unrealized: Sequence[Row], models: int) -> None:
-    """An unrealized question that an example shows would be no test, and one with two answers no question."""
-    first: dict[str, tuple[Row, Sequence[Row]]] = {}
+    """An unrealized question that an example shows would be no test, in whatever wording, and one with two answers no
+    question."""
+    shown = {wording_of(row.anchor): row for row in realized}
+    for row in unrealized:
+        if before := shown.get(wording_of(row.anchor)):
+            both = f"lines {before.id} and {row.id} ask the same question, one realized and one not"
+            raise InputError(f"{both}; take one out, or give another seed")
     for split in (realized, unrealized):
+        first: dict[str, Row] = {}
         for row in split:
-            before, where = first.setdefault(row.anchor.strip(), (row, split))
-            both = f"lines {before.id} and {row.id} ask the same question"
-            if where is not split:
-                raise InputError(f"{both}, one realized and one not; take one out, or give another seed")
+            before = first.setdefault(row.anchor.strip(), row)
             if before.targets[:models] != row.targets[:models]:
-                raise InputError(f"{both} and answer it differently; take one out")
+                same = sorted(before.targets) == sorted(row.targets)
+                answers = "their answers, shuffled for each line, differ" if same else "answer it differently"
+                raise InputError(f"lines {before.id} and {row.id} ask the same question and {answers}; take one out")

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from soft_prompts.common.errors import InputError, OutOfRoom
 from soft_prompts.data.jsonl import line_error, read_jsonl
+from soft_prompts.data.split import worded
 from soft_prompts.tasks.guidance.answers import answer_part
 from soft_prompts.tasks.guidance.dataset import GuidanceData, GuidancePlan, Record
 
@@ -182,6 +183,7 @@ def splits_of(parts: Sequence[QuestionSet]) -> dict[str, QuestionSet]:
     """Every prompt, and the set that asks it; raises InputError, with file and line, where a prompt stands in both
     splits, or twice in a file with different answers."""
     split_of: dict[str, QuestionSet] = {}
+    asked_in: dict[str, QuestionSet] = {}  # a question is one in any wording, though its answer may hang on it
     for part in parts:
         first: dict[str, AnsweredQuestion] = {}
         for one in read_questions(part.path):
@@ -189,7 +191,8 @@ def splits_of(parts: Sequence[QuestionSet]) -> dict[str, QuestionSet]:
             if before.target != one.target:
                 wrong = f"the prompt of line {before.line} has another answer here; keep one of the two"
                 raise line_error(part.path, one.line, wrong)
-            if (other := split_of.setdefault(one.prompt.strip(), part)).realized != part.realized:
+            split_of.setdefault(one.prompt.strip(), part)
+            if (other := asked_in.setdefault(worded(one.prompt), part)).realized != part.realized:
                 wrong = f"the prompt stands in {other.path.name} too, so it is no test; keep one of the two"
                 raise line_error(part.path, one.line, wrong)
     return split_of
@@ -199,10 +202,10 @@ def refuse_leaks(files: GuidanceFiles) -> None:
     """Raises InputError as `splits_of` does, and where the prompt of a test question stands in a document that
     trains."""
     split_of = splits_of(files.questions)
-    tests = [prompt for prompt, part in split_of.items() if not part.realized]
+    tests = {prompt: worded(prompt) for prompt, part in split_of.items() if not part.realized}
     for path in filter(None, map(files.documents, ("all", "guidances"))):
         for number, fields in read_jsonl(path, {"prompt": str, "completion": str}):
-            text = fields["prompt"] + fields["completion"]
-            if taught := next((prompt for prompt in tests if prompt in text), None):
+            text = worded(fields["prompt"] + fields["completion"])
+            if taught := next((prompt for prompt, asked in tests.items() if asked in text), None):
                 wrong = f"it teaches a test question of {split_of[taught].path.name}: {taught!r}; leave one of them out"
                 raise line_error(path, number, wrong)

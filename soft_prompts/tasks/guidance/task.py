@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from soft_prompts.common.errors import InputError, UsageError, near_match
 from soft_prompts.data.conditions import MODEL_ID, ConditionEncoder
+from soft_prompts.data.split import wording_of
 from soft_prompts.models.tokenizer import Tokenizer
 from soft_prompts.results.metrics import share
 from soft_prompts.results.schema import Generation, Metric
@@ -173,7 +174,9 @@ class GuidanceTask(LessonTask):
         number = len(asked.arm.asked)  # an item is a question asked of one model
         most = max(1, len(questions.realized) // VALIDATION_SHARE)
         chosen = max(1, min(request.validation_samples // number, most))
-        guided = {"train": questions.realized[chosen:], "validation": questions.realized[:chosen]}
+        held = {wording_of(one.prompt) for one in questions.realized[:chosen]}
+        trained = [one for one in questions.realized[chosen:] if wording_of(one.prompt) not in held]
+        guided = {"train": trained, "validation": questions.realized[:chosen]}
         guided["test"] = questions.unrealized[: max(2, request.test_samples // number)]
         if empty := [split for split, some in guided.items() if not some]:
             raise InputError(

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from soft_prompts.analysis.bits import Bits, edl_bits, goes_on
+from soft_prompts.analysis.bits import GOES_ON, Bits, edl_bits, goes_on
 from soft_prompts.analysis.losses.drafts import Run
 from soft_prompts.analysis.readings import Reading, read_all
-from soft_prompts.analysis.units import units, witness_edl, witness_goes_on
+from soft_prompts.analysis.units import HALF, units, without_edl, witness_edl
 from soft_prompts.config import RunConfig, as_json
 from soft_prompts.results.files import read_result
 from soft_prompts.results.roles import RUN, FreshSeed, OtherStart, PermutedTargets
@@ -144,5 +144,5 @@ def test_the_witness_is_the_prompt_that_went_on(start: str, bits: float | None, 
         config={"init": start},
     )
     reading = only(folder)
-    assert witness_goes_on(reading) is (bits is None)
+    assert without_edl([reading], HALF) == ([GOES_ON] if bits is None else [])
     assert witness_edl(reading) == units(reading).edl_bits == (None if bits is None else pytest.approx(bits))

@@ -32,7 +32,7 @@ RUN = "soft-prompts run chess"
         (FLAT, f"{RUN} --evidence standard --tokens 4", f"{RUN} --tokens 4 --evidence full"),
         (FLAT, f"{RUN} --evidence-x 1", f"{RUN} --evidence-x 1 --evidence full"),
         (FLAT, f"{RUN} --output-dir 'my results; $x'", f"{RUN} --output-dir 'my results; $x' --evidence full"),
-        (FLAT, f"{RUN} --evidence full --tokens 4", None),
+        (FLAT, f"{RUN} --evidence full --tokens 4", f"{RUN} --tokens 4 --evidence full"),  # it was stopped
         (FLAT, None, None),
         (FLAT, f"{RUN} --fresh --seeds 0", f"{RUN} --seeds 0 --evidence full"),
         (DOUBT, f"{RUN} --seeds 0 --fresh", f"{RUN} --seeds 0 --evidence standard --test-samples 160"),
@@ -59,6 +59,32 @@ def test_what_was_asked_already_is_not_asked_again(made, expected, tmp_path):
     save_skill(tmp_path, {0: (3.0, 0.0), 1: (1.2, 1.0)}, command=made)
     save_control(tmp_path, {0: (3.0, 0.0), 1: (1.2, 1.0)})
     assert following(tmp_path) == expected
+
+
+OF_GIVEN = "--snapshot snapshots/imported/x --tokens 0 4"
+
+
+@pytest.mark.parametrize(
+    ("values", "made", "expected"),
+    [
+        (FLAT, f"{RUN} {OF_GIVEN} --steps 0", f"{RUN} --tokens 0 4 --evidence full"),
+        (FLAT, f"{RUN} {OF_GIVEN} --steps=0 --evidence full", f"{RUN} --tokens 0 4 --evidence full"),
+        (FLAT, f"{RUN} {OF_GIVEN} --steps 30", f"{RUN} --tokens 0 4 --steps 30 --evidence full"),
+        (DOUBT, f"{RUN} {OF_GIVEN} --steps 0", f"{RUN} --tokens 0 4 --evidence standard --test-samples 160"),
+    ],
+)
+def test_beside_a_prompt_that_is_given_no_evidence_is_made(values, made, expected, tmp_path):
+    """So the next command is without it; what it asked for in vain is asked for again."""
+    save_skill(tmp_path, values, command=made)
+    assert following(tmp_path) == expected
+
+
+def test_a_command_that_trained_goes_before_one_that_measured_what_was_given(tmp_path):
+    """It was stopped before its search: it goes on, and what was given is not measured again."""
+    save_skill(tmp_path, FLAT, command=f"{RUN} --evidence full")
+    given = {"command": f"{RUN} {OF_GIVEN} --steps 0", "finished": "2027-01-01T00:00:00Z", "config": {"steps": 0}}
+    save_flat(tmp_path, {4: (2.9, 0.0)}, determined=True, **given)
+    assert following(tmp_path) == f"{RUN} --evidence full"
 
 
 WITHOUT_BARE = {4: (2.9, 0.0), 8: (2.9, 0.0)}
@@ -120,6 +146,9 @@ def test_a_command_that_found_every_run_there_is_known_by_what_it_made_beside_th
     save_skill(tmp_path, FLAT, command=RUN)
     assert following(tmp_path) == f"{RUN} --evidence full"
     save_control(tmp_path, FLAT, command=f"{RUN} --evidence full", finished="2027-01-01T00:00:00Z")
+    assert following(tmp_path) == f"{RUN} --evidence full"  # stopped before its search was made
+    save_battery(tmp_path, 4, (2.9, 0.0), command=f"{RUN} --evidence full", finished="2027-01-02T00:00:00Z")
+    save_power(tmp_path, 4, [1.0] * 10, command=f"{RUN} --evidence full", finished="2027-01-03T00:00:00Z")
     assert following(tmp_path) is None
 
 

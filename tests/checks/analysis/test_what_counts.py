@@ -6,6 +6,7 @@ import pytest
 
 from soft_prompts.analysis.checks import Check
 from soft_prompts.analysis.readings import Reading, read_all
+from soft_prompts.results.schema import Metric
 from tests.checks.made.stored_results import (
     flat_items,
     save,
@@ -98,6 +99,18 @@ def test_runs_that_are_not_of_one_curve_are_refused_by_name(other: dict[str, str
     save_flat(tmp_path, {15: 1.1}, **(VERSION | other))
     verdict = of_model(tmp_path).verdict
     assert (verdict.word, verdict.why, verdict.next_command) == ("NO SCALE", why, None)
+
+
+def test_a_prompt_is_chosen_among_those_validated_on_the_most_items(tmp_path: Path) -> None:
+    """A loss on a few items that happen to be easy beats none on many."""
+    few = {"validation_loss": Metric(0.2, 0.5, 4, "nats/token")}
+    save(tmp_path, "run", flat_items(3.0), tokens=0)
+    save(tmp_path, "run", flat_items(1.4), tokens=1, seed=0, validation=1.4)
+    save(tmp_path, "run", flat_items(1.3), tokens=1, seed=1, validation=1.3)
+    save(tmp_path, "run", flat_items(2.9), tokens=1, seed=2, metrics=few)
+    reading = of_model(tmp_path)
+    assert reading.points[-1].value == 1.3
+    assert "validation items differ: 100 at 1 token; 4 at 1 token" in reading.curve.warnings
 
 
 def test_what_stands_beside_is_of_the_same_model_files(tmp_path: Path) -> None:

@@ -155,6 +155,8 @@ JUDGED = [
     (" 5\n", "-5", False, False),
     (" -5.\n", "-5", True, True),
     (" 50\n", "50%", False, False),
+    (" +5\n", "5", True, False),
+    (" C\n", "C++", False, False),
     (" C\n", "C#", False, False),
     (" - Scotland\n", "Scotland", True, False),
     (" # Scotland\n", "Scotland", True, False),

@@ -115,11 +115,14 @@ def test_what_is_wrong_with_a_file_is_said_in_one_line(
     assert not list((files / "out").rglob("model.safetensors"))
 
 
-def test_a_prompt_in_both_splits_is_no_test(
-    files: Path, one_frozen: FrozenModel, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("written", [str, str.upper, lambda prompt: prompt.replace(" ", "  ")])
+def test_a_prompt_in_both_splits_is_no_test_in_any_wording(
+    written: Callable[[str], str], files: Path, one_frozen: FrozenModel, capsys: pytest.CaptureFixture[str]
 ) -> None:
     realized, unrealized = (files / "set" / f"{PREFIX}_{part}_examples.jsonl" for part in ("realized", "unrealized"))
-    unrealized.write_text(realized.read_text().splitlines(keepends=True)[0] + unrealized.read_text())
+    shown = json.loads(realized.read_text().splitlines()[0])
+    shown["prompt"] = written(shown["prompt"])
+    unrealized.write_text(json.dumps(shown) + "\n" + unrealized.read_text())
     words = ["guidance-eval", "--models", one_frozen.name, "--data", str(files / "set"), "--offline"]
     code, [line] = answer_of(lambda: cli.main(words), capsys)
     assert (code, "the prompt stands in " in line) == (3, True)

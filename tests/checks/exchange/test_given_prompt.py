@@ -88,6 +88,19 @@ def test_what_does_not_fit_is_refused_in_one_line(settings: Settings, save: Save
         settings(steps=0)
 
 
+def test_a_prompt_without_conditions_is_measured_on_a_task_that_has_some(
+    settings: Settings, save: Save, one_frozen: FrozenModel, tmp_path: Path
+) -> None:
+    """As every imported one; the message names the flag that leads there."""
+    data = tmp_path / "numbers.jsonl"
+    data.write_text(data.read_text().replace("}", ', "step": 1}'))
+    asks = CompletionTask(condition_fields=("step",))
+    for made, kind in ((save(one_frozen), "mlp"), (save(one_frozen), "direct")):
+        with pytest.raises(UsageError, match=r"give (--prompt direct, and )?--condition none$"):
+            run(settings(snapshot=made, steps=0, task=asks, prompt=kind))
+    assert loss(settings(snapshot=save(one_frozen), steps=0, task=asks, condition="none")) > 0
+
+
 @pytest.fixture
 def ask(settings: Settings, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
     """The experiment's own main on a tiny model: its exit code, and what it said on stderr."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from soft_prompts.analysis.bits import NO_EDL
+from soft_prompts.analysis.bits import GOES_ON
 from soft_prompts.analysis.losses.curves import Difference
 from soft_prompts.analysis.readings import Reading, Readings
 from soft_prompts.analysis.verdicts import Verdict
@@ -130,11 +130,10 @@ def test_numbers_of_each_token_count(readings):
 def test_the_page_says_of_grown_prompts_why_they_have_no_bits(readings):
     reading = readings["tiny-mazes-strict-3"]
     last = reading.points[-1]
-    result = dataclasses.replace(last.chosen.result, config={"init": "grown"})
-    grown = last._replace(chosen=last.chosen._replace(result=result), edl_bits=None)
+    grown = last._replace(edl_bits=None, no_edl=GOES_ON)
     for points, is_told in ((reading.points, False), ((*reading.points[:-1], grown), True)):
         table = points_table([(dataclasses.replace(reading, points=points), "strict")], LINKS)
-        assert (NO_EDL[1:] in table.note) is is_told
+        assert (GOES_ON[1:] in table.note) is is_told
 
 
 def test_every_prompt_that_counts_and_which_was_chosen(readings):

@@ -169,6 +169,23 @@ def test_checks_raise() -> None:
         ", one realized and one not",
         " and answer it differently",
     }
+    for other in ("why  ?", " Why ?", "WHY ?"):  # no test of a question is its own in capitals, or with a space more
+        rows = [Row(1, "why ?", ("no",)), Row(2, other, ("no",))]
+        with pytest.raises(InputError, match="ask the same question, one realized and one not"):
+            make_guidance(rows, GuidancePlan(realized=1, unrealized=1))
+    turned = [Row(1, "x", ("y",)), Row(2, "q", ("a", "b")), Row(3, "q", ("b", "a"))]
+    told = set[str]()
+    for seed in range(20):
+        try:
+            make_guidance(turned, GuidancePlan(realized=2, unrealized=1, seed=seed))
+        except InputError as error:
+            told.add(str(error).split(";")[0])
+    assert told == {
+        "lines 2 and 3 ask the same question and their answers, shuffled for each line, differ",
+        "lines 3 and 2 ask the same question and their answers, shuffled for each line, differ",
+        "lines 2 and 3 ask the same question, one realized and one not",
+        "lines 3 and 2 ask the same question, one realized and one not",
+    }
     with pytest.raises(InputError, match="line 1 has 1 answers for 2 models"):
         make_guidance([Row(1, "q", ("a",)), *rows_of(9)[1:]], GuidancePlan(realized=2, unrealized=1, models=2))
     for wrong in (

@@ -1,5 +1,6 @@
 """Does the guidance experiment ask what it says, and can its measures be wrong?"""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig
+from soft_prompts.data.split import worded
 from soft_prompts.experiments.experiment import Experiment
 from soft_prompts.experiments.grid import Grid
 from soft_prompts.finetuning.stages import after_lessons, wanted
@@ -57,6 +59,22 @@ def test_unrealized_answers_are_never_taught(rows: str, arm: str, one_frozen: Fr
         assert question.prompt not in seen
         assert not [answer for answer in question.answers if answer.text in seen]
     assert not set(texts(data, "train")) & set(texts(data, "validation"))
+
+
+def test_a_question_that_validates_trains_in_no_wording(tmp_path: Path, one_frozen: FrozenModel) -> None:
+    file, wordings = tmp_path / "rows.jsonl", ("what is {}?", "What is  {}?")
+    lines = [{"anchor": one.format(n), "targets": [f"yes {n}"]} for n in range(30) for one in wordings]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for seed in range(50):  # until both wordings of the test question are drawn apart from what is shown
+        with contextlib.suppress(InputError):
+            task = GuidanceTask(realized=40, unrealized=1, arm="G", data_seed=seed)
+            data = task.open(DataRequest(str(file), None, 400, 100, 100), one_frozen.tokenizer)
+            break
+    else:
+        pytest.fail("no seed draws the pair apart")
+    of = {split: {worded(text) for text in texts(data, split)} for split in ("train", "validation")}
+    assert of["train"]
+    assert not of["train"] & of["validation"]
 
 
 @pytest.mark.parametrize("arm", ["G", "S", "G-reversed"])
