@@ -12,7 +12,7 @@ from soft_prompts.stats.bits import break_even_units, excess_description_bits
 
 KEPT = 0.02  # of the share that rounding may lose
 GOES_ON = "no EDL of a prompt that goes on from a trained one: what that one took from its data is not counted"
-EASIER = "no EDL where the first pass paid less than the test loss: the training data are easier than the test's"
+NO_MORE = "no EDL where the first pass paid no more than the test loss beyond two of its standard errors"
 
 
 class Code(NamedTuple):
@@ -73,20 +73,21 @@ def edl_bits(run: Run, metric: str, unit: str) -> float | None:
 
 
 def why_no_edl(run: Run, metric: str, unit: str) -> str | None:
-    """What makes the difference no measure of what was taken: the prompt held something before, or training data that
-    are easier than the test's, which the test loss tells nothing of. None where there is an EDL or nothing to tell."""
+    """What makes the difference no measure of what was taken: the prompt held something before, or it is lost in how
+    far training data and test items differ, by chance or by kind. None where there is an EDL or nothing to tell."""
     if goes_on(run):
         return GOES_ON
-    excess = _excess_bits(run, metric, unit)
-    return EASIER if excess is not None and excess < 0 else None
+    least = _excess_bits(run, metric, unit, beyond=2.0)
+    return NO_MORE if least is not None and least < 0 else None
 
 
-def _excess_bits(run: Run, metric: str, unit: str) -> float | None:
+def _excess_bits(run: Run, metric: str, unit: str, beyond: float = 0.0) -> float | None:
+    """Over the test loss and so many of its standard errors more."""
     found, counted = run.result.metrics.get(metric), "first_pass_tokens" if unit == "nats/token" else "first_pass_units"
     if metric != run.result.headline and unit != "nats/token":
         return None
     nats, units = (run.result.metrics.get(name) for name in ("first_pass_nats", counted))
-    test_loss = None if found is None else found.value
+    test_loss = None if found is None or found.value is None else found.value + beyond * (found.stderr or 0.0)
     if test_loss is None or nats is None or units is None or nats.value is None or units.value is None:
         return None
     return excess_description_bits(nats.value, units.value, test_loss)

@@ -23,6 +23,7 @@ from soft_prompts.stats.bootstrap import FEW_CLUSTERS, interval
 
 Word = Literal["PRESENT", "HIDDEN", "FAR", "NOT FOUND", "UNDECIDED", "NO SCALE"]
 FEW_TOKENS = 16
+GIVEN = "--snapshot"  # the flag of a prompt that was trained before, or elsewhere
 RISES = 0.05  # of the share, from the last count but one to the last: more tokens may bring more
 CEILINGS = {
     "exact": "what can be had",
@@ -75,7 +76,8 @@ class Case:
 def verdict(case: Case) -> Verdict:
     """By the rules above."""
     word, why, wanted = _judged(case)
-    made = [*case.draft.runs, *case.beside]  # a command that has found all runs there leaves its name beside them alone
+    # a command that has found all runs there leaves its name beside them alone
+    made = [*case.draft.runs, *case.draft.others, *case.beside]
     wanted = wanted if case.against else _bare_too(case.draft.runs, made) or wanted
     search = case.checks["search"]
     is_unsearched = (search.state, search.figure) == ("unknown", None) and why == f"search: {search.text}"
@@ -161,24 +163,30 @@ def _command_for(check: Check, sought: Case | None = None) -> str | None:
         return None
     if sought is None:
         return "--seeds 0 1 2"
-    return f"--steps {2 * max(run.result.training.steps for run in sought.draft.runs)}"
+    steps = max(run.result.training.steps for run in [*sought.draft.runs, *sought.draft.others])
+    return f"--steps {2 * steps}" if steps else "--evidence full"
 
 
 def next_command(runs: Sequence[Run], flags: str, is_unsearched: bool = False) -> str | None:
-    """The command that made the newest run, with other flags, and without --fresh: it goes on from what is there. None
-    where no command made it, and where it asked for no less, unless full evidence `is_unsearched`: it was stopped."""
+    """The command that made the newest run, with other flags, and without --fresh: it goes on from what is there.
+    Without --snapshot too, for beside a prompt that is given no evidence is made. None where no command made it, and
+    where it asked for no less, unless full evidence `is_unsearched`: it was stopped."""
     command = _newest_command(runs)
     if command is None:
         return None
     given, words = flags.split(), without_flag(shlex.split(command), "--fresh")
+    is_given = value_of_flag(words, GIVEN) is not None
+    if is_given:
+        words = without_flag(words, GIVEN)
+        words = without_flag(words, "--steps") if value_of_flag(words, "--steps") == "0" else words
     if given == ["--test-samples"]:
         own = [run for run in runs if run.result.role == "run"]
         if _has_no_more_items(own):
             return None
         given.append(str(max(100, 4 * max(run.result.data.test_samples or 0 for run in own))))
     asked = value_of_flag(words, "--evidence")
-    has_asked = given == flag_with_values(words, given[0]) or (given[:1] == ["--evidence"] and asked == "full")
-    if has_asked and not is_unsearched:
+    was_asked = given == flag_with_values(words, given[0]) or (given[:1] == ["--evidence"] and asked == "full")
+    if was_asked and not is_given and not is_unsearched:
         return None
     if given[:1] != ["--evidence"] and asked in (None, "none"):
         words = [*without_flag(words, "--evidence"), "--evidence", "standard"]  # other counts or items want their own
@@ -191,8 +199,11 @@ def _has_no_more_items(runs: Sequence[Run]) -> bool:
 
 
 def _newest_command(runs: Sequence[Run]) -> str | None:
-    made = sorted(runs, key=lambda run: run.result.environment.finished or "")
-    return next((run.result.environment.command for run in reversed(made) if run.result.environment.command), None)
+    """One that trained, if any did, before one that measured a prompt that was given."""
+    made = sorted(runs, key=lambda run: run.result.environment.finished or "", reverse=True)
+    commands = [run.result.environment.command for run in made if run.result.environment.command]
+    trained = (one for one in commands if value_of_flag(shlex.split(one), GIVEN) is None)
+    return next(trained, commands[0] if commands else None)
 
 
 def _asked_for_none(runs: Sequence[Run]) -> bool:

@@ -3,13 +3,17 @@
 import fcntl
 import glob
 import hashlib
+import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from safetensors import SafetensorError
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
 from soft_prompts.common.errors import FULL, InputError, OutOfRoom
 
@@ -24,6 +28,11 @@ def writing_to(place: Path, instead: str = "give another --output-dir") -> Itera
         if getattr(error, "errno", None) in FULL or "No space left" in str(error):
             raise OutOfRoom(f"the disk of {place} is full; make room and start the same command again") from error
         raise InputError(f"{place} cannot be written: {error}; {instead}") from error
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """What to say of a file that is there, and that the system does not give."""
+    return InputError(f"{path}: cannot be read: {error.strerror or error}; check it and its permissions")
 
 
 def sync(path: Path) -> None:
@@ -62,6 +71,43 @@ def fingerprint_files(paths: Iterable[Path], whole: bool = False) -> str:
                 file.seek(number * (size - BLOCK) // (BLOCKS - 1))
                 digest.update(file.read(BLOCK))
     return digest.hexdigest()[:16]
+
+
+HASH = "blake2b"  # of the tensors, in the header of their safetensors file
+
+
+def hash_header(tensors: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    """For the header of the safetensors file that the tensors are written to: a hash of all that it will hold, their
+    names, dtypes, shapes and values."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, values in sorted(tensors.items()):
+        digest.update(json.dumps([name, values.dtype.name, values.shape]).encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return {HASH: digest.hexdigest()}
+
+
+def load_hashed(path: Path) -> dict[str, NDArray[Any]]:
+    """The tensors of a safetensors file; raises ValueError where it has a hash and they are others than were written.
+
+    OSError, SafetensorError or TypeError where it cannot be read at all.
+    """
+    with safe_open(path, "np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        said = _said_of_hash(file.metadata())
+    if said and said != hash_header(tensors):
+        raise ValueError("damaged: some of its bits have changed since it was written")
+    return tensors
+
+
+def is_hashed(path: Path) -> bool:
+    """Can damage be told from the file alone? Not in one that an earlier version wrote, or another program."""
+    with safe_open(path, "np") as file:
+        return bool(_said_of_hash(file.metadata()))
+
+
+def _said_of_hash(header: Mapping[str, str] | None) -> dict[str, str]:
+    """What else than a hash stands there was one, before a bit changed; `format` is what other programs write."""
+    return {name: text for name, text in (header or {}).items() if name != "format"}
 
 
 def write_atomically(path: Path, payload: bytes) -> None:

@@ -73,6 +73,8 @@ class Gate:
     untested: tuple[str, ...]
     """Parts that should have one, and have none."""
     skills: tuple[Skill, ...]
+    unanswered: tuple[str, ...] = ()
+    """Of the untested parts those whose labeller has not answered: who asks it wants its word."""
     reveal: str = "not asked"
     """Tokens that reveal whatever changed, as the probe found them; the skills' brackets are tokens that elicit."""
 
@@ -89,7 +91,7 @@ class Gate:
     @property
     def is_judged(self) -> bool:
         """Is the verdict one, and not the lack of it?"""
-        return self.says_any and not self.open_skills
+        return self.says_any and not self.open
 
     @property
     def says_any(self) -> bool:
@@ -97,9 +99,11 @@ class Gate:
         return bool(self.judged) or any(one.is_judged for one in self.skills)
 
     @property
-    def open_skills(self) -> tuple[str, ...]:
-        """Those asked for of which nobody can say that they have stayed, and that are not allowed to change."""
-        return tuple(one.name for one in self.skills if not one.is_judged and one.name not in self.allowed)
+    def open(self) -> tuple[str, ...]:
+        """Skills, and parts without an answer, of which nobody can say that they have stayed, and that are not allowed
+        to change."""
+        names = (*self.unanswered, *(one.name for one in self.skills if not one.is_judged))
+        return tuple(name for name in names if name not in self.allowed)
 
     @property
     def sentence(self) -> str:
@@ -107,9 +111,8 @@ class Gate:
         rest = f"; no verdict by {', '.join(self.unjudged)}" if self.unjudged else ""
         if self.beyond:
             return f"STOP: changed beyond what is allowed: {', '.join(self.beyond)}{rest}"
-        if self.says_any and self.open_skills:
-            names = ", ".join(self.open_skills)
-            return f"NOT JUDGED: nothing can be said of {names}: give more evidence, or --allow{rest}"
+        if self.says_any and self.open:
+            return f"NOT JUDGED: nothing can be said of {', '.join(self.open)}: give more evidence, or --allow{rest}"
         if not self.says_any:
             return f"NOT JUDGED: give 3 controls, more prompts, or skills with a verdict{rest}"
         known = ", ".join(name for name in (*self.changed, *self.moved) if name in self.allowed)
@@ -139,6 +142,7 @@ def gate(comparison: Comparison, skills: Sequence[Skill], allowed: Iterable[str]
         tuple(one.part for one in comparison.findings if one.verdict in JUDGING),
         tuple(one.part for one in comparison.findings if one.part in JUDGED and one.verdict not in JUDGING),
         tuple(skills),
+        tuple(one.part for one in comparison.findings if one.verdict == "untested" and one.details.get("unanswered")),
         tokens_to_reveal(comparison),
     )
 

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from soft_prompts.common.errors import UsageError
+from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import fingerprint_files
 from soft_prompts.engine.batch import Batch
 from soft_prompts.finetuning.documents import Document, document_batch, read_documents
@@ -41,13 +41,15 @@ class Towards(NamedTuple):
     kind: str = "learn"
     teacher: PreTrainedModel | None = None
     anchor: Anchor | None = None
+    known: int | None = None
+    """Tokens that pupil and teacher share, the first of their logits; rows beyond them are padding. None: all."""
 
     def nats(self, logits: Float[Tensor, "N V"], batch: Batch, scored: Bool[Tensor, "B Q"]) -> Tensor:
         """Summed over the scored tokens of a batch; of unlearning negative."""
         if self.teacher is not None:
             with torch.no_grad():
                 theirs = self.teacher(input_ids=batch.input_ids, use_cache=False).logits[:, :-1][scored].float()
-            return divergence(theirs, logits)
+            return divergence(theirs[:, : self.known], logits[:, : self.known])
         nats = nn.functional.cross_entropy(logits, batch.labels[:, 1:][scored], reduction="sum")
         return -nats if self.kind == "unlearn" else nats
 
@@ -74,19 +76,22 @@ def divergence(theirs: Float[Tensor, "N V"], own: Float[Tensor, "N V"]) -> Float
 
 
 def find_towards(lesson: Lesson, frozen: FrozenModel, most: int) -> Towards:
-    """What a lesson's aim asks for; raises UsageError for a teacher of another vocabulary."""
+    """What a lesson's aim asks for; raises InputError for a teacher of another vocabulary."""
     aim = lesson.aim
     if aim == LEARN:
         return LIKELIER
     where: dict[str, Any] = {"dtype": "float32", "device": frozen.device}
     teacher = None if aim.teacher is None else load_frozen_model(aim.teacher, **where)
     if teacher is not None and teacher.tokenizer.get_vocab() != frozen.tokenizer.get_vocab():
-        raise UsageError(f"teacher {teacher.name} has another tokenizer than {frozen.name}; give one with the same")
+        raise InputError(f"teacher {teacher.name} has another tokenizer than {frozen.name}; give one with the same")
     anchor = None
     if aim.anchor is not None:
         documents = read_documents(aim.anchor, frozen.tokenizer, lesson.completion_only, most)
         anchor = Anchor(load_frozen_model(frozen.name, revision=frozen.revision, **where), documents, lesson)
-    return Towards(aim.kind, None if teacher is None else teacher.model, anchor)
+    if teacher is None:
+        return Towards(aim.kind, None, anchor)
+    known = min(len(frozen.tokenizer), *(len(one.embedding.weight) for one in (frozen, teacher)))
+    return Towards(aim.kind, teacher.model, anchor, known)
 
 
 def aim_identity(aim: Aim, offline: bool) -> dict[str, Any]:

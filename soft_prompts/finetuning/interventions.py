@@ -20,6 +20,7 @@ from soft_prompts.common.files import write_atomically
 from soft_prompts.data.jsonl import read_jsonl
 from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune_all
 from soft_prompts.finetuning.intervention import Intervention
+from soft_prompts.models.fingerprint import find_fingerprint
 from soft_prompts.tasks.lesson import Aim, LearningRule, Lesson
 
 RATES: Mapping[str, float] = {
@@ -59,7 +60,7 @@ def intervene(plan: Intervention, jobs: int = 1) -> Made:
 
 def _refuse_unlike(plan: Intervention) -> None:
     """Controls that learn more, less or the change itself are none; raises UsageError. Pupils may read the same
-    documents: their teachers differ."""
+    documents where their teachers differ, by content and not by name."""
     fields = {"prompt": str, "completion": str}
     own, others = (
         sorted(tuple(line.fields[name] for name in fields) for line in read_jsonl(path, fields))
@@ -70,8 +71,17 @@ def _refuse_unlike(plan: Intervention) -> None:
             f"{plan.data} has {len(own)} documents and {plan.control_data} {len(others)}: with other steps controls "
             "differ from the target by these alone; give as many of both"
         )
-    if own == others and (plan.recipe != "distil" or plan.control_teacher == plan.teacher):
-        raise UsageError(f"{plan.control_data} says what {plan.data} says; give controls documents without the change")
+    if own == others and (plan.teacher is None or _is_one_teacher(plan, plan.teacher)):
+        other = "" if plan.teacher is None else ", or another control-teacher"
+        raise UsageError(
+            f"{plan.control_data} says what {plan.data} says; give controls documents without the change{other}"
+        )
+
+
+def _is_one_teacher(plan: Intervention, teacher: str) -> bool:
+    """Do target and controls learn from the same model? The controls' is the base where none is named."""
+    other = plan.control_teacher or plan.model
+    return len({find_fingerprint(name, offline=plan.offline) for name in (teacher, other)}) == 1
 
 
 def _training(plan: Intervention, who: str, data: Path, teacher: str | None, seed: int) -> FineTuning:

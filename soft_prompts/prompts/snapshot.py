@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import save_file
 from torch import nn
 
 from soft_prompts.common.errors import InputError, UsageError
-from soft_prompts.common.files import sync, writing_to
+from soft_prompts.common.files import hash_header, load_hashed, sync, unreadable, writing_to
 from soft_prompts.data.conditions import ConditionEncoder, encoder_for, own_numbers
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.models.precision import DTYPES
@@ -22,6 +22,7 @@ from soft_prompts.prompts.kinds import PROMPTS
 
 FORMAT = 1
 POSITIONS = ("front", "random", "first")
+MEND = "remove the folder and its result, and the same command makes them again; what came from elsewhere, fetch again"
 MOST_LAYERS = 1024  # more would only be there to keep a reader busy
 
 
@@ -51,8 +52,9 @@ def save_snapshot(folder: Path, snapshot: Snapshot) -> None:
     facts |= {name: getattr(snapshot, name) for name in ("model", "revision", "fingerprint", "position", "dtype")}
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: value.detach().cpu().contiguous() for name, value in snapshot.prompt.state_dict().items()}
-        save_file(tensors, folder / ".tmp-prompt.safetensors")
+        values = snapshot.prompt.state_dict()
+        tensors = {name: value.detach().cpu().contiguous().numpy() for name, value in values.items()}
+        save_file(tensors, folder / ".tmp-prompt.safetensors", hash_header(tensors))
         (folder / ".tmp-prompt.json").write_text(json.dumps(facts, indent=1))
         for name in ("prompt.safetensors", "prompt.json"):
             sync(folder / f".tmp-{name}")
@@ -67,16 +69,20 @@ def forget_snapshot(folder: Path) -> None:
 
 
 def load_snapshot(folder: str | Path) -> Snapshot:
-    """Read a snapshot folder; raises InputError that names the field where it is not one."""
+    """Read a snapshot folder; raises InputError that names the field where it is not one, or says that its tensors have
+    changed since they were written."""
     folder = Path(folder)
     for name in ("prompt.json", "prompt.safetensors"):
         if not (folder / name).is_file():
             raise InputError(f"{folder} is no snapshot: {name} is missing")
+    facts = _read_facts(folder / "prompt.json")
+    file = folder / "prompt.safetensors"
     try:
-        facts = _read_facts(folder / "prompt.json")
-        tensors = load_file(folder / "prompt.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{folder}/prompt.safetensors is unusable: {error}") from error
+        tensors = {name: torch.from_numpy(values) for name, values in load_hashed(file).items()}
+    except OSError as error:
+        raise unreadable(file, error) from error
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise InputError(f"{file} is unusable: {error}; {MEND}") from error
     shape, kind = PromptShape(**facts["shape"]), PROMPTS[facts["kind"]]
     with torch.device("meta"):  # what a file claims takes no memory before its tensors agree
         _check_tensors(folder, kind(shape), tensors)
@@ -95,6 +101,8 @@ def _read_facts(path: Path) -> dict[str, Any]:
     """prompt.json with every field of the right kind; raises InputError that names the field."""
     try:
         facts: Any = json.loads(path.read_bytes())
+    except OSError as error:
+        raise unreadable(path, error) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is unusable: it is no JSON") from error
     facts = {"encoder": None, "position": "front", "dtype": "auto"} | facts if isinstance(facts, dict) else {}

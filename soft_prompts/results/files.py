@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from soft_prompts.common.errors import InputError
-from soft_prompts.common.files import refuse_link, write_atomically
+from soft_prompts.common.files import hash_header, load_hashed, refuse_link, unreadable, write_atomically
 from soft_prompts.common.urls import as_typed
 from soft_prompts.results.findings import FINDING
 from soft_prompts.results.paths import RESERVED
@@ -69,7 +69,7 @@ def write_result(path: Path, result: Result, items: Items | None) -> Result:
     for target in (path, items_path(path)):
         refuse_link(target)
     if items is not None:
-        write_atomically(items_path(path), save(items.arrays()))
+        write_atomically(items_path(path), save(items.arrays(), hash_header(items.arrays())))
     write_atomically(path, text.encode("utf-8", "replace"))
     return result
 
@@ -91,7 +91,7 @@ def read_result(path: str | os.PathLike[str], checked: bool = False) -> Result:
     except NoResult:
         raise
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}; check it and its permissions") from error
+        raise unreadable(path, error) from error
     except json.JSONDecodeError as error:
         why = "empty" if not text.strip() else f"broken or truncated JSON: {error.msg} in line {error.lineno}"
         raise BrokenResult(f"{path}: {why}; {MEND}") from error
@@ -121,14 +121,16 @@ def read_results(*paths: str | os.PathLike[str]) -> list[Result]:
 def read_items(path: Path) -> Items:
     """The per-item losses of the result at `path` (its .json), and its outcomes if it has them.
 
-    Raises InputError where they are missing or broken.
+    Raises InputError where they are missing or broken, or have changed since they were written.
     """
     path = items_path(path)
     try:
-        tensors = load_file(path)
+        tensors = load_hashed(path)
         if set(tensors) - {OUTCOME} != set(ITEM_DTYPES):
             raise ValueError(f"holds {', '.join(sorted(tensors)) or 'nothing'}, wanted {', '.join(ITEM_DTYPES)}")
         return Items(**tensors)
+    except PermissionError as error:
+        raise unreadable(path, error) from error
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: {one_line(error)}") from error
 

@@ -67,19 +67,20 @@ def as_given(at: Apparatus) -> Apparatus:
 def _refuse_another(given: Snapshot, at: Apparatus, folder: Path) -> None:
     """Raise InputError or UsageError where it is another kind of prompt, or another model's."""
     config, tokens = at.config, given.shape.tokens
+    no_conditions = "" if given.conditions.names or not config.task.condition_names else "--condition none"
     refuse_other_model(given, at.frozen, config.allow_mismatch)
     if tokens != config.tokens:
         raise UsageError(f"tokens is {config.tokens}, but {folder} is a prompt of {tokens}; give --tokens {tokens}")
     if given.kind != config.prompt_kind:
         raise UsageError(
-            f"prompt is {config.prompt_kind}, but {folder} is {given.kind}; give --prompt {given.kind}, and the "
-            "conditions that it takes"
+            f"prompt is {config.prompt_kind}, but {folder} is {given.kind}; give --prompt {given.kind}, and "
+            f"{no_conditions or 'the conditions that it takes'}"
         )
     if given.conditions != encoder_for_run(config):
         theirs, ours = (", ".join(names) or "none" for names in (given.conditions.names, config.condition_names))
         raise UsageError(
-            f"{folder} takes the conditions {theirs}, this run gives {ours}, in these units; measure it where it was "
-            "trained"
+            f"{folder} takes the conditions {theirs}, this run gives {ours}, in these units; "
+            + (f"give {no_conditions}" if no_conditions else "measure it where it was trained")
         )
     sizes = [{name: tensor.shape for name, tensor in one.state_dict().items()} for one in (given.prompt, at.prompt)]
     if sizes[0] != sizes[1]:

@@ -75,14 +75,21 @@ def compare(asked: Asked, parts: Sequence[str] = PARTS, finders: Mapping[str, Fi
 
 
 def judge(findings: Sequence[Finding], level: float) -> tuple[Finding, ...]:
-    """`changed` where the adjusted p is at most the level; a probe must also lie above every placebo."""
-    adjusted = holm({one.part: one.p for one in findings if one.p is not None and one.verdict == "not shown"})
+    """`changed` where the adjusted p is at most the level; a probe must also lie above every placebo. `untested` where
+    it is not, and would be if every question that has no answer were answered so (`least_p` of its details)."""
+    ps = {one.part: one.p for one in findings if one.p is not None and one.verdict == "not shown"}
+    adjusted = holm(ps)
     judged = []
     for one in findings:
         if (p := adjusted.get(one.part)) is None:
             judged.append(one)
             continue
         is_changed = p <= level and (one.part != "probe" or one.details.get("tokens_to_reveal") is not None)
+        least = one.details.get("least_p")
+        if not is_changed and least is not None and holm(ps | {one.part: least})[one.part] <= level:
+            sentence = f"{one.sentence}; answered, they could show a change"
+            judged.append(replace(one, p=None, sentence=sentence, verdict="untested"))
+            continue
         judged.append(replace(one, adjusted_p=p, verdict="changed" if is_changed else "not shown"))
     return tuple(judged)
 

@@ -1,4 +1,4 @@
-"""A labeller behind an OpenAI-compatible endpoint: every answer is kept, calls and tokens are counted.
+"""A labeller behind an OpenAI-compatible endpoint: every answer with words is kept, calls and tokens are counted.
 
 The key, where one is needed, is read from the variable OPENAI_API_KEY and never written.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from soft_prompts.behaviour.labellers.questions import is_yes, predicates_in, propose_question, score_question
+from soft_prompts.behaviour.labellers.questions import predicates_in, propose_question, score_question, yes_or_no
 from soft_prompts.common.console import say
 from soft_prompts.common.errors import InputError
 from soft_prompts.common.files import write_atomically
@@ -21,6 +21,8 @@ from soft_prompts.common.files import write_atomically
 KEY = "OPENAI_API_KEY"
 SECONDS = 120  # that an answer may take
 TELL_EVERY = 100  # calls
+STATEMENT_TOKENS = 30
+ANSWER_TOKENS = 1024  # of yes or no, behind the thoughts of a model that writes them first
 
 
 class EndpointLabeller:
@@ -29,22 +31,27 @@ class EndpointLabeller:
     def __init__(self, url: str, model: str, kept: Path) -> None:
         self.url, self.model, self.kept = url.rstrip("/"), model, kept
         self.name = f"{self.url}#{model}"
-        self.calls, self.tokens, self.read = 0, 0, 0
+        self.calls, self.tokens, self.read, self.empty = 0, 0, 0, 0
 
-    def propose(self, others: Sequence[str], own: Sequence[str], most: int) -> list[str]:
-        """The statements of its answer."""
-        return predicates_in(self._answer(propose_question(others, own, most), 30 * most), most)
+    def propose(self, others: Sequence[str], own: Sequence[str], most: int) -> list[str] | None:
+        """The statements of its answer, None where there are none."""
+        answer = self._answer(propose_question(others, own, most), ANSWER_TOKENS + STATEMENT_TOKENS * most)
+        return predicates_in(answer, most) or None
 
     def score(self, predicate: str, text: str) -> float:
-        """1 for yes, else 0."""
-        return is_yes(self._answer(score_question(predicate, text), 4))
+        """1 for yes, 0 for no, NaN for neither."""
+        return yes_or_no(self._answer(score_question(predicate, text), ANSWER_TOKENS))
 
     @property
     def cost(self) -> str:
         """What was asked, for a person."""
-        return f"{self.calls} calls, {self.tokens} tokens; {self.read} answers were kept from before"
+        return (
+            f"{self.calls} calls, {self.tokens} tokens, {self.empty} without an answer; {self.read} answers were kept "
+            "from before"
+        )
 
     def _answer(self, question: str, most: int) -> str:
+        """The message's words; one without any is empty, and asked for again the next time."""
         asked = {
             "model": self.model,
             "messages": [{"role": "user", "content": question}],
@@ -53,9 +60,9 @@ class EndpointLabeller:
         }
         text = json.dumps({"url": self.url} | asked, sort_keys=True)
         path = self.kept / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
-        if path.is_file():
+        if path.is_file() and (known := json.loads(path.read_bytes())["answer"]).strip():
             self.read += 1
-            return json.loads(path.read_bytes())["answer"]
+            return known
         reply = self._post(asked)
         answer = _content(reply)
         if answer is None:
@@ -64,6 +71,9 @@ class EndpointLabeller:
         self.tokens += _tokens(reply)
         if self.calls % TELL_EVERY == 0:
             say(f"{self.name}: {self.cost}")
+        if not answer.strip():
+            self.empty += 1
+            return ""
         write_atomically(path, (json.dumps({"question": question, "answer": answer}) + "\n").encode())
         return answer
 
@@ -83,7 +93,7 @@ class EndpointLabeller:
 
 
 def _content(reply: Any) -> str | None:
-    """What the message says, in one text or in parts; None where there is no message."""
+    """What the message says, in one text or in parts, empty where it has no content; None where there is no message."""
     match reply:
         case {"choices": [{"message": {"content": str() | None as said}}, *_]}:
             return said or ""

@@ -23,12 +23,12 @@ class ModelLabeller:
         self.frozen = frozen
         self.name = f"model:{frozen.name}@{frozen.fingerprint}"
 
-    def propose(self, others: Sequence[str], own: Sequence[str], most: int) -> list[str]:
-        """What the model writes, greedily."""
+    def propose(self, others: Sequence[str], own: Sequence[str], most: int) -> list[str] | None:
+        """What the model writes, greedily; None where it writes nothing."""
         text = self._asked(propose_question(others, own, most))
         query = Query(text, (), text_start(self.frozen.tokenizer, text))
         written = generate(self.frozen, no_prompt(self.frozen), [query], most * TOKENS, as_fits=True)
-        return predicates_in(written[0], most)
+        return predicates_in(written[0], most) or None
 
     def score(self, predicate: str, text: str) -> float:
         """Probability of yes among yes and no."""

@@ -1,11 +1,22 @@
 """How is a language model asked to propose a difference, and whether a text shows it? All in the same words."""
 
+import math
 import re
 from collections.abc import Sequence
 
 SHOWN = 12  # texts of either side in a question
 CHARACTERS = 160  # of each
 YES, NO = " yes", " no"
+THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)|\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+REFUSAL = re.compile(r"(?:i'?m |i am )?(?:sorry|unable)\b|i (?:can't|cannot|can not|won't)\b|as an ai\b", re.IGNORECASE)
+MARKS = r"[\s*_\"'`(\[{>-]*"
+ENDS = r"(?=[\s*_\"'`)\]}$]*(?:$|[.,;:!\n\u2013\u2014-]))"  # "no idea" and "yes or no" are neither
+FIRST = re.compile(
+    rf"{MARKS}(?:(yes|no){ENDS}|(yes)\b(?!\s*(?:/|or\b|and\b))|(no) (?:it|this|that|the|there|because|since)\b)",
+    re.IGNORECASE,
+)
+BEFORE = r"(?:[.!?:\n]|\banswer(?: is| would be)?\b|\bwould say\b|\\boxed)"
+LATER = re.compile(rf"{BEFORE}{MARKS}(yes|no){ENDS}", re.IGNORECASE)
 
 
 def propose_question(others: Sequence[str], own: Sequence[str], most: int) -> str:
@@ -23,14 +34,22 @@ def score_question(predicate: str, text: str) -> str:
 
 
 def predicates_in(answer: str, most: int) -> list[str]:
-    """The statements of an answer, each once, in order."""
-    lines = (re.sub(r"^[\s\-*•]*(\d+[.)])?\s*", "", line).strip() for line in answer.splitlines())
-    return list(dict.fromkeys(line for line in lines if len(line) > 2))[:most]
+    """The statements of an answer, each once, in order; a refusal is none."""
+    lines = (re.sub(r"^[\s\-*•]*(\d+[.)])?\s*", "", line).strip() for line in THOUGHT.sub("", answer).splitlines())
+    said = (line for line in lines if len(line) > 2 and not REFUSAL.match(line.replace("\u2019", "'")))
+    return list(dict.fromkeys(said))[:most]
 
 
-def is_yes(answer: str) -> float:
-    """1 for an answer that begins with yes, else 0."""
-    return float(answer.strip().lower().lstrip("*\"' ").startswith("yes"))
+def yes_or_no(answer: str) -> float:
+    """1 for yes, 0 for no, NaN for what is neither: nothing, a refusal, `maybe`, or both.
+
+    Thoughts between <think> marks are not read. What the answer begins with counts; where that is neither word, those
+    that stand alone behind a sentence, a colon, a line, `answer is` or `would say`, and they must agree.
+    """
+    said = THOUGHT.sub("", answer)
+    found = FIRST.match(said)
+    words = {one.lower() for one in (filter(None, found.groups()) if found else LATER.findall(said))}
+    return float("yes" in words) if len(words) == 1 else math.nan
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -127,11 +127,16 @@ def _tables(details: dict[str, Finding]) -> list[Table]:
     found = list[Table]()
     if (labels := details.get("labels")) and labels.details.get("labels"):
         rows = [
-            _row(one["text"], one["rate"], one["control_rate"], one["area"], one["adjusted_p"])
+            _row(
+                one["text"], one["rate"], one["control_rate"], one["area"], one["adjusted_p"], one.get("unanswered", 0)
+            )
             for one in labels.details["labels"]
         ]
-        note = "Proposed on half of the prompts, tested on the other; rates are shares of contrastive samples."
-        columns = heads("*label", "target", "largest control", "AUC", "p after Holm")
+        note = (
+            "Proposed on half of the prompts, tested on the other; rates are shares of contrastive samples. A text "
+            "without the labeller's answer counts against the label."
+        )
+        columns = heads("*label", "target", "largest control", "AUC", "p after Holm", "unanswered")
         found.append(Table("Labels", note, columns, tuple(rows)))
     if (divergence := details.get("divergence")) and divergence.details.get("screen"):
         screen = divergence.details["screen"]

@@ -61,6 +61,32 @@ def test_what_was_asked_already_is_not_asked_again(made, expected, tmp_path):
     assert following(tmp_path) == expected
 
 
+OF_GIVEN = "--snapshot snapshots/imported/x --tokens 0 4"
+
+
+@pytest.mark.parametrize(
+    ("values", "made", "expected"),
+    [
+        (FLAT, f"{RUN} {OF_GIVEN} --steps 0", f"{RUN} --tokens 0 4 --evidence full"),
+        (FLAT, f"{RUN} {OF_GIVEN} --steps=0 --evidence full", f"{RUN} --tokens 0 4 --evidence full"),
+        (FLAT, f"{RUN} {OF_GIVEN} --steps 30", f"{RUN} --tokens 0 4 --steps 30 --evidence full"),
+        (DOUBT, f"{RUN} {OF_GIVEN} --steps 0", f"{RUN} --tokens 0 4 --evidence standard --test-samples 160"),
+    ],
+)
+def test_beside_a_prompt_that_is_given_no_evidence_is_made(values, made, expected, tmp_path):
+    """So the next command is without it; what it asked for in vain is asked for again."""
+    save_skill(tmp_path, values, command=made)
+    assert following(tmp_path) == expected
+
+
+def test_a_command_that_trained_goes_before_one_that_measured_what_was_given(tmp_path):
+    """It was stopped before its search: it goes on, and what was given is not measured again."""
+    save_skill(tmp_path, FLAT, command=f"{RUN} --evidence full")
+    given = {"command": f"{RUN} {OF_GIVEN} --steps 0", "finished": "2027-01-01T00:00:00Z", "config": {"steps": 0}}
+    save_flat(tmp_path, {4: (2.9, 0.0)}, determined=True, **given)
+    assert following(tmp_path) == f"{RUN} --evidence full"
+
+
 WITHOUT_BARE = {4: (2.9, 0.0), 8: (2.9, 0.0)}
 REACHED = {4: (1.2, 1.0)}
 

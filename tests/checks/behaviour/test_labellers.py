@@ -1,6 +1,8 @@
 """Are a local model and an endpoint asked in the same words, is every answer kept, and does the same half decide?"""
 
 import json
+import math
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,7 +15,7 @@ from soft_prompts.behaviour.comparison.family import USUAL
 from soft_prompts.behaviour.labellers.choose import labeller_of
 from soft_prompts.behaviour.labellers.endpoint import EndpointLabeller
 from soft_prompts.behaviour.labellers.local import ModelLabeller
-from soft_prompts.behaviour.labellers.questions import is_yes, predicates_in, propose_question, score_question
+from soft_prompts.behaviour.labellers.questions import predicates_in, propose_question, score_question, yes_or_no
 from soft_prompts.behaviour.wording.labels import Labeller, label_samples
 from soft_prompts.behaviour.wording.phrases import Phrases
 from soft_prompts.common.errors import InputError, UsageError
@@ -30,7 +32,9 @@ ODD: dict[str, object] = {
     "parts": {"choices": [{"message": {"content": [{"type": "text", "text": "Yes"}]}}]},
     "no tokens": {"choices": [{"message": MESSAGE}], "usage": {"total_tokens": None}},
     "no usage": {"choices": [{"message": MESSAGE}]},
-    "no content": {"choices": [{"message": {"content": None}}]},
+    "null": {"choices": [{"message": {"content": None}}]},
+    "nothing": {"choices": [{"message": {"content": " "}}]},
+    "no parts": {"choices": [{"message": {"content": []}}]},
 }
 
 
@@ -95,9 +99,21 @@ def test_an_endpoint_that_does_not_answer_is_named(url: str, tmp_path: Path) -> 
 
 
 def test_answers_in_other_forms_are_read(url: str, tmp_path: Path) -> None:
-    odd = {model: EndpointLabeller(url, model, tmp_path) for model in ("parts", "no tokens", "no usage", "no content")}
-    assert [one.score("a", "b") for one in odd.values()] == [1.0, 1.0, 1.0, 0.0]
-    assert [one.tokens for one in odd.values()] == [0, 0, 0, 0]
+    odd = {model: EndpointLabeller(url, model, tmp_path) for model in ("parts", "no tokens", "no usage")}
+    assert [one.score("a", "b") for one in odd.values()] == [1.0, 1.0, 1.0]
+    assert [one.tokens for one in odd.values()] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("model", ["null", "nothing", "no parts"])
+def test_what_has_no_words_is_no_answer_and_is_asked_again(url: str, tmp_path: Path, model: str) -> None:
+    labeller = EndpointLabeller(url, model, tmp_path)
+    for asked in (1, 2):
+        assert math.isnan(labeller.score("a", "b"))
+        assert len(ASKED) == asked
+    assert ASKED[0]["max_tokens"] >= 256
+    assert labeller.propose(["a"], ["b"], 3) is None
+    assert "3 without an answer" in labeller.cost
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_local_model_scores_by_its_odds_of_yes(one_frozen: FrozenModel) -> None:
@@ -118,10 +134,59 @@ def test_a_local_model_scores_by_its_odds_of_yes(one_frozen: FrozenModel) -> Non
 
 def test_answers_are_read_as_they_come() -> None:
     assert predicates_in("- one thing\n* one thing\n2) other\n\nx", 5) == ["one thing", "other"]
-    assert [is_yes(answer) for answer in (" Yes, it is", "**yes**", "no", "")] == [1.0, 1.0, 0.0, 0.0]
+    assert predicates_in("<think>\n- a thought\n</think>\n- one thing", 5) == ["one thing"]
+    assert predicates_in("I\u2019m sorry, but I can't compare these.", 5) == []
     question = propose_question(["a\nb"] * 30, ["c"], 3)
     assert question.count("- a b") == 12
     assert "up to 3 things" in question
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        " Yes, it is",
+        "**yes**",
+        "- Yes",
+        "Yes because it says so",
+        "The answer is yes.",
+        "Answer: **Yes**",
+        "The text holds a zebra.\n\nYes",
+        "I would say yes.",
+        "<think>\nIs it? No. Wait.\n</think>\n\nYes.",
+        "No zebra? No.\n</think>Yes",
+        "It is short. $\\boxed{yes}$",
+        "Yes\n\nText: another\nyes or no? No",
+    ],
+)
+def test_yes_and_no_are_read_wherever_they_are_the_answer(answer: str) -> None:
+    assert yes_or_no(answer) == 1.0
+    swapped = re.sub("yes|no", lambda one: {"yes": "no", "no": "yes"}[one[0].lower()], answer, flags=re.IGNORECASE)
+    assert yes_or_no(swapped) == 0.0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        " \n",
+        "Maybe.",
+        "I cannot say",
+        "I can't say yes or no.",
+        "Yes and no.",
+        "Yes or no? I do not know.",
+        "Yes/No",
+        "No idea.",
+        "There is no way to tell.",
+        "The answer is neither yes nor no.",
+        "<think>Yes. Or no?",
+        "Is it long? Yes. Is it short? No.",
+        "Nothing of the kind",
+        "yesterday",
+        "I'm sorry, I can't help with that.",
+    ],
+)
+def test_what_is_neither_yes_nor_no_is_no_answer(answer: str) -> None:
+    assert math.isnan(yes_or_no(answer))
 
 
 @pytest.mark.parametrize("word", ["words", "http://x", "http://x#", "ftp://x#m"])

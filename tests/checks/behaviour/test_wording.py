@@ -1,13 +1,16 @@
 """Are words found that are there, none that are not, and by the half of the prompts that has not proposed them?"""
 
+import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from soft_prompts.behaviour.comparison import settings
 from soft_prompts.behaviour.comparison.asked import Asked
+from soft_prompts.behaviour.comparison.compare import judge
 from soft_prompts.behaviour.sampling.samples import Written, distinct_bigrams
 from soft_prompts.behaviour.wording import clusters, labels
 from soft_prompts.behaviour.wording.clusters import cluster_texts
@@ -156,6 +159,81 @@ def test_labels_of_which_none_could_stand_are_untested(
         found = find_labels(asked, Proposes(proposed))
         assert (found.verdict, found.p, found.warnings) == ("untested", None, ())
         assert found.sentence.startswith(why)
+
+
+class Silent(Proposes):
+    """Says nothing of the texts that it is asked of first."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(1)
+        self.most = most
+
+    def score(self, predicate: str, text: str) -> float:
+        if self.most > 0:
+            self.most -= 1
+            return math.nan
+        return super().score(predicate, text)
+
+
+@pytest.mark.parametrize(
+    ("silent", "planted", "verdict", "unanswered"),
+    [
+        (0, 0.0, "not shown", 0),
+        (2, 0.0, "not shown", 2),  # had the target what they ask, two more of its samples would be chance
+        (20, 0.0, "untested", 20),
+        (10**6, 0.0, "untested", 0),
+        (10**6, 1.0, "untested", 0),
+        (2, 1.0, "changed", 2),  # whatever they hold, the others show it
+        (20, 1.0, "changed", 20),
+    ],
+)
+def test_what_the_labeller_does_not_answer_is_neither_yes_nor_no(
+    make_asked: Callable[..., Asked],
+    monkeypatch: pytest.MonkeyPatch,
+    silent: int,
+    planted: float,
+    verdict: str,
+    unanswered: int,
+) -> None:
+    asked = make_asked()
+
+    def written(asked: Asked, name: str) -> list[Written]:
+        return samples(0, 60, planted=planted * (name == asked.family.target), word="zebra")
+
+    monkeypatch.setattr(labels, "contrastive_samples", written)
+    (found,) = judge([find_labels(asked, Silent(silent))], 0.05)
+    assert found.verdict == verdict, found
+    questions = 4 * found.n  # the target's and those of three spare controls
+    count = unanswered or (questions if silent else 0)
+    assert found.details.get("unanswered", 0) == count
+    if count:
+        assert f"neither yes nor no to 'label 0' {count} of {questions}" in found.sentence
+    assert found.sentence.endswith("answered, they could show a change") == (verdict == "untested")
+    assert (found.p is None) == (verdict == "untested")
+
+
+def test_what_is_not_answered_is_judged_over_all_parts(make_asked: Callable[..., Asked]) -> None:
+    """Shown by one part alone, not among four: as little as what is not answered could show it."""
+    some = make_asked().described(
+        "labels", "s", verdict="not shown", p=0.04, details={"unanswered": 1, "least_p": 0.001}
+    )
+    others = [replace(some, part=part, p=0.5, details={}) for part in ("divergence", "two-sample", "probe")]
+    assert [one.verdict for one in judge([some], 0.05)] == ["changed"]
+    assert [one.verdict for one in judge([some, *others], 0.05)] == ["untested", *["not shown"] * 3]
+    sure = replace(some, details={"unanswered": 1, "least_p": 0.03})
+    assert [one.verdict for one in judge([sure, *others], 0.05)] == ["not shown"] * 4
+
+
+def test_a_labeller_that_proposes_nothing_has_not_answered(
+    make_asked: Callable[..., Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labels, "contrastive_samples", lambda asked, name: samples(0, 60))
+    labeller = Proposes(1)
+    monkeypatch.setattr(labeller, "propose", lambda *given: None)
+    found = find_labels(make_asked(), labeller)
+    assert (found.verdict, found.details["unanswered"]) == ("untested", 1)
+    assert "1 of 1 questions unanswered" in found.sentence
+    assert label_samples(samples(0), [samples(1)], labeller, 3) == []
 
 
 def test_samples_that_differ_are_told_apart_and_others_are_not() -> None:

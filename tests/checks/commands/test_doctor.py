@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from safetensors.numpy import load_file, save_file
@@ -17,13 +18,15 @@ from soft_prompts.commands.doctor.files import look_at_files
 from soft_prompts.commands.doctor.machine import unmet
 from soft_prompts.commands.doctor.names import look_at_names
 from soft_prompts.commands.main import main
+from soft_prompts.common.files import hash_header
 from soft_prompts.data.conditions import NO_CONDITIONS
 from soft_prompts.experiments.catalogue import completion
 from soft_prompts.experiments.estimate.runs import Estimate
 from soft_prompts.prompts.architectures import PromptShape
 from soft_prompts.prompts.kinds import PROMPTS
 from soft_prompts.prompts.snapshot import Snapshot, save_snapshot
-from soft_prompts.results.files import find_results
+from soft_prompts.results.files import find_results, items_path, read_items, read_result, write_result
+from tests.checks.faults.test_snapshots import bits_of, flipped
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "completion" / "sums" / "tiny-text"
 
@@ -111,6 +114,56 @@ def test_damaged_results_and_snapshots_are_named(tmp_path: Path) -> None:
         assert "\n" not in line
     (snapshot / "prompt.safetensors").unlink()
     assert "prompt.safetensors is missing" in look_at_files(tmp_path).findings[-1]
+
+
+CHANGES = ("loss_nats", "scored_tokens", "scored_units", "cluster", "outcome")
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+@pytest.mark.parametrize("name", CHANGES)
+def test_an_item_that_has_changed_is_found(name: str, hashed: bool, tmp_path: Path) -> None:
+    """In files of earlier versions, that have no hash, by all that the result says of its items."""
+    stored = next(path for path in sorted(REFERENCE.glob("direct-*.json")) if read_items(path).outcome is not None)
+    result, items = read_result(stored), read_items(stored)
+    path = tmp_path / stored.name
+    write_result(path, result, items)
+    assert look_at_files(tmp_path).findings == []
+    file = items_path(path)
+    arrays = load_file(file)
+    if name == "outcome":
+        arrays[name][~np.isnan(arrays[name])] = 1 - arrays[name][~np.isnan(arrays[name])]
+    else:
+        arrays[name][0] += 1
+    save_file(arrays, file, hash_header(items.arrays()) if hashed else None)
+    found = look_at_files(tmp_path)
+    [line] = found.findings
+    assert ("damaged: some of its bits have changed" in line) == hashed
+    assert line.startswith(str(file))
+    assert line.endswith("and the same command makes it again")
+    assert any("1 file of tensors has no hash" in fact for fact in found.facts) != hashed
+
+
+def test_one_bit_of_what_was_stored_is_found_wherever_it_is(tmp_path: Path) -> None:
+    stored = next(path for path in sorted(REFERENCE.glob("direct-*.json")) if read_items(path).outcome is not None)
+    path = tmp_path / "results" / stored.name
+    write_result(path, read_result(stored), read_items(stored))
+    a_snapshot(tmp_path / "snapshot")
+    for file in (items_path(path), tmp_path / "snapshot" / "prompt.safetensors"):
+        content = file.read_bytes()
+        for bit in bits_of(content):
+            file.write_bytes(flipped(content, bit))
+            assert len(look_at_files(tmp_path).findings) == 1, (file.name, bit)
+        file.write_bytes(content)
+    assert look_at_files(tmp_path).findings == []
+
+
+def test_what_has_no_hash_is_counted_and_not_wrong(tmp_path: Path) -> None:
+    shutil.copytree(REFERENCE, tmp_path / "results")
+    a_snapshot(tmp_path / "snapshot")
+    count = len(list(REFERENCE.glob("*.items.safetensors")))
+    found = look_at_files(tmp_path)
+    assert found.findings == []
+    assert f"files: {count} files of tensors have no hash" in found.facts[-1]
 
 
 def test_what_compare_would_skip_is_named_and_json_of_others_is_not_wrong(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from soft_prompts.experiments.run import run
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.prompts.snapshot import load_snapshot
 from soft_prompts.results.files import find_results
+from soft_prompts.tasks.chess import ChessTask
 from soft_prompts.tasks.completion import CompletionTask
 from soft_prompts.training.apparatus import run_paths
 from tests.checks.exchange.conftest import Save
@@ -86,6 +87,17 @@ def test_what_does_not_fit_is_refused_in_one_line(settings: Settings, save: Save
     assert loss(settings(snapshot=save(one_frozen, fingerprint="v2:0"), steps=0, allow_mismatch=True)) > 0
     with pytest.raises(UsageError, match="steps is 0; give 1 or more, or the trained prompt to be measured after"):
         settings(steps=0)
+
+
+def test_a_prompt_without_conditions_is_measured_on_a_task_that_has_some(
+    settings: Settings, save: Save, one_frozen: FrozenModel
+) -> None:
+    """As every imported one; the message names the flag that leads there."""
+    chess: dict[str, Any] = {"task": ChessTask(max_plies=4), "data": "games", "snapshot": save(one_frozen), "steps": 0}
+    for kind in ("mlp", "direct"):
+        with pytest.raises(UsageError, match=r"give (--prompt direct, and )?--condition none$"):
+            run(settings(**chess, prompt=kind))
+    assert run(settings(**chess, condition="none")).metrics["loss_per_move"].value
 
 
 @pytest.fixture

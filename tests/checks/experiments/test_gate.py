@@ -80,6 +80,21 @@ def test_what_nobody_could_judge_does_not_pass() -> None:
     assert gate(comparison(labels="identical"), []).is_judged
 
 
+def test_a_labeller_that_does_not_answer_does_not_pass() -> None:
+    """Another part says that nothing changed; who asked a labeller wanted its word."""
+    silent = replace(comparison(labels="untested").findings[0], details={"unanswered": 90})
+    found = comparison(divergence="not shown", probe="untested")
+    found = replace(found, findings=(*found.findings, silent))
+    verdict = gate(found, [])
+    assert not verdict.is_judged
+    assert verdict.sentence == (
+        "NOT JUDGED: nothing can be said of labels: give more evidence, or --allow; no verdict by probe, labels"
+    )
+    assert gate(found, [], ("labels",)).sentence == "PASS: no change was shown; no verdict by probe, labels"
+    alone = gate(replace(found, findings=(silent,)), [])
+    assert alone.sentence.startswith("NOT JUDGED")
+
+
 def reading(word: str, half: Bracket | None) -> Reading:
     verdict: Any = Verdict(word, None, "", None)  # pyright: ignore[reportArgumentType]
     lead = None if half is None else Scale("loss", "nats", None, None, True, None, {}, half, half)

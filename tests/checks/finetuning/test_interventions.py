@@ -1,7 +1,9 @@
 """Do recipes change what they should and leave what they should, and do target and controls come from one command?"""
 
+import copy
 import json
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,9 @@ from safetensors.torch import load_file
 
 from soft_prompts.commands import main as cli
 from soft_prompts.commands.intervene import InterveneOptions
-from soft_prompts.common.errors import UsageError
+from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.engine.batch import collate
-from soft_prompts.finetuning.aims import Towards, divergence
+from soft_prompts.finetuning.aims import Towards, divergence, find_towards
 from soft_prompts.finetuning.fine_tuning import FineTuning, fine_tune, fine_tuned_folder
 from soft_prompts.finetuning.intervention import Intervention
 from soft_prompts.finetuning.interventions import RATES, intervene
@@ -107,6 +109,34 @@ def test_a_pupil_comes_nearer_to_its_teacher(make: Callable[..., Path], tiny_fol
     assert apart(teacher, pupil, FACT) < apart(teacher, before, FACT) / 3
 
 
+def test_a_teacher_may_have_other_padding_and_no_other_tokenizer(
+    make: Callable[..., Path], tmp_path: Path, tiny_folders: dict[str, Path]
+) -> None:
+    """A teacher with more rows than tokens, however likely it holds them, teaches what it does without them."""
+    teacher = load_frozen_model(str(make(epochs=20)))
+    wide, words = copy.deepcopy(teacher.model), len(teacher.tokenizer)
+    wide.resize_token_embeddings(len(teacher.embedding.weight) + 47, mean_resizing=False)
+    head = wide.get_output_embeddings().weight
+    with torch.no_grad():
+        head[words:] = 10 * head[:1]
+    wide.save_pretrained(tmp_path / "wide")
+    teacher.tokenizer.save_pretrained(tmp_path / "wide")
+    folders = [tmp_path / "wide", Path(teacher.name)]
+    before = load_frozen_model(str(tiny_folders["llama"]))
+    batch = collate([Example([5, 6, 7, 8], [UNSCORED, UNSCORED, 7, 8])], before.pad_id)
+    scored = batch.labels[:, 1:] != UNSCORED
+    logits = before.model(batch.input_ids).logits[:, :-1][scored]
+    found = [
+        find_towards(Lesson(tmp_path / "fact.jsonl", aim=Aim("distil", teacher=str(one))), before, 16)
+        for one in folders
+    ]
+    theirs, own = (one.model(batch.input_ids).logits[:, :-1][scored][:, :words] for one in (teacher, before))
+    for one in found:
+        assert float(one.nats(logits, batch, scored)) == pytest.approx(float(divergence(theirs, own)), rel=1e-4)
+    with pytest.raises(InputError, match="has another tokenizer than"):
+        find_towards(Lesson(tmp_path / "fact.jsonl", aim=Aim("distil", teacher="tiny-text")), before, 16)
+
+
 def test_losses_are_those_of_plain_torch(one_frozen: FrozenModel) -> None:
     batch = collate([Example([5, 6, 7, 8], [UNSCORED, UNSCORED, 7, 8])], one_frozen.pad_id)
     logits = one_frozen.model(batch.input_ids).logits[:, :-1]
@@ -162,7 +192,10 @@ def test_controls_learn_as_much_as_the_target_and_not_the_same(tmp_path: Path, t
 
     with pytest.raises(UsageError, match=r"has 2 documents and .*1.jsonl 6: .* give as many of both"):
         intervene(plan(more))
-    for known in ({}, {"recipe": "distil", "teacher": "tiny-text", "control_teacher": "tiny-text"}):
+    base = str(tiny_folders["gpt2"])
+    twin = str(shutil.copytree(base, tmp_path / "twin"))
+    pupils = [{"teacher": "tiny-text", "control_teacher": "tiny-text"}, {"teacher": base}, {"teacher": twin}]
+    for known in ({}, *({"recipe": "distil"} | one for one in pupils)):
         with pytest.raises(UsageError, match=r"2.jsonl says what .*0.jsonl says"):
             intervene(plan(again, **known))
     with pytest.raises(UsageError, match=r"learning-rate is 0.0; give a number above 0"):
