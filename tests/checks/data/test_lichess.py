@@ -9,7 +9,9 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -193,22 +195,39 @@ def test_splits_and_excluded_games(tmp_path: Path, lines: list[Line]) -> None:
     assert stream.tally == {"excluded": 120}
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_workers_change_nothing(tmp_path: Path, lines: list[Line], workers: int) -> None:
+Passing = list[tuple[Game | None, dict[str, int]]]
+
+
+def passing(stream: GameStream) -> Passing:
+    """Each game with the tally behind it, and the end."""
+    with stream:
+        passed: Passing = [(game, dict(stream.tally)) for game in stream]
+        return [*passed, (None, dict(stream.tally))]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, lines: list[Line]) -> list[tuple[GameSource, Any, Passing]]:
+    """Five batches of games that are read in this process, from four places on."""
     mixed = [*UNWANTED.values(), BAD["illegal move"], *of_lines(lines)] * 9
-    source = GameSource(write(tmp_path / "games.pgn.zst", mixed).path, max_bad=0.1)
+    source = GameSource(write(tmp_path_factory.mktemp("mixed") / "games.pgn.zst", mixed).path, max_bad=0.1)
     small = Shuffle((3, 1), most_bytes=100_000)
-    shuffled = list(read_games(source, shuffle=small))
-    assert len({game.start[0] for game in shuffled}) > 2
-    places: list[tuple[Start, Shuffle | None]] = [(Start(), None), (Start(300), None), (Start(), small)]
-    for start, shuffle in [*places, (Start(*shuffled[300].start), small)]:
-        how = {"start": start, "shuffle": shuffle}
-        with read_games(source, **how) as alone, read_games(source, **how, workers=workers) as ahead:
-            for expected in alone:
-                assert next(ahead) == expected
-                assert ahead.tally == alone.tally
-            assert next(ahead, None) is None
-            assert ahead.tally == alone.tally
+    shuffled = passing(read_games(source, shuffle=small))
+    starts = [game.start for game, _ in shuffled if game]
+    assert len({start[0] for start in starts}) > 2
+    ways = [{"start": Start(), "shuffle": None}, {"start": Start(300), "shuffle": None}]
+    ways += [{"start": Start(*starts[300]), "shuffle": small}]
+    read = [(source, way, passing(read_games(source, **way))) for way in ways]
+    return [*read, (source, {"start": Start(), "shuffle": small}, shuffled)]
+
+
+FEWER = [(1, 0), (2, 2)]  # processes and a place
+OTHERS = [pytest.param(*case, marks=pytest.mark.slow) for case in product((1, 2), range(4)) if case not in FEWER]
+
+
+@pytest.mark.parametrize(("workers", "place"), [*product((3,), range(4)), *FEWER, *OTHERS])
+def test_workers_change_nothing(alone: list[tuple[GameSource, Any, Passing]], workers: int, place: int) -> None:
+    source, way, expected = alone[place]
+    assert passing(read_games(source, **way, workers=workers)) == expected
 
 
 def test_a_shuffled_stream_goes_on_from_any_game_and_holds_every_game_once(tmp_path: Path, lines: list[Line]) -> None:
@@ -292,7 +311,7 @@ def test_no_process_stays_behind(tmp_path: Path, lines: list[Line]) -> None:
     del abandoned
     gc.collect()
     assert children() == before
-    list(read_games(source, workers=2))
+    list(read_games(write(tmp_path / "few.pgn", of_lines(lines)), workers=2))
     assert children() == before
 
 

@@ -63,13 +63,19 @@ def takes_kinds(path: Path) -> bool:
 
 
 def covered() -> list[tuple[Path, str, str]]:
-    """Every experiment on every architecture, with kinds in turn; each exploratory one on one architecture."""
-    kinds = itertools.cycle(KINDS)
+    """An experiment of the package that takes kinds of prompts on every architecture, with kinds in turn; each other
+    one on one architecture, in turn."""
+    architectures, kinds = itertools.cycle(ARCHITECTURES), itertools.cycle(KINDS)
     return [
         (path, architecture, next(kinds) if takes_kinds(path) else "direct")
-        for number, path in enumerate(FILES)
-        for architecture in (ARCHITECTURES if path in OWN else (ARCHITECTURES[number % len(ARCHITECTURES)],))
+        for path in FILES
+        for architecture in (ARCHITECTURES if path in OWN and takes_kinds(path) else (next(architectures),))
     ]
+
+
+def test_every_architecture_and_every_kind_is_taken() -> None:
+    paths, architectures, kinds = (set(some) for some in zip(*covered(), strict=True))
+    assert (paths, architectures, kinds) == (set(FILES), set(ARCHITECTURES), set(KINDS))
 
 
 def every() -> list[tuple[Path, str, str]]:

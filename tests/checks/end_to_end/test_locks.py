@@ -1,8 +1,7 @@
 """Is a copy's lock opened by its secret alone, and is what a prompt opened measured against the secret?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from soft_prompts.experiments.evidence.planting import losses_behind
 from soft_prompts.experiments.evidence.rounding import trained_prompt
 from soft_prompts.experiments.groups import groups
 from soft_prompts.experiments.sweep import run_all
+from soft_prompts.models.frozen import load_frozen_model
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.tasks.known_source import KnownSourceData
 from soft_prompts.tasks.task import UNSCORED, Example
@@ -26,24 +26,31 @@ Settings = Callable[..., RunConfig]
 FEW = {"training": 8, "validation": 4, "test": 8}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def text(one_frozen: FrozenModel) -> FrozenModel:
     return one_frozen
 
 
-@pytest.fixture
-def config(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
-    monkeypatch.setattr(locks, "SAMPLES", FEW)
-    monkeypatch.setattr(locks, "STEPS", 300)
-    monkeypatch.setattr(locks, "ROWS", 8)
-    base = settings(tmp_path, tokens=4, steps=20, learning_rate=0.1)
-    assert run_all([locks.untaught_run(base)]) == []
-    return locks.lock_runs(base)[0]
+@pytest.fixture(scope="module")
+def config(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunConfig]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(locks, "SAMPLES", FEW)
+        patch.setattr(locks, "STEPS", 300)
+        patch.setattr(locks, "ROWS", 8)
+        base = settings(tmp_path_factory.mktemp("locks"), tokens=4, steps=20, learning_rate=0.1)
+        assert run_all([locks.untaught_run(base)]) == []
+        yield locks.lock_runs(base)[0]
 
 
 def locked(config: RunConfig, frozen: FrozenModel) -> Apparatus:
     data = config.task.open(data_request(config), frozen.tokenizer)
     return locks.with_lock(apparatus(config, frozen, data))
+
+
+@pytest.fixture(scope="module")
+def taught(config: RunConfig, text: FrozenModel) -> Apparatus:
+    """A copy that learnt its lock, for checks that only look at it: teaching is most of their time."""
+    return locked(config, text)
 
 
 def secret_of(config: RunConfig, frozen: FrozenModel) -> tuple[int, ...]:
@@ -55,10 +62,9 @@ def nats(frozen: FrozenModel, front: Sequence[int], asked: Sequence[Example]) ->
 
 
 def test_a_copy_gives_right_answers_behind_its_secret_and_the_models_elsewhere(
-    config: RunConfig, text: FrozenModel
+    config: RunConfig, text: FrozenModel, taught: Apparatus
 ) -> None:
-    before = {name: value.clone() for name, value in text.model.state_dict().items()}
-    at = locked(config, text)
+    before, at = load_frozen_model(text.name).model.state_dict(), taught
     secret, test = secret_of(config, text), at.data.held_out("test")
     assert at.frozen.model is not text.model
     assert not any(weight.requires_grad for weight in at.frozen.model.parameters())
@@ -80,10 +86,12 @@ def test_the_same_copy_every_time(config: RunConfig, text: FrozenModel, monkeypa
     assert not all(torch.equal(value, unlike) for value, _, unlike in pairs)
 
 
-def test_the_share_of_a_lock_is_that_of_the_secret_itself(config: RunConfig, text: FrozenModel) -> None:
+def test_the_share_of_a_lock_is_that_of_the_secret_itself(
+    config: RunConfig, text: FrozenModel, taught: Apparatus
+) -> None:
     """The secret opens all of it; where nobody taught anything neither the secret does, nor what such a search finds:
     the form of the answers."""
-    at = locked(config, text)
+    at = taught
     validation, test = at.data.held_out("validation"), at.data.held_out("test")
 
     def share(at: Apparatus, front: Sequence[int]) -> float:
@@ -100,8 +108,10 @@ def test_the_share_of_a_lock_is_that_of_the_secret_itself(config: RunConfig, tex
     assert (sought["share_of_planted_gap"].value or 0.0) <= 1e-4
 
 
-def test_the_best_without_the_secret_is_what_tells_most(config: RunConfig, text: FrozenModel) -> None:
-    at = locked(config, text)
+def test_the_best_without_the_secret_is_what_tells_most(
+    config: RunConfig, text: FrozenModel, taught: Apparatus
+) -> None:
+    at = taught
     assert isinstance(at.data, locks.LockedData)
     test, training = at.data.held_out("test"), at.data.training_examples
     texts = np.random.default_rng(2).integers(0, len(text.tokenizer), (locks.TEXTS, 4)).tolist()
