@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from soft_prompts.commands.doctor.report import Report
 from soft_prompts.common.errors import InputError
-from soft_prompts.common.files import is_hashed
+from soft_prompts.common.files import is_hashed, unreadable
 from soft_prompts.prompts.snapshot import MEND as MEND_SNAPSHOT
 from soft_prompts.prompts.snapshot import load_snapshot
 from soft_prompts.results.files import (
@@ -38,7 +38,7 @@ def look_at_files(folder: Path) -> Report:
     """Every result and every snapshot below a folder, hidden folders left out, and what `compare` would take for a
     result there and cannot read. JSON of another kind is somebody else's: it is told, and nothing is wrong with it."""
     results, snapshots, unhashed, findings, others = 0, 0, 0, list[str](), list[str]()
-    for place, names in _folders(folder):
+    for place, names in _folders(folder, findings):
         unhashed += sum(_has_no_hash(place / name) for name in names if name.endswith(TENSORS))
         for path in (place / name for name in sorted(names) if is_result_name(name)):
             if RESULT.fullmatch(path.name):
@@ -79,8 +79,14 @@ def _has_no_hash(path: Path) -> bool:
         return False
 
 
-def _folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    for place, folders, names in os.walk(folder):
+def _folders(folder: Path, findings: list[str]) -> Iterator[tuple[Path, list[str]]]:
+    """Those that can be read; the others are findings."""
+
+    def unread(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # nothing was written yet
+            findings.append(str(unreadable(Path(error.filename), error)))
+
+    for place, folders, names in os.walk(folder, onerror=unread):
         folders[:] = sorted(name for name in folders if name[0] != "." and name != "site-packages")
         yield Path(place), names
 

@@ -1,6 +1,7 @@
 """Does the doctor find what is wrong, say what to do in a line each, and tell what a command would cost?"""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -164,6 +165,21 @@ def test_what_has_no_hash_is_counted_and_not_wrong(tmp_path: Path) -> None:
     found = look_at_files(tmp_path)
     assert found.findings == []
     assert f"files: {count} files of tensors have no hash" in found.facts[-1]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is root reads everything: the system is asked in his place."""
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def closed(path: Any) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    says = f"{tmp_path / 'closed'}: cannot be read: Permission denied; check it and its permissions"
+    assert look_at_files(tmp_path).findings == [says]
 
 
 def test_what_compare_would_skip_is_named_and_json_of_others_is_not_wrong(tmp_path: Path) -> None:
