@@ -43,8 +43,6 @@ class ActivationsOptions(SteeringOptions):
 
 def activations_command(options: ActivationsOptions) -> int:
     """Write and print what differs and what matters."""
-    from soft_prompts.engine.activations.module_map import Inside
-    from soft_prompts.models.frozen import load_frozen_model
     from soft_prompts.steering.causes.comparison import Looked, compare_models, compare_prompts
     from soft_prompts.steering.causes.pairs import aligned, pairs_of_choices, read_pairs
 
@@ -61,7 +59,6 @@ def activations_command(options: ActivationsOptions) -> int:
     if options.other_model is None:
         compared = compare_prompts(inside, pairs, looked)
     else:
-        other = load_frozen_model(options.other_model, device=inside.frozen.device, offline=options.offline)
-        compared = compare_models(inside, Inside(other), pairs, looked)
+        compared = compare_models(inside, options.beside(options.other_model), pairs, looked)
     finding = options.found("activations", inside, compared.n, compared.figures(), compared.says())
     return options.show(finding, "activations")

@@ -28,8 +28,6 @@ def concepts_command(options: ConceptsOptions) -> int:
     """Write and print the network."""
     choices = options.choices()
     from soft_prompts.data.functions.world import FAMILIES, FUNCTIONS
-    from soft_prompts.engine.activations.module_map import Inside
-    from soft_prompts.models.frozen import load_frozen_model
     from soft_prompts.steering.concepts import Concepts, beside, concept_network, mapped, moved
 
     inside = options.inside()
@@ -42,7 +40,7 @@ def concepts_command(options: ConceptsOptions) -> int:
     change = moved(inside, choices.part("test"), found, layer, options.strength)
     concepts = Concepts(found, families, change, layer, options.strength)
     if options.other_model is not None:
-        other = Inside(load_frozen_model(options.other_model, device=inside.frozen.device, offline=options.offline))
+        other = options.beside(options.other_model)
         pairs, between = beside(found, concept_network(other, choices.part("train")), options.seed)
         there = min(layer, other.layers - 1)
         maps = tuple(mapped(inside, other, choices, (layer, there)))

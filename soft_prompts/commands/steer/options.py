@@ -1,7 +1,7 @@
 """Which flags do the commands about activations and vectors share? Read before torch is loaded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -57,6 +57,10 @@ class SteeringOptions(AskedModel):
         from soft_prompts.engine.activations.module_map import Inside
 
         return Inside(self.load(name, None, self.dtype))
+
+    def beside(self, name: str) -> "Inside":
+        """A second model, loaded as the first one."""
+        return replace(self, model=name).inside()
 
     def choices(self) -> "Choices":
         """The data that were asked for; what was left out is said."""

@@ -137,6 +137,7 @@ def compare_models(inside: Inside, other: Inside, pairs: Pairs, looked: Looked =
             f"{other.frozen.name} has layers, heads and width {theirs}, {inside.frozen.name} has {mine}; give models "
             "of equal shape"
         )
+    check_map(other)
     donor = activity(other, pairs.receivers, pairs, _names(inside, looked))
     return _compared(inside, pairs, donor, pairs.receivers, looked)
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from soft_prompts.commands.steer.activations import ActivationsOptions
+from soft_prompts.commands.steer.concepts import ConceptsOptions
 from soft_prompts.common.errors import UsageError
-from soft_prompts.engine.activations.module_map import Inside
+from soft_prompts.engine.activations.module_map import Inside, ModuleMap
 from soft_prompts.models.frozen import load_frozen_model, load_tokenizer
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.stats.ranking import needed_for_all, precision_at
@@ -127,6 +129,14 @@ def test_rankings_by_hand() -> None:
     assert needed_for_all([1.0, 2.0], [False, False]) is None
 
 
+def test_a_second_model_is_loaded_as_the_first() -> None:
+    for options in (
+        ActivationsOptions(dtype="bfloat16", offline=True),
+        ConceptsOptions(dtype="bfloat16", offline=True),
+    ):
+        assert options.beside("tiny-lands-narrow").frozen.model.dtype == torch.bfloat16
+
+
 def test_a_model_beside_itself_and_one_of_another_shape(one_frozen: FrozenModel, tiny_folders: dict) -> None:
     inside, pairs = Inside(one_frozen), some_pairs(one_frozen)
     with pytest.raises(UsageError, match="say the same"):
@@ -135,6 +145,9 @@ def test_a_model_beside_itself_and_one_of_another_shape(one_frozen: FrozenModel,
     found = compare_models(inside, other, pairs, Looked(("resid", "head"), 3))
     assert len(found.shares) == 3
     assert any("patched ones matter" in line for line in found.says())
+    wrong = ModuleMap("gpt_neox.layers", "mlp.dense_4h_to_h", "mlp")
+    with pytest.raises(UsageError, match="do not add up"):
+        compare_models(inside, Inside(load_frozen_model(str(tiny_folders["gpt_neox"])), wrong), pairs, Looked())
     small = replace(one_frozen, name="small")
     narrow = Inside(small)
     with pytest.raises(UsageError, match="different tokenizers"):
