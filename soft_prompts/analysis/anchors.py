@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from soft_prompts.analysis.losses.drafts import Draft, Run, Subject, same_shape
-from soft_prompts.analysis.prompts import data_of, is_of_model, scores_of, validation_loss, whole_items
+from soft_prompts.analysis.prompts import chosen_of, data_of, is_of_model, scores_of, whole_items
 from soft_prompts.results.roles import ANCHOR, Exact, FullFineTune, Lora, NoSkill, Placebo, PlaceboBos
 from soft_prompts.stats.bootstrap import Scores
 from soft_prompts.stats.items import Items
@@ -166,7 +166,9 @@ def _ceiling(by: By, draft: Draft, like: Items, pool: AnchorPool) -> Candidate |
                 return Candidate(Anchor(kind, (scores,)), (run,))
     trained = [_trained(by, draft, pool.usable(role, draft, like), name) for role, name in TRAINED.items()]
     known = [one for one in trained if one is not None]  # what still gets better is no ceiling while another is there
-    return min(known, key=lambda one: (one.wrong is not None, validation_loss(one.runs[0])), default=None)
+    sure = [one for one in known if one.wrong is None] or known
+    best = chosen_of([one.runs[0] for one in sure]) if sure else None
+    return next((one for one in sure if one.runs[0] is best), None)
 
 
 def _trained(by: By, draft: Draft, runs: Sequence[Run], name: str) -> Candidate | None:
@@ -174,7 +176,7 @@ def _trained(by: By, draft: Draft, runs: Sequence[Run], name: str) -> Candidate 
     known = [run for run in runs if scores_of(run, draft.metric, by)]
     if not known:
         return None
-    best = min(known, key=validation_loss)
+    best = chosen_of(known)
     scores = scores_of(best, draft.metric, by)
     assert scores is not None
     training = best.result.training

@@ -81,6 +81,13 @@ def why_no_edl(run: Run, metric: str, unit: str) -> str | None:
     return NO_MORE if least is not None and least < 0 else None
 
 
+def most_bits_taken(run: Run, metric: str, unit: str) -> float | None:
+    """What a prompt took at most, two standard errors of the test loss above its EDL; None where that is not known, for
+    it goes on from another or the training data are easier than the test's beyond chance."""
+    most = None if goes_on(run) else _excess_bits(run, metric, unit, beyond=-2.0)
+    return None if most is None or most < 0 else most
+
+
 def _excess_bits(run: Run, metric: str, unit: str, beyond: float = 0.0) -> float | None:
     """Over the test loss and so many of its standard errors more."""
     found, counted = run.result.metrics.get(metric), "first_pass_tokens" if unit == "nats/token" else "first_pass_units"

@@ -33,6 +33,7 @@ MOVED = 0.05  # share by which the last round of a search may move
 LEARNT = 0.02  # nats a unit, and as a share of the bare model's test loss: a training loss of less teaches nothing
 RELIABLE = 0.8  # of planted secrets that have to be found
 NO_PROMPT = "no prompt was tried"
+NOT_SOUGHT = "no other rates, starts or steps were tried"
 State = Literal["passed", "failed", "unknown"]
 
 
@@ -148,7 +149,7 @@ def search_sufficed(tried: Tried | None, power: Power | None, smaller: int | Non
     if not smaller:
         return Check("passed", None, "no count was tried at which a prompt could have been missed")
     if tried is None:
-        return Check("unknown", None, f"no other rates, starts or steps were tried at {token_counts({smaller})}")
+        return Check("unknown", None, f"{NOT_SOUGHT} at {token_counts({smaller})}")
     if tried.moved is None:
         return Check("unknown", None, f"what {tried.trials} trials at {token_counts({smaller})} reached is not known")
     text = f"{tried.trials} trials at {token_counts({smaller})}, the last round moved the share by {tried.moved:.3f}"

@@ -8,7 +8,16 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from soft_prompts.analysis.losses.drafts import OPTIMISER, Draft, Kind, Run, items_on, reproduces, same_shape
+from soft_prompts.analysis.losses.drafts import (
+    OPTIMISER,
+    Draft,
+    Kind,
+    Run,
+    items_on,
+    reproduces,
+    same_shape,
+    validated_on,
+)
 from soft_prompts.common.errors import InputError
 from soft_prompts.results.roles import BATTERY
 from soft_prompts.stats.bootstrap import Scores
@@ -29,19 +38,14 @@ def prompts_of(draft: Draft, beside: Iterable[Run]) -> dict[int, list[Run]]:
 def chosen_of(prompts: Sequence[Run]) -> Run:
     """The prompt of the least validation loss, of those that were validated on the most items: losses on others are no
     match for it. One without any only where none has one."""
-    most = max(map(_validated_on, prompts))
-    return min((run for run in prompts if _validated_on(run) == most), key=validation_loss)
+    most = max(validated_on(run.result) for run in prompts)
+    return min((run for run in prompts if validated_on(run.result) == most), key=validation_loss)
 
 
 def validation_loss(run: Run) -> float:
     """Of a stored result; infinite where it has none."""
     metric = run.result.metrics.get("validation_loss")
     return math.inf if metric is None or metric.value is None else metric.value
-
-
-def _validated_on(run: Run) -> int:
-    metric = run.result.metrics.get("validation_loss")
-    return 0 if metric is None or metric.value is None else metric.n
 
 
 def belongs(run: Run, draft: Draft) -> bool:

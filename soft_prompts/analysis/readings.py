@@ -16,7 +16,7 @@ import numpy as np
 from soft_prompts.analysis import checks
 from soft_prompts.analysis.anchors import TRAINED, AnchorPool
 from soft_prompts.analysis.battery import Power, Tried, planted, planted_elsewhere, read_battery, read_power
-from soft_prompts.analysis.bits import Bits, edl_bits, read_codes, training_bits
+from soft_prompts.analysis.bits import Bits, most_bits_taken, read_codes, training_bits
 from soft_prompts.analysis.checks import Check
 from soft_prompts.analysis.contrasts import ModelContrast, adjusted, contrasted
 from soft_prompts.analysis.controls import Control, read_controls
@@ -260,11 +260,11 @@ def _stray(draft: Draft, prompts: Mapping[int, list[Run]], lead: Scale | None) -
 
 
 def _too_many_bits(bits: Bits | None, loss: Scale | None, prompts: Mapping[int, list[Run]], draft: Draft) -> bool:
-    """Of the rounded prompt, by its code or by what it took from the data, whichever is less."""
+    """Of the rounded prompt, by its code or by what it took from the data at most, whichever is less."""
     if bits is None or bits.prompt is None or loss is None or loss.floor is None or loss.floor.kind != "frequencies":
         return False
     trained = chosen_of(prompts[bits.prompt.tokens])
-    held, taken = training_bits(trained, loss.floor.value), edl_bits(trained, draft.metric, draft.unit)
+    held, taken = training_bits(trained, loss.floor.value), most_bits_taken(trained, draft.metric, draft.unit)
     least = min(bits.prompt.bits, math.inf if taken is None else taken)
     return held is not None and least > BITS_OF_TRAINING * held
 

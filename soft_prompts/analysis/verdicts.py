@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from soft_prompts.analysis.anchors import BARE
 from soft_prompts.analysis.battery import Power
-from soft_prompts.analysis.checks import NO_PROMPT, Check, passed
+from soft_prompts.analysis.checks import NO_PROMPT, NOT_SOUGHT, Check, passed
 from soft_prompts.analysis.losses.drafts import Draft, Run, next_count, token_counts
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.common.command_line import flag_with_values, value_of_flag, without_flag
@@ -79,8 +79,7 @@ def verdict(case: Case) -> Verdict:
     # a command that has found all runs there leaves its name beside them alone
     made = [*case.draft.runs, *case.draft.others, *case.beside]
     wanted = wanted if case.against else _bare_too(case.draft.runs, made) or wanted
-    search = case.checks["search"]
-    is_unsearched = (search.state, search.figure) == ("unknown", None) and why == f"search: {search.text}"
+    is_unsearched = why is not None and why.startswith(f"search: {NOT_SOUGHT}")
     following = next_command(made, wanted, is_unsearched) if wanted else None
     return Verdict(word, why, _sentence(case, word, why), following)
 

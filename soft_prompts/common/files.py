@@ -94,6 +94,8 @@ def load_hashed(path: Path) -> dict[str, NDArray[Any]]:
     with safe_open(path, "np") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
         said = _said_of_hash(file.metadata())
+    if said and HASH not in said:
+        raise ValueError("its header is not one that this package writes, or it is damaged")
     if said and said != hash_header(tensors):
         raise ValueError("damaged: some of its bits have changed since it was written")
     return tensors

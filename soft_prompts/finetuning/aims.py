@@ -90,7 +90,9 @@ def find_towards(lesson: Lesson, frozen: FrozenModel, most: int) -> Towards:
         anchor = Anchor(load_frozen_model(frozen.name, revision=frozen.revision, **where), documents, lesson)
     if teacher is None:
         return Towards(aim.kind, None, anchor)
-    known = min(len(frozen.tokenizer), *(len(one.embedding.weight) for one in (frozen, teacher)))
+    known = min(
+        max(frozen.tokenizer.get_vocab().values()) + 1, *(len(one.embedding.weight) for one in (frozen, teacher))
+    )
     return Towards(aim.kind, teacher.model, anchor, known)
 
 

@@ -146,7 +146,7 @@ class ChessData(TaskData):
     def training(self, position: Position | None) -> Iterator[tuple[Example, Position]]:
         """As `_training_games`, scored as held-out games are: what the first pass pays is then measured against the
         same moves."""
-        found = False
+        found = position is not None  # it stands behind one that was found
         for game, behind in self._training_games(position):
             example = self._example(game)
             if example.units:

@@ -153,7 +153,7 @@ PROMPT_SETTINGS: dict[str, Callable[[Result], object]] = {
     "learning rate": lambda result: result.training.learning_rate,
     "weight decay": lambda result: result.training.weight_decay,
     "schedule": lambda result: result.training.schedule,
-    "validation items": lambda result: _validated_on(result),
+    "validation items": lambda result: validated_on(result) or UNKNOWN,
     "data": lambda result: _short(result.data.fingerprint),
 }
 
@@ -171,9 +171,10 @@ SETTINGS: dict[str, Callable[[Result], object]] = {
 }
 
 
-def _validated_on(result: Result) -> int | str:
+def validated_on(result: Result) -> int:
+    """Items that its validation loss is the mean of; 0 where it has none."""
     metric = result.metrics.get("validation_loss")
-    return UNKNOWN if metric is None or metric.value is None or not metric.n else metric.n
+    return 0 if metric is None or metric.value is None else metric.n
 
 
 def _setting_warnings(runs: list[Run]) -> list[str]:

@@ -8,9 +8,14 @@ SHOWN = 12  # texts of either side in a question
 CHARACTERS = 160  # of each
 YES, NO = " yes", " no"
 THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)|\A.*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
-REFUSAL = re.compile(r"(?:i'?m |i am )?(?:sorry|unable)\b|i (?:can't|cannot|can not|won't)\b|as an ai\b", re.IGNORECASE)
-MARKS = r"[\s*_\"'`(\[{>-]*"
-ENDS = r"(?=[\s*_\"'`)\]}$]*(?:$|[.,;:!\n\u2013\u2014-]))"  # "no idea" and "yes or no" are neither
+REFUSAL = re.compile(
+    r"(?:i'?m |i am )(?:sorry|unable)\b|sorry[,.!]|i (?:can't|cannot|can not|won't)\b|as an ai\b", re.IGNORECASE
+)
+MARKS = r"[\s*_\"'`\u201c\u2018(\[{$>-]{0,12}"
+# "no idea" and "yes or no" are neither
+ENDS = r"(?=[\s*_\"'`\u201d\u2019)\]}$]{0,12}(?:$|[.,;:!\n\u2013\u2014]|-(?!\w)))"
+# The other word, right behind the first, takes it back.
+OTHER = r"[\s,;/|?-]{0,12}(?:(?:or|and|but)\b(?:\s+also)?[\s-]{0,12})?%s\b|[\s.!]{0,12}%s" + ENDS
 FIRST = re.compile(
     rf"{MARKS}(?:(yes|no){ENDS}|(yes)\b(?!\s*(?:/|or\b|and\b))|(no) (?:it|this|that|the|there|because|since)\b)",
     re.IGNORECASE,
@@ -47,8 +52,12 @@ def yes_or_no(answer: str) -> float:
     that stand alone behind a sentence, a colon, a line, `answer is` or `would say`, and they must agree.
     """
     said = THOUGHT.sub("", answer)
-    found = FIRST.match(said)
-    words = {one.lower() for one in (filter(None, found.groups()) if found else LATER.findall(said))}
+    if found := FIRST.match(said):
+        first = next(filter(None, found.groups())).lower()
+        other = "no" if first == "yes" else "yes"
+        is_both = re.match(OTHER % (other, other), said[found.end() :], re.IGNORECASE)
+        return math.nan if is_both else float(first == "yes")
+    words = {one.lower() for one in LATER.findall(said)}
     return float("yes" in words) if len(words) == 1 else math.nan
 
 

@@ -68,7 +68,11 @@ def _told(others: Sequence[str]) -> list[str]:
 
 def _not_checkable(count: int) -> list[str]:
     what = "file of tensors has no hash" if count == 1 else "files of tensors have no hash"
-    return [f"files: {count} {what}, for an earlier version wrote them: bits are not checkable there"] if count else []
+    return (
+        [f"files: {count} {what}, for an earlier version or another program wrote them: bits are not checkable there"]
+        if count
+        else []
+    )
 
 
 def _has_no_hash(path: Path) -> bool:

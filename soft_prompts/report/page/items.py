@@ -1,6 +1,5 @@
 """Which test items did a prompt unlock? Each item by its loss a unit with 0 tokens and with the best prompt."""
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from soft_prompts.analysis.losses.drafts import Run
+from soft_prompts.analysis.prompts import chosen_of
 from soft_prompts.analysis.readings import Reading
 from soft_prompts.common.errors import InputError
 from soft_prompts.report.drawing.items import Item, items_scene
@@ -103,14 +103,9 @@ def _bare_and_best(reading: Reading) -> tuple[Run, Run] | None:
     prompted = [run for run in chosen if run.tokens]
     if bare is None or not prompted:
         return None
-    best = min(reversed(prompted), key=_validation_loss)
+    best = chosen_of([*reversed(prompted)])
     same = bare.result.data.items_fingerprint == best.result.data.items_fingerprint
     return (bare, best) if same else None
-
-
-def _validation_loss(run: Run) -> float:
-    metric = run.result.metrics.get("validation_loss")
-    return math.inf if metric is None or metric.value is None else metric.value
 
 
 def _pair(bare: Run, best: Run, unit: str) -> _Pair | None:

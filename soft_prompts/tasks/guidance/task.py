@@ -179,9 +179,10 @@ class GuidanceTask(LessonTask):
         guided = {"train": trained, "validation": questions.realized[:chosen]}
         guided["test"] = questions.unrealized[: max(2, request.test_samples // number)]
         if empty := [split for split, some in guided.items() if not some]:
+            realized = len({wording_of(one.prompt) for one in questions.realized})
             raise InputError(
-                f"{request.data} has {len(questions.realized)} realized and {len(questions.unrealized)} unrealized "
-                f"questions, which leaves none for {' and '.join(empty)}; give 2 and 1 at least"
+                f"{request.data} has {realized} realized and {len(questions.unrealized)} unrealized questions that "
+                f"differ, which leaves none for {' and '.join(empty)}; give 2 and 1 at least"
             )
         made = {split: asked.examples(tokenizer, some) for split, some in guided.items()}
         longest = max(len(example.input_ids) for examples in made.values() for example in examples)

@@ -120,6 +120,25 @@ def test_a_prompt_of_more_bits_than_a_tenth_of_its_training_labels_is_far(bits, 
     assert word(tmp_path)[0] == expected
 
 
+@pytest.mark.parametrize(
+    ("nats", "expected"), [(100, "FAR"), (119, "HIDDEN"), (121, "HIDDEN"), (150, "HIDDEN"), (160, "FAR")]
+)
+def test_a_prompt_that_took_less_from_its_data_is_no_farther(nats, expected, tmp_path):
+    """Of 505 bits, 10,000 by its code; the test asks 120 nats of the same moves, ± 1. Twenty nats less are other data:
+    what was taken is not known."""
+    save_skill(tmp_path, {0: (3.0, 0.0)})
+    trained = {
+        "first_pass_nats": Metric(nats, None, 50, "nats"),
+        "first_pass_units": Metric(100.0, None, 50, "moves"),
+        "training_loss": Metric(1.2, 0.0, 256, "nats/move"),
+    }
+    save_flat(tmp_path, {1: (1.2, 1.0)}, determined=True, metrics=trained)
+    save_control(tmp_path, {0: (4.0, 0.0), 1: (3.8, 0.0)})
+    code = {"prompt_bits": Metric(10000.0, None, 9, "bits")}
+    save(tmp_path, "code:2", flat_items((1.2, 1.0)), tokens=1, metrics=code)
+    assert word(tmp_path)[0] == expected
+
+
 @pytest.mark.parametrize(("start", "expected"), [("vocabulary", "HIDDEN"), ("search", "HIDDEN"), ("grown", "FAR")])
 def test_a_start_that_was_trained_makes_no_prompt_small(start, expected, tmp_path):
     """120 of 505 bits by its code, 0 by what the training took: all that it holds, where nothing was learnt before."""

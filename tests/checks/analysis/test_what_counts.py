@@ -113,6 +113,19 @@ def test_a_prompt_is_chosen_among_those_validated_on_the_most_items(tmp_path: Pa
     assert "validation items differ: 100 at 1 token; 4 at 1 token" in reading.curve.warnings
 
 
+def test_a_ceiling_is_chosen_among_those_validated_on_the_most_items(tmp_path: Path) -> None:
+    save(tmp_path, "run", flat_items(3.0), tokens=0)
+    save(tmp_path, "run", flat_items(1.4), tokens=1, validation=1.4)
+    save_anchor(tmp_path, "no_skill", 3.5)
+    save(tmp_path, "anchor:lora", flat_items(1.1), tokens=0, validation=1.1)
+    few = {"validation_loss": Metric(0.2, 0.5, 4, "nats/token")}
+    save(tmp_path, "anchor:lora", flat_items(2.8), tokens=0, metrics=few)
+    scale = of_model(tmp_path).loss
+    assert scale is not None
+    assert scale.ceiling is not None
+    assert scale.ceiling.value == pytest.approx(1.1)
+
+
 def test_what_stands_beside_is_of_the_same_model_files(tmp_path: Path) -> None:
     """A model that was trained anew under its name."""
     save_flat(tmp_path, LOSSES, **VERSION)

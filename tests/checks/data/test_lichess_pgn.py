@@ -119,7 +119,7 @@ def test_a_game_is_one_in_every_notation() -> None:
 
 
 def test_a_move_passed_over_is_kept_to_be_refused() -> None:
-    assert main_line(b"1. e4 -- 2. d4 *") == [b"e4", b"--", b"d4"]
+    assert main_line(b"1. e4 -- 2. d4 0000 3.-- 3-- *") == [b"e4", b"--", b"d4", b"0000", b"--", b"--"]
 
 
 @pytest.mark.parametrize(

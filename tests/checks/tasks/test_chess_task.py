@@ -113,6 +113,17 @@ def test_a_game_of_which_no_second_move_fits_is_not_trained_on(games_file: Path)
         next(open_data(games_file, SQUARES, max_plies=None, sample_tokens=4).training(None))
 
 
+def test_what_goes_on_behind_an_example_knows_that_there_are_some(
+    games_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = open_data(games_file)
+    example = data._example(GAME)
+    stream = [(GAME._replace(index=n), {"epoch": 1, "n": n}) for n in range(3)]
+    monkeypatch.setattr(data, "_training_games", lambda position: iter(stream[position["n"] + 1 :]))
+    monkeypatch.setattr(data, "_example", lambda game: example._replace(units=game.index % 2))
+    assert [behind["n"] for _, behind in data.training({"epoch": 1, "n": -1})] == [1]
+
+
 def test_no_more_than_max_plies_are_seen(games_file: Path) -> None:
     example = example_of(SQUARES, games_file, max_plies=3)
     assert SQUARES.decode(example.input_ids) == "e2e4 e7e5 g1f3"
