@@ -109,7 +109,7 @@ def test_a_grid_of_completion_runs_reads_its_file_once(
 def test_a_grid_of_chess_runs_looks_for_its_held_out_games_once(
     tmp_path: Path, one_frozen: FrozenModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    games = b"".join(pgn(movetext(random_line(seed, 6).san)) for seed in range(60))
+    games = b"".join(pgn(movetext(random_line(seed, 6).san)) for seed in range(120))
     data = settled(tmp_path / "games.pgn", games)
     scans = Counted(monkeypatch, __import__("soft_prompts.data.games.held_out", fromlist=["_scan"]), "_scan")
     for seed in range(8):

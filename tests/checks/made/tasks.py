@@ -20,7 +20,7 @@ Opened = tuple[Task, DataRequest, TaskData]
 def open_small(name: str, folder: Path, tokenizer: PreTrainedTokenizerBase) -> Opened:
     """A task with data of its own, small enough for a check."""
     if name == "chess":
-        lines = [movetext(random_line(seed, 6).san) for seed in range(100)]
+        lines = [movetext(random_line(seed, 6).san) for seed in range(150)]
         (folder / "games.pgn").write_bytes(b"".join(pgn(line, headers()) for line in lines))
         task, data = TASKS[name](), str(folder / "games.pgn")
     elif name in ("autoregressive", "chat_detuning", "repetition", "skip_tokens"):
