@@ -23,7 +23,7 @@ _TAG_LINE = re.compile(_COMMENT + rb"|(^\[)", re.M)
 _OPENED = re.compile(rb"\{[^}]*\}|;[^\n]*|^%[^\n]*|^\[[^\n]*|(\{)", re.M)
 _PARENTHESES = re.compile(rb"[()]|[^()]+")
 _NUMBERS = re.compile(rb"\$\d+|(?<!\d)\d+\.+|e\.p\.")  # glyph and move numbers, and what some write behind en passant
-_PASSED = {word: word for word in (b"--", b"0000")}  # a move passed over: neither a judgement nor a number
+_PASSED = (b"--", b"0000")  # a move passed over: neither a judgement nor a number
 _BEFORE, _BEHIND = b"0123456789.", b"-/="  # a move: a number without period, dots; judgements such as +-, -/+ and =
 
 
@@ -175,11 +175,11 @@ def main_line(movetext: bytes) -> list[bytes]:
     moves.pop()
     if not RESULTS.isdisjoint(moves):
         raise UnreadableMoves("unreadable")
-    return [move for word in moves if (move := _PASSED.get(word) or _bare(word))]
+    return [move for word in moves if (move := _bare(word))]
 
 
 def _bare(word: bytes) -> bytes:
-    move = word.lstrip(_BEFORE)
+    move = word if word in _PASSED else word.lstrip(_BEFORE)
     return move if move in _PASSED else move.rstrip(_BEHIND)
 
 
