@@ -136,7 +136,8 @@ def test_too_few_questions(files: Path, one_frozen: FrozenModel, capsys: pytest.
         assert (code, "rows.jsonl: there are 11 rows; realized 8 + unrealized 4 need 12" in line) == (3, True)
     realized.write_text(realized.read_text().splitlines()[0])
     code, [line] = answer_of(lambda: experiment(files / "set", one_frozen.name, files / "out"), capsys)
-    assert (code, "has 1 realized and 4 unrealized questions, which leaves none for train" in line) == (3, True)
+    says = "has 1 realized and 4 unrealized questions that differ, which leaves none for train"
+    assert (code, says in line) == (3, True)
     realized.unlink()
     code, [line] = answer_of(lambda: experiment(files / "set", one_frozen.name, files / "out"), capsys)
     assert (code, f"has no file {PREFIX}_realized_examples.jsonl" in line) == (3, True)
