@@ -87,18 +87,27 @@ def hash_header(tensors: Mapping[str, NDArray[Any]]) -> dict[str, str]:
 
 
 def load_hashed(path: Path) -> dict[str, NDArray[Any]]:
-    """The tensors of a safetensors file; raises ValueError where it has a hash and they are others than were written.
+    """The tensors of a safetensors file; raises ValueError where it has a hash and they are others than were written,
+    or where one is of a type that numpy does not have.
 
-    OSError, SafetensorError or TypeError where it cannot be read at all.
+    OSError or SafetensorError where it cannot be read at all.
     """
     with safe_open(path, "np") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+        tensors = {name: _tensor(file, name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
         said = _said_of_hash(file.metadata())
     if said and HASH not in said:
         raise ValueError("its header is not one that this package writes, or it is damaged")
     if said and said != hash_header(tensors):
         raise ValueError("damaged: some of its bits have changed since it was written")
     return tensors
+
+
+def _tensor(file: Any, name: str) -> NDArray[Any]:
+    try:
+        return file.get_tensor(name)
+    except (TypeError, AttributeError):  # bfloat16; float8
+        kind = file.get_slice(name).get_dtype()
+        raise ValueError(f"{name} is {kind}, which another program wrote; convert it to F32 there") from None
 
 
 def is_hashed(path: Path) -> bool:

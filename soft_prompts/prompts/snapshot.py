@@ -81,7 +81,7 @@ def load_snapshot(folder: str | Path) -> Snapshot:
         tensors = {name: torch.from_numpy(values) for name, values in load_hashed(file).items()}
     except OSError as error:
         raise unreadable(file, error) from error
-    except (SafetensorError, ValueError, TypeError) as error:
+    except (SafetensorError, ValueError) as error:
         raise InputError(f"{file} is unusable: {error}; {MEND}") from error
     shape, kind = PromptShape(**facts["shape"]), PROMPTS[facts["kind"]]
     with torch.device("meta"):  # what a file claims takes no memory before its tensors agree

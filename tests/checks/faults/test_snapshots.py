@@ -189,6 +189,21 @@ def test_a_snapshot_of_an_earlier_version_has_no_hash_and_is_read(whole: Path, t
         assert load_snapshot(folder).kind == "resnet"
 
 
+@pytest.mark.parametrize(
+    ("dtype", "says"),
+    [
+        (torch.bfloat16, "is BF16, which another program wrote; convert it to F32 there"),
+        (torch.float8_e4m3fn, "is F8_E4M3, which another program wrote"),
+        (torch.float16, "holds other values than finite float32"),
+    ],
+)
+def test_a_snapshot_in_another_precision_is_named(whole: Path, tmp_path: Path, dtype: torch.dtype, says: str) -> None:
+    folder = shutil.copytree(whole, tmp_path / "snapshot")
+    tensors = {name: value.to(dtype) for name, value in load_file(whole / "prompt.safetensors").items()}
+    save_file(tensors, folder / "prompt.safetensors")
+    assert says in said_by(lambda: load_snapshot(folder))
+
+
 class Malicious:
     """Leaves a file behind when it is unpickled."""
 
