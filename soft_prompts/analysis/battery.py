@@ -25,6 +25,8 @@ class Power(NamedTuple):
     how: Literal["planted", "taught"] = "planted"
     """planted: in the model itself, nothing of it changed; taught: locks that copies of the model were trained to
     have."""
+    made: int = 0
+    """Searches, with those whose secret changes nothing that the model says, or whose copy learnt no lock."""
 
     @property
     def text(self) -> str:
@@ -35,8 +37,15 @@ class Power(NamedTuple):
         return f"planted secrets of {size} are found in {found} such searches"
 
     @property
+    def was_stopped(self) -> bool:
+        """Before enough searches were made that could be counted."""
+        return self.made < LEAST_SECRETS
+
+    @property
     def too_few(self) -> str:
         """In words, why this says nothing."""
+        if self.was_stopped:
+            return f"only {self.made} of its searches {'was' if self.made == 1 else 'were'} made"
         several = self.tried != 1
         if self.how == "taught":
             return f"only {self.tried} cop{'ies' if several else 'y'} learnt a lock"
@@ -52,6 +61,8 @@ class Tried(NamedTuple):
     """Share of the chosen prompt minus that of the one chosen before the last round; None where no share is known."""
     searched: bool
     """A search start was among them."""
+    finished: bool = True
+    """Its last round was begun."""
 
 
 def read_battery(prompts: Mapping[int, Sequence[Run]], tokens: int, draft: Draft, scale: Scale) -> Tried | None:
@@ -68,7 +79,8 @@ def read_battery(prompts: Mapping[int, Sequence[Run]], tokens: int, draft: Draft
     own = [run.result.training.steps for run in every if run not in trials]  # 0: a prompt that was brought along
     steps = min(filter(None, own), default=0)  # the grid's own
     searched = [run for run in every if run.result.config.get("init") == "search"]
-    return Tried(tokens, len(trials), moved, any(run.result.training.steps >= steps for run in searched))
+    has_search = any(run.result.training.steps >= steps for run in searched)
+    return Tried(tokens, len(trials), moved, has_search, finished=bool(last))
 
 
 def read_power(runs: Iterable[Run], draft: Draft) -> Power | None:
@@ -98,7 +110,8 @@ def _power(runs: Iterable[Run], draft: Draft, how: Literal["planted", "taught"])
     shares = [run.result.metrics.get("share_of_planted_gap") for run in kept]
     known = [one.value for one in shares if one is not None and one.value is not None]
     steps = max(run.result.training.steps for run in kept)
-    return Power(tokens, sum(share >= FOUND for share in known), len(known), steps, how) if known else None
+    found = sum(share >= FOUND for share in known)
+    return Power(tokens, found, len(known), steps, how, len(kept)) if known else None
 
 
 def planted(results: Iterable[Run]) -> list[Run]:

@@ -45,6 +45,8 @@ class Check(NamedTuple):
     text: str
     items_tell: bool | None = None
     """In doubt: would more test items tell? Not where the training samples alone leave it open. None: not in doubt."""
+    was_stopped: bool = False
+    """What full evidence tells of it is not there, or not all of it: the command that asked for it goes on."""
 
     @property
     def is_final(self) -> bool:
@@ -149,7 +151,10 @@ def search_sufficed(tried: Tried | None, power: Power | None, smaller: int | Non
     if not smaller:
         return Check("passed", None, "no count was tried at which a prompt could have been missed")
     if tried is None:
-        return Check("unknown", None, f"{NOT_SOUGHT} at {token_counts({smaller})}")
+        return Check("unknown", None, f"{NOT_SOUGHT} at {token_counts({smaller})}", was_stopped=True)
+    if not tried.finished:
+        ended = f"{tried.trials} trial{'' if tried.trials == 1 else 's'} at {token_counts({smaller})}"
+        return Check("unknown", None, f"{ended}, stopped before the last round", was_stopped=True)
     if tried.moved is None:
         return Check("unknown", None, f"what {tried.trials} trials at {token_counts({smaller})} reached is not known")
     text = f"{tried.trials} trials at {token_counts({smaller})}, the last round moved the share by {tried.moved:.3f}"
@@ -158,10 +163,10 @@ def search_sufficed(tried: Tried | None, power: Power | None, smaller: int | Non
     if not tried.searched:
         return Check("unknown", tried.moved, f"{text}; no search start was tried")
     if power is None:
-        return Check("unknown", tried.moved, f"{text}; power unknown")
+        return Check("unknown", tried.moved, f"{text}; power unknown", was_stopped=True)
     if power.tried < LEAST_SECRETS:
-        few = power.too_few
-        return Check("unknown", tried.moved, f"{text}; power unknown: {few}")
+        few = f"{text}; power unknown: {power.too_few}"
+        return Check("unknown", tried.moved, few, was_stopped=power.was_stopped)
     reliable = power.recovered >= RELIABLE * power.tried
     return Check("passed" if reliable else "failed", tried.moved, f"{text}; {power.text}")
 

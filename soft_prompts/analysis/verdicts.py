@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from soft_prompts.analysis.anchors import BARE
 from soft_prompts.analysis.battery import Power
-from soft_prompts.analysis.checks import NO_PROMPT, NOT_SOUGHT, Check, passed
+from soft_prompts.analysis.checks import NO_PROMPT, Check, passed
 from soft_prompts.analysis.losses.drafts import Draft, Run, next_count, token_counts
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.common.command_line import flag_with_values, value_of_flag, without_flag
@@ -79,8 +79,9 @@ def verdict(case: Case) -> Verdict:
     # a command that has found all runs there leaves its name beside them alone
     made = [*case.draft.runs, *case.draft.others, *case.beside]
     wanted = wanted if case.against else _bare_too(case.draft.runs, made) or wanted
-    is_unsearched = why is not None and why.startswith(f"search: {NOT_SOUGHT}")
-    following = next_command(made, wanted, is_unsearched) if wanted else None
+    search = case.checks["search"]
+    was_stopped = search.was_stopped and why == f"search: {search.text}"
+    following = next_command(made, wanted, was_stopped) if wanted else None
     return Verdict(word, why, _sentence(case, word, why), following)
 
 
@@ -166,10 +167,10 @@ def _command_for(check: Check, sought: Case | None = None) -> str | None:
     return f"--steps {2 * steps}" if steps else "--evidence full"
 
 
-def next_command(runs: Sequence[Run], flags: str, is_unsearched: bool = False) -> str | None:
+def next_command(runs: Sequence[Run], flags: str, was_stopped: bool = False) -> str | None:
     """The command that made the newest run, with other flags, and without --fresh: it goes on from what is there.
     Without --snapshot too, for beside a prompt that is given no evidence is made. None where no command made it, and
-    where it asked for no less, unless full evidence `is_unsearched`: it was stopped."""
+    where it asked for no less, unless it `was_stopped` in its search: it goes on."""
     command = _newest_command(runs)
     if command is None:
         return None
@@ -185,7 +186,7 @@ def next_command(runs: Sequence[Run], flags: str, is_unsearched: bool = False) -
         given.append(str(max(100, 4 * max(run.result.data.test_samples or 0 for run in own))))
     asked = value_of_flag(words, "--evidence")
     was_asked = given == flag_with_values(words, given[0]) or (given[:1] == ["--evidence"] and asked == "full")
-    if was_asked and not is_given and not is_unsearched:
+    if was_asked and not is_given and not was_stopped:
         return None
     if given[:1] != ["--evidence"] and asked in (None, "none"):
         words = [*without_flag(words, "--evidence"), "--evidence", "standard"]  # other counts or items want their own

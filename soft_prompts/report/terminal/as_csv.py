@@ -66,7 +66,7 @@ def _curve(reading: Reading) -> list[Any]:
         *(verdict.word, verdict.why, lead and lead.by, lead is not None and lead.sound),
         *(cell for mark in marks for cell in _bracket(reading, mark)),
         *(reading.evidence, *(reading.checks[name].state if name in reading.checks else None for name in CHECK)),
-        *(power or [None] * 5),
+        *(power or [None] * 5)[:5],
         *(prompt_bits(reading), witness_edl(reading), verdict.next_command, verdict.sentence),
     ]
 

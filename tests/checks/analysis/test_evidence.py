@@ -147,7 +147,8 @@ def test_every_state_of_the_search(tmp_path: Path) -> None:
     assert search_of(tmp_path).text.endswith("power unknown")
     save_power(tmp_path, 4, [0.9])
     assert search_of(tmp_path).state == "unknown"
-    assert search_of(tmp_path).text.endswith("power unknown: only 1 planted secret changes what this model says")
+    assert search_of(tmp_path).text.endswith("power unknown: only 1 of its searches was made")
+    assert search_of(tmp_path).was_stopped
     save_power(tmp_path, 4, [0.9] * 7 + [0.1] * 2)
     assert search_of(tmp_path).state == "passed"
     assert search_of(tmp_path).text.endswith("planted secrets of 4 tokens are found in 8 of 10 such searches")
@@ -235,7 +236,7 @@ def test_locks_count_for_their_own_question(tmp_path: Path) -> None:
     assert only(tmp_path).power is None
     save_power(tmp_path, 2, [0.9, 0.1])
     save_power(tmp_path, 1, [0.9] * 3, "taught")
-    assert only(tmp_path).power == (1, 3, 3, 400, "taught")
+    assert only(tmp_path).power == (1, 3, 3, 400, "taught", 3)
 
 
 @pytest.mark.parametrize(("how", "counts"), [("planted", True), ("taught", False)])
@@ -246,9 +247,9 @@ def test_secrets_of_other_model_files_tell_nothing_and_those_of_other_data_come_
     save_power(tmp_path, 4, [0.9] * 8, how, model__fingerprint="v2:2")
     assert only(tmp_path).power is None
     save_power(tmp_path, 4, [0.9] * 8, how, model__fingerprint="v2:1", data__fingerprint="another")
-    assert only(tmp_path).power == ((4, 8, 8, 400, how) if counts else None)
+    assert only(tmp_path).power == ((4, 8, 8, 400, how, 8) if counts else None)
     save_power(tmp_path, 1, [0.1] * 9, how, model__fingerprint="v2:1")
-    assert only(tmp_path).power == (1, 0, 9, 400, how)
+    assert only(tmp_path).power == (1, 0, 9, 400, how, 9)
 
 
 def test_a_copied_folder_counts_nothing_twice(tmp_path: Path) -> None:

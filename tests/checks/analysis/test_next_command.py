@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from soft_prompts.analysis.readings import read_all
-from tests.checks.made.stored_results import save_anchor, save_battery, save_control, save_flat, save_power, save_skill
+from tests.checks.made.stored_results import (
+    flat_items,
+    save,
+    save_anchor,
+    save_battery,
+    save_control,
+    save_flat,
+    save_power,
+    save_skill,
+)
 
 
 def following(folder: Path) -> str | None:
@@ -150,6 +159,24 @@ def test_a_command_that_found_every_run_there_is_known_by_what_it_made_beside_th
     save_battery(tmp_path, 4, (2.9, 0.0), command=f"{RUN} --evidence full", finished="2027-01-02T00:00:00Z")
     save_power(tmp_path, 4, [1.0] * 10, command=f"{RUN} --evidence full", finished="2027-01-03T00:00:00Z")
     assert following(tmp_path) is None
+
+
+def test_a_search_that_was_stopped_goes_on_wherever_it_stopped(tmp_path: Path) -> None:
+    """Its first trials are no last round, and two searches say nothing of its power."""
+    full, trial = f"{RUN} --evidence full", {"config": {"init": "search"}, "validation": 1.0}
+    save_skill(tmp_path, FLAT, command=full, validation=2.0)
+    for role in ("rates", "initialisations"):
+        save(tmp_path, f"battery:{role}", flat_items((2.8, 0.04)), tokens=4, command=full, **trial)
+        assert following(tmp_path) == full
+    [reading] = read_all([tmp_path], draws=60).readings
+    assert reading.verdict.why == "search: 2 trials at 4 tokens, stopped before the last round"
+    save_battery(tmp_path, 4, (2.8, 0.04), command=full, validation=1.0)
+    for _ in range(7):
+        assert following(tmp_path) == full
+        save_power(tmp_path, 4, [1.0], command=full)
+    assert following(tmp_path) == full
+    save_power(tmp_path, 4, [1.0], command=full)
+    assert following(tmp_path) is None  # NOT FOUND
 
 
 LATER = {"command": f"{RUN} --data b --evidence full", "finished": "2027-01-01T00:00:00Z"}

@@ -170,7 +170,7 @@ def reading_of(made: Made) -> Reading:
             name: Check(state, None if state == UNKNOWN else 0.97, f"{name} is {state} by hand")
             for name, state in zip(CHECKS, made.states, strict=True)
         },
-        power=Power(2, 19, 20, 300) if is_measured else None,
+        power=Power(2, 19, 20, 300, made=20) if is_measured else None,
         verdict=made.verdict,
         bits=_bits(chosen[1]) if made.verdict.word == "HIDDEN" else None,
         controls=(_control(made),) if is_measured else (),

@@ -271,7 +271,7 @@ def test_json_is_all_of_stdout_and_fits_its_schema(show):
         "interpolated": 0.41,
         "witness": witness,
     }
-    assert locked["power"] == {"tokens": 2, "recovered": 19, "tried": 20, "steps": 300, "how": "planted"}
+    assert locked["power"] == {"tokens": 2, "recovered": 19, "tried": 20, "steps": 300, "how": "planted", "made": 20}
     assert (locked["verdict"], locked["next_command"], locked["evidence"]) == ("HIDDEN", None, 4)
     assert (locked["bits"], locked["edl_bits"]) == (192, 1250)
     assert locked["checks"]["specific"] == {"state": "passed", "figure": 0.97, "text": "specific is passed by hand"}
@@ -282,7 +282,7 @@ def test_json_is_all_of_stdout_and_fits_its_schema(show):
 def test_json_says_how_the_search_went(show):
     out = show("--json", readings=only("tiny-text", battery=Tried(16, 5, 0.04, True), clusters=12))
     (curve,) = json.loads(out)["curves"]
-    assert curve["battery"] == {"tokens": 16, "trials": 5, "moved": 0.04, "searched": True}
+    assert curve["battery"] == {"tokens": 16, "trials": 5, "moved": 0.04, "searched": True, "finished": True}
     assert curve["clusters"] == 12
     assert Draft202012Validator(SCHEMA).is_valid(json.loads(out))
 
