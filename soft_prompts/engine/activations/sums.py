@@ -24,9 +24,14 @@ def check_map(inside: Inside) -> float:
         inside.frozen.hidden(inside.frozen.embed(ids))
     values = {name: value.float() for name, value in held.items()}
     worst = max(_apart(inside, layer, values) for layer in range(inside.layers))
-    if not worst <= max(CLOSE, ROUNDINGS * torch.finfo(inside.frozen.vocabulary.dtype).eps):
+    if not worst <= max(CLOSE, rounding(inside)):
         raise UsageError(f"{inside.frozen.name}: components do not add up to the residual stream; give its ModuleMap")
     return worst
+
+
+def rounding(inside: Inside) -> float:
+    """What equal values, computed in two ways, may differ by: a share of their size."""
+    return ROUNDINGS * torch.finfo(inside.frozen.vocabulary.dtype).eps
 
 
 def _apart(inside: Inside, layer: int, held: dict[str, Tensor]) -> float:

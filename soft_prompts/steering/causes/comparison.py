@@ -14,10 +14,10 @@ from torch import Tensor
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.engine.activations.module_map import Inside
-from soft_prompts.engine.activations.sums import check_map
+from soft_prompts.engine.activations.sums import check_map, rounding
 from soft_prompts.stats.agreement import rank_correlation
 from soft_prompts.stats.ranking import needed_for_all, order, precision_at
-from soft_prompts.steering.causes.differences import Differences, differences
+from soft_prompts.steering.causes.differences import Differences, differences, root_mean_square
 from soft_prompts.steering.causes.effects import STEPS, Activity, Ends, Spot, activity, gradients, patched_leads
 from soft_prompts.steering.causes.pairs import Pairs
 from soft_prompts.steering.scoring import LEAST_GAP
@@ -172,8 +172,12 @@ def _compared(inside: Inside, pairs: Pairs, donor: Activity, texts: Sequence[lis
     apart = {name: donor.values[name] - receiver.values[name] for name in inside.names(looked.kinds)}
     first = max(pairs.start, pairs.length - looked.most_positions)
     spots = [Spot(name, place + 1 - pairs.length) for place in range(first, pairs.length) for name in apart]
-    spots = [spot for spot in spots if bool(_at(apart, spot, pairs).any())]  # what is the same in both causes nothing
-    found = differences([_residual(inside, apart, spot, pairs) for spot in spots], pairs.groups, looked.seed)
+    own = [rounding(inside) * root_mean_square(_residual(inside, donor.values, spot, pairs)) for spot in spots]
+    values = [_residual(inside, apart, spot, pairs) for spot in spots]
+    # what is the same in both, but for rounding, causes nothing
+    held = [place for place, value in enumerate(values) if root_mean_square(value) > own[place]]
+    spots, values, rounded = ([some[place] for place in held] for some in (spots, values, own))
+    found = differences(values, pairs.groups, rounded, looked.seed)
     scores = {name: getattr(found, name).tolist() for name in ("norm", "root_mean_square", "effect_size")}
     for name, steps in (("gradient", 1), ("integrated", STEPS)):
         told = gradients(inside, pairs, apart, texts, steps)
@@ -188,7 +192,7 @@ def _compared(inside: Inside, pairs: Pairs, donor: Activity, texts: Sequence[lis
 
 
 def _at(apart: dict[str, Tensor], spot: Spot, pairs: Pairs) -> Tensor:
-    """[N W] the items' differences at a spot."""
+    """[N W] the items' values, or differences, at a spot."""
     return apart[spot.component][:, pairs.length - 1 + spot.position]
 
 

@@ -2,7 +2,8 @@
 
 norm              of the mean difference: what plain subtraction of two data sets gives
 root_mean_square  of the items' differences: this ranks, for what differs item by item has no mean
-effect_size       the norm of the mean over the root mean square of what the items deviate from it
+effect_size       the norm of the mean over the root mean square of what the items deviate from it, which is at least
+                  what numbers are rounded by: prompts that differ alike in all items would have none else
 p                 sign flips of whole groups, each component's statistic against the largest of all (Westfall and Young,
                   Resampling-Based Multiple Testing, 1993): the chance of any false alarm among all components is held
 """
@@ -28,16 +29,23 @@ class Differences(NamedTuple):
     """None where there are too few groups."""
 
 
-def differences(values: Sequence[NDArray[np.float32]], groups: Sequence[str], seed: int = 0) -> Differences:
-    """Of donor minus receiver, [N W] for each component."""
+def differences(
+    values: Sequence[NDArray[np.float32]], groups: Sequence[str], rounding: Sequence[float], seed: int = 0
+) -> Differences:
+    """Of donor minus receiver, [N W] for each component; `rounding` is what each may differ by in equal texts."""
     norms, spreads, sizes = [], [], []
-    for value in values:
-        mean = value.mean(axis=0)
+    for value, least in zip(values, rounding, strict=True):
+        mean = value.mean(axis=0, dtype=np.float64)
         norms.append(float(np.linalg.norm(mean)))
-        spreads.append(float(np.sqrt((value**2).sum(axis=1).mean())))
-        apart = float(np.sqrt(((value - mean) ** 2).sum(axis=1).mean()))
+        spreads.append(root_mean_square(value))
+        apart = max(root_mean_square(value - mean), least)
         sizes.append(norms[-1] / apart if apart > 0 else 0.0)
     return Differences(np.array(norms), np.array(spreads), np.array(sizes), max_t(values, groups, seed))
+
+
+def root_mean_square(value: NDArray[np.float32] | Floats) -> float:
+    """Of the norms of items [N W]."""
+    return float(np.sqrt((value**2).sum(axis=1).mean()))
 
 
 def max_t(
@@ -55,7 +63,7 @@ def max_t(
     signs = np.concatenate([np.ones((1, len(cluster)), np.float32), signs]) / len(cluster)
     found = np.empty((flips + 1, len(values)))
     for place, value in enumerate(values):
-        scale = float(np.sqrt((value**2).sum(axis=1).mean()))
+        scale = root_mean_square(value)
         found[:, place] = np.linalg.norm(signs @ value, axis=1) / scale if scale > 0 else 0.0
     largest = found[1:].max(axis=1)
     return (1 + (largest[:, None] >= found[0]).sum(axis=0)) / (flips + 1)

@@ -17,7 +17,8 @@ from soft_prompts.stats.ranking import needed_for_all, precision_at
 from soft_prompts.steering.causes.comparison import Looked, compare_models, compare_prompts
 from soft_prompts.steering.causes.differences import differences, max_t
 from soft_prompts.steering.causes.effects import Spot, activity, gradients, patched_leads
-from soft_prompts.steering.causes.pairs import Pair, Pairs, aligned
+from soft_prompts.steering.causes.pairs import Pair, Pairs, aligned, pairs_of_choices
+from soft_prompts.steering.data.sources import find_choices
 
 
 def some_pairs(frozen: FrozenModel, count: int = 8) -> Pairs:
@@ -115,11 +116,29 @@ def test_max_t_gives_few_false_alarms_and_finds_what_is_there() -> None:
 
 def test_differences_by_hand() -> None:
     values = np.array([[3.0, 4.0], [-3.0, -4.0], [3.0, 4.0], [3.0, 4.0]], np.float32)
-    found = differences([values], ["a", "b", "c", "d"])
+    found = differences([values], ["a", "b", "c", "d"], [0.0])
     assert found.norm[0] == pytest.approx(2.5)
     assert found.root_mean_square[0] == pytest.approx(5)
     assert found.effect_size[0] == pytest.approx(2.5 / np.sqrt(25 - 6.25))
     assert found.p is None
+
+
+def test_items_that_differ_alike_have_an_effect_as_large_as_rounding_lets_it_be() -> None:
+    """Of items that are all the same the mean itself is rounded, and what they deviate from it is no spread."""
+    values = np.full((49, 3), 0.1, np.float32)
+    values[0] += np.float32(1e-7)
+    found = differences([values, 1e-9 * values], list("abcdefg") * 7, [1e-6, 1e-6])
+    assert found.effect_size.tolist() == pytest.approx([0.1 * np.sqrt(3) / 1e-6, 1e-10 * np.sqrt(3) / 1e-6])
+
+
+def test_what_differs_by_rounding_alone_is_no_component() -> None:
+    """Head 2 of the first block of tiny-lands looks at the line's end alone: 4e-8 of its value differs at the land."""
+    inside, choices = Inside(load_frozen_model("tiny-lands")), find_choices("lands-told").choices
+    pairs = aligned(inside.frozen, pairs_of_choices(choices, "king", "song")[:8], "lands-told")
+    found = compare_prompts(inside, pairs, Looked(patches=1))
+    assert Spot("head.0.1", -2) in found.spots
+    assert Spot("head.0.2", -2) not in found.spots
+    assert found.apart.effect_size.max() < 1 / (3 * torch.finfo(torch.float32).eps) * 2
 
 
 def test_rankings_by_hand() -> None:
