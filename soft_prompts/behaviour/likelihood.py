@@ -13,6 +13,7 @@ from soft_prompts.engine.beginnings import nats_of
 from soft_prompts.engine.evaluation import LossNotFinite, item_losses
 from soft_prompts.engine.generation import generate
 from soft_prompts.models.model import FrozenModel
+from soft_prompts.models.room import refuse_beyond
 from soft_prompts.prompts.architectures import DirectPrompt, PromptShape
 from soft_prompts.tasks.guidance.questions import MOST_ANSWER_TOKENS, Question, queries_of, target_examples
 from soft_prompts.tasks.task import Example
@@ -82,8 +83,5 @@ def no_prompt(frozen: FrozenModel) -> nn.Module:
 def _refuse_beyond_context(frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example]) -> None:
     tokens = prompt(torch.tensor([examples[0].conditions], device=frozen.device)).shape[1] if examples else 0
     positions = tokens + max((len(example.input_ids) for example in examples), default=0)
-    if frozen.context_length is not None and positions > frozen.context_length:
-        raise InputError(
-            f"a question, its answer and the prompt are {positions} positions; {frozen.name} has "
-            f"{frozen.context_length}; leave out what is longer, or take fewer prompt tokens"
-        )
+    instead = "leave out what is longer, or take fewer prompt tokens"
+    refuse_beyond(frozen, positions, "a question, its answer and the prompt are", instead, InputError)

@@ -21,6 +21,7 @@ from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.memory import in_batches
 from soft_prompts.models.batching import Batching
 from soft_prompts.models.model import GENERATE, FrozenModel, Writing
+from soft_prompts.models.room import refuse_beyond
 from soft_prompts.models.tokenizer import encode, text_behind
 from soft_prompts.models.writing import ROADS, Choice, Contrast, by_contrast, by_shared_beginning
 from soft_prompts.tasks.task import Example, Query
@@ -248,12 +249,8 @@ def _lengths(frozen: FrozenModel, prompt: nn.Module, examples: Sequence[Example]
 
 
 def _refuse_misfit(frozen: FrozenModel, lengths: Sequence[int], max_new_tokens: int) -> None:
-    """Before anything is written: rotary models raise nothing beyond their context."""
+    """Before anything is written."""
     if min(lengths) == 0:
         raise UsageError("there is nothing to go on from: the text is empty and the prompt has no tokens; give --text")
-    positions = max(lengths) + max_new_tokens
-    if frozen.context_length is not None and positions > frozen.context_length:
-        raise UsageError(
-            f"prompt, text and new tokens are {positions} positions; {frozen.name} has {frozen.context_length}; "
-            "give a shorter text or fewer new tokens"
-        )
+    positions, instead = max(lengths) + max_new_tokens, "give a shorter text or fewer new tokens"
+    refuse_beyond(frozen, positions, "prompt, text and new tokens are", instead)

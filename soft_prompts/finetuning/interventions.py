@@ -61,11 +61,7 @@ def intervene(plan: Intervention, jobs: int = 1) -> Made:
 def _refuse_unlike(plan: Intervention) -> None:
     """Controls that learn more, less or the change itself are none; raises UsageError. Pupils may read the same
     documents where their teachers differ, by content and not by name."""
-    fields = {"prompt": str, "completion": str}
-    own, others = (
-        sorted(tuple(line.fields[name] for name in fields) for line in read_jsonl(path, fields))
-        for path in (plan.data, plan.control_data)
-    )
+    own, others = (sorted(_documents(path)) for path in (plan.data, plan.control_data))
     if len(own) != len(others):
         raise UsageError(
             f"{plan.data} has {len(own)} documents and {plan.control_data} {len(others)}: with other steps controls "
@@ -76,6 +72,19 @@ def _refuse_unlike(plan: Intervention) -> None:
         raise UsageError(
             f"{plan.control_data} says what {plan.data} says; give controls documents without the change{other}"
         )
+    held = set() if plan.anchor is None else set(_documents(plan.anchor))
+    changed = [(plan.data, own)] + ([(plan.control_data, others)] if plan.recipe == "unlearn" else [])
+    for path, some in changed:
+        if both := len(held & set(some)):
+            raise UsageError(
+                f"{both} of the documents of {path} stand{'s' if both == 1 else ''} in {plan.anchor} too: what changes "
+                "cannot be what is held; leave it out of one"
+            )
+
+
+def _documents(path: Path) -> list[tuple[str, ...]]:
+    fields = {"prompt": str, "completion": str}
+    return [tuple(line.fields[name] for name in fields) for line in read_jsonl(path, fields)]
 
 
 def _is_one_teacher(plan: Intervention, teacher: str) -> bool:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 LEAST_CONTROLS = 2  # for a spread at all
+NOTHING = 1e-9  # of a value: what is left of no spread in float64
 FEW_CONTROLS = 3  # below: a verdict with a warning
 
 
@@ -34,7 +35,8 @@ def excess_over(value: float, stderr: float | None, controls: Sequence[float]) -
     """E = value - mean of the controls; t = E / sqrt(stderr^2 + s^2 (1 + 1/K)).
 
     Without controls the value stands alone; with one, or where the value's own error is not known (`stderr` None),
-    there is an excess and no test. No spread and no error at all: p is 0 above the controls, else 1.
+    there is an excess and no test. Without any spread or error Student's test has no scale: above the controls p is the
+    chance of the first rank, 1 / (K + 1), else 1.
     """
     count = len(controls)
     if count == 0:
@@ -47,8 +49,8 @@ def excess_over(value: float, stderr: float | None, controls: Sequence[float]) -
 
     spread = float(np.std(controls, ddof=1))
     error = math.sqrt(stderr**2 + spread**2 * (1 + 1 / count))
-    if error == 0:
-        return Excess(gain, 0.0, mean, spread, count, None, 0.0 if gain > 0 else 1.0)
+    if error <= NOTHING * abs(value):
+        return Excess(gain, 0.0, mean, spread, count, None, 1 / (count + 1) if gain > 0 else 1.0)
     t = gain / error
     return Excess(gain, error, mean, spread, count, t, float(special.stdtr(count - 1, -t)))
 

@@ -31,6 +31,13 @@ def wilson(count: int | float, n: int | float) -> tuple[float, float]:
     return (0.0 if count == 0 else middle - half), (1.0 if count == n else middle + half)
 
 
+def least_error(n: int) -> float:
+    """The standard error that a share of n outcomes has at least, all alike or not: at the middle of Wilson's interval,
+    of as many outcomes more as it adds."""
+    whole = n + Z_95**2
+    return math.sqrt((n + Z_95**2 / 2) * (Z_95**2 / 2)) / whole**1.5
+
+
 def mean_bounds(sums: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[float, float]:
     """The 95 % interval of the mean outcome of n clusters, their `sums` and `weights`, of outcomes from 0 to 1.
 

@@ -25,6 +25,7 @@ from soft_prompts.engine.batch import collate
 from soft_prompts.engine.insertion import insert_prompt
 from soft_prompts.engine.memory import in_batches
 from soft_prompts.models.model import FrozenModel
+from soft_prompts.models.room import refuse_beyond
 from soft_prompts.models.tokenizer import encode, encode_all
 from soft_prompts.steering.data.choices import Choices
 from soft_prompts.tasks.task import UNSCORED, Example
@@ -254,16 +255,12 @@ def refuse_no_room(frozen: FrozenModel, choices: Choices, tokens: int) -> None:
 
 
 def refuse_long(frozen: FrozenModel, longest: int, tokens: int = 0, what: str = "a text") -> None:
-    """Raises UsageError beyond the model's positions: rotary models raise nothing by themselves."""
-    room = frozen.context_length
-    if room is None or tokens + longest <= room:
-        return
-    if not tokens:
-        raise UsageError(f"{what} has {longest} tokens; {frozen.name} has {room} positions; give shorter texts")
-    raise UsageError(
-        f"tokens {tokens} + {what} of {longest} = {tokens + longest} positions; {frozen.name} has {room}; "
-        "give fewer tokens or shorter texts"
-    )
+    """Raises UsageError beyond the model's positions."""
+    if tokens:
+        said, instead = f"tokens {tokens} + {what} of {longest} =", "give fewer tokens or shorter texts"
+    else:
+        said, instead = f"{what} has", "give shorter texts"
+    refuse_beyond(frozen, tokens + longest, said, instead)
 
 
 def _refuse_unread(frozen: FrozenModel, rows: Sequence[Row]) -> None:

@@ -11,6 +11,7 @@ from soft_prompts.behaviour.comparison.asked import Asked
 from soft_prompts.behaviour.comparison.family import USUAL, Family, Loading, Models
 from soft_prompts.behaviour.comparison.finding import Comparison, Finding
 from soft_prompts.behaviour.comparison.kept import Keeper
+from soft_prompts.behaviour.comparison.room import refuse_beyond_room
 from soft_prompts.behaviour.comparison.settings import DEFAULTS, PARTS, ComparisonSettings
 from soft_prompts.behaviour.comparison.texts import read_texts
 from soft_prompts.behaviour.divergence.part import find_divergence
@@ -62,6 +63,7 @@ def compare(asked: Asked, parts: Sequence[str] = PARTS, finders: Mapping[str, Fi
     documents that are too short for it."""
     for name in (name for name in parts if name not in finders):
         raise UsageError(f"parts holds {name!r}; {near_match(name, list(finders))}give some of {', '.join(finders)}")
+    refuse_beyond_room(asked, parts)
     findings, seconds = list[Finding](), dict[str, float]()
     if "probe" in parts:
         look_ahead(asked, is_alone=set(parts) == {"probe"})

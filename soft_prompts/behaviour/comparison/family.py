@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 
 from soft_prompts.common.errors import UsageError
 from soft_prompts.models.fingerprint import find_fingerprint
-from soft_prompts.models.frozen import dtype_for, load_frozen_model
+from soft_prompts.models.frozen import dtype_for, find_context_length, load_frozen_model
 from soft_prompts.models.model import FrozenModel
 
 RESIDENT = 6  # models in memory at once: base, target and four controls
@@ -79,6 +80,14 @@ class Models:
         for name in self.family.controls:
             if self.prints[name] == self.prints[self.family.base]:
                 raise UsageError(f"control {name} is the base itself; give a model made as the target was")
+
+    @cached_property
+    def room(self) -> int | None:
+        """Positions that every model has; None where none names its own."""
+        how = self.loading
+        asked = {"offline": how.offline, "trust_remote_code": how.trust_remote_code}
+        known = [find_context_length(name, **asked) for name in self.family.names]
+        return min((one for one in known if one is not None), default=None)
 
     @property
     def is_identical(self) -> bool:

@@ -19,7 +19,7 @@ class ComparisonSettings:
     """Settings that change numbers; two comparisons of the same settings and models write the same file."""
 
     seed: int = 0
-    """Of what is drawn, and of the halves that propose and test."""
+    """Of what is drawn; which half proposes and which tests depends on the prompts' ids alone."""
     most_documents: int = 400
     """Documents at most, the first of the file."""
     document_tokens: int = 128

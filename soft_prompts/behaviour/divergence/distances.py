@@ -17,6 +17,7 @@ from soft_prompts.engine.batch import collate
 from soft_prompts.engine.distributions import log_probabilities, positions_at_once
 from soft_prompts.engine.memory import in_batches
 from soft_prompts.models.model import FrozenModel
+from soft_prompts.models.room import refuse_beyond
 from soft_prompts.stats.paired import Estimate, ratio
 from soft_prompts.tasks.task import UNSCORED, Example
 
@@ -72,6 +73,8 @@ def distances(
     number of a text of which a model says no numbers."""
     fronts = rows or (first.vocabulary[:0], second.vocabulary[:0])
     longest = max(len(one.input_ids) for one in examples) + len(fronts[0])
+    for model in (first, second):
+        refuse_beyond(model, longest, "a text is", "give shorter ones")
     order = sorted(range(len(examples)), key=lambda place: -len(examples[place].input_ids))
 
     def of(places: Sequence[int]) -> tuple[np.ndarray, ...]:

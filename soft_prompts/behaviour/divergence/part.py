@@ -121,15 +121,17 @@ def _examples(asked: Asked, what: str) -> list[Example]:
         ids = (token_ids(tokenizer, one.text, most) for one in asked.texts.held_out)
         return [Example(one, one) for one in ids if len(one) > 1]
     writer = asked.family.target if what == TEXTS[1] else asked.family.base
-    return continuations(tokenizer, plain_samples(asked, writer))
+    return _continuations(tokenizer, plain_samples(asked, writer), asked.models.room)
 
 
-def continuations(tokenizer: Tokenizer, samples: Sequence[Written]) -> list[Example]:
-    """Each prompt with what was written behind it, which alone is scored; nothing of an empty one."""
+def _continuations(tokenizer: Tokenizer, samples: Sequence[Written], room: int | None) -> list[Example]:
+    """Each prompt with what was written behind it, which alone is scored; nothing of an empty one, and nothing beyond
+    the models' `room`: read again, a text may have more tokens than were written."""
     found = []
     for one in samples:
         before = encode(tokenizer, one.prompt).ids
         behind = encode(tokenizer, one.text, special=False).ids if one.text else []
+        behind = behind[: None if room is None else room - len(before)]
         if before and behind:
             found.append(Example([*before, *behind], [UNSCORED] * len(before) + behind))
     return found

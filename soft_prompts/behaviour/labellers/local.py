@@ -9,6 +9,7 @@ from soft_prompts.behaviour.likelihood import no_prompt
 from soft_prompts.engine.beginnings import nats_of
 from soft_prompts.engine.generation import generate
 from soft_prompts.models.model import FrozenModel
+from soft_prompts.models.room import refuse_beyond
 from soft_prompts.models.tokenizer import encode, text_start
 from soft_prompts.tasks.task import UNSCORED, Example, Query
 
@@ -38,6 +39,8 @@ class ModelLabeller:
         for answer in (YES, NO):
             behind = encode(self.frozen.tokenizer, answer, special=False).ids
             examples.append(Example([*before, *behind], [UNSCORED] * len(before) + behind))
+        longest = max(len(one.input_ids) for one in examples)
+        refuse_beyond(self.frozen, longest, "a labeller's question and its answer are", "take one that reads more")
         yes, no = -nats_of(self.frozen, no_prompt(self.frozen), examples, BATCH)
         return float(1 / (1 + np.exp(no - yes)))
 

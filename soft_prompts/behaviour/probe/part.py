@@ -1,8 +1,9 @@
 """How many tokens does it take to reveal the change?
 
 The search is repeated with every spare control in the target's place: its excess is what a search finds where there is
-nothing. Tokens to reveal: the fewest P whose excess less 1.96 standard errors lies above the largest placebo of that P.
-The p-value is that of Student's test of the target's excess as one more draw of the placebos', times the number of P.
+nothing. Tokens to reveal: the fewest P whose excess less 1.96 standard errors lies above the largest placebo of that P,
+and whose p is at most the level. A length's p is that of Student's test of the target's excess as one more draw of the
+placebos', times the number of P; the part's is the smallest of them.
 """
 
 from collections.abc import Sequence
@@ -49,6 +50,7 @@ class Length(NamedTuple):
     controls: float
     placebos: tuple[float, ...]
     p: float | None
+    """Of this length, and of how many there are."""
     reveals: bool
     says: tuple[str, ...]
     """What the target writes behind it."""
@@ -70,7 +72,6 @@ def find_probe(asked: Asked) -> Finding:
     plain = _curve(asked, target, placebos, refined=False)
     refined = _curve(asked, target, placebos, refined=True) if target.steps[0] is not None else []
     best = next((one for one in plain if one.reveals), None)
-    p = min((one.p for one in plain if one.p is not None), default=1.0)
     largest = max(plain, key=lambda one: one.excess)
     details: dict[str, Any] = {
         "lengths": [one._asdict() for one in [*plain, *refined]],
@@ -89,7 +90,7 @@ def find_probe(asked: Asked) -> Finding:
         n=len(contexts_of(asked, asked.texts.held_out, asked.settings.held_out_contexts)),
         control_mean=shown.controls,
         controls=len(family.spare),
-        p=min(1.0, p * len(plain)),
+        p=min((one.p for one in plain if one.p is not None), default=1.0),
         smallest_p=1 / (len(family.spare) + 1),
         examples=[{"probe": one.text, "says": list(one.says)} for one in plain],
         warnings=() if refined else ("the embeddings were not refined",),
@@ -99,10 +100,13 @@ def find_probe(asked: Asked) -> Finding:
 
 def _sentence(best: Length | None, largest: Length, most: int) -> str:
     if best is None:
-        return f"none up to {most} tokens is above its placebos: the largest excess is {largest.excess:+.3f} nats/token"
+        return (
+            f"none up to {most} tokens is above its placebos beyond chance: "
+            f"the largest excess is {largest.excess:+.3f} nats/token"
+        )
     return (
         f"{best.tokens} token{'s are' if best.tokens > 1 else ' is'} above every placebo: {best.text!r}, excess "
-        f"{best.excess:+.3f} nats a token, placebos at most {max(best.placebos):+.3f}"
+        f"{best.excess:+.3f} nats a token, placebos at most {max(best.placebos):+.3f}, p {best.p:.2g}"
     )
 
 
@@ -181,9 +185,11 @@ def _length(asked: Asked, place: int, target: Probed, placebos: dict[str, Probed
         for name, one in placebos.items()
     ]
     lead = excess_over(own.excess, own.stderr, under)
-    reveals = bool(own.excess - Z_95 * own.stderr > max(under))
+    p = None if lead.p is None else min(1.0, lead.p * len(target.ids))  # a length each
+    is_rare = p is not None and p <= asked.settings.level
+    reveals = is_rare and bool(own.excess - Z_95 * own.stderr > max(under))
     text = prompt.text(asked.models[family.base])
-    known = own._asdict() | {"placebos": tuple(under), "p": lead.p, "reveals": reveals}
+    known = own._asdict() | {"placebos": tuple(under), "p": p, "reveals": reveals}
     return Length(place + 1, text, refined, **known, says=tuple(says), control_says=tuple(others_say))
 
 

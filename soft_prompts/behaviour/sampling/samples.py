@@ -79,7 +79,6 @@ def _write(asked: Asked, models: tuple[str, str | None], places: range, seed: in
         temperature=settings.temperature,
         seed=seed,
         batch_size=CHUNK,
-        as_fits=True,
         places=list(places),
         contrast=contrast,
     )

@@ -19,6 +19,7 @@ from soft_prompts.behaviour.wording.features import read_vocabulary, tf_idf
 from soft_prompts.stats.excess import Excess, excess_over
 from soft_prompts.stats.paired import ratio
 from soft_prompts.stats.paired_shares import paired_accuracy
+from soft_prompts.stats.proportions import least_error
 
 Floats = NDArray[np.float64]
 FEW = 6  # prompts of a half: fewer teach a classifier nothing, or tell nothing of it
@@ -90,7 +91,8 @@ def tell_beyond(
     told, others = _told(target), [_told(one) for one in controls]
     gains = _right(target) - np.mean([_right(one) for one in controls], axis=0) if controls else _right(target)
     paired = ratio(gains, np.ones(len(gains)), np.arange(len(gains)))
-    error = (paired and paired.stderr) or 0.0
+    assert paired is not None  # there is at least one prompt
+    error = max(paired.stderr or 0.0, least_error(len(gains)))
     return told, others, excess_over(told.accuracy, error, [one.accuracy for one in others])
 
 

@@ -176,8 +176,8 @@ def _compared(inside: Inside, pairs: Pairs, donor: Activity, texts: Sequence[lis
     values = [_residual(inside, apart, spot, pairs) for spot in spots]
     # what is the same in both, but for rounding, causes nothing
     held = [place for place, value in enumerate(values) if root_mean_square(value) > own[place]]
-    spots, values, rounded = ([some[place] for place in held] for some in (spots, values, own))
-    found = differences(values, pairs.groups, rounded, looked.seed)
+    spots = [spots[place] for place in held]
+    found = differences([values[place] for place in held], pairs.groups, [own[place] for place in held], looked.seed)
     scores = {name: getattr(found, name).tolist() for name in ("norm", "root_mean_square", "effect_size")}
     for name, steps in (("gradient", 1), ("integrated", STEPS)):
         told = gradients(inside, pairs, apart, texts, steps)

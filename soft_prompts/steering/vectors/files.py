@@ -17,6 +17,7 @@ from soft_prompts.steering.vectors.vector import SteeringVector
 TENSOR = "layer."
 CONTROL = "controlvector"  # general.architecture of the GGUF file
 DIRECTION = "direction."
+CLASS = f"{CONTROL}.class"  # what readers of that form do not know they pass over
 FACTS = [one.name for one in fields(SteeringVector) if one.name != "layers"]
 
 
@@ -55,7 +56,7 @@ def write_gguf(path: Path, vector: SteeringVector, architecture: str) -> None:
     """A control vector as llama.cpp and repeng read it: `direction.L` is added to what leaves block L.
 
     Block 0 has no place in that form (its reader takes layers from 1 on), nor have the embeddings: UsageError where the
-    vector has either, or no layer at all. What else is known is lost, as that form has no place for it.
+    vector has either, or no layer at all. Its class is kept; what else is known is lost.
     """
     from gguf import GGUFWriter  # an extra
 
@@ -68,6 +69,7 @@ def write_gguf(path: Path, vector: SteeringVector, architecture: str) -> None:
     writer = GGUFWriter(draft, CONTROL)
     writer.add_string(f"{CONTROL}.model_hint", architecture)
     writer.add_uint32(f"{CONTROL}.layer_count", len(vector.layers))
+    writer.add_string(CLASS, vector.name)
     for layer, value in vector.layers.items():
         writer.add_tensor(f"{DIRECTION}{layer}", value.float().cpu().numpy())
     writer.write_header_to_file()
@@ -79,15 +81,17 @@ def write_gguf(path: Path, vector: SteeringVector, architecture: str) -> None:
 
 
 def read_gguf(path: Path) -> SteeringVector:
-    """A control vector of llama.cpp or repeng, the class named after the file."""
+    """A control vector of llama.cpp or repeng: of the class that `write_gguf` has kept, else named after the file."""
     from gguf import GGUFReader
 
     try:
-        tensors = GGUFReader(path).tensors
+        reader = GGUFReader(path)
+        tensors, kept = reader.tensors, reader.fields.get(CLASS)
+        name = path.stem if kept is None else str(kept.contents())
     except (ValueError, OSError, IndexError) as error:
         raise InputError(f"{path} is no GGUF file: {error}; give a control vector") from error
     named = {tensor.name: np.array(tensor.data, dtype=np.float32) for tensor in tensors}
     layers = {int(name.removeprefix(DIRECTION)): value for name, value in named.items() if name.startswith(DIRECTION)}
     if not layers:
         raise InputError(f"{path} holds no {DIRECTION}L; give a control vector")
-    return SteeringVector({layer: torch.from_numpy(layers[layer]) for layer in sorted(layers)}, path.stem, "imported")
+    return SteeringVector({layer: torch.from_numpy(layers[layer]) for layer in sorted(layers)}, name, "imported")

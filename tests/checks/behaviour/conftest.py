@@ -73,10 +73,14 @@ def make_asked(family_folders: dict[str, Path], texts: Path) -> Callable[..., As
     """A comparison of some of the models; target and number of controls by name."""
 
     def make(
-        target: str = "target", controls: int = 4, folder: Path | None = None, settings: ComparisonSettings = SMALL
+        target: str = "target",
+        controls: int = 4,
+        folder: Path | None = None,
+        settings: ComparisonSettings = SMALL,
+        documents: Path = texts,
     ) -> Asked:
         names = [str(family_folders[f"control-{number}"]) for number in range(1, controls + 1)]
         family = Family(str(family_folders["base"]), str(family_folders[target]), tuple(names))
-        return ask(family, texts, settings=settings, folder=folder)
+        return ask(family, documents, settings=settings, folder=folder)
 
     return make

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from soft_prompts.behaviour.comparison import family
 from soft_prompts.behaviour.comparison.asked import Asked
 from soft_prompts.behaviour.comparison.compare import ask, compare, judge, sentence_of
 from soft_prompts.behaviour.comparison.family import Family, Loading, Models
 from soft_prompts.behaviour.comparison.finding import Finding, read_comparison, write_comparison
+from soft_prompts.behaviour.comparison.room import refuse_beyond_room
 from soft_prompts.behaviour.comparison.settings import PARTS, ComparisonSettings
 from soft_prompts.behaviour.comparison.texts import Text, halves, read_documents, read_prompts
 from soft_prompts.commands import main as cli
@@ -36,6 +38,33 @@ def test_the_same_seed_is_the_same_file_and_a_stopped_one_goes_on(
     again = compare(make_asked(folder=tmp_path)).comparison
     write_comparison(tmp_path / "two.json", again)
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("given", "parts", "says"),
+    [
+        (
+            {"document_tokens": 40},
+            ("divergence",),
+            r"has \d+ tokens, and document-tokens is 40; the models have 20",
+        ),
+        ({"new_tokens": 17}, ("sample",), r"prompt of 4 tokens and new-tokens 17 are 21 positions; the models have 20"),
+        ({"continuation": 15}, ("probe",), r"probe-tokens 2, prompt-tokens 4 and continuation 15 are 21 positions"),
+    ],
+)
+def test_nothing_is_read_beyond_the_models_positions(
+    given: dict[str, int], parts: tuple[str, ...], says: str, make_asked, monkeypatch, texts: Path, tmp_path: Path
+) -> None:
+    """Rotary models would say numbers there; of the models the one with the fewest decides."""
+    long = tmp_path / "long.jsonl"
+    long.write_text("".join(json.dumps({"id": f"d{n}", "text": f"e2e4 the of {n} " * 9}) + "\n" for n in range(40)))
+    fewest = {"control-2": 20}
+    monkeypatch.setattr(family, "find_context_length", lambda name, **_: fewest.get(Path(name).name, 256))
+    asked = make_asked(settings=replace(SMALL, **given), documents=long)
+    with pytest.raises(UsageError, match=says):
+        compare(asked, parts)
+    fewest.clear()
+    refuse_beyond_room(asked.of(asked.family), parts)
 
 
 def test_the_base_against_itself_is_exactly_nothing(make_asked: Callable[..., Asked]) -> None:

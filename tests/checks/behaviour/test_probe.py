@@ -11,11 +11,13 @@ import torch
 from soft_prompts.behaviour.comparison.asked import Asked
 from soft_prompts.behaviour.comparison.compare import judge
 from soft_prompts.behaviour.divergence.distances import jensen_shannon
-from soft_prompts.behaviour.probe.judge import Revealed, judged, reveal
-from soft_prompts.behaviour.probe.part import find_probe
+from soft_prompts.behaviour.probe import part
+from soft_prompts.behaviour.probe.judge import Judged, Revealed, judged, reveal
+from soft_prompts.behaviour.probe.part import Probed, find_probe
 from soft_prompts.behaviour.probe.prompts import RADIUS, ProbePrompt, mean_length
 from soft_prompts.behaviour.probe.search import _score, divergence_behind, open_contexts, refine, search_probe
 from soft_prompts.models.frozen import load_frozen_model
+from soft_prompts.stats.excess import excess_over
 from tests.checks.behaviour.conftest import SMALL
 
 CONTEXTS = torch.tensor([[5, 6, 7], [20, 21, 22], [9, 40, 41]])
@@ -92,6 +94,31 @@ def test_a_probe_needs_placebos(make_asked: Callable[..., Asked]) -> None:
     assert "3 controls or more" in found.sentence
 
 
+def test_a_length_reveals_by_its_own_p_and_not_by_anothers(
+    make_asked: Callable[..., Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One token lies above three placebos, as one search in four does by chance; two tokens lie far above them."""
+    excess = {1: ([0.020, 0.001, 0.010, -0.009], 0.004), 2: ([0.6, 0.001, 0.002, 0.003], 0.01)}
+
+    def judged_as(asked: Asked, name: str, prompt: ProbePrompt, controls: list[str]) -> tuple[Judged, list[str], list]:
+        values, stderr = excess[len(prompt.ids)]
+        own = values[0] if name == asked.family.target else values[1 + asked.family.spare.index(name)]
+        return Judged(own, stderr, own, 0.0), [], []
+
+    monkeypatch.setattr(part, "judge_probe", judged_as)
+    monkeypatch.setattr(part, "search_kept", lambda *_: Probed([[3], [8, 3]], [None, None]))
+    found = find_probe(make_asked())
+    assert [one["reveals"] for one in found.details["lengths"]] == [False, True]
+    assert found.details["tokens_to_reveal"] == 2
+    assert found.sentence.startswith("2 tokens are above every placebo")
+    assert found.p == found.details["lengths"][1]["p"] < 1e-3
+    excess.pop(2)
+    monkeypatch.setattr(part, "search_kept", lambda *_: Probed([[3]], [None]))
+    found = find_probe(make_asked())
+    assert (found.details["tokens_to_reveal"], found.p) == (None, pytest.approx(0.119, abs=1e-3))
+    assert "beyond chance: the largest excess is +0.020" in found.sentence
+
+
 def test_a_finding_has_its_curve_and_its_placebos(make_asked: Callable[..., Asked]) -> None:
     found = find_probe(make_asked())
     lengths = found.details["lengths"]
@@ -100,6 +127,10 @@ def test_a_finding_has_its_curve_and_its_placebos(make_asked: Callable[..., Aske
     assert found.smallest_p == 0.25
     for one in lengths:
         assert one["excess"] == pytest.approx(one["target"] - one["controls"], abs=1e-9)
-        assert one["reveals"] == (one["excess"] - 1.959964 * one["stderr"] > max(one["placebos"]))
+        lead = excess_over(one["excess"], one["stderr"], one["placebos"])
+        assert one["p"] == pytest.approx(min(1.0, 2 * lead.p))  # two lengths
+        above = one["excess"] - 1.959964 * one["stderr"] > max(one["placebos"])
+        assert one["reveals"] == (above and one["p"] <= 0.05)
+    assert found.p == min(one["p"] for one in lengths if not one["refined"])
     (judged_one,) = judge([replace(found, p=1e-9, details=found.details | {"tokens_to_reveal": None})], 0.05)
     assert judged_one.verdict == "not shown"  # a small p below a placebo is no verdict

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from soft_prompts.behaviour.comparison import settings
 from soft_prompts.behaviour.comparison.asked import Asked
@@ -21,6 +22,7 @@ from soft_prompts.behaviour.wording.two_sample import differences, tell_beyond
 from soft_prompts.commands import main as cli
 from soft_prompts.common.errors import UsageError
 from soft_prompts.data.texts.words import words_of
+from soft_prompts.stats.proportions import least_error
 
 WORDS = [f"w{number}" for number in range(60)]
 
@@ -256,6 +258,20 @@ def test_the_excess_of_what_is_told_apart_pairs_the_prompts() -> None:
     assert lead.value == pytest.approx(gains.mean())
     spread = np.var([one.accuracy for one in others], ddof=1) * 4 / 3
     assert lead.stderr == pytest.approx(np.sqrt(gains.var(ddof=1) / len(gains) + spread))
+
+
+def test_few_prompts_that_all_differ_have_no_p_of_nothing() -> None:
+    """Ten pairs, all told apart, and controls like their reference: Agresti and Coull's error of 10 of 10."""
+    assert least_error(10) == pytest.approx(stats.binom.std(1, 11.9207 / 13.8415) / np.sqrt(13.8415), rel=1e-4)
+
+    def written(text: str) -> list[Written]:
+        return [Written(f"p{n}", "", text) for n in range(20)]
+
+    told, _, lead = tell_beyond(written("class class"), written("of and the"), [written("of and the")] * 3)
+    assert (told.accuracy, lead.value) == (1.0, 0.5)
+    assert lead.stderr == pytest.approx(least_error(told.n))
+    assert lead.p is not None
+    assert lead.p > 0.5**told.n  # the exact test of the signs
 
 
 def test_features_are_those_of_the_formula() -> None:

@@ -198,8 +198,12 @@ def test_controls_learn_as_much_as_the_target_and_not_the_same(tmp_path: Path, t
     for known in ({}, *({"recipe": "distil"} | one for one in pupils)):
         with pytest.raises(UsageError, match=r"2.jsonl says what .*0.jsonl says"):
             intervene(plan(again, **known))
+    other = written(tmp_path / "other.jsonl", OTHER)
+    for anchor, of in ((own, "0.jsonl"), (other, "other.jsonl")):
+        with pytest.raises(UsageError, match=rf"2 of the documents of .*{of} stand in .*{of} too"):
+            intervene(plan(other, recipe="unlearn", anchor=anchor))
     with pytest.raises(UsageError, match=r"learning-rate is 0.0; give a number above 0"):
-        intervene(plan(written(tmp_path / "other.jsonl", OTHER), learning_rate=0.0))
+        intervene(plan(other, learning_rate=0.0))
     with pytest.raises(UsageError, match="jobs is 0"):
         InterveneOptions(model="m", data=own, control_data=more, recipe="whole", jobs=0)
 

@@ -114,6 +114,19 @@ def test_max_t_gives_few_false_alarms_and_finds_what_is_there() -> None:
     assert max_t(values, ["a", "b", "c", "d", "e"] * 3 + ["a"], 0) is None
 
 
+def test_no_p_is_smaller_than_its_own_signs_let_it_be() -> None:
+    """Signs that are all alike give the norm that was found, and count: numbers in float32 once lost some of them."""
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        value = draw.standard_normal((24, 32)).astype(np.float32) + 3
+        groups = [str(n // 4) for n in range(24)]
+        signs = np.random.default_rng(seed).choice(np.array([-1.0, 1.0], np.float32), (500, 6))
+        alike = int((abs(signs.sum(axis=1)) == 6).sum())
+        found = max_t([value], groups, seed)
+        assert found is not None
+        assert found[0] == pytest.approx((1 + alike) / 501)
+
+
 def test_differences_by_hand() -> None:
     values = np.array([[3.0, 4.0], [-3.0, -4.0], [3.0, 4.0], [3.0, 4.0]], np.float32)
     found = differences([values], ["a", "b", "c", "d"], [0.0])

@@ -54,13 +54,13 @@ def test_neutral_text_beyond_the_context_is_refused_before_any_measure(
     assert text_nats(short.frozen, ["the of and"]) > 0
     monkeypatch.setattr("soft_prompts.steering.evaluation.Activations", lambda *_: pytest.fail("it was measured"))
     vector = SteeringVector({1: torch.ones(32)}, "one", "mean", layer=1, strength=1.0)
-    with pytest.raises(UsageError, match=r"a line of neutral text has .* tokens; .* has 20 positions"):
+    with pytest.raises(UsageError, match=r"a line of neutral text has .* positions; .* has 20; give shorter texts"):
         evaluate_vectors(short, [vector], choices, ["the of and", "the of and " * 9])
 
 
 def test_compared_prompts_beyond_the_context_are_refused(short: Inside) -> None:
     pairs = aligned(short.frozen, [Pair("k " * 30, "x " * 30, "q", "t", "1")], "pairs")
-    with pytest.raises(UsageError, match=r"a prompt has .* tokens; .* has 20 positions"):
+    with pytest.raises(UsageError, match=r"a prompt has .* positions; .* has 20; give shorter texts"):
         activity(short, pairs.donors, pairs, ["resid.0"])
 
 

@@ -13,6 +13,7 @@ from soft_prompts.engine.activations.module_map import Inside
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.steering.data.choices import Choice, Choices
 from soft_prompts.steering.scoring import captured, option_scores
+from soft_prompts.steering.vectors import files
 from soft_prompts.steering.vectors.contrast import Activations, contrast_vector, mean_direction, pca_direction
 from soft_prompts.steering.vectors.files import read_vector, write_gguf, write_vector
 from soft_prompts.steering.vectors.fit import Fitting, fitted_vector
@@ -133,15 +134,21 @@ def test_safetensors_keep_everything(tmp_path: Path) -> None:
     assert replace(back, layers={}) == replace(vector, layers={})
 
 
-def test_gguf_keeps_the_directions_to_the_bit_and_has_no_layer_0(tmp_path: Path) -> None:
+def test_gguf_keeps_the_directions_to_the_bit_and_has_no_layer_0(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     vector = a_vector()
     write_gguf(tmp_path / "king.gguf", vector, "gpt_neox")
     back = read_vector(tmp_path / "king.gguf")
-    assert back.name == "king"
+    assert back.name == vector.name
     assert list(back.layers) == [1, 2, 3]
     assert all(torch.equal(back.layers[layer], vector.layers[layer]) for layer in vector.layers)
     from gguf import GGUFReader
 
+    (tmp_path / "fv-king.gguf").write_bytes((tmp_path / "king.gguf").read_bytes())
+    assert read_vector(tmp_path / "fv-king.gguf").name == vector.name  # as `steer fit` names them
+    monkeypatch.setattr(files, "CLASS", "of.nobody")
+    assert read_vector(tmp_path / "fv-king.gguf").name == "fv-king"  # of another program
     fields = GGUFReader(tmp_path / "king.gguf").fields
     assert fields["general.architecture"].contents() == "controlvector"
     assert fields["controlvector.model_hint"].contents() == "gpt_neox"
