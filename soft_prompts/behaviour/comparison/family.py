@@ -85,8 +85,10 @@ class Models:
     def room(self) -> int | None:
         """Positions that every model has; None where none names its own."""
         how = self.loading
-        asked = {"offline": how.offline, "trust_remote_code": how.trust_remote_code}
-        known = [find_context_length(name, **asked) for name in self.family.names]
+        known = [
+            find_context_length(name, offline=how.offline, trust_remote_code=how.trust_remote_code)
+            for name in self.family.names
+        ]
         return min((one for one in known if one is not None), default=None)
 
     @property
