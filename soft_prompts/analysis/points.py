@@ -93,7 +93,8 @@ def _outcome(run: Run, draft: Draft, cluster: Counts | None, draws: int) -> Inte
     if found.low is None or found.high is None:
         return found
     low, high = scores.bounds(cluster)
-    return Interval(found.value, min(found.low, low), max(found.high, high))
+    # draws are moved apart, for so few clusters vary too little: an outcome lies between 0 and 1 all the same
+    return Interval(found.value, max(0.0, min(found.low, low)), min(1.0, max(found.high, high)))
 
 
 def plain_words(points: Sequence[Point], curve: Curve) -> str:

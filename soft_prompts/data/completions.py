@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from soft_prompts.common.errors import InputError, near_match
-from soft_prompts.data.conditions import ConditionEncoder
+from soft_prompts.data.conditions import ConditionEncoder, standard
 from soft_prompts.data.jsonl import KINDS, is_unicode, shown
 from soft_prompts.data.kept import KEPT, content_of
 from soft_prompts.data.made_rows import MADE, made_fingerprint, made_rows
@@ -24,6 +22,7 @@ from soft_prompts.data.rows import FORMATS, RawRow, place_name, rows_of
 from soft_prompts.data.split import Split, hash_of, split_of, wording_of
 
 REQUIRED = ("prompt", "completion")
+FIGURES = frozenset("0123456789+-.eE ")  # of a number in a table: Nan, Inf and 1_000 are names
 
 
 class Row(NamedTuple):
@@ -244,9 +243,9 @@ def field_encoder(rows: Sequence[Row], fields: Sequence[str]) -> ConditionEncode
                 raise row.error(f"{field!r} is {value!r}, {kinds[1]}; the first training line has {kinds[0]}")
         choices = sorted({str(value) for value in values}) if not is_number else []
         names += [f"{field}={choice}" for choice in choices] or [field]
-        offset += [float(np.mean(np.array(values, dtype=float)))] if is_number else [0.0] * len(choices)
-        spread = float(np.std(np.array(values, dtype=float))) if is_number else 1.0
-        scale += [spread or 1.0] if is_number else [1.0] * len(choices)
+        at, by = standard(values) if is_number else (0.0, 1.0)
+        offset += [at] * (len(choices) or 1)
+        scale += [by] * (len(choices) or 1)
     return ConditionEncoder(tuple(names), tuple(offset), tuple(scale))
 
 
@@ -281,9 +280,9 @@ def _value(row: Row, field: str) -> float | str:
 
 
 def _number(text: str) -> float | str:
-    """The number that a cell of a table spells, if it does."""
+    """The number that a cell of a table spells in figures, if it does."""
     try:
-        return float(text)
+        return float(text) if set(text) <= FIGURES else text
     except ValueError:
         return text
 

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from soft_prompts.common.errors import UsageError
 
 
@@ -78,6 +80,14 @@ def named_values(given: Sequence[str], hint: str = "") -> dict[str, str]:
             raise UsageError(f"condition {name} is given twice; give one value")
         found[name] = value
     return found
+
+
+def standard(values: Sequence[float | str]) -> tuple[float, float]:
+    """Mean and standard deviation; of numbers that are all alike the number itself and 1, for their sum is rounded."""
+    numbers = np.array(values, dtype=float)
+    if numbers.min() == numbers.max():
+        return float(numbers[0]), 1.0
+    return float(numbers.mean()), float(numbers.std())
 
 
 NO_CONDITIONS = ConditionEncoder((), (), ())

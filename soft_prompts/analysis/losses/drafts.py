@@ -195,7 +195,7 @@ def _setting_warnings(runs: list[Run]) -> list[str]:
 
 def _load_items(draft: Draft) -> None:
     """Per-item losses that belong to the metric; a run whose items do not give its own metric again is left out."""
-    wrong = []
+    wrong, told = [], []
     for run in draft.runs:
         try:
             items = items_on(run, draft.metric)
@@ -206,6 +206,11 @@ def _load_items(draft: Draft) -> None:
             draft.items[run.tokens][run.seed] = items
         elif items is not None:
             wrong.append(run)
+        if items is not None and not _is_outcome_of(run, items):
+            told.append(run)
+    if told and draft.metric == told[0].result.headline:
+        places = token_counts({run.tokens for run in told})
+        draft.warnings.append(f"items do not add up to {told[0].result.outcome} at {places}; verdicts are of the items")
     if wrong and draft.metric == wrong[0].result.headline:
         places = token_counts({run.tokens for run in wrong})
         draft.warnings.append(f"items do not add up to {draft.metric} at {places}; no paired differences with them")
@@ -227,6 +232,14 @@ def reproduces(run: Run, metric: str, items: Items) -> bool:
     """Whether the items give the run's own value of the metric again."""
     total, value = items.scored_units.sum(), metric_of(run, metric).value
     return bool(total and value is not None and abs(items.loss_nats.sum() / total - value) <= REPRODUCES * abs(value))
+
+
+def _is_outcome_of(run: Run, items: Items) -> bool:
+    """Whether the items' outcomes, where they have any, give the result's own value again."""
+    value = metric_of(run, run.result.outcome or "").value
+    if items.outcome is None or value is None or np.isnan(items.outcome).all():
+        return True
+    return abs(float(np.nanmean(items.outcome)) - value) <= REPRODUCES
 
 
 def same_shape(items: Items, like: Items) -> bool:

@@ -266,7 +266,8 @@ def _examples_of(
 ) -> dict[HeldOut, list[Example]]:
     where = request.test_data or request.data
     if empty := [name for name in HELD_OUT if not found[name]]:
-        raise InputError(f"{where} holds no {empty[0]} document of use; give more documents, or --test-data")
+        lacks = f"{where} holds no {empty[0]} document of use; give more (a lone .txt is pieces of 2,000 characters"
+        raise InputError(f"{lacks} or more), or --test-data")
     held_out: dict[HeldOut, list[Example]] = {}
     sizes = (request.validation_samples, request.test_samples)
     for name, wanted in zip(HELD_OUT, sizes, strict=True):

@@ -1,6 +1,7 @@
 """What does compare make of runs that fit into curves, and of those that do not?"""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from soft_prompts.common.errors import UsageError
 from soft_prompts.report.terminal.sentences import QUIET
 from soft_prompts.results.files import write_result
 from soft_prompts.results.schema import Metric
+from tests.checks.made.stored_results import flat_items, save, save_skill
 
 UNITS, CLUSTER = [2, 1, 2, 1], [0, 0, 1, 1]
 BARE, FOUR, SIXTEEN = [8.0, 4, 6, 6], [6.0, 3, 6, 5], [5.0, 3, 5, 4]
@@ -83,6 +85,32 @@ def test_the_bare_run_on_the_same_items_is_preferred(tmp_path, make_items, save_
     (curve,) = compare([tmp_path]).curves
     assert curve.curve[0].value == pytest.approx(3)
     assert len(curve.paired) == 1
+
+
+def test_outcomes_that_are_not_those_of_the_result_are_said(tmp_path: Path) -> None:
+    save_skill(tmp_path, {0: (3.0, 0.0), 4: (1.2, 0.9)})
+    [reading] = read_all([tmp_path], draws=60).readings
+    assert not any("add up" in line for line in reading.curve.warnings)
+    for path in tmp_path.rglob("run-*.json"):
+        text = json.loads(path.read_text("utf-8"))
+        if text["prompt"]["tokens"] == 4:
+            text["metrics"][text["outcome"]] |= {"value": 0.5}
+            path.write_text(json.dumps(text), "utf-8")
+    [reading] = read_all([tmp_path], draws=60).readings
+    [said] = [line for line in reading.curve.warnings if "add up" in line]
+    assert said.endswith("at 4 tokens; verdicts are of the items")
+
+
+@pytest.mark.parametrize(("right", "count"), [(1, 6), (5, 6), (7, 8), (15, 17), (0, 12), (12, 12), (1, 10)])
+def test_an_outcomes_interval_lies_between_nothing_and_all(right: int, count: int, tmp_path: Path) -> None:
+    items = dataclasses.replace(flat_items(3.0, count), outcome=(np.arange(count) < right).astype(np.float64))
+    for tokens in (0, 4):
+        save(tmp_path, "run", items, tokens=tokens, determined=True)
+    [reading] = read_all([tmp_path], draws=400).readings
+    for point in reading.points:
+        assert point.outcome is not None
+        assert point.outcome.low is not None
+        assert 0 <= point.outcome.low <= right / count <= point.outcome.high <= 1
 
 
 def test_items_of_another_run_are_not_used(tmp_path, make_items, save_run):

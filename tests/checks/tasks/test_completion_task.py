@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerFast
 from soft_prompts.common import files
 from soft_prompts.common.errors import InputError, UsageError
 from soft_prompts.config import RunConfig, check_conditions, settings_that_count
-from soft_prompts.data.completions import RowSource, field_encoder, split_rows
-from soft_prompts.data.conditions import encoder_for, own_numbers
+from soft_prompts.data.completions import Row, RowSource, conditions_of, field_encoder, split_rows
+from soft_prompts.data.conditions import ConditionEncoder, encoder_for, own_numbers
 from soft_prompts.engine.batch import collate
 from soft_prompts.engine.generation import Draft, _continuation, generate
 from soft_prompts.models.frozen import load_tokenizer
@@ -100,6 +100,27 @@ def test_conditions_come_from_the_training_lines_and_from_a_snapshots_numbers() 
         encoder.from_named({"operation": "times", "larger": "30"})
     with pytest.raises(UsageError, match=r"condition operation is missing; give --condition operation=minus\|plus"):
         encoder.from_named({"larger": "30"})
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 0.7, 1.1, 0.25, -4.0, 1e-300, 12345678.9])
+def test_a_number_that_never_varies_in_training_is_shifted_and_no_more(value: float) -> None:
+    """The sum of a hundred tenths is no ten: 1e-17 was its deviation, and another number 1e16 in the prompt."""
+    made = [Row(f"item {n}", " red", {"x": value}, f"line {n}") for n in range(100)]
+    encoder = field_encoder(made, ("x",))
+    assert (encoder.offset, encoder.scale) == ((value,), (1.0,))
+    assert conditions_of(Row("thing", " red", {"x": value + 1}, "line 1"), encoder) == pytest.approx((1.0,))
+
+
+def test_cells_that_spell_no_figures_are_names() -> None:
+    """Whatever Python takes for a number."""
+
+    def encoder(*cells: str) -> ConditionEncoder:
+        return field_encoder([Row("a", "b", {"x": cell}, "line 1", is_text=True) for cell in cells], ("x",))
+
+    assert encoder("Nan", "Inf", "infinity", "1_000").names == ("x=1_000", "x=Inf", "x=Nan", "x=infinity")
+    assert encoder("1", "-2.5", "+3e2", " 4 ").names == ("x",)
+    with pytest.raises(InputError, match="not a finite number"):
+        encoder("1e999")
 
 
 def test_matches() -> None:

@@ -217,7 +217,7 @@ def test_bad_rows_are_reported_with_the_data(tmp_path: Path, tokenizer: PreTrain
 
 def test_nothing_to_hold_out_is_said_in_one_line(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     (tmp_path / "one.txt").write_text("short")
-    with pytest.raises(InputError, match=r"holds no \w+ document of use; give more documents"):
+    with pytest.raises(InputError, match=r"holds no \w+ document of use; give more"):
         AutoregressiveTask().open(DataRequest(str(tmp_path / "one.txt"), None, 32, 4, 4), tokenizer)
 
 
