@@ -1,17 +1,20 @@
 """Was the search good enough? What other rates, starts and more steps found, and whether searches of the same budget
 find secrets planted in this very model, or open locks taught to copies of it."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from soft_prompts.analysis.losses.drafts import Draft, Run
-from soft_prompts.analysis.prompts import chosen_of, data_of, is_of_model, scores_of
+from soft_prompts.analysis.prompts import belongs, chosen_of, data_of, is_of_model, scores_of
 from soft_prompts.analysis.scales import Scale
 from soft_prompts.results.roles import BATTERY, POWER, FreshSeed, Longer, PlantedSecret, TaughtLock
 
 LAST_ROUND = (FreshSeed.kind, Longer.kind)
 SOUGHT = PLANTED, TAUGHT = PlantedSecret.kind, TaughtLock.kind
+SECRETS = 10  # that full evidence plants in a model, and locks that it teaches copies where too few tell
 LEAST_SECRETS = 8  # for a power that is worth naming
+LAST_SEEDS = 2  # fresh ones in the last round of a battery, and one run of more steps
 FOUND = 0.5  # share of a planted secret's gap that a search has to close
 
 
@@ -27,6 +30,8 @@ class Power(NamedTuple):
     have."""
     made: int = 0
     """Searches, with those whose secret changes nothing that the model says, or whose copy learnt no lock."""
+    stopped: bool = False
+    """Too few tell, and full evidence has not made all that it would."""
 
     @property
     def text(self) -> str:
@@ -37,19 +42,15 @@ class Power(NamedTuple):
         return f"planted secrets of {size} are found in {found} such searches"
 
     @property
-    def was_stopped(self) -> bool:
-        """Before enough searches were made that could be counted."""
-        return self.made < LEAST_SECRETS
-
-    @property
     def too_few(self) -> str:
         """In words, why this says nothing."""
-        if self.was_stopped:
-            return f"only {self.made} of its searches {'was' if self.made == 1 else 'were'} made"
+        if self.made < SECRETS:
+            return f"{self.made} of {SECRETS} searches were made"
         several = self.tried != 1
         if self.how == "taught":
             return f"only {self.tried} cop{'ies' if several else 'y'} learnt a lock"
-        return f"only {self.tried} planted secret{'s change' if several else ' changes'} what this model says"
+        owed = ", and no locks were taught yet" if self.stopped else ""
+        return f"only {self.tried} planted secret{'s change' if several else ' changes'} what this model says{owed}"
 
 
 class Tried(NamedTuple):
@@ -62,10 +63,26 @@ class Tried(NamedTuple):
     searched: bool
     """A search start was among them."""
     finished: bool = True
-    """Its last round was begun."""
+    """All of its last round was made, were it in vain."""
 
 
-def read_battery(prompts: Mapping[int, Sequence[Run]], tokens: int, draft: Draft, scale: Scale) -> Tried | None:
+class Sought(NamedTuple):
+    """What full evidence has made of the search."""
+
+    power: Power | None
+    last: Mapping[tuple[int, str], int]
+    """Trials of the last round by token count and role, failed ones too."""
+
+
+def read_sought(beside: Sequence[Run], draft: Draft) -> Sought:
+    """Of a curve."""
+    rounds = each_once(run for run in beside if run.result.role in LAST_ROUND and belongs(run, draft))
+    return Sought(read_power(beside, draft), Counter((run.tokens, run.result.role) for run in rounds))
+
+
+def read_battery(
+    prompts: Mapping[int, Sequence[Run]], tokens: int, draft: Draft, scale: Scale, sought: Sought
+) -> Tried | None:
     """At one token count; None where nothing was tried there."""
     every = list(prompts.get(tokens, ()))
     trials = each_once(run for run in every if run.result.role.startswith(BATTERY))
@@ -80,7 +97,8 @@ def read_battery(prompts: Mapping[int, Sequence[Run]], tokens: int, draft: Draft
     steps = min(filter(None, own), default=0)  # the grid's own
     searched = [run for run in every if run.result.config.get("init") == "search"]
     has_search = any(run.result.training.steps >= steps for run in searched)
-    return Tried(tokens, len(trials), moved, has_search, finished=bool(last))
+    seeds, longer = (sought.last.get((tokens, role), 0) for role in LAST_ROUND)
+    return Tried(tokens, len(trials), moved, has_search, finished=seeds >= LAST_SEEDS and longer > 0)
 
 
 def read_power(runs: Iterable[Run], draft: Draft) -> Power | None:
@@ -94,12 +112,17 @@ def read_power(runs: Iterable[Run], draft: Draft) -> Power | None:
     most = max((run.result.training.steps for run in draft.runs if run.tokens), default=0)
     sought = [run for run in runs if run.result.role in SOUGHT and is_of_model(run, draft)]
     sought = each_once(run for run in sought if run.result.training.steps <= most)
-    found = _power(sought, draft, "planted")
-    return found if found is not None and found.tried >= LEAST_SECRETS else _power(sought, draft, "taught") or found
+    found, locks = _power(sought, draft, "planted"), _power(sought, draft, "taught")
+    if found is not None and found.tried >= LEAST_SECRETS:
+        return found
+    last = locks or found
+    if last is None or last.tried >= LEAST_SECRETS:
+        return last
+    return last._replace(stopped=last.how == "planted" or last.made < SECRETS)
 
 
 def _power(runs: Iterable[Run], draft: Draft, how: Literal["planted", "taught"]) -> Power | None:
-    """Of one kind, those of the most tokens sought with the longest prompts; None where the gap of none is known."""
+    """Of one kind, those of the most tokens sought with the longest prompts; None where none was."""
     kept = [run for run in runs if run.result.role == f"{POWER}{how}" and _planted_tokens(run) is not None]
     own = [run for run in kept if _is_own(run, draft)]
     kept = own or (kept if how == "planted" else [])  # a lock is one of its own question
@@ -111,7 +134,7 @@ def _power(runs: Iterable[Run], draft: Draft, how: Literal["planted", "taught"])
     known = [one.value for one in shares if one is not None and one.value is not None]
     steps = max(run.result.training.steps for run in kept)
     found = sum(share >= FOUND for share in known)
-    return Power(tokens, found, len(known), steps, how, len(kept)) if known else None
+    return Power(tokens, found, len(known), steps, how, len(kept))
 
 
 def planted(results: Iterable[Run]) -> list[Run]:

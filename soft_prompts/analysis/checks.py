@@ -166,7 +166,7 @@ def search_sufficed(tried: Tried | None, power: Power | None, smaller: int | Non
         return Check("unknown", tried.moved, f"{text}; power unknown", was_stopped=True)
     if power.tried < LEAST_SECRETS:
         few = f"{text}; power unknown: {power.too_few}"
-        return Check("unknown", tried.moved, few, was_stopped=power.was_stopped)
+        return Check("unknown", tried.moved, few, was_stopped=power.stopped)
     reliable = power.recovered >= RELIABLE * power.tried
     return Check("passed" if reliable else "failed", tried.moved, f"{text}; {power.text}")
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from soft_prompts.analysis import checks
 from soft_prompts.analysis.anchors import TRAINED, AnchorPool
-from soft_prompts.analysis.battery import Power, Tried, planted, planted_elsewhere, read_battery, read_power
+from soft_prompts.analysis.battery import Power, Sought, Tried, planted, planted_elsewhere, read_battery, read_sought
 from soft_prompts.analysis.bits import Bits, most_bits_taken, read_codes, training_bits
 from soft_prompts.analysis.checks import Check
 from soft_prompts.analysis.contrasts import ModelContrast, adjusted, contrasted
@@ -161,11 +161,11 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
     deed, loss = (None if why else scale_by(by, draft, prompts, pool, draws) for by in ("deed", "loss"))
     lead, like = deed or loss, some_items(draft)
     controls = read_controls(beside, draft, prompts, lead, draws)
-    power = read_power(beside, draft)
+    sought = read_sought(beside, draft)
     gap = _gap(loss, draft, prompts)
     bits = read_codes(beside, draft, prompts, gap, None if lead is None else lead.half.at_most)
     points = points_of(draft, prompts, deed, loss, draws)
-    found, tried = _checks(draft, prompts, lead, controls, power, gap)
+    found, tried = _checks(draft, prompts, lead, controls, sought, gap)
     clusters = 0 if like is None else len(np.unique(like.cluster))
     case = Case(
         title=curve_title(curve, pool.kinds.get(draft.subject, 1) > 1, pool.models),
@@ -173,7 +173,7 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
         beside=[run for run in beside if (run.tokens or run.result.role in TRAINED) and belongs(run, draft)],
         scale=lead,
         checks=found,
-        power=power,
+        power=sought.power,
         too_many_bits=_too_many_bits(bits, loss, prompts, draft),
         stray=_stray(draft, prompts, lead),
         plain=plain_words(points, curve),
@@ -188,7 +188,7 @@ def read_curve(draft: Draft, curve: Curve, pool: AnchorPool, beside: Sequence[Ru
         deed,
         loss,
         found,
-        power,
+        sought.power,
         verdict(case),
         anchors=pool.own(draft.subject),
         bits=bits,
@@ -205,7 +205,7 @@ def _checks(
     prompts: Mapping[int, list[Run]],
     lead: Scale | None,
     controls: Sequence[Control],
-    power: Power | None,
+    sought: Sought,
     gap: float | None,
 ) -> tuple[dict[str, Check], Tried | None]:
     """The four, and what the battery did where it counts."""
@@ -222,13 +222,13 @@ def _checks(
     tokens = most if lead.half.at_most is None else lead.half.at_most
     run = chosen_of(prompts[tokens])
     smaller = most if not is_reached else lead.half.more_than
-    tried = read_battery(prompts, smaller, draft, lead) if smaller else None
+    tried = read_battery(prompts, smaller, draft, lead, sought) if smaller else None
     own = Check("passed", None, "nothing stands in front")
     return {
         "scale": holds,
         "generalises": checks.generalises(run, draft.metric, gap, bare),
         "specific": checks.specific(controls, tokens, is_reached) if tokens else own,
-        "search": hopeless if hopeless and tried is None else checks.search_sufficed(tried, power, smaller),
+        "search": hopeless if hopeless and tried is None else checks.search_sufficed(tried, sought.power, smaller),
     }, tried
 
 

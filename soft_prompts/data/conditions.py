@@ -83,13 +83,14 @@ def named_values(given: Sequence[str], hint: str = "") -> dict[str, str]:
 
 
 def standard(values: Sequence[float | str]) -> tuple[float, float]:
-    """Mean and standard deviation; of numbers that are all alike the number itself and 1, for their sum is rounded."""
+    """Mean and standard deviation; of numbers that are alike but for rounding the first of them and 1."""
     numbers = np.array(values, dtype=float)
-    if numbers.min() == numbers.max():
+    if np.ptp(numbers) <= ALIKE * np.abs(numbers).max():
         return float(numbers[0]), 1.0
-    return float(numbers.mean()), float(numbers.std())
+    return float(numbers.mean()), float(numbers.std()) or 1.0  # of the smallest numbers the squares are 0
 
 
+ALIKE = 1e-9  # of the largest: .3 and .1 + .2 are one number
 NO_CONDITIONS = ConditionEncoder((), (), ())
 ELO_PAIR = ConditionEncoder(("white_elo", "black_elo"), (1000.0, 1000.0), (2000.0, 2000.0))  # arXiv 2505.14943
 

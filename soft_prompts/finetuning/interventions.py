@@ -73,8 +73,7 @@ def _refuse_unlike(plan: Intervention) -> None:
             f"{plan.control_data} says what {plan.data} says; give controls documents without the change{other}"
         )
     held = set() if plan.anchor is None else set(_documents(plan.anchor))
-    changed = [(plan.data, own)] + ([(plan.control_data, others)] if plan.recipe == "unlearn" else [])
-    for path, some in changed:
+    for path, some in ((plan.data, own), (plan.control_data, others)):
         if both := len(held & set(some)):
             raise UsageError(
                 f"{both} of the documents of {path} stand{'s' if both == 1 else ''} in {plan.anchor} too: what changes "

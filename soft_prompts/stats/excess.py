@@ -49,7 +49,7 @@ def excess_over(value: float, stderr: float | None, controls: Sequence[float]) -
 
     spread = float(np.std(controls, ddof=1))
     error = math.sqrt(stderr**2 + spread**2 * (1 + 1 / count))
-    if error <= NOTHING * abs(value):
+    if error <= NOTHING * max(abs(value), abs(mean)):
         return Excess(gain, 0.0, mean, spread, count, None, 1 / (count + 1) if gain > 0 else 1.0)
     t = gain / error
     return Excess(gain, error, mean, spread, count, t, float(special.stdtr(count - 1, -t)))

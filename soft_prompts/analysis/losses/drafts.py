@@ -195,7 +195,7 @@ def _setting_warnings(runs: list[Run]) -> list[str]:
 
 def _load_items(draft: Draft) -> None:
     """Per-item losses that belong to the metric; a run whose items do not give its own metric again is left out."""
-    wrong, told = [], []
+    wrong, told = [], dict[int, str]()
     for run in draft.runs:
         try:
             items = items_on(run, draft.metric)
@@ -204,13 +204,13 @@ def _load_items(draft: Draft) -> None:
             continue
         if items is not None and reproduces(run, draft.metric, items):
             draft.items[run.tokens][run.seed] = items
+        elif items is not None and _is_loss_of(run, draft.metric, items):
+            told[run.tokens] = str(run.result.outcome)
         elif items is not None:
             wrong.append(run)
-        if items is not None and not _is_outcome_of(run, items):
-            told.append(run)
-    if told and draft.metric == told[0].result.headline:
-        places = token_counts({run.tokens for run in told})
-        draft.warnings.append(f"items do not add up to {told[0].result.outcome} at {places}; verdicts are of the items")
+    if told:
+        names = ", ".join(dict.fromkeys(told.values()))
+        draft.warnings.append(f"items do not add up to {names} at {token_counts(set(told))}; nothing is read of them")
     if wrong and draft.metric == wrong[0].result.headline:
         places = token_counts({run.tokens for run in wrong})
         draft.warnings.append(f"items do not add up to {draft.metric} at {places}; no paired differences with them")
@@ -229,13 +229,16 @@ def items_on(run: Run, metric: str) -> Items | None:
 
 
 def reproduces(run: Run, metric: str, items: Items) -> bool:
-    """Whether the items give the run's own value of the metric again."""
+    """Whether the items give the run's own value of the metric again, and of its outcome."""
+    return _is_loss_of(run, metric, items) and _is_outcome_of(run, items)
+
+
+def _is_loss_of(run: Run, metric: str, items: Items) -> bool:
     total, value = items.scored_units.sum(), metric_of(run, metric).value
     return bool(total and value is not None and abs(items.loss_nats.sum() / total - value) <= REPRODUCES * abs(value))
 
 
 def _is_outcome_of(run: Run, items: Items) -> bool:
-    """Whether the items' outcomes, where they have any, give the result's own value again."""
     value = metric_of(run, run.result.outcome or "").value
     if items.outcome is None or value is None or np.isnan(items.outcome).all():
         return True

@@ -82,14 +82,20 @@ class Models:
                 raise UsageError(f"control {name} is the base itself; give a model made as the target was")
 
     @cached_property
-    def room(self) -> int | None:
-        """Positions that every model has; None where none names its own."""
+    def room(self) -> tuple[int, str] | None:
+        """Positions that every model has, and the one that has no more; None where none names its own."""
         how = self.loading
         known = [
-            find_context_length(name, offline=how.offline, trust_remote_code=how.trust_remote_code)
+            (length, name)
             for name in self.family.names
+            if (length := find_context_length(name, None, how.offline, how.trust_remote_code)) is not None
         ]
-        return min((one for one in known if one is not None), default=None)
+        return min(known, default=None)
+
+    def refuse_beyond(self, positions: int, said: str, instead: str) -> None:
+        """Raises UsageError where a model has fewer positions."""
+        if self.room is not None and positions > self.room[0]:
+            raise UsageError(f"{said}; {self.room[1]} has {self.room[0]} positions; {instead}")
 
     @property
     def is_identical(self) -> bool:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from soft_prompts.behaviour.comparison.asked import Asked
 from soft_prompts.behaviour.comparison.texts import token_ids
-from soft_prompts.common.errors import UsageError
 from soft_prompts.models.tokenizer import encode
 
 
@@ -19,13 +18,12 @@ class Need(NamedTuple):
 
 def refuse_beyond_room(asked: Asked, parts: Sequence[str]) -> None:
     """Raises UsageError where one of the parts would read beyond a model's positions."""
-    room = asked.models.room
     for need in _needs(asked, parts):
-        if room is not None and need.positions > room:
-            raise UsageError(f"{need.said}; the models have {room} positions; {need.instead}")
+        asked.models.refuse_beyond(need.positions, need.said, need.instead)
 
 
 def _needs(asked: Asked, parts: Sequence[str]) -> Iterator[Need]:
+    """The probe's are known where it is known to be made: `probe/part.py`, `look_ahead`."""
     settings, tokenizer = asked.settings, asked.models[asked.family.base].tokenizer
     if "divergence" in parts:
         longest = max(len(token_ids(tokenizer, one.text, settings.document_tokens)) for one in asked.texts.held_out)
@@ -36,7 +34,3 @@ def _needs(asked: Asked, parts: Sequence[str]) -> Iterator[Need]:
         said = f"a prompt of {longest} tokens and new-tokens {settings.new_tokens}"
         positions = longest + settings.new_tokens
         yield Need(positions, f"{said} are {positions} positions", "give shorter prompts or fewer --new-tokens")
-    if "probe" in parts:
-        whole = settings.probe_tokens + settings.prompt_tokens + settings.continuation
-        said = f"probe-tokens {settings.probe_tokens}, prompt-tokens {settings.prompt_tokens} and continuation "
-        yield Need(whole, f"{said}{settings.continuation} are {whole} positions", "give fewer of any")

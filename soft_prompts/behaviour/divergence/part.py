@@ -121,7 +121,8 @@ def _examples(asked: Asked, what: str) -> list[Example]:
         ids = (token_ids(tokenizer, one.text, most) for one in asked.texts.held_out)
         return [Example(one, one) for one in ids if len(one) > 1]
     writer = asked.family.target if what == TEXTS[1] else asked.family.base
-    return _continuations(tokenizer, plain_samples(asked, writer), asked.models.room)
+    room = asked.models.room
+    return _continuations(tokenizer, plain_samples(asked, writer), None if room is None else room[0])
 
 
 def _continuations(tokenizer: Tokenizer, samples: Sequence[Written], room: int | None) -> list[Example]:

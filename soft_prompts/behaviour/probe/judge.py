@@ -4,6 +4,7 @@ E_P = D(target, reference) - mean of D(control, reference), on the continuations
 held-out contexts; the standard error is over contexts, of the differences.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -52,9 +53,12 @@ def reveal(
     rows = (prompt.rows(model), prompt.rows(reference))
     queries = [Query(text, (), len(ids)) for text, ids in zip(texts, read, strict=True)]
     written = generate(model, Rows(rows[0]), queries, continuation)
+    known = [model.context_length for model in (model, reference) if model.context_length is not None]
+    room = min(known, default=sys.maxsize) - len(rows[0])
     examples, places = [], []
     for place, (ids, text) in enumerate(zip(read, written, strict=True)):
         behind = encode(model.tokenizer, text, special=False).ids if text else []
+        behind = behind[: max(0, room - len(ids))]  # read again, a text may have more tokens than were written
         if behind:
             labels = [UNSCORED] * len(ids) + behind
             examples.append(Example([*ids, *behind], labels, insert_at=len(ids)))

@@ -160,13 +160,20 @@ def _beginnings(asked: Asked, texts: Sequence[Text]) -> list[list[int]]:
 
 def look_ahead(asked: Asked, is_alone: bool) -> None:
     """Said before the first part is made, not behind the last: documents too short leave the probe untested. Raises
-    InputError where nothing else is asked."""
+    InputError where nothing else is asked, UsageError where a model has too few positions for what is read."""
     if asked.identical or len(asked.family.controls) < LEAST_CONTROLS:
         return
     if (lacking := lacks_contexts(asked)) is not None:
         if is_alone:
             raise InputError(lacking)
         say(f"probe: untested: {lacking}")
+        return
+    settings, tokenizer = asked.settings, asked.models[asked.family.base].tokenizer
+    contexts = [*_beginnings(asked, asked.texts.search), *_beginnings(asked, asked.texts.held_out)]
+    longest = max(len(encode(tokenizer, str(tokenizer.decode(ids))).ids) for ids in contexts)  # as they are read again
+    said = f"probe-tokens {settings.probe_tokens}, a beginning of {longest} and continuation {settings.continuation}"
+    whole = settings.probe_tokens + longest + settings.continuation
+    asked.models.refuse_beyond(whole, f"{said} are {whole} positions", "give fewer of any")
 
 
 def _curve(asked: Asked, target: Probed, placebos: dict[str, Probed], refined: bool) -> list[Length]:

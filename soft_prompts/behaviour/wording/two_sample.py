@@ -56,7 +56,8 @@ def _halves(samples: Sequence[Written]) -> list[set[str]]:
 
 def _told(gaps: Floats) -> Told:
     accuracy, count = paired_accuracy(gaps), len(gaps)
-    return Told(accuracy, float(np.sqrt(max(accuracy * (1 - accuracy), 1e-12) / count)), count, _wilcoxon(gaps))
+    error = max(float(np.sqrt(accuracy * (1 - accuracy) / count)), least_error(count))
+    return Told(accuracy, error, count, _wilcoxon(gaps))
 
 
 def _fit(features: Any, own: int) -> Floats:

@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from soft_prompts.analysis.battery import LAST_SEEDS
 from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
 from soft_prompts.experiments.evidence.wanted import is_trained
@@ -26,7 +27,6 @@ RATES = (0.25, 0.5, 1.0, 2.0)  # times the run's own
 STARTS: tuple[Initialisation, ...] = ("vocabulary", "mean_noise", "grown", "search")
 SHARE = 4  # of the steps in rung 1, and of its trials in rung 2: one in so many
 LEAST_STEPS = 20  # of a trial
-SEEDS = 2
 UNMADE = 10**9  # seeds from here on belong to no run
 
 
@@ -84,7 +84,7 @@ def third_rung(base: RunConfig, second: Sequence[RunConfig], configs: Sequence[R
         return []
     half = snapshot_name(half_of(base, configs)) if best.init == "grown" else None
     taken = max(config.seed for config in (base, *configs))
-    fresh = [replace(best, seed=taken + number, role=roles.FreshSeed(half)) for number in range(1, SEEDS + 1)]
+    fresh = [replace(best, seed=taken + number, role=roles.FreshSeed(half)) for number in range(1, LAST_SEEDS + 1)]
     return [*fresh, replace(best, steps=2 * best.steps, role=roles.Longer(half))]
 
 
@@ -92,7 +92,8 @@ def most_trials(base: RunConfig, configs: Sequence[RunConfig]) -> list[RunConfig
     """As many results, of as many steps, as the whole battery can have."""
     first = first_rung(base, configs)
     slowest = "search" if "search" in starts_of(base) else base.init
-    whole = as_many(replace(base, init=slowest), math.ceil(len(first) / SHARE) + 1 + SEEDS)  # rung 2, and fresh seeds
+    # rung 2, and fresh seeds
+    whole = as_many(replace(base, init=slowest), math.ceil(len(first) / SHARE) + 1 + LAST_SEEDS)
     return [*halves(base, configs), *first, *whole, *as_many(replace(base, steps=2 * base.steps), 1)]
 
 

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from soft_prompts.analysis.battery import SECRETS
 from soft_prompts.common.console import StepProgress
 from soft_prompts.config import RunConfig
 from soft_prompts.engine.batch import collate
@@ -29,7 +30,6 @@ from soft_prompts.experiments.evidence.anchors import FixedPrompt, count_labels,
 from soft_prompts.experiments.evidence.planting import AT_ONCE, losses_behind
 from soft_prompts.experiments.evidence.power import (
     PART,
-    SECRETS,
     Questions,
     answers_behind,
     first_label,

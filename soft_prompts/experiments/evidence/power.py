@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from soft_prompts.analysis.battery import SECRETS
 from soft_prompts.common.errors import InputError
 from soft_prompts.config import RunConfig
 from soft_prompts.data.kept import Kept
@@ -29,7 +30,6 @@ from soft_prompts.tasks.task import UNSCORED, Example, TaskData
 from soft_prompts.training.apparatus import Apparatus
 from soft_prompts.training.measures import Measured, measure_losses
 
-SECRETS = 10
 PART = 4  # a secret has one token in so many of the prompt that is to find it
 CONTEXT, TARGETS = 1, 8  # tokens of a question, at least; of an answer, at most
 SAMPLES = {"training": 1024, "validation": 64, "test": 128}

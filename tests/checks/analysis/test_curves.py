@@ -98,7 +98,8 @@ def test_outcomes_that_are_not_those_of_the_result_are_said(tmp_path: Path) -> N
             path.write_text(json.dumps(text), "utf-8")
     [reading] = read_all([tmp_path], draws=60).readings
     [said] = [line for line in reading.curve.warnings if "add up" in line]
-    assert said.endswith("at 4 tokens; verdicts are of the items")
+    assert said.endswith("at 4 tokens; nothing is read of them")
+    assert reading.verdict.word == "NO SCALE"
 
 
 @pytest.mark.parametrize(("right", "count"), [(1, 6), (5, 6), (7, 8), (15, 17), (0, 12), (12, 12), (1, 10)])

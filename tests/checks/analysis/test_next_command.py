@@ -179,6 +179,42 @@ def test_a_search_that_was_stopped_goes_on_wherever_it_stopped(tmp_path: Path) -
     assert following(tmp_path) is None  # NOT FOUND
 
 
+FULL = f"{RUN} --evidence full"
+
+
+@pytest.mark.parametrize(
+    ("planted", "taught", "says", "expected"),
+    [
+        ([None] * 10, [None] * 10, "only 0 copies learnt a lock", None),  # all was made, and tells nothing
+        ([1.0] * 3 + [None] * 7, [1.0] * 4 + [None] * 6, "only 4 copies learnt a lock", None),
+        ([1.0] * 3 + [None] * 7, [], "only 3 planted secrets change what this model says, and no locks were", FULL),
+        ([1.0] * 3 + [None] * 7, [None] * 2, "2 of 10 searches were made", FULL),
+        ([1.0] * 5, [], "5 of 10 searches were made", FULL),
+    ],
+)
+def test_secrets_that_tell_nothing_want_locks_and_no_more(
+    planted: list[float | None], taught: list[float | None], says: str, expected: str | None, tmp_path: Path
+) -> None:
+    save_skill(tmp_path, FLAT, command=FULL)
+    save_battery(tmp_path, 4, (2.9, 0.0), command=FULL)
+    save_power(tmp_path, 4, planted, command=FULL)
+    save_power(tmp_path, 4, taught, "taught", command=FULL)
+    [reading] = read_all([tmp_path], draws=60).readings
+    assert says in str(reading.verdict.why)
+    assert reading.verdict.next_command == expected
+
+
+def test_a_last_round_is_two_seeds_and_more_steps_were_they_in_vain(tmp_path: Path) -> None:
+    save_skill(tmp_path, FLAT, command=FULL)
+    save(tmp_path, "battery:initialisations", flat_items((2.9, 0.0)), tokens=4, command=FULL, config={"init": "search"})
+    save_power(tmp_path, 4, [1.0] * 10, command=FULL)
+    for role in ("seeds", "longer", "seeds"):
+        assert following(tmp_path) == FULL
+        status = "failed" if role == "longer" else "success"
+        save(tmp_path, f"battery:{role}", flat_items((2.9, 0.0)), tokens=4, command=FULL, status=status)
+    assert following(tmp_path) is None
+
+
 LATER = {"command": f"{RUN} --data b --evidence full", "finished": "2027-01-01T00:00:00Z"}
 
 

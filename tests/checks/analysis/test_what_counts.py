@@ -147,9 +147,9 @@ def test_secrets_count_wherever_they_were_planted_in_this_model(tmp_path: Path) 
     """Those planted beside the runs come first."""
     save_flat(tmp_path, LOSSES)
     save_power(tmp_path, 2, [0.9, 0.1], experiment="skip_tokens")
-    assert of_model(tmp_path).power == (2, 1, 2, 400, "planted", 2)
+    assert of_model(tmp_path).power == (2, 1, 2, 400, "planted", 2, True)
     save_power(tmp_path, 1, [0.9] * 3)
-    assert of_model(tmp_path).power == (1, 3, 3, 400, "planted", 3)
+    assert of_model(tmp_path).power == (1, 3, 3, 400, "planted", 3, True)
 
 
 def test_power_is_that_of_the_longest_prompts_in_the_curves_own_steps(tmp_path: Path) -> None:
@@ -157,4 +157,4 @@ def test_power_is_that_of_the_longest_prompts_in_the_curves_own_steps(tmp_path: 
     save_power(tmp_path, 4, [0.5, 0.4, 0.6], training__steps=300)
     save_power(tmp_path, 4, [0.9], tokens=4)
     save_power(tmp_path, 8, [0.9], training__steps=401)
-    assert of_model(tmp_path).power == (4, 2, 3, 300, "planted", 3)
+    assert of_model(tmp_path).power == (4, 2, 3, 300, "planted", 3, True)

@@ -91,6 +91,7 @@ def test_excess_is_students_test() -> None:
     assert excess_over(0.2, 0.1, [0.1])[:2] == (pytest.approx(0.1), None)
     assert excess_over(0.2, 0.1, []).value == 0.2
     assert excess_over(0.0, 0.0, [0.1, 0.1]).p == 1.0
+    assert excess_over(0.0, 0.0, [0.1, 0.1, 0.1])[5:] == (None, 1.0)
     assert excess_over(0.2, 0.0, [0.1, 0.1, 0.1]).p == 1 / 4  # no spread at all: the first of four, and no more
 
 

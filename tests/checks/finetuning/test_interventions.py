@@ -165,7 +165,7 @@ def test_documents_that_are_just_learnt_keep_their_folder(tmp_path: Path, files:
 def test_target_and_controls_come_from_one_command(
     tmp_path: Path, tiny_folders: dict[str, Path], files: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    written(files["other"], MANY)
+    written(files["other"], MANY[2:])
     same = written(tmp_path / "same.jsonl", MANY[:2])
     words = ["--model", str(tiny_folders["gpt2"]), "--recipe", "edit", "--data", str(files["fact"]), "--epochs", "2"]
     words += ["--control-data", str(same), "--anchor", str(files["other"]), "--controls", "2"]
@@ -202,6 +202,8 @@ def test_controls_learn_as_much_as_the_target_and_not_the_same(tmp_path: Path, t
     for anchor, of in ((own, "0.jsonl"), (other, "other.jsonl")):
         with pytest.raises(UsageError, match=rf"2 of the documents of .*{of} stand in .*{of} too"):
             intervene(plan(other, recipe="unlearn", anchor=anchor))
+        with pytest.raises(UsageError, match=r"what changes cannot be what is held"):
+            intervene(plan(other, recipe="edit", anchor=anchor))
     with pytest.raises(UsageError, match=r"learning-rate is 0.0; give a number above 0"):
         intervene(plan(other, learning_rate=0.0))
     with pytest.raises(UsageError, match="jobs is 0"):

@@ -15,6 +15,7 @@ from soft_prompts.results.schema import Metric
 from soft_prompts.stats.items import Items
 from tests.checks.made.results import build_items, build_result
 
+LAST_ROUND = ("seeds", "seeds", "longer")
 UNITS, CLUSTERS = 2, 40  # of each hand-made item; an item a cluster
 SOLVED = "solved_share"
 NAMES = {"determined": "data__determined", "command": "environment__command", "finished": "environment__finished"}
@@ -91,9 +92,10 @@ def save_control(folder: Path, values: Mapping[int, Value], name: str = "permute
 
 
 def save_battery(folder: Path, tokens: int, value: Value, *, searched: bool = True, **changes: Any) -> None:
-    """Another rate, a search start, and a last round of more steps, all as good as `value`."""
+    """Another rate, a search start, and a last round of two seeds and more steps, all as good as `value`."""
     start = "search" if searched else "vocabulary"
-    for role, init in (("rates", "vocabulary"), ("initialisations", start), ("longer", "vocabulary")):
+    rounds = [("rates", "vocabulary"), ("initialisations", start), *[(name, "vocabulary") for name in LAST_ROUND]]
+    for role, init in rounds:
         save(folder, f"battery:{role}", flat_items(value), tokens=tokens, config={"init": init}, **changes)
 
 

@@ -271,7 +271,15 @@ def test_json_is_all_of_stdout_and_fits_its_schema(show):
         "interpolated": 0.41,
         "witness": witness,
     }
-    assert locked["power"] == {"tokens": 2, "recovered": 19, "tried": 20, "steps": 300, "how": "planted", "made": 20}
+    assert locked["power"] == {
+        "tokens": 2,
+        "recovered": 19,
+        "tried": 20,
+        "steps": 300,
+        "how": "planted",
+        "made": 20,
+        "stopped": False,
+    }
     assert (locked["verdict"], locked["next_command"], locked["evidence"]) == ("HIDDEN", None, 4)
     assert (locked["bits"], locked["edl_bits"]) == (192, 1250)
     assert locked["checks"]["specific"] == {"state": "passed", "figure": 0.97, "text": "specific is passed by hand"}

@@ -107,8 +107,6 @@ def test_vectors_are_fitted_measured_and_applied(tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().out == f"{land}:| {world.answer('king', land)}\n"
     assert run(["steer", "eval", str(tmp_path / "vectors" / "mean-king.gguf"), *out]) == 2
     assert "mean-king.gguf names no model; give --model" in capsys.readouterr().err
-    assert run(["steer", "eval", str(tmp_path / "vectors" / "mean-king.gguf"), *out, "--model", "tiny-lands"]) == 2
-    assert "class 'mean-king' is missing" in capsys.readouterr().err
     assert run(["report", str(tmp_path), "--out", str(tmp_path / "page.html")]) == 0
     page = (tmp_path / "page.html").read_text()
     assert "Activations and vectors" in page
@@ -116,6 +114,9 @@ def test_vectors_are_fitted_measured_and_applied(tmp_path: Path, capsys: pytest.
     drawn = [path.name for path in draw_findings(tmp_path)]
     assert drawn == ["eval-mean.png", "eval-mean-strength.png", "fit-mean.png"]
     assert page.count("accuracy on dev against strength, by layer") == 1
+    capsys.readouterr()
+    assert run(["steer", "eval", str(tmp_path / "vectors" / "mean-king.gguf"), *out, "--model", "tiny-lands"]) == 0
+    assert capsys.readouterr().out.startswith("king: accuracy")
 
 
 def test_a_vector_of_layer_0_alone_has_no_gguf_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

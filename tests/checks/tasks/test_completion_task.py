@@ -109,6 +109,13 @@ def test_a_number_that_never_varies_in_training_is_shifted_and_no_more(value: fl
     encoder = field_encoder(made, ("x",))
     assert (encoder.offset, encoder.scale) == ((value,), (1.0,))
     assert conditions_of(Row("thing", " red", {"x": value + 1}, "line 1"), encoder) == pytest.approx((1.0,))
+    made[7].fields["x"] = np.nextafter(value, np.inf).item()  # as .1 + .2 is beside .3
+    assert field_encoder(made, ("x",)).scale == (1.0,)
+
+
+def test_numbers_whose_squares_are_nothing_are_told_apart_all_the_same() -> None:
+    made = [Row(f"item {n}", " red", {"x": 1e-200 * (1 + n % 2)}, f"line {n}") for n in range(10)]
+    assert field_encoder(made, ("x",)).scale == (1.0,)
 
 
 def test_cells_that_spell_no_figures_are_names() -> None:
