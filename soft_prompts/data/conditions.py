@@ -90,7 +90,7 @@ def standard(values: Sequence[float | str]) -> tuple[float, float]:
     return float(numbers.mean()), float(numbers.std()) or 1.0  # of the smallest numbers the squares are 0
 
 
-ALIKE = 1e-9  # of the largest: .3 and .1 + .2 are one number
+ALIKE = 1e-13  # of the largest: .3 and .1 + .2 are one number, and numbers of ten digits are not
 NO_CONDITIONS = ConditionEncoder((), (), ())
 ELO_PAIR = ConditionEncoder(("white_elo", "black_elo"), (1000.0, 1000.0), (2000.0, 2000.0))  # arXiv 2505.14943
 

@@ -132,7 +132,7 @@ def _continuations(tokenizer: Tokenizer, samples: Sequence[Written], room: int |
     for one in samples:
         before = encode(tokenizer, one.prompt).ids
         behind = encode(tokenizer, one.text, special=False).ids if one.text else []
-        behind = behind[: None if room is None else room - len(before)]
+        behind = behind[: None if room is None else max(0, room - len(before))]
         if before and behind:
             found.append(Example([*before, *behind], [UNSCORED] * len(before) + behind))
     return found

@@ -177,7 +177,7 @@ def _compared(inside: Inside, pairs: Pairs, donor: Activity, texts: Sequence[lis
     # what is the same in both, but for rounding, causes nothing
     held = [place for place, value in enumerate(values) if root_mean_square(value) > own[place]]
     if not held:
-        raise UsageError("what was looked at differs by rounding alone; give more --kinds or --most-positions")
+        raise UsageError("what was looked at differs by rounding alone; give more --kinds or --positions")
     spots = [spots[place] for place in held]
     found = differences([values[place] for place in held], pairs.groups, [own[place] for place in held], looked.seed)
     scores = {name: getattr(found, name).tolist() for name in ("norm", "root_mean_square", "effect_size")}

@@ -14,6 +14,7 @@ from soft_prompts.engine.activations.module_map import Inside, ModuleMap
 from soft_prompts.models.frozen import load_frozen_model, load_tokenizer
 from soft_prompts.models.model import FrozenModel
 from soft_prompts.stats.ranking import needed_for_all, precision_at
+from soft_prompts.steering.causes import comparison
 from soft_prompts.steering.causes.comparison import Looked, compare_models, compare_prompts
 from soft_prompts.steering.causes.differences import differences, max_t
 from soft_prompts.steering.causes.effects import Spot, activity, gradients, patched_leads
@@ -152,6 +153,12 @@ def test_what_differs_by_rounding_alone_is_no_component() -> None:
     assert Spot("head.0.1", -2) in found.spots
     assert Spot("head.0.2", -2) not in found.spots
     assert found.apart.effect_size.max() < 1 / (3 * torch.finfo(torch.float32).eps) * 2
+
+
+def test_nothing_but_rounding_is_said(one_frozen: FrozenModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "rounding", lambda inside: 1e9)
+    with pytest.raises(UsageError, match="differs by rounding alone; give more --kinds or --positions"):
+        compare_prompts(Inside(one_frozen), some_pairs(one_frozen), Looked(patches=1))
 
 
 def test_rankings_by_hand() -> None:

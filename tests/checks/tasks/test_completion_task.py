@@ -113,6 +113,14 @@ def test_a_number_that_never_varies_in_training_is_shifted_and_no_more(value: fl
     assert field_encoder(made, ("x",)).scale == (1.0,)
 
 
+def test_large_numbers_that_differ_by_one_are_no_rounding() -> None:
+    """Seconds of an epoch, or numbers of accounts."""
+    made = [Row(f"item {n}", " red", {"x": 10_000_000_001 + n % 2}, f"line {n}") for n in range(100)]
+    encoder = field_encoder(made, ("x",))
+    assert encoder.scale == (0.5,)
+    assert conditions_of(made[0], encoder) == (-1.0,)
+
+
 def test_numbers_whose_squares_are_nothing_are_told_apart_all_the_same() -> None:
     made = [Row(f"item {n}", " red", {"x": 1e-200 * (1 + n % 2)}, f"line {n}") for n in range(10)]
     assert field_encoder(made, ("x",)).scale == (1.0,)
